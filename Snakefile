@@ -1,0 +1,31 @@
+# What is made, and how: README.md. Rules say what, fsar_core knows how, config.yaml says where and how much.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/heads.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    index,
+    frames,
+    features,
+    episodes,
+    heads,
+    tables,
+
+
+# Every table of the primary paper.
+rule all:
+    default_target: True
+    input:
+        primary_tables(),

@@ -1,0 +1,66 @@
+"""Feature stores: a frozen backbone's activations at a cut. What a job of `fsar fill --kind features` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from einops import rearrange
+from tqdm import tqdm
+
+from fsar_core.backbones._stages import StagedBackbone
+from fsar_core.data.transforms import centre_crop
+from fsar_core.specs import LAYOUT_VERSION, FeatureSpec
+from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
+from fsar_core.stores.reader import StoreReader
+from fsar_core.stores.writer import Block
+
+
+@torch.inference_mode()
+def plan(spec: FeatureSpec, backbone: StagedBackbone, clips: int, clips_per_job: int) -> Plan:
+    """Shapes and jobs of a feature store; the shape of a cut is found by one black frame."""
+    black = torch.zeros(1, 3, spec.crop, spec.crop, dtype=torch.uint8)
+    _, dim, height, width = backbone.eval().to_cut(black, spec.cut).shape
+    return Plan(
+        layout=LAYOUT_VERSION,
+        spec=spec.model_dump(mode="json"),
+        clips=clips,
+        views=spec.frames.views,
+        shapes={"features": [spec.frames.count, dim, height, width]},
+        dtypes={"features": spec.dtype},
+        clips_per_job=whole_files(clips_per_job),
+    )
+
+
+@torch.inference_mode()
+def blocks(
+    spec: FeatureSpec,
+    backbone: StagedBackbone,
+    frames: StoreReader,
+    train_rows: frozenset[int],
+    shape: list[int],
+    rows: range,
+    batch_clips: int,
+    device: torch.device,
+    mixed_precision: bool,
+) -> Iterator[Block]:
+    """{"features": [clip view frames dim height width]} of `rows`, FILE_CLIPS at a time; failed clips stay failed."""
+    backbone = backbone.eval().to(device)
+    with tqdm(total=len(rows), desc=f"features on {device}", unit="clip", mininterval=1) as bar:
+        for start in range(rows.start, rows.stop, FILE_CLIPS):
+            part = range(start, min(start + FILE_CLIPS, rows.stop))
+            out = np.zeros((len(part), spec.frames.views, *shape), spec.dtype)
+            for view in range(spec.frames.views):
+                sound = [r for r in part if r not in frames.failed and (view == 0 or r in train_rows)]
+                for first in range(0, len(sound), batch_clips):
+                    chunk = np.array(sound[first : first + batch_clips])
+                    images = centre_crop(frames.read(chunk, view), spec.crop)
+                    images = torch.from_numpy(np.ascontiguousarray(rearrange(images, "b t h w c -> (b t) c h w")))
+                    with torch.autocast(device.type, enabled=mixed_precision and device.type == "cuda"):
+                        activations = backbone.to_cut(images.to(device), spec.cut).float()
+                    clips = rearrange(activations, "(clip frames) d h w -> clip frames d h w", clip=len(chunk))
+                    out[chunk - start, view] = clips.cpu().numpy().astype(spec.dtype)
+            failures = [{"row": r, "path": "", "problem": "failed in the frame store"} for r in part if r in frames.failed]
+            bar.update(len(part))
+            yield {"features": out}, failures

@@ -1,0 +1,86 @@
+"""What all backbones share: named stages in order, a cut between two of them, and the tail behind the cut."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from fsar_core.errors import FsarError, did_you_mean
+
+
+class StagedBackbone(nn.Module):
+    """A backbone as an ordered dictionary of stages; the name of a stage is the cut after it.
+
+    `to_cut` is what is run once and cached; `tail` is what remains to be run with the head.
+    """
+
+    def __init__(self, stages: OrderedDict[str, nn.Module], mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        """
+        Args:
+            mean, std: per colour channel, of images in [0, 1].
+        """
+        super().__init__()
+        self.stages = nn.ModuleDict(stages)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    @property
+    def cuts(self) -> list[str]:
+        return list(self.stages)
+
+    def normalise(self, images: UInt8[Tensor, "images 3 height width"]) -> Float[Tensor, "images 3 height width"]:
+        """uint8 in 0..255 to the network's input range."""
+        return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
+
+    def to_cut(self, images: UInt8[Tensor, "images 3 height width"], cut: str) -> Float[Tensor, "images dim h w"]:
+        """Activations after the stage `cut`. FsarError for an unknown cut."""
+        hidden = self.normalise(images)
+        for name in self._until(cut):
+            hidden = self.stages[name](hidden)
+        return hidden
+
+    def tail(self, cut: str) -> nn.Module:
+        """The stages after `cut`, from its activations to the last stage's; nn.Identity where none is left."""
+        rest = [self.stages[name] for name in self.cuts[len(self._until(cut)) :]]
+        return nn.Sequential(*rest) if rest else nn.Identity()
+
+    def _until(self, cut: str) -> list[str]:
+        if cut not in self.stages:
+            raise FsarError(f"unknown cut '{cut}' of {type(self).__name__}{did_you_mean(cut, self.cuts)}")
+        return self.cuts[: self.cuts.index(cut) + 1]
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """A state dict from a local file, tensors only. FsarError for anything else; no pickled code is run."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FsarError(f"{path}: no such weights file") from None
+    except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zipfile errors ...
+        raise FsarError(
+            f"{path}: not a state dict that loads with weights_only=True ({str(error).splitlines()[0][:120]}); expected a file "
+            f"written by torch.save(model.state_dict())"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise FsarError(f"{path}: expected a state dict of tensors, found {type(state).__name__}")
+    return state
+
+
+def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path | str) -> None:
+    """load_state_dict(strict=True) with one line that names the first key or shape that differs."""
+    own = module.state_dict()
+    missing = [key for key in own if key not in state]
+    unknown = [key for key in state if key not in own]
+    shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
+    if missing or unknown or shapes:
+        parts = [f"lacks '{missing[0]}' and {len(missing) - 1} more"] if missing else []
+        parts += [f"has the unknown '{unknown[0]}' and {len(unknown) - 1} more"] if unknown else []
+        parts += [
+            f"'{key}' is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}" for key in shapes[:1]
+        ]
+        raise FsarError(f"{path}: no weights of {type(module).__name__}: {'; '.join(parts)}")
+    module.load_state_dict(state)

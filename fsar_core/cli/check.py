@@ -1,0 +1,23 @@
+"""Validate config.yaml, every card and every table, and say what would be computed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fsar_core.config import load_config
+from fsar_core.study import Study
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"))
+    parser.add_argument("--workflow", type=Path, default=Path("workflow"))
+
+
+def run(args: argparse.Namespace) -> None:
+    study = Study(load_config(args.config), args.workflow)
+    for name in study.table_names:
+        runs = {cell.run.run_id for cell in study.cells(name)}
+        used = sorted({study.behind(dataset) for dataset in study.table(name).datasets})
+        print(f"{name}: {len(runs)} runs on {', '.join(used)}")
+    print(f"config.yaml, cards and tables are valid; {len(study.runs)} different runs in all")

@@ -1,0 +1,26 @@
+"""Draw the frozen episodes of a spec and write their table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fsar_core.data.index import read_index
+from fsar_core.episodes import tables
+from fsar_core.episodes.sampler import Split
+from fsar_core.specs import EpisodeSpec
+from fsar_core.stores.manifest import read_manifest
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--spec", required=True, help="JSON of an EpisodeSpec")
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--frames", type=Path, required=True, help="the frame store: its failed clips are left out")
+    parser.add_argument("--out", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    spec = EpisodeSpec.parse(args.spec)
+    failed = frozenset(entry["row"] for entry in read_manifest(args.frames)["failures"])
+    split = Split.from_index(read_index(args.index), spec.split, failed)
+    tables.save(args.out, tables.draw(spec, split))

@@ -1,0 +1,55 @@
+"""Test a trained run on its frozen episodes: one row per query, and a summary with its 95 % interval."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fsar_core.cli import _run
+from fsar_core.specs import RunSpec
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    _run.arguments(parser)
+    parser.add_argument("--episodes", type=Path, required=True, help="frozen test episodes")
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--queries", type=Path, required=True, help="out: one row per query, .csv.gz")
+    parser.add_argument("--summary", type=Path, required=True, help="out: .json")
+
+
+def run(args: argparse.Namespace) -> None:
+    from fsar_core.episodes import tables
+    from fsar_core.episodes.loader import FeatureBank
+    from fsar_core.evaluation import protocol, statistics
+    from fsar_core.provenance import atomic_write, environment, write_json
+    from fsar_core.training import checkpoint
+
+    spec = RunSpec.parse(args.spec)
+    reader, model, machine = _run.prepare(args, spec)
+    model.load_state_dict(checkpoint.load(args.checkpoint, spec.digest)["model"])
+    model.to(machine.device)
+    table = tables.load(args.episodes, spec.test)
+    bank = FeatureBank(reader, table.rows, args.memory_gib, args.threads)
+    queries = protocol.query_results(table, protocol.logits(model, bank, table, machine, progress=True))
+    total = statistics.estimate(statistics.episode_accuracy(queries))
+    with atomic_write(args.queries, "wb") as stream:
+        # A fixed mtime: equal results are equal files.
+        queries.to_csv(stream, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 1}, float_format="%.6g")
+    summary = {
+        "run": spec.run_id,
+        "spec": spec.model_dump(mode="json"),
+        "dataset": spec.features.dataset,
+        "backbone": spec.features.backbone.name,
+        "accuracy": total.mean,
+        "ci95": total.ci95,
+        "episodes": total.episodes,
+        "queries": len(queries),
+        "chance": 100 / spec.test.way,
+        "per_class": statistics.per_class(queries, table.class_names),
+        "confusion": statistics.confusion(queries, len(table.class_names)).tolist(),
+        "class_names": table.class_names,
+        "parameters": sum(p.numel() for p in model.trainable),
+        "environment": {**environment(), "device": str(machine.device)},
+    }
+    write_json(args.summary, summary)
+    print(f"{spec.run_id}: {total.mean:.2f} ± {total.ci95:.2f} % over {total.episodes} episodes")

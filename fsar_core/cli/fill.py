@@ -1,0 +1,56 @@
+"""Fill one job's rows of a planned store and write the receipt."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fsar_core.data.index import read_index
+from fsar_core.stores import layout, writer
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec or FeatureSpec")
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--job", type=int, required=True)
+    parser.add_argument("--receipt", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="frames: the folder of the videos")
+    parser.add_argument("--frames", type=Path, help="features: the frame store")
+    parser.add_argument("--weights", help="features: a file, or a name that the backbone knows")
+    parser.add_argument("--weights-root", type=Path, help="features: where named weights are kept")
+    parser.add_argument("--batch-clips", type=int, default=16, help="features: clips of one forward pass")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--mixed-precision", action="store_true")
+
+
+def run(args: argparse.Namespace) -> None:
+    spec, plan, index = layout.parse_spec(args.spec), layout.read_plan(args.store), read_index(args.index)
+    rows = plan.rows(args.job)
+    if spec.kind == "frames":
+        from fsar_core.data import frame_store
+
+        blocks = frame_store.blocks(spec, index, args.folder, rows, args.threads)
+    else:
+        blocks = _features(args, spec, plan, index, rows)
+    writer.write_job(args.store, args.job, blocks, args.receipt)
+
+
+def _features(args, spec, plan, index, rows):
+    import torch
+
+    from fsar_core.backbones import _features as features
+    from fsar_core.devices import torch_device
+    from fsar_core.registry import build
+    from fsar_core.stores.reader import StoreReader
+
+    torch.set_num_threads(args.threads)
+    params = dict(spec.backbone.params, weights=args.weights, weights_root=args.weights_root)
+    backbone = build("backbones", spec.backbone.name, **params)
+    frames = StoreReader(args.frames, "frames", spec.frames)
+    train_rows = frozenset(index.row[index.split == "train"])
+    device, shape = torch_device(args.device), plan.shapes["features"]
+    return features.blocks(
+        spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device, args.mixed_precision
+    )

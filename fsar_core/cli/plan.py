@@ -1,0 +1,33 @@
+"""Plan a store: decide its arrays, create them empty with their final shape, write plan.json."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fsar_core.data.index import read_index
+from fsar_core.stores import layout
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec or FeatureSpec")
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--clips-per-job", type=int, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    spec = layout.parse_spec(args.spec)
+    index = read_index(args.index)
+    if spec.kind == "frames":
+        from fsar_core.data import frame_store
+
+        plan = frame_store.plan(spec, index, args.clips_per_job)
+    else:
+        from fsar_core.backbones._features import plan as plan_features
+        from fsar_core.registry import build
+
+        # The shape of a cut does not depend on the weights, so none are needed yet.
+        backbone = build("backbones", spec.backbone.name, **spec.backbone.params)
+        plan = plan_features(spec, backbone, len(index), args.clips_per_job)
+    layout.create(args.store, plan)

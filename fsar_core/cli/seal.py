@@ -1,0 +1,18 @@
+"""Seal a filled store: check receipts and files, write manifest.json."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fsar_core.stores.manifest import seal
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--max-failures", type=float, required=True, help="share of clips that may have failed, 0..1")
+
+
+def run(args: argparse.Namespace) -> None:
+    value = seal(args.store, args.max_failures)
+    print(f"{args.store}: {value['clips']} clips, {len(value['failures'])} failed, {value['bytes'] / 2**20:.1f} MiB")

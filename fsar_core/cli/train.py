@@ -1,0 +1,46 @@
+"""Train a run's head on cached features; the best of its validations is kept."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fsar_core.cli import _run
+from fsar_core.data.index import read_index
+from fsar_core.specs import RunSpec
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    _run.arguments(parser)
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--validation", type=Path, required=True, help="frozen validation episodes")
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--history", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    import numpy as np
+    import pandas as pd
+
+    from fsar_core.episodes import tables
+    from fsar_core.episodes.loader import FeatureBank
+    from fsar_core.episodes.sampler import Split, check
+    from fsar_core.provenance import atomic_write, environment
+    from fsar_core.training import checkpoint
+    from fsar_core.training.loop import train
+
+    spec = RunSpec.parse(args.spec)
+    reader, model, machine = _run.prepare(args, spec)
+    split = Split.from_index(read_index(args.index), "train", reader.failed)
+    check(split, spec.test.way, spec.train_shot, spec.training.query, group_disjoint=spec.test.group_disjoint)
+    validation = tables.load(args.validation, spec.validation)
+    train_rows = np.concatenate(split.rows) if model.trainable else np.empty(0, np.int64)
+    rows = np.concatenate([train_rows, validation.rows])
+    bank = FeatureBank(reader, rows, args.memory_gib, args.threads, many_views=train_rows)
+    last = args.checkpoint.with_name("last.pt")
+    state, history = train(spec, model, bank, split, validation, last, machine)
+    with atomic_write(args.history) as stream:
+        pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
+    state = {key: value.cpu() for key, value in state.items()}
+    checkpoint.save(args.checkpoint, {"run": spec.digest, "model": state, "environment": environment()})
+    last.unlink(missing_ok=True)

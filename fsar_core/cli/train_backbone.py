@@ -1,0 +1,42 @@
+"""Train a small backbone on the training classes of a frame store and write its weights and history."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fsar_core.data.index import read_index
+from fsar_core.specs import BackboneTrainingSpec
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--spec", required=True, help="JSON of a BackboneTrainingSpec")
+    parser.add_argument("--frames", type=Path, required=True, help="the frame store")
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--history", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from fsar_core.backbones._tsn import train_backbone
+    from fsar_core.devices import torch_device
+    from fsar_core.provenance import atomic_write
+    from fsar_core.stores.reader import StoreReader
+
+    spec = BackboneTrainingSpec.parse(args.spec)
+    torch.set_num_threads(args.threads)
+    reader, index = StoreReader(args.frames, "frames", spec.frames), read_index(args.index)
+    train = index[(index.split == "train") & ~index.row.isin(reader.failed)]
+    labels = np.unique(train["class"], return_inverse=True)[1].astype(np.int64)
+    frames = reader.read(train.row.to_numpy(), threads=args.threads)
+    state, history = train_backbone(spec, frames, labels, torch_device(args.device))
+    with atomic_write(args.out, "wb") as stream:
+        torch.save({key: value.cpu() for key, value in state.items()}, stream)
+    with atomic_write(args.history) as stream:
+        pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")

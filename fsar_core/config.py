@@ -1,0 +1,295 @@
+"""Models of config.yaml, data set cards and tables: every key known, checked before any job. Torch-free.
+
+A mistake is one `FsarError` line that names the file, the key, what was expected and the nearest valid key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.specs import Component, Policy, TrainingSpec
+
+Name = str
+SPLITS = ("train", "val", "test")
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Roots(Model):
+    data: Path
+    stores: Path
+    weights: Path
+    results: Path
+
+
+class DemoVideos(Model):
+    clips: dict[Literal["train", "val", "test"], int]  # per class
+    frames: int = Field(ge=8)
+    height: int = Field(ge=32)
+    width: int = Field(ge=32)
+    jobs: int = Field(ge=1)
+
+    @field_validator("clips")
+    @classmethod
+    def _all_splits(cls, value: dict[str, int]) -> dict[str, int]:
+        if set(value) != set(SPLITS) or min(value.values()) < 1:
+            raise ValueError("expected a positive number of clips a class for each of train, val, test")
+        return value
+
+
+class Frames(Model):
+    count: int = Field(ge=2)
+    policy: Policy
+    size: int = Field(ge=16)
+    fit: Literal["crop", "squash"]
+    views: int = Field(ge=1)
+    clips_per_job: int = Field(ge=1)
+
+
+class BackboneTraining(Model):
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+
+
+class Backbone(Model):
+    name: str
+    params: dict[str, Any] = {}
+    cut: str
+    crop: int = Field(ge=16)
+    weights: str | None = None  # a name the backbone knows, or a file below roots.weights
+    train_tail: bool = False
+    training: BackboneTraining | None = None
+    clips_per_job: int = Field(ge=1)
+    batch_clips: int = Field(ge=1)
+    dtype: Literal["float16", "float32"] = "float16"
+
+
+class Episodes(Model):
+    way: int = Field(ge=2)
+    test: int = Field(ge=2)
+    val: int = Field(ge=2)
+    query: int = Field(ge=1)  # test and validation queries per class
+    group_disjoint: bool = False
+    train_shot: Literal["tested"] | int = "tested"
+
+
+class Resources(Model):
+    decode_threads: int = Field(ge=1)
+    backbone_threads: int = Field(ge=1)
+    train_threads: int = Field(ge=1)
+    mem_mb: int = Field(ge=500)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    mixed_precision: bool = True
+    memory_gib: float = Field(gt=0)  # features that a run may hold in memory
+    evaluation_batch: int = Field(ge=1)  # test episodes of one forward pass
+
+
+class Preset(Model):
+    demo_videos: DemoVideos
+    frames: Frames
+    backbone: Backbone
+    episodes: Episodes
+    training: TrainingSpec
+    heads: dict[str, dict[str, Any]] = {}  # parameters for every run with that head, under those of a table
+    matching: dict[str, dict[str, Any]] = {}
+    resources: Resources
+
+
+class Config(Model):
+    preset: str
+    paper: str
+    seed: int
+    roots: Roots
+    datasets: dict[str, str]
+    presets: dict[str, Preset]
+
+    @model_validator(mode="after")
+    def _preset_exists(self) -> Config:
+        if self.preset not in self.presets:
+            raise ValueError(f"preset '{self.preset}' is not among presets{did_you_mean(self.preset, self.presets)}")
+        return self
+
+    @property
+    def active(self) -> Preset:
+        return self.presets[self.preset]
+
+
+class SplitSource(Model):
+    format: Literal["split_tsv"]
+    file: str  # below the card's folder, or below the data root where `generator` makes it
+
+
+class Card(Model):
+    """workflow/datasets/<name>/card.yaml"""
+
+    title: str
+    source: str
+    citation: str
+    licence: str
+    modality: Literal["temporal", "spatial"]
+    generator: str | None = None  # demo videos that the pipeline draws itself
+    folder: str  # below roots.data
+    split: SplitSource
+    flip: bool  # whether a horizontal flip leaves the class as it is
+    groups: bool = False  # whether the split list names the source video of a clip
+    classes: list[str] | None = None  # all class names; where given, a split list may name no other
+    expected: dict[Literal["train", "val", "test"], tuple[int, int | None]] = {}  # classes, clips (null: not stated)
+    max_failures: float = Field(ge=0, le=1)  # share of clips that may be missing or broken
+
+    @field_validator("folder")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        return relative(value)
+
+
+class Row(Model):
+    """One row of a table: what was printed, and what to run for the measured number, if it is implemented."""
+
+    method: str
+    reference: str = "-"
+    backbone: str | None = None
+    published: dict[str, dict[int, float | str | None]] = {}  # data set -> shot -> number, "49.2*" as printed, or null
+    head: Component | None = None
+    matching: Component | None = None
+    compare_to: str | None = None  # a method of this table: paired difference on the same episodes
+
+    @model_validator(mode="after")
+    def _head_and_matching(self) -> Row:
+        if (self.head is None) != (self.matching is None):
+            raise ValueError(f"row '{self.method}': head and matching go together")
+        return self
+
+    @field_validator("published")
+    @classmethod
+    def _numbers(cls, value: dict) -> dict:
+        for shots in value.values():
+            for printed in shots.values():
+                printed_number(printed)
+        return value
+
+
+class Table(Model):
+    """workflow/tables/<paper>_table<n>.yaml"""
+
+    title: str
+    where: str
+    backbone: str  # as printed, for rows that name none of their own
+    datasets: list[str]
+    shots: list[int]
+    notes: list[str] = []
+    rows: list[Row]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Table:
+        methods = [row.method for row in self.rows]
+        for row in self.rows:
+            if methods.count(row.method) > 1:
+                raise ValueError(f"two rows are called '{row.method}'")
+            if row.compare_to is not None and row.compare_to not in methods:
+                raise ValueError(
+                    f"row '{row.method}' compares to an unknown '{row.compare_to}'{did_you_mean(row.compare_to, methods)}"
+                )
+            for dataset in row.published:
+                if dataset not in self.datasets:
+                    raise ValueError(
+                        f"row '{row.method}' prints a number for '{dataset}'{did_you_mean(dataset, self.datasets)}"
+                    )
+        return self
+
+
+def printed_number(value: float | str | None) -> float | None:
+    """The number of a printed cell; `"49.2*"` (the authors' own run of another's method) is 49.2; None where none is printed."""
+    if value is None:
+        return None
+    try:
+        return float(value.rstrip("*")) if isinstance(value, str) else float(value)
+    except ValueError:
+        raise ValueError(f"'{value}' is no printed number; expected 49.2, '49.2*' or null") from None
+
+
+def relative(path: str) -> str:
+    """A path that stays below its root; ValueError for absolute paths and `..`."""
+    parts = Path(path).parts
+    if Path(path).is_absolute() or ".." in parts or "\0" in path or "\\" in path or not parts:
+        raise ValueError(f"'{path}' must be a relative path without '..'")
+    return path
+
+
+def read_yaml(path: Path) -> Any:
+    """Safe YAML; FsarError with the line for what cannot be read."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FsarError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise FsarError(f"{path}{where}: not readable as YAML: {getattr(error, 'problem', error)}") from None
+
+
+def validate(model: type[Model], value: Any, where: str):
+    """`model` from plain data; FsarError naming `where`, the key and the nearest valid key."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise FsarError(f"{where}: {_explain(model, value, error)}") from None
+
+
+def load(model: type[Model], path: Path):
+    """Read and validate one YAML file."""
+    return validate(model, read_yaml(path), str(path))
+
+
+def _explain(model: type[BaseModel], value: Any, error: ValidationError) -> str:
+    # An unknown key is the cause more often than the missing key it leaves behind, so it is told first.
+    first = min(error.errors(), key=lambda e: {"extra_forbidden": 0}.get(e["type"], 1))
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{did_you_mean(path[-1], _keys(model, first['loc'][:-1]))}"
+    if first["type"] == "missing":
+        return f"missing key '{key}'"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    given = first.get("input")
+    shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
+    hint = "; YAML reads 1e-3 as text, write 1.0e-3" if first["type"] == "float_parsing" else ""
+    return f"{key}: {message}{shown}{hint}" if key else message
+
+
+def _keys(model: type[BaseModel], location: tuple) -> list[str]:
+    """The valid keys at a location of a model, for "did you mean"."""
+    current: Any = model
+    for part in location:
+        fields = getattr(current, "model_fields", None)
+        annotation = fields[part].annotation if fields and part in fields else current
+        current = _inner_model(annotation)
+    return list(getattr(current, "model_fields", {}))
+
+
+def _inner_model(annotation: Any) -> Any:
+    """The model inside `dict[str, M]`, `list[M]`, `M | None` or M itself."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in reversed(getattr(annotation, "__args__", ())):
+        found = _inner_model(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def load_config(raw: Mapping | Path, where: str = "config.yaml") -> Config:
+    """The configuration, from Snakemake's dictionary or from a file."""
+    if isinstance(raw, Path):
+        return load(Config, raw)
+    return validate(Config, dict(raw), where)

@@ -1,0 +1,76 @@
+"""Split lists: which clip belongs to which class and split. Names are data here, never patterns or shell words.
+
+The project's own format is `split.tsv`, tab-separated with the header `split class path group`: split is train, val or
+test, path is relative to the data set's folder (`/` between folders), group names the source video or is empty.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+
+from fsar_core.config import SPLITS, Card, relative
+from fsar_core.errors import FsarError, did_you_mean
+
+COLUMNS = ("split", "class", "path", "group")
+
+
+def read(path: Path, format: str = "split_tsv") -> pd.DataFrame:
+    """One row a clip with the columns split, class, path, group, in the order of the file."""
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except FileNotFoundError:
+        raise FsarError(f"{path}: no such split list; expected a {format} with the header {' '.join(COLUMNS)}") from None
+    except UnicodeDecodeError as error:
+        raise FsarError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    if not rows or tuple(rows[0]) != COLUMNS:
+        found = " ".join(rows[0]) if rows else "an empty file"
+        raise FsarError(f"{path} line 1: expected the header {' '.join(COLUMNS)} (tabs between), found {found}")
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(COLUMNS):
+            raise FsarError(f"{path} line {number}: expected {len(COLUMNS)} tab-separated fields, found {len(row)}")
+        if row[0] not in SPLITS:
+            raise FsarError(f"{path} line {number}: unknown split '{row[0]}'{did_you_mean(row[0], SPLITS)}")
+        try:
+            relative(row[2])
+        except ValueError as error:
+            raise FsarError(f"{path} line {number}: {error}") from None
+    return pd.DataFrame(rows[1:], columns=list(COLUMNS), dtype=str)
+
+
+def write(path: Path, entries: pd.DataFrame) -> None:
+    """Write entries as split.tsv, atomically."""
+    from fsar_core.provenance import atomic_write
+
+    with atomic_write(path) as stream:
+        stream.write("\t".join(COLUMNS) + "\n")
+        stream.writelines("\t".join(row) + "\n" for row in entries[list(COLUMNS)].itertuples(index=False))
+
+
+def check(entries: pd.DataFrame, card: Card, where: Path) -> pd.DataFrame:
+    """Entries in stored order, after the checks that need no video. FsarError names the first offence."""
+    if entries.empty:
+        raise FsarError(f"{where}: names no clip")
+    repeated = entries.path[entries.path.duplicated()]
+    if len(repeated):
+        raise FsarError(f"{where}: clip '{repeated.iloc[0]}' is listed {(entries.path == repeated.iloc[0]).sum()} times")
+    split_of: dict[str, str] = {}
+    for split, name in entries[["split", "class"]].drop_duplicates().itertuples(index=False):
+        if split_of.setdefault(name, split) != split:
+            raise FsarError(f"{where}: class '{name}' is in both {split_of[name]} and {split}; splits must not share classes")
+        if card.classes is not None and name not in card.classes:
+            raise FsarError(f"{where}: unknown class '{name}' in {split}{did_you_mean(name, card.classes)}")
+    for split, (classes, clips) in card.expected.items():
+        found = entries[entries.split == split]
+        if found["class"].nunique() != classes:
+            raise FsarError(f"{where}: {found['class'].nunique()} classes in {split}, expected {classes} by the card")
+        if clips is not None and len(found) != clips:
+            raise FsarError(f"{where}: {len(found)} clips in {split}, expected {clips} by the card")
+    if card.groups and (entries.group == "").any():
+        first = entries.path[entries.group == ""].iloc[0]
+        raise FsarError(f"{where}: clip '{first}' has no group, but the card says `groups: true`")
+    order = entries.split.map({split: number for number, split in enumerate(SPLITS)})
+    return entries.assign(_order=order).sort_values(["_order", "class", "path"]).drop(columns="_order").reset_index(drop=True)

@@ -1,0 +1,94 @@
+"""Which device a job computes on, and the lease that gives a local job a GPU of its own.
+
+Snakemake counts GPUs and never says which one a job gets. `fsar lease -n N -- COMMAND` takes N free devices under file
+locks before torch starts, sets CUDA_VISIBLE_DEVICES and becomes COMMAND; the kernel frees the locks when it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from fsar_core.errors import FsarError
+
+
+def torch_device(name: str):
+    """`auto`, `cpu` or `cuda` as a torch.device; FsarError where a GPU is demanded and none is visible."""
+    import torch
+
+    present = torch.cuda.is_available()
+    if name == "cuda" and not present:
+        raise FsarError("device: cuda is demanded in config.yaml, but torch sees no GPU; set `device: auto` or free one")
+    return torch.device("cuda" if present and name != "cpu" else "cpu")
+
+
+def visible_devices() -> list[str]:
+    """UUIDs of the GPUs that this process may use; FSAR_FAKE_DEVICES="a,b" stands for them in tests."""
+    if "FSAR_FAKE_DEVICES" in os.environ:
+        found = [name for name in os.environ["FSAR_FAKE_DEVICES"].split(",") if name]
+    else:
+        try:
+            text = subprocess.run(
+                ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"], capture_output=True, text=True, timeout=60
+            )
+        except (FileNotFoundError, subprocess.TimeoutExpired):
+            return []
+        if text.returncode != 0:
+            return []
+        pairs = [[word.strip() for word in line.split(",")] for line in text.stdout.splitlines() if "," in line]
+        allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if allowed is not None:
+            wanted = [word.strip() for word in allowed.split(",") if word.strip()]
+            pairs = [pair for pair in pairs if pair[0] in wanted or pair[1] in wanted]
+        found = [uuid for _, uuid in pairs]
+    return found
+
+
+def lease(count: int, command: list[str]) -> None:
+    """Become `command` with `count` devices of its own; waits until they are free. Does not return.
+
+    Inside a scheduler's job that already sees exactly `count` devices nothing is leased; without a GPU the command gets
+    an empty CUDA_VISIBLE_DEVICES and runs on the CPU.
+    """
+    if not command:
+        raise FsarError("fsar lease: no command; expected `fsar lease -n 1 -- COMMAND ...`")
+    devices = visible_devices()
+    scheduled = any(name in os.environ for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"))
+    if count > 0 and devices and not (scheduled and len(devices) == count):
+        if count > len(devices):
+            raise FsarError(f"fsar lease: {count} devices asked, this machine has {len(devices)}; lower `gpu` of the rule")
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_take(count, devices))
+        os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    elif not scheduled:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.execvp(command[0], command)
+
+
+def _take(count: int, devices: list[str]) -> list[str]:
+    """All or nothing, so that two waiting jobs can never hold half of what the other needs."""
+    folder = Path(os.environ.get("FSAR_LEASE_DIR", Path(tempfile.gettempdir()) / f"fsar-lease-{os.getuid()}"))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    delay = 0.05
+    while True:
+        held: list[tuple[str, int]] = []
+        for device in devices:
+            if len(held) == count:
+                break
+            handle = os.open(folder / f"{device.replace('/', '_')}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.append((device, handle))
+            except BlockingIOError:
+                os.close(handle)
+        if len(held) == count:
+            for _, handle in held:
+                os.set_inheritable(handle, True)
+            return [device for device, _ in held]
+        for _, handle in held:
+            os.close(handle)
+        time.sleep(delay)
+        delay = min(delay * 1.5, 2.0)

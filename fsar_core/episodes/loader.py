@@ -1,0 +1,104 @@
+"""Episodes to tensors: rows of a feature store, in memory where they fit, else read clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fsar_core.episodes.sampler import Episode
+from fsar_core.stores.reader import StoreReader
+
+
+@dataclass
+class EpisodeFeatures:
+    """A batch of episodes as tensors.
+
+    Attributes:
+        support: float [batch way shot frames dim height width]
+        query: float [batch query frames dim height width]
+        labels: int64 [batch query], episode-local
+    """
+
+    support: Tensor
+    query: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> EpisodeFeatures:
+        moved = (t.to(device, non_blocking=True) for t in (self.support, self.query, self.labels))
+        return EpisodeFeatures(*moved)
+
+
+class FeatureBank:
+    """The rows of a feature store that a run touches.
+
+    They are held in memory where `memory_gib` allows, else every batch reads its own clips.
+    """
+
+    def __init__(
+        self, reader: StoreReader, rows: np.ndarray, memory_gib: float, threads: int = 1, many_views: np.ndarray | None = None
+    ) -> None:
+        """
+        Args:
+            rows: of which view 0 is used.
+            many_views: rows of which every stored view is used (training clips).
+        """
+        self.reader, self.threads, self.views = reader, threads, reader.views
+        extra = np.unique(many_views) if many_views is not None and reader.views > 1 else np.empty(0, np.int64)
+        wanted = [(np.unique(rows), 0), *((extra, view) for view in range(1, reader.views))]
+        slots = np.concatenate([part * self.views + view for part, view in wanted])
+        self.in_memory = reader.clip_bytes * len(slots) <= memory_gib * 2**30
+        if self.in_memory:
+            self._position = np.full(reader.clips * self.views, -1)
+            self._position[slots] = np.arange(len(slots))
+            parts = [reader.read(part, view, threads) for part, view in wanted if len(part)]
+            self._held = torch.from_numpy(np.concatenate(parts))
+
+    def clips(self, rows: np.ndarray, views: np.ndarray | None = None) -> Tensor:
+        """float32 [*rows.shape frames dim height width]; view 0 where no views are given."""
+        slots = (rows * self.views + (0 if views is None else views)).reshape(-1)
+        if self.in_memory:
+            found = self._held[torch.from_numpy(self._position[slots])]
+        else:
+            unique, inverse = np.unique(slots, return_inverse=True)
+            with ThreadPoolExecutor(max(self.threads, 4)) as pool:
+                read = list(pool.map(lambda slot: self.reader.read_clip(*divmod(int(slot), self.views)), unique))
+            found = torch.from_numpy(np.stack(read)[inverse])
+        return found.float().reshape(*rows.shape, *found.shape[1:])
+
+    def batch(self, episodes: Sequence[Episode]) -> EpisodeFeatures:
+        """Episodes of one shape as tensors."""
+        views = [e.views or (np.zeros_like(e.support), np.zeros_like(e.query)) for e in episodes]
+        return EpisodeFeatures(
+            support=self.clips(np.stack([e.support for e in episodes]), np.stack([v[0] for v in views])),
+            query=self.clips(np.stack([e.query for e in episodes]), np.stack([v[1] for v in views])),
+            labels=torch.from_numpy(np.stack([e.labels for e in episodes])),
+        )
+
+
+def batches(bank: FeatureBank, episodes: Sequence[Episode] | Iterator[Episode], size: int) -> Iterator[EpisodeFeatures]:
+    """Batches of `size` episodes in order, the next one being read while the caller computes."""
+
+    def groups() -> Iterator[list[Episode]]:
+        group: list[Episode] = []
+        for episode in episodes:
+            group.append(episode)
+            if len(group) == size:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting = None
+        for group in groups():
+            coming = reader.submit(bank.batch, group)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()

@@ -1,0 +1,144 @@
+"""Episodes: which clips are support and which are queries. Episode i is a function of seed, split and i.
+
+Source: the episodic protocol of DMGAL III-A: N classes without replacement, then K + Q clips of each without replacement.
+Differs: public code draws from one unrecorded stream, so that episodes repeat across workers and differ between
+evaluations; here every episode is addressable by its number, on any worker, in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from fsar_core.errors import FsarError
+from fsar_core.seeding import rng
+
+
+@dataclass(frozen=True)
+class Split:
+    """The usable clips of one split.
+
+    Attributes:
+        classes: class names; the position in this list is the class id.
+        rows: for each class, the store rows of its clips, ascending.
+        groups: for each class, the source-video id of each of these clips ("" where unknown: a source of its own).
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    rows: tuple[np.ndarray, ...]
+    groups: tuple[np.ndarray, ...]
+
+    @classmethod
+    def from_index(cls, index: pd.DataFrame, name: str, failed: frozenset[int] = frozenset()) -> Split:
+        """The split `name` of a clip index without the clips in `failed` or with a problem."""
+        part = index[(index.split == name) & (index.problem == "") & ~index.row.isin(failed)]
+        classes = tuple(sorted(index["class"][index.split == name].unique()))
+        if not classes:
+            raise FsarError(f"the split '{name}' has no class; check the split list")
+        by_class = [part[part["class"] == c] for c in classes]
+        rows = tuple(clips.row.to_numpy(np.int64) for clips in by_class)
+        groups = tuple(np.array([g or f"row {r}" for g, r in zip(c.group, c.row)], dtype=object) for c in by_class)
+        return cls(name, classes, rows, groups)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One few-shot task.
+
+    Attributes:
+        classes: int64 [way], class ids of the split; position = episode label.
+        support: int64 [way shot], store rows.
+        query: int64 [way * query], store rows, shuffled.
+        labels: int64 [way * query], episode-local labels 0..way-1 of the queries.
+        views: stored view of every support and query clip; None is view 0, the deterministic test view.
+    """
+
+    classes: np.ndarray
+    support: np.ndarray
+    query: np.ndarray
+    labels: np.ndarray
+    views: tuple[np.ndarray, np.ndarray] | None = None
+
+    def with_views(self, count: int, random: np.random.Generator) -> Episode:
+        """The same episode with one of `count` stored views drawn for every clip."""
+        views = random.integers(count, size=self.support.shape), random.integers(count, size=self.query.shape)
+        return replace(self, views=views)
+
+
+def sample(
+    seed: int, split: Split, way: int, shot: int, query: int, index: int, *, group_disjoint: bool = False
+) -> Episode:
+    """Episode number `index`.
+
+    Args:
+        query: queries per class.
+        group_disjoint: no source video gives both a support and a query clip.
+    Raises:
+        FsarError: fewer classes than `way`, or a class with too few clips (or source videos) for shot + query.
+    """
+    check(split, way, shot, query)
+    random = rng(seed, "episode", split.name, way, shot, query, index)
+    classes = random.choice(len(split.classes), size=way, replace=False)
+    support = np.empty((way, shot), np.int64)
+    queries = np.empty((way, query), np.int64)
+    for label, class_id in enumerate(classes):
+        order = random.permutation(len(split.rows[class_id]))
+        if group_disjoint:
+            order = _disjoint(order, split.groups[class_id], shot, query)
+            if order is None:
+                check(split, way, shot, query, group_disjoint=True)
+        chosen = split.rows[class_id][order[: shot + query]]
+        support[label], queries[label] = chosen[:shot], chosen[shot:]
+    shuffled = random.permutation(way * query)
+    labels = np.repeat(np.arange(way, dtype=np.int64), query)
+    return Episode(classes.astype(np.int64), support, queries.reshape(-1)[shuffled], labels[shuffled])
+
+
+def check(split: Split, way: int, shot: int, query: int, *, group_disjoint: bool = False) -> None:
+    """FsarError where episodes of this shape cannot be drawn from the split."""
+    if min(way, shot, query) < 1:
+        raise FsarError(f"way {way}, shot {shot}, query {query}: each must be at least 1")
+    if len(split.classes) < way:
+        raise FsarError(f"split '{split.name}' has {len(split.classes)} classes, {way}-way episodes need {way}; lower `way`")
+    for name, rows, groups in zip(split.classes, split.rows, split.groups):
+        if len(rows) < shot + query:
+            raise FsarError(
+                f"class '{name}' of split '{split.name}' has {len(rows)} usable clips, {shot}-shot episodes with {query} "
+                f"queries a class need {shot + query}; lower shot or query, or remove the class from the split list"
+            )
+        if group_disjoint and _disjoint(np.arange(len(rows)), groups, shot, query) is None:
+            raise FsarError(
+                f"class '{name}' of split '{split.name}': {len(rows)} clips of {len(set(groups))} source videos cannot give "
+                f"{shot} support and {query} query clips of different sources; lower shot or query, or set "
+                f"`group_disjoint: false`"
+            )
+
+
+def _disjoint(order: np.ndarray, groups: np.ndarray, shot: int, query: int) -> np.ndarray | None:
+    """`shot` positions, then `query` positions of other source videos, in the random order of `order`; None if impossible.
+
+    Whole sources go to the support until it is full, the rest serves the queries. Where the random order leaves too few
+    queries, the sources with the smallest sufficient sum are taken instead, so that nothing drawable is refused.
+    """
+    sources: dict[object, list[int]] = {}
+    for position in order:
+        sources.setdefault(groups[position], []).append(int(position))
+    clips = list(sources.values())
+    sizes = np.array([len(source) for source in clips])
+    taken = np.arange(int(np.searchsorted(np.cumsum(sizes), shot)) + 1)
+    if len(taken) > len(clips) or sizes.sum() - sizes[taken].sum() < query:
+        subset_of_sum: dict[int, list[int]] = {0: []}
+        for number, size in enumerate(sizes):
+            for total, members in list(subset_of_sum.items()):
+                if total < shot:
+                    subset_of_sum.setdefault(total + int(size), [*members, number])
+        enough = [total for total in subset_of_sum if total >= shot]
+        if not enough or sizes.sum() - min(enough) < query:
+            return None
+        taken = np.array(subset_of_sum[min(enough)])
+    support = [p for number in taken for p in clips[number]]
+    queries = [p for number, source in enumerate(clips) if number not in set(taken.tolist()) for p in source]
+    return np.array(support[:shot] + queries[:query])

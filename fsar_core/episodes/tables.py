@@ -1,0 +1,91 @@
+"""Frozen episodes: drawn once, stored, and shared by every method, so that differences are paired.
+
+A table is an .npz file (no pickle) with classes [episode way], support [episode way shot], query and labels
+[episode way*query], all int64, and the spec, class names and clip paths as text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import trange
+
+from fsar_core.episodes.sampler import Episode, Split, check, sample
+from fsar_core.errors import FsarError
+from fsar_core.provenance import atomic_write
+from fsar_core.specs import EpisodeSpec, difference
+
+
+@dataclass(frozen=True)
+class EpisodeTable:
+    """A frozen table; `table[i]` is an `Episode`."""
+
+    spec: EpisodeSpec
+    class_names: tuple[str, ...]
+    classes: np.ndarray
+    support: np.ndarray
+    query: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __getitem__(self, index: int) -> Episode:
+        return Episode(self.classes[index], self.support[index], self.query[index], self.labels[index])
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Every store row that some episode uses, ascending."""
+        return np.unique(np.concatenate([self.support.reshape(-1), self.query.reshape(-1)]))
+
+
+def draw(spec: EpisodeSpec, split: Split) -> EpisodeTable:
+    """Draw all episodes of a spec. FsarError where a class has too few clips."""
+    shape = dict(way=spec.way, shot=spec.shot, query=spec.query, group_disjoint=spec.group_disjoint)
+    check(split, **shape)
+    numbers = trange(spec.count, desc=f"{spec.split} episodes", unit="episode", mininterval=1)
+    episodes = [sample(spec.seed, split, index=index, **shape) for index in numbers]
+    return EpisodeTable(
+        spec=spec,
+        class_names=split.classes,
+        classes=np.stack([e.classes for e in episodes]),
+        support=np.stack([e.support for e in episodes]),
+        query=np.stack([e.query for e in episodes]),
+        labels=np.stack([e.labels for e in episodes]),
+    )
+
+
+def save(path: Path, table: EpisodeTable) -> None:
+    """Write a table atomically; equal tables give equal bytes."""
+    with atomic_write(path, "wb") as stream:
+        np.savez_compressed(
+            stream,
+            spec=np.array(table.spec.json_text),
+            class_names=np.array(table.class_names),
+            classes=table.classes,
+            support=table.support,
+            query=table.query,
+            labels=table.labels,
+        )
+
+
+def load(path: Path, spec: EpisodeSpec | None = None) -> EpisodeTable:
+    """Read a table; FsarError where it is missing, damaged or drawn by another spec."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found = EpisodeSpec.parse(str(stored["spec"]))
+            arrays = {name: stored[name] for name in ("classes", "support", "query", "labels")}
+            table = EpisodeTable(spec=found, class_names=tuple(map(str, stored["class_names"])), **arrays)
+    except FileNotFoundError:
+        raise FsarError(f"{path}: no such episode table; run snakemake to draw it") from None
+    except FsarError:
+        raise
+    except Exception as error:  # zipfile.BadZipFile, ValueError, KeyError, zlib.error: whatever a damaged file gives
+        raise FsarError(f"{path}: damaged episode table ({type(error).__name__}); remove it and run snakemake again") from None
+    if spec is not None:
+        differs = difference(spec.model_dump(mode="json"), found.model_dump(mode="json"))
+        if differs:
+            raise FsarError(f"{path}: drawn by another spec: {differs}; remove it and run snakemake again")
+    return table

@@ -1,0 +1,63 @@
+"""Testing a model on frozen episodes: the result of every query is kept.
+
+Source: N-way K-shot accuracy averaged over episodes (DMGAL IV-B: 10,000). Differs: episodes are frozen and shared by all
+methods, every query's prediction is written down, and intervals are given (`fsar_core.evaluation.statistics`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from fsar_core.episodes.loader import FeatureBank, batches
+from fsar_core.episodes.tables import EpisodeTable
+
+if TYPE_CHECKING:
+    from fsar_core.training.loop import Machine
+    from fsar_core.training.model import EpisodeModel
+
+
+@torch.inference_mode()
+def logits(model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine, progress: bool = False) -> np.ndarray:
+    """float32 [episode query way] of all episodes of a table, in evaluation mode."""
+    model.eval()
+    found = []
+    with tqdm(total=len(table), desc="episodes", unit="episode", mininterval=1, disable=not progress) as bar:
+        for episodes in batches(bank, (table[i] for i in range(len(table))), machine.evaluation_batch):
+            episodes = episodes.to(machine.device)
+            with torch.autocast(machine.device.type, enabled=machine.mixed_precision and machine.device.type == "cuda"):
+                batch, _ = model(episodes)
+            found.append(batch.float().cpu().numpy())
+            bar.update(len(batch))
+    return np.concatenate(found)
+
+
+def accuracy(model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine) -> float:
+    """Share of right queries, in 0..1."""
+    return float((logits(model, bank, table, machine).argmax(-1) == table.labels).mean())
+
+
+def query_results(table: EpisodeTable, scores: np.ndarray) -> pd.DataFrame:
+    """One row a query.
+
+    Columns: episode, clip (store row), class and predicted (class ids of the split), correct (0 or 1), margin (logit of the
+    right class minus the best other).
+    """
+    episodes, queries, way = scores.shape
+    predicted = scores.argmax(-1)
+    right = np.take_along_axis(scores, table.labels[..., None], axis=-1)[..., 0]
+    others = np.where(np.arange(way) == table.labels[..., None], -np.inf, scores).max(-1)
+    return pd.DataFrame(
+        {
+            "episode": np.repeat(np.arange(episodes), queries),
+            "clip": table.query.reshape(-1),
+            "class": np.take_along_axis(table.classes, table.labels, axis=1).reshape(-1),
+            "predicted": np.take_along_axis(table.classes, predicted, axis=1).reshape(-1),
+            "correct": (predicted == table.labels).astype(np.int64).reshape(-1),
+            "margin": (right - others).reshape(-1),
+        }
+    )

@@ -1,0 +1,58 @@
+"""Means, 95 % intervals, paired differences, per-class accuracy and confusion, from the rows of single queries.
+
+Intervals are normal ones over episodes (1.96 standard errors), as the field reports where it reports any. They cover the
+draw of episodes from the test clips, not the choice of the test classes or the training seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fsar_core.errors import FsarError
+
+Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and the half-width of its 95 % interval, both in percent (or percentage points)."""
+
+    mean: float
+    ci95: float
+    episodes: int
+
+
+def episode_accuracy(queries: pd.DataFrame) -> np.ndarray:
+    """float64 [episode]: share of right queries of every episode, in 0..1."""
+    return queries.groupby("episode", sort=True)["correct"].mean().to_numpy(np.float64)
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """Mean over episodes with its interval. `values` are shares (or differences of shares), one an episode."""
+    if len(values) < 2:
+        raise FsarError(f"an interval needs at least 2 episodes, found {len(values)}; raise the number of test episodes")
+    return Estimate(100 * values.mean(), 100 * Z95 * values.std(ddof=1) / np.sqrt(len(values)), len(values))
+
+
+def paired_difference(method: pd.DataFrame, plain: pd.DataFrame) -> Estimate:
+    """`method` minus `plain` on the same episodes. FsarError where the queries differ."""
+    keys = ["episode", "clip", "class"]
+    if not np.array_equal(method[keys].to_numpy(), plain[keys].to_numpy()):
+        raise FsarError("the two results are not of the same test episodes and cannot be paired; run snakemake again")
+    return estimate(episode_accuracy(method) - episode_accuracy(plain))
+
+
+def per_class(queries: pd.DataFrame, class_names: tuple[str, ...]) -> dict[str, float]:
+    """Accuracy in percent of the queries of every class that was asked for."""
+    means = queries.groupby("class")["correct"].mean()
+    return {class_names[class_id]: 100 * float(value) for class_id, value in means.items()}
+
+
+def confusion(queries: pd.DataFrame, classes: int) -> np.ndarray:
+    """int64 [class predicted]: how often a query of a class was taken for another, over all episodes."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (queries["class"].to_numpy(), queries["predicted"].to_numpy()), 1)
+    return counts

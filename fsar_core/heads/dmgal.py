@@ -1,0 +1,297 @@
+"""DMGAL: motion decides what attends to what, first inside each video (S-MGA), then across the whole episode (C-MGA).
+
+Source: Guo et al., "Video-to-Task Learning via Motion-Guided Attention for Few-Shot Action Recognition": Eq. 1-7 S-MGA,
+Eq. 8-9 mixer, Eq. 10-14 C-MGA, Fig. 2; Table VII (parameters of C-MGA), Table VIII (frame-wise against frame-all).
+
+The text and the authors' code differ. `variant="paper"` is the text, `variant="released"` the code:
+
+    Eq. 1, sign              paper F_i - Φ2(F_j); released Φ2(F_j) - F_i.
+    Eq. 2-3, branch (c)      paper bilinear upsampling; released nearest.
+    Eq. 6 and 12, softmax    paper one, of the sum of both score matrices; released one of each, their results averaged.
+
+Where they differ and the variant does not decide:
+
+    Eq. 1-3, M(F_{i+1}, F_i) The text reads it at frame i. Here it lies at frame i+1, as in the code: every frame but
+                             the first has one, while the text's index leaves the last frame with no motion at all.
+    Eq. 2-3, Conv            "Channel-wise" in the text; a dense 1x1 here, as in the code and in Table VII's counts.
+    Φ3, Eq. 7 and 13         3x1x1 over the frames in the text, 3x3 over the grid in the code: the argument `phi3`.
+    Eq. 8-9                  The text's index marks are swapped: W1, W2 are LxL and mix frames, W3, W4 are DxD and mix
+                             channels. Frames first.
+
+Where the text is silent, both variants do what the code does: a missing neighbour gives a zero motion map (`end_frames`
+can leave it out); all motion layers are shared by the two directions and by support and query, none by S-MGA and C-MGA;
+BatchNorm after the compression and after each 3x3 branch, no activation; convolutions without bias; in S-MGA sinusoidal
+positions over the patches, times 0.1, then dropout; in C-MGA no positions but LayerNorm on both sides of the scores;
+dropout on attention weights; every λ starts at 0; the mixer has biases and no normalisation; the values of C-MGA are
+Φ3(support); the support gets no cross term; shots are attended to one by one, not averaged; support and query pass one
+after the other, so that in training BatchNorm normalises each by its own statistics.
+
+Differs: `phi3` defaults to 3x3 in both variants: Table VII's four counts hold with it and with no 3D kernel.
+Differs: grid, frames and shot are free; the code holds 49 patches and 8 frames.
+Differs: the support is attended to where it lies, by all queries at once; the code copies it once per query.
+Differs: both directions pass BatchNorm together and share their statistics of a training step.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import parse_shape, rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fsar_core.errors import FsarError
+from fsar_core.heads._motion import (
+    END_FRAMES,
+    PHI3,
+    VARIANTS,
+    BidirectionalMotion,
+    DepthwiseValues,
+    MotionPair,
+    motion_guided_attention,
+    one_of,
+)
+from fsar_core.heads._positions import sinusoid
+from fsar_core.types import GridQuery, GridSupport, HeadOutput
+
+C_MGA = ("frame_wise", "frame_all", None)
+POSITION_SCALE = 0.1
+
+Videos = Float[Tensor, "*batch frames dim height width"]
+
+
+class DMGAL(nn.Module):
+    """S-MGA, mixer and C-MGA in this order, each of which can be left out.
+
+    Args:
+        dim: channels of the features, D.
+        r1: compression of S-MGA's motion channels; divides `dim`.
+        r2: compression of C-MGA's motion channels; divides `dim`.
+        frames: frames of a clip, at least 2. The mixer's weights depend on it.
+        s_mga: with S-MGA and the mixer that belongs to it, or without both.
+        c_mga: "frame_wise" attends to the support patches of the same frame, "frame_all" to those of all frames, None
+            leaves C-MGA out.
+        variant: "paper" or "released"; the module's docstring lists what differs.
+        phi3: kernel of Φ3, depth-wise. "3x3" over the grid is what the code has, and the only reading whose parameter
+            counts are those of Table VII. "3x1x1" over the frames is what the text says.
+        end_frames: the first frame has no forward and the last no backward motion. "zero": a zero map takes its place;
+            its attention is uniform in frame-wise C-MGA (a constant in the paper's sum, so that the other direction
+            decides) and follows the positions in S-MGA. "valid": the frame uses the one direction that it has.
+        dropout: from 0 to below 1.
+
+    Raises:
+        FsarError: a value outside these.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        r1: int = 8,
+        r2: int = 8,
+        frames: int = 8,
+        s_mga: bool = True,
+        c_mga: str | None = "frame_wise",
+        variant: str = "paper",
+        phi3: str = "3x3",
+        end_frames: str = "zero",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        one_of("s_mga", s_mga, (True, False))
+        one_of("c_mga", c_mga, C_MGA)
+        _check(variant, phi3, end_frames, dropout)
+        _whole("dim", dim, least=1)
+        _whole("frames", frames, least=2)
+        self.dim, self.frames = dim, frames
+        shared = {"variant": variant, "phi3": phi3, "end_frames": end_frames, "dropout": dropout}
+        self.self_attention = SelfMotionGuidedAttention(dim, r1, **shared) if s_mga else nn.Identity()
+        self.mixer = TemporalChannelMixer(dim, frames) if s_mga else nn.Identity()
+        self.cross_attention = CrossMotionGuidedAttention(dim, r2, scope=c_mga, **shared) if c_mga else None
+
+    def forward(self, support: GridSupport, query: GridQuery, **aux: Tensor) -> HeadOutput:
+        """
+        Args:
+            support: [batch way shot frames dim height width]
+            query: [batch query frames dim height width]
+            aux: ignored.
+
+        Raises:
+            FsarError: another number of axes, frames or channels than the head was built for.
+        """
+        self._check_features("support", support, "batch way shot frames dim height width")
+        self._check_features("query", query, "batch query frames dim height width")
+        # Convolutions and tokens both want the channels innermost: one copy here saves one at every change of view.
+        support, query = _channels_last(support), _channels_last(query)
+        support, query = self.mixer(self.self_attention(support)), self.mixer(self.self_attention(query))
+        if self.cross_attention is not None:
+            support, query = self.cross_attention(support, query)
+        return HeadOutput(support, query)
+
+    def _check_features(self, name: str, features: Tensor, axes: str) -> None:
+        if features.ndim != len(axes.split()):
+            raise FsarError(f"dmgal: {name} must be [{axes}], got {features.ndim} axes: {list(features.shape)}")
+        frames, dim = features.shape[-4:-2]
+        if dim != self.dim:
+            raise FsarError(f"dmgal: {name} has dim {dim}, the head was built for {self.dim}; use dim={dim}")
+        if frames != self.frames:
+            raise FsarError(
+                f"dmgal: {name} has {frames} frames, the head was built for {self.frames}; use frames={frames}"
+            )
+
+
+class SelfMotionGuidedAttention(nn.Module):
+    """S-MGA, Eq. 1-7: the patches of a frame attend to each other by the similarity of their motion.
+
+    F_i + λ · softmax(S_i^B + S_i^F) Φ3(F)_i with S_i = M M^T / √(D/r1), for each video alone. Arguments as in `DMGAL`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        r1: int = 8,
+        variant: str = "paper",
+        phi3: str = "3x3",
+        end_frames: str = "zero",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        _check(variant, phi3, end_frames, dropout)
+        self.variant, self.end_frames = variant, end_frames
+        self.motion = BidirectionalMotion(dim, _compressed(dim, "r1", r1), variant)
+        self.phi3 = DepthwiseValues(dim, phi3)
+        self.lambda_ = nn.Parameter(torch.zeros(()))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, videos: Videos) -> Videos:
+        """Videos in, videos out, [*batch frames dim height width] with any leading axes."""
+        clips = videos.flatten(0, -5)
+        motion = self.motion(clips)
+        positions = POSITION_SCALE * sinusoid(*motion[0].shape[-2:], like=motion[0])
+        motion = tuple(self.dropout(tokens + positions) for tokens in motion)
+        attended = motion_guided_attention(
+            motion,
+            motion,
+            self.phi3(clips),
+            variant=self.variant,
+            end_frames=self.end_frames,
+            dropout=self.dropout.p if self.training else 0.0,
+        )
+        attended = rearrange(
+            attended, "batch frames (height width) dim -> batch frames dim height width", height=videos.shape[-2]
+        )
+        return (clips + self.lambda_ * attended).unflatten(0, videos.shape[:-4])
+
+
+class TemporalChannelMixer(nn.Module):
+    """Eq. 8-9: an MLP over the frames of each patch and channel, then one over its channels, each with a residual."""
+
+    def __init__(self, dim: int, frames: int = 8) -> None:
+        super().__init__()
+        self.temporal_in, self.temporal_out = nn.Linear(frames, frames), nn.Linear(frames, frames)
+        self.channel_in, self.channel_out = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(self, videos: Videos) -> Videos:
+        """Videos in, videos out, [*batch frames dim height width] with any leading axes."""
+        rows = rearrange(videos, "... frames dim height width -> (...) frames (height width dim)")
+        rows = rows + _over_frames(self.temporal_out, _over_frames(self.temporal_in, rows).relu())
+        *lead, _, dim, height, width = videos.shape
+        tokens = rows.unflatten(2, (height, width, dim))
+        tokens = tokens + self.channel_out(self.channel_in(tokens).relu())
+        return rearrange(tokens, "... height width dim -> ... dim height width").unflatten(0, lead)
+
+
+class CrossMotionGuidedAttention(nn.Module):
+    """C-MGA, Eq. 10-14: the patches of a query attend to those of all supports by the similarity of their motion.
+
+    Query F_i + λ1 · softmax(C_i^B + C_i^F) Φ3(F_S)_i + λ2 · Φ3(F)_i, support F_i + λ2 · Φ3(F)_i. `scope` is `c_mga` of
+    `DMGAL`, the other arguments are as there.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        r2: int = 8,
+        scope: str = "frame_wise",
+        variant: str = "paper",
+        phi3: str = "3x3",
+        end_frames: str = "zero",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        one_of("scope", scope, C_MGA[:2])
+        _check(variant, phi3, end_frames, dropout)
+        self.scope, self.variant, self.end_frames, self.dropout = scope, variant, end_frames, dropout
+        channels = _compressed(dim, "r2", r2)
+        self.motion = BidirectionalMotion(dim, channels, variant)
+        self.norm = nn.LayerNorm(channels)
+        self.phi3 = DepthwiseValues(dim, phi3)
+        self.lambda_1 = nn.Parameter(torch.zeros(()))
+        self.lambda_2 = nn.Parameter(torch.zeros(()))
+
+    def forward(self, support: GridSupport, query: GridQuery) -> tuple[GridSupport, GridQuery]:
+        """
+        Args:
+            support: [batch way shot frames dim height width]
+            query: [batch query frames dim height width]
+        """
+        support_motion, support_values = self._motion_and_values(
+            rearrange(support, "batch way shot frames dim height width -> batch (way shot) frames dim height width")
+        )
+        query_motion, query_values = self._motion_and_values(query)
+        attended = motion_guided_attention(
+            query_motion,
+            support_motion,
+            support_values,
+            variant=self.variant,
+            end_frames=self.end_frames,
+            dropout=self.dropout if self.training else 0.0,
+            frame_all=self.scope == "frame_all",
+        )
+        support_change = rearrange(
+            self.lambda_2 * support_values,
+            "batch frames (way shot height width) dim -> batch way shot frames dim height width",
+            **parse_shape(support, "_ way shot _ _ height width"),
+        )
+        query_change = rearrange(
+            self.lambda_1 * attended + self.lambda_2 * query_values,
+            "batch frames (query height width) dim -> batch query frames dim height width",
+            **parse_shape(query, "_ query _ _ height width"),
+        )
+        return support + support_change, query + query_change
+
+    def _motion_and_values(self, videos: GridQuery) -> tuple[MotionPair, Tensor]:
+        """Normalised motion and values, the videos of an episode side by side: [batch frames (query patches) ...]."""
+        clips = rearrange(videos, "batch query frames dim height width -> (batch query) frames dim height width")
+        side_by_side = "(batch query) frames patches channels -> batch frames (query patches) channels"
+        backward, forward = (
+            rearrange(self.norm(tokens), side_by_side, query=videos.shape[1]) for tokens in self.motion(clips)
+        )
+        return (backward, forward), rearrange(self.phi3(clips), side_by_side, query=videos.shape[1])
+
+
+def _over_frames(linear: nn.Linear, rows: Tensor) -> Tensor:
+    # A batched product: moving the frames to the last axis for `linear` itself takes three times as long.
+    return torch.baddbmm(linear.bias[:, None], linear.weight.expand(len(rows), -1, -1), rows)
+
+
+def _channels_last(features: Tensor) -> Tensor:
+    rows = rearrange(features, "... dim height width -> ... height width dim").contiguous()
+    return rearrange(rows, "... height width dim -> ... dim height width")
+
+
+def _compressed(dim: int, name: str, ratio: int) -> int:
+    _whole("dim", dim, least=1)
+    one_of(name, ratio, tuple(divisor for divisor in range(1, dim + 1) if dim % divisor == 0))
+    return dim // int(ratio)
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise FsarError(f"dmgal: {name}={value!r} is not valid; valid: whole numbers from {least}")
+
+
+def _check(variant: str, phi3: str, end_frames: str, dropout: float) -> None:
+    one_of("variant", variant, VARIANTS)
+    one_of("phi3", phi3, PHI3)
+    one_of("end_frames", end_frames, END_FRAMES)
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise FsarError(f"dmgal: dropout={dropout!r} is not valid; valid: numbers from 0 to below 1")

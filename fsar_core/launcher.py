@@ -1,0 +1,51 @@
+"""The thin front under the name `snakemake`.
+
+Snakemake's parser takes every word after `--resources` for a resource, so the natural line
+`snakemake --cores 32 --resources gpu=4 results/tables/table2.csv` fails in every version. This front puts the words that
+cannot be resources back among the targets and hands everything else to Snakemake untouched. At the end it repeats the
+one-line errors of failed jobs, which Snakemake's own report buries, and exits with status 2 for them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+OPTIONS = ("--resources", "--res", "--config", "-C", "--set-threads", "--set-resources", "--default-resources", "--default-res")
+
+
+def untangle(argv: list[str]) -> list[str]:
+    """Move words without `=` that follow a NAME=VALUE option in front of everything, where they are targets."""
+    targets: list[str] = []
+    rest: list[str] = []
+    inside = False
+    for position, word in enumerate(argv):
+        if word == "--":
+            return [*targets, *rest, *argv[position:]]
+        if word.startswith("-"):
+            inside = word in OPTIONS
+        elif inside and "=" not in word:
+            targets.append(word)
+            continue
+        rest.append(word)
+    return [*targets, *rest]
+
+
+def main() -> None:
+    """Entry point of the console script `snakemake`."""
+    from snakemake.cli import main as snakemake
+
+    with tempfile.TemporaryDirectory(prefix="fsar-errors-") as folder:
+        told = Path(folder) / "errors"
+        os.environ.setdefault("FSAR_ERRORS", str(told))
+        try:
+            snakemake(untangle(sys.argv[1:]))
+            status = 0
+        except SystemExit as stop:
+            status = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+        lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    for line in dict.fromkeys(lines):
+        print(line, file=sys.stderr)
+    sys.exit(2 if lines and status else status)

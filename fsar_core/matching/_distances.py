@@ -1,0 +1,151 @@
+"""What the matching metrics share: checks, cosine distances of frames, distance to attended prototypes, positions.
+
+Source: cosine with eps and the two ways of merging shots as in the public code of OTAM, Bi-MHM and MoLo; prototypes
+    that a query attends out of a class as in TRX (Perrett et al., CVPR 2021); sinusoidal positions of Vaswani et al.
+    (NeurIPS 2017, section 3.5).
+Differs: every comparison is made in float32 at least, whatever the features' precision and autocast, because sums of
+    squares leave float16's range. All episodes, queries and classes go through one matmul, nothing is repeated.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor
+
+from fsar_core.errors import FsarError
+from fsar_core.types import FrameQuery, FrameSupport, Logits
+
+SHOTS = ("distance", "prototype")
+
+
+def check_choice(name: str, value: object, valid: tuple[str, ...]) -> None:
+    """FsarError unless `value` is one of `valid`."""
+    if value not in valid:
+        raise FsarError(f"{name} is {value!r}; valid: {', '.join(valid)}")
+
+
+def check_number(
+    name: str, value: object, above: float | None = 0, below: float = math.inf, whole: bool = False
+) -> None:
+    """FsarError unless `value` is a number in (above, below); above=None stands for [0, below)."""
+    kind, low = ("an integer" if whole else "a number"), ("at least 0" if above is None else f"above {above}")
+    wanted = f"{kind} {low}" + ("" if below == math.inf else f" and below {below}")
+    right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not right_type or not (value >= 0 if above is None else value > above) or not value < below:
+        raise FsarError(f"{name} is {value!r}; valid: {wanted}")
+
+
+def check_features(metric: str, support: Tensor, query: Tensor, spatial: bool = False, **expected: int) -> None:
+    """FsarError unless support is [batch way shot CLIP] and query [batch query CLIP] with one and the same CLIP.
+
+    CLIP is `frames dim`, or `frames dim height width` where spatial. `expected` fixes sizes of it (dim=2048).
+    """
+    clip = ("frames", "dim", "height", "width") if spatial else ("frames", "dim")
+    for name, found, lead in (("support", support, "batch way shot"), ("query", query, "batch query")):
+        rank = len(lead.split()) + len(clip)
+        if found.dim() != rank:
+            raise FsarError(
+                f"{metric}: {name} must be [{lead} {' '.join(clip)}] ({rank} axes), got shape {tuple(found.shape)}"
+            )
+        if 0 in found.shape:
+            raise FsarError(f"{metric}: {name} has an empty axis: shape {tuple(found.shape)}")
+    if support.shape[0] != query.shape[0] or support.shape[3:] != query.shape[2:]:
+        raise FsarError(
+            f"{metric}: support and query must agree in batch {' '.join(clip)}, "
+            f"got shapes {tuple(support.shape)} and {tuple(query.shape)}"
+        )
+    for axis, size in expected.items():
+        found_size = query.shape[2 + clip.index(axis)]
+        if found_size != size:
+            raise FsarError(f"{metric}: built for {axis}={size}, got features with {axis}={found_size}")
+
+
+def full_precision(features: Tensor) -> Tensor:
+    """The same values in float32, or in float64 if that is what they are."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
+def autocast_off(device: torch.device) -> AbstractContextManager:
+    """Autocast would take matmuls of float32 tensors back to half precision. Nothing on devices that have none."""
+    available = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if available else nullcontext()
+
+
+def merge_shots(support: FrameSupport, shots: str) -> FrameSupport:
+    """Average the support clips of a class frame by frame if shots is "prototype"; otherwise leave them apart.
+
+    Returns: [batch way 1 frames dim] or the input, so that a mean over the shot axis ends both ways.
+    """
+    if shots == "distance":
+        return support
+    return reduce(full_precision(support), "batch way shot frames dim -> batch way 1 frames dim", "mean")
+
+
+def cosine_distances(
+    support: FrameSupport, query: FrameQuery, eps: float
+) -> Float[Tensor, "batch query way shot frames frames"]:
+    """1 - x.y / (|x||y| + eps) of every query frame (rows) and every support frame (columns) of an episode.
+
+    Range 0..2 (0..1 for non-negative features). eps keeps it defined for zero features: their distance to all is 1.
+    """
+    _, way, shot, frames, _ = support.shape
+    support, query = full_precision(support), full_precision(query)
+    columns = rearrange(support, "batch way shot frames dim -> batch dim (way shot frames)")
+    rows = rearrange(query, "batch query frames dim -> batch (query frames) dim")
+    norms = rows.norm(dim=2, keepdim=True) * columns.norm(dim=1, keepdim=True)
+    with autocast_off(rows.device):
+        distances = 1 - rows @ columns / (norms + eps)
+    # The two frame axes differ in meaning, so the pattern needs two words; the support's goes under "patches".
+    return rearrange(
+        distances,
+        "batch (query frames) (way shot patches) -> batch query way shot frames patches",
+        frames=frames,
+        way=way,
+        shot=shot,
+    )
+
+
+def attended_distances(
+    query_keys: Float[Tensor, "batch query patches dim"],
+    query_values: Float[Tensor, "batch query patches dim"],
+    support_keys: Float[Tensor, "batch way shot patches dim"],
+    support_values: Float[Tensor, "batch way shot patches dim"],
+    scale: float,
+) -> Logits:
+    """Squared distance of each query to the prototype that its own attention forms from a class.
+
+    patches are the tokens that attend: a frame's patches, or a clip's tuples of frames. Every query token attends to
+    all tokens of all shots of one class (softmax of scale * q.k over them, jointly over shots), separately per class.
+
+    Returns: sum over tokens and channels of (query value - attended support values)^2, >= 0.
+    """
+    query, way = query_keys.shape[1], support_keys.shape[1]
+    query_keys, query_values = full_precision(query_keys), full_precision(query_values)
+    support_keys, support_values = full_precision(support_keys), full_precision(support_values)
+    with autocast_off(query_keys.device):
+        rows = rearrange(query_keys, "batch query patches dim -> batch (query patches) dim")
+        columns = rearrange(support_keys, "batch way shot patches dim -> batch dim (way shot patches)")
+        # From here "query" counts the tokens of all queries and "shot" the tokens of all shots of a class.
+        scores = rearrange(scale * (rows @ columns), "batch query (way shot) -> batch way query shot", way=way)
+        values = rearrange(support_values, "batch way shot patches dim -> batch way (shot patches) dim")
+        prototypes = scores.softmax(dim=-1) @ values
+    difference = rearrange(query_values, "batch query patches dim -> batch 1 (query patches) dim") - prototypes
+    return reduce(difference.square(), "batch way (query patches) dim -> batch query way", "sum", query=query)
+
+
+def sinusoidal_positions(count: int, like: Float[Tensor, "... dim"]) -> Float[Tensor, "frames dim"]:
+    """[count dim]: sin (even channels 2i) and cos (odd) of position / 10000^(2i/dim), range -1..1.
+
+    Args:
+        like: gives dim, device and precision.
+    """
+    dim = like.shape[-1]
+    even = torch.arange(0, dim, 2, device=like.device, dtype=torch.float32)
+    angles = torch.arange(count, device=like.device)[:, None] * torch.exp(even * (-math.log(10000.0) / dim))
+    waves = rearrange([angles.sin(), angles.cos()], "channels frames dim -> frames (dim channels)")
+    return waves[:, :dim].to(like.dtype)  # an odd dim ends on a sine

@@ -1,0 +1,85 @@
+"""OTAM: negative soft-min cost of aligning the frames of query and support in order, ends free.
+
+Source: Cao et al., "Few-Shot Video Classification via Temporal Alignment", CVPR 2020: ordered temporal alignment and
+    its continuous relaxation, in the form of the public re-implementations that papers compare with (the authors' own
+    code is not public). Each frame pair costs 1 - cosine; a zero column before the first and after the last support
+    frame lets the alignment start and stop anywhere. With D so padded to columns 0..T+1 and
+    softmin(x) = -λ log Σ exp(-x/λ),
+        cost[0, m] = cost[0, m-1] + D[0, m]                                       (first query frame: no choice)
+        cost[l, m] = D[l, m] + softmin(cost[l-1, m-1], cost[l, m-1])              (m = 2..T)
+        cost[l, m] = D[l, m] + softmin(cost[l-1, m-1], cost[l-1, m], cost[l, m-1])  (m = 1 and m = T+1)
+    The distance is cost[T-1, T+1] of D plus that of D transposed.
+Differs: log space throughout, because exp(-cost/λ) underflows in float32 once costs exceed some 9 at λ = 0.1. A middle
+    column depends on the column before only, so it is one step for all rows; column T+1 is one logsumexp.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import reduce
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fsar_core.matching._distances import (
+    SHOTS,
+    check_choice,
+    check_features,
+    check_number,
+    cosine_distances,
+    full_precision,
+    merge_shots,
+)
+from fsar_core.types import FrameQuery, FrameSupport, Logits
+
+
+class OTAM(nn.Module):
+    """Ordered temporal alignment.
+
+    Args:
+        lambda_: temperature of the soft minimum, > 0; public code uses 0.1 and 0.5.
+        cosine_eps: added to the product of norms, > 0.
+        shots: "distance" averages the clips' distances over a class, "prototype" their features first.
+    """
+
+    spatial = False
+
+    def __init__(self, lambda_: float = 0.5, cosine_eps: float = 0.01, shots: str = "distance") -> None:
+        super().__init__()
+        check_number("otam: lambda_", lambda_)
+        check_number("otam: cosine_eps", cosine_eps)
+        check_choice("otam: shots", shots, SHOTS)
+        self.lambda_, self.cosine_eps, self.shots = lambda_, cosine_eps, shots
+
+    def forward(self, support: FrameSupport, query: FrameQuery) -> Logits:
+        """Logits: negative alignment cost; above 0 where many alignments are cheap. FsarError if shapes disagree."""
+        check_features("otam", support, query)
+        pairs = cosine_distances(merge_shots(support, self.shots), query, self.cosine_eps)
+        both = alignment_cost(torch.stack([pairs, pairs.mT]), self.lambda_).sum(dim=0)
+        return -reduce(both, "batch query way shot -> batch query way", "mean")
+
+
+def alignment_cost(distances: Float[Tensor, "... frames frames"], lambda_: float) -> Float[Tensor, ...]:
+    """Soft-min cost of all ordered alignments of rows with columns, one for every leading index.
+
+    Args:
+        distances: rows of one clip's frames, columns of the other's, without padding; any finite values.
+        lambda_: temperature in the unit of the distances, > 0.
+    """
+    first, *others = (full_precision(distances) / -lambda_).unbind(dim=-1)
+    # score = -cost / λ. In column 1, rows past the first also come from column 0, whose cost is 0 in this row and in
+    # the one above: two free starts.
+    entry, *below = first.unbind(dim=-1)
+    starts = [entry]
+    for entry in below:
+        starts.append(entry + torch.logaddexp(starts[-1], torch.full_like(entry, math.log(2.0))))
+    score = torch.stack(starts, dim=-1)
+    for column in others:
+        arrived = torch.logaddexp(score[..., 1:], score[..., :-1])
+        score = column + torch.cat([score[..., :1], arrived], dim=-1)
+    # Column T+1 costs nothing and is left downwards only: each row's exit counts once by itself and once for the
+    # row below, which the last row does not have.
+    exits = torch.full_like(score, math.log(2.0))
+    exits[..., -1] = 0.0
+    return -lambda_ * torch.logsumexp(score + exits, dim=-1)

@@ -1,0 +1,61 @@
+"""SCA: negative distance of a query's patches to prototypes that they attend out of a class's patches, frame by frame.
+
+Source: the spatial cross-attention that DMGAL compares as the metric of SA-CT, as found in DMGAL's released code (class
+    `spa_cross_transfomer`); SA-CT's own code is not public. Sinusoidal positions of the patches, times 0.1, and dropout
+    come first. Frame t's query patches attend to the patches of frame t in all shots of a class with
+    softmax(q.k / √dim); distance = Σ |value - attended value|² / (frames² * patches).
+Differs: no `norm_v`, which that code creates and never uses (2 * out_dim parameters). Any grid, not 7 x 7 alone.
+    Kept although unusual: the scale is that of the input's dim, not of the keys' out_dim, and frames count squared.
+"""
+
+from __future__ import annotations
+
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fsar_core.matching._distances import attended_distances, check_features, check_number, sinusoidal_positions
+from fsar_core.types import GridQuery, GridSupport, Logits
+
+POSITION_SCALE = 0.1
+
+
+class SCA(nn.Module):
+    """Spatial cross-attention metric.
+
+    Args:
+        dim: channels of the features.
+        out_dim: channels of keys and values.
+        dropout: on the patches, 0 <= dropout < 1.
+    """
+
+    spatial = True
+
+    def __init__(self, dim: int, out_dim: int = 1152, dropout: float = 0.1) -> None:
+        super().__init__()
+        check_number("sca: dim", dim, whole=True)
+        check_number("sca: out_dim", out_dim, whole=True)
+        check_number("sca: dropout", dropout, above=None, below=1)
+        self.dim = dim
+        self.qk_linear = nn.Linear(dim, out_dim)
+        self.v_linear = nn.Linear(dim, out_dim)
+        self.norm_qk = nn.LayerNorm(out_dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, support: GridSupport, query: GridQuery) -> Logits:
+        """Logits <= 0. FsarError if shapes disagree with each other or with `dim`."""
+        check_features("sca", support, query, spatial=True, dim=self.dim)
+        _, _, frames, _, height, width = query.shape
+        support = rearrange(
+            support, "batch way shot frames dim height width -> (batch frames) way shot (height width) dim"
+        )
+        query = rearrange(query, "batch query frames dim height width -> (batch frames) query (height width) dim")
+        distances = attended_distances(*self.embed(query), *self.embed(support), scale=self.dim**-0.5)
+        total = reduce(distances, "(batch frames) query way -> batch query way", "sum", frames=frames)
+        return -total / (frames**2 * height * width)
+
+    def embed(self, grids: Float[Tensor, "... patches dim"]) -> tuple[Tensor, Tensor]:
+        """Keys and values [... patches out_dim]."""
+        grids = grids.to(self.v_linear.weight.dtype)
+        grids = self.dropout(grids + POSITION_SCALE * sinusoidal_positions(grids.shape[-2], grids))
+        return self.norm_qk(self.qk_linear(grids)), self.v_linear(grids)

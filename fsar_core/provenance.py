@@ -1,0 +1,134 @@
+"""Where a result comes from: digests of specs and code, the environment of a job, and files that are whole or absent.
+
+Snakemake sees a change of a rule's text and parameters but not of the package behind `python -m fsar_core VERB`, so the
+rules carry `code_digest(...)` of what they run. Digests are taken of the syntax tree without docstrings: comments,
+docstrings and layout change nothing, a formula does.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+# Wording of errors, listing and digests themselves never change a number.
+NEUTRAL = frozenset({"fsar_core", "fsar_core.errors", "fsar_core.provenance", "fsar_core.registry", "fsar_core.config"})
+
+
+def canonical_json(value: Any) -> str:
+    """One text for equal values: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: Any, length: int = 12) -> str:
+    """The first `length` hexadecimal digits of the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def code_digest(*modules: str) -> str:
+    """Digest of the named modules and of every fsar_core module that they import, blind to docstrings and comments.
+
+    Components reached through the registry by name are not imports: name those that a spec uses beside the entry module.
+    """
+    closure: set[str] = set()
+    pending = list(modules)
+    while pending:
+        module = pending.pop()
+        if module not in closure and module not in NEUTRAL:
+            closure.add(module)
+            pending += _imports(module)
+    return digest({module: _module_digest(module) for module in sorted(closure)})
+
+
+@cache
+def _tree(module: str) -> ast.Module | None:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+
+
+@cache
+def _module_digest(module: str) -> str:
+    tree = _tree(module)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    found = set()
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("fsar_core"):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {node.module, *(name for name in names if _exists(name))}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("fsar_core")}
+    return tuple(sorted(found))
+
+
+@cache
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def environment() -> dict[str, str]:
+    """What may change a result besides the spec: versions, machine, threads. Imports nothing heavy by itself."""
+    from importlib import metadata
+
+    record = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+    for package in ("fsar", "torch", "torchvision", "numpy", "zarr", "numcodecs", "decord"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            record[package] = metadata.version(package)
+    record["threads"] = os.environ.get("OMP_NUM_THREADS", "")
+    return record
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO]:
+    """Write a file that is either whole or not there: a temporary file beside it, flushed to disk, then renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A readable JSON file, written atomically, with sorted keys."""
+    with atomic_write(path) as stream:
+        json.dump(value, stream, indent=1, sort_keys=True, allow_nan=False)
+        stream.write("\n")

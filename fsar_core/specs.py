@@ -1,0 +1,197 @@
+"""What a result is: frozen specs, their canonical JSON, their digests and the names derived from them.
+
+A spec holds everything that decides the numbers and nothing else: no path, no thread count, no log level. Two rows of
+two tables with equal specs are one run; a store whose spec differs in one field is another store. Torch-free.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fsar_core.errors import FsarError
+from fsar_core.provenance import canonical_json, digest
+
+# Bumped by hand when what the frame builder writes for the same spec changes (decoding, resizing, sampling).
+FRAMES_VERSION = 1
+# Bumped by hand when the arrangement of arrays inside a store changes.
+LAYOUT_VERSION = 1
+
+Policy = Literal["segment_centre", "segment_random", "linspace", "interval"]
+
+
+class Spec(BaseModel):
+    """Base of all specs: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def json_text(self) -> str:
+        return canonical_json(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        return digest(self.model_dump(mode="json"))
+
+    @classmethod
+    def parse(cls, text: str):
+        """From JSON text, as the rules pass it. FsarError for anything else."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole text"
+            raise FsarError(f"--spec is no {cls.__name__}: {where}: {first['msg']}") from None
+
+
+class Component(Spec):
+    """A registry entry with its parameters, as far as a user gives them."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class FrameSpec(Spec):
+    """A frame store: `count` frames a clip and view, uint8 [clip view frames height width channels].
+
+    View 0 is the deterministic test view (`policy`); views 1.. of training clips are drawn with `segment_random`.
+    """
+
+    kind: Literal["frames"] = "frames"
+    dataset: str
+    card: str  # digest of the card, its split list and, for demo videos, their settings
+    count: int
+    policy: Policy
+    size: int  # pixels, both sides of the stored square
+    fit: Literal["crop", "squash"]  # short side resized then centre-cropped, or both sides resized
+    views: int
+    seed: int
+    decoder: str = "decord"
+    version: int = FRAMES_VERSION
+    layout: int = LAYOUT_VERSION
+
+    @property
+    def key(self) -> str:
+        return f"{self.dataset}.{self.count}x{self.size}.{self.digest}"
+
+
+class BackboneSpec(Spec):
+    """A frozen feature extractor and the identity of its weights.
+
+    `weights` is `sha256:...` (a local file), `torchvision:NAME` (a pinned published file) or `trained:DIGEST` (made by
+    this pipeline from the `BackboneTrainingSpec` of that digest).
+    """
+
+    name: str
+    params: dict[str, Any] = {}
+    weights: str
+    version: int
+
+
+class BackboneTrainingSpec(Spec):
+    """Training of a small backbone on the training classes of one frame store (TSN: mean of frame logits)."""
+
+    frames: FrameSpec
+    backbone: Component
+    epochs: int
+    batch: int  # clips
+    lr: float
+    weight_decay: float
+    crop: int  # pixels
+    seed: int
+    version: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.backbone.name}.{self.frames.dataset}.{self.digest}"
+
+
+class FeatureSpec(Spec):
+    """A feature store: activations of a backbone at a cut, float16 [clip view frames dim height width]."""
+
+    kind: Literal["features"] = "features"
+    frames: FrameSpec
+    backbone: BackboneSpec
+    cut: str
+    crop: int  # pixels of the centre crop of a stored frame
+    dtype: Literal["float16", "float32"] = "float16"
+    layout: int = LAYOUT_VERSION
+
+    @property
+    def dataset(self) -> str:
+        return self.frames.dataset
+
+    @property
+    def key(self) -> str:
+        return f"{self.dataset}.{self.backbone.name}.{self.cut}.{self.digest}"
+
+
+StoreSpec = FrameSpec | FeatureSpec
+
+
+class EpisodeSpec(Spec):
+    """A frozen table of episodes: episode i is a function of seed, split and i (`fsar_core.episodes.sampler`)."""
+
+    dataset: str
+    card: str
+    split: Literal["train", "val", "test"]
+    way: int
+    shot: int
+    query: int  # per class
+    count: int
+    seed: int
+    group_disjoint: bool
+
+    @property
+    def key(self) -> str:
+        return f"{self.dataset}.{self.split}.{self.way}way{self.shot}shot.{self.digest}"
+
+
+class TrainingSpec(Spec):
+    """How a head is trained; every number that the loop reads."""
+
+    episodes: int  # training episodes in all
+    batch: int  # episodes of one forward pass
+    accumulate: int  # forward passes of one optimizer step
+    query: int  # training queries per class
+    optimizer: Literal["adam", "adamw", "sgd"]
+    lr: float
+    weight_decay: float
+    warmup: int  # optimizer steps of linear warm-up from lr / 10
+    schedule: Literal["constant", "cosine", "step"]
+    milestones: tuple[float, ...] = ()  # fractions of the training at which `step` multiplies the rate by 0.1
+    clip_norm: float | None = None
+    validations: int  # evenly spaced selections on the validation episodes
+
+
+class RunSpec(Spec):
+    """One trained and tested model: what stands behind one number of a table."""
+
+    features: FeatureSpec
+    train_tail: bool = False
+    head: Component
+    matching: Component
+    training: TrainingSpec
+    train_shot: int
+    validation: EpisodeSpec
+    test: EpisodeSpec
+    seed: int
+
+    @property
+    def run_id(self) -> str:
+        parts = (self.features.dataset, self.features.backbone.name, self.head.name, self.matching.name)
+        return f"{'.'.join(parts)}.{self.test.shot}shot.{self.digest[:8]}"
+
+
+def difference(expected: dict, found: dict, prefix: str = "") -> str | None:
+    """The first field in which two spec dumps differ, as `frames.size: 80, found 72`; None where they are equal."""
+    for key in sorted(expected.keys() | found.keys()):
+        left, right = expected.get(key, "absent"), found.get(key, "absent")
+        if isinstance(left, dict) and isinstance(right, dict):
+            deeper = difference(left, right, f"{prefix}{key}.")
+            if deeper:
+                return deeper
+        elif left != right:
+            return f"{prefix}{key}: expected {left!r}, found {right!r}"
+    return None

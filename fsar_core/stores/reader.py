@@ -1,0 +1,77 @@
+"""Reading a sealed store: refused without a manifest, with another spec, or with a shard file of another size."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from fsar_core.errors import FsarError
+from fsar_core.specs import StoreSpec, difference
+from fsar_core.stores.manifest import check_files, read_manifest
+
+
+class StoreReader:
+    """One array of a sealed store.
+
+    Attributes:
+        clips, views: rows and views of the array.
+        clip_shape: of one clip and view.
+        failed: rows that hold nothing.
+    """
+
+    def __init__(self, store: Path, array: str, spec: StoreSpec | None = None) -> None:
+        """Open a store.
+
+        Args:
+            spec: what the caller expects; FsarError names the first field in which the store differs.
+        """
+        import zarr
+
+        self.store = Path(store)
+        manifest = read_manifest(self.store)
+        if spec is not None:
+            differs = difference(spec.model_dump(mode="json"), manifest["spec"])
+            if differs:
+                raise FsarError(f"{self.store}: built by another spec: {differs}; build the store of this spec with snakemake")
+        check_files(self.store, manifest["files"])
+        self.spec = manifest["spec"]
+        self.content = manifest["content"]
+        self.failed = frozenset(entry["row"] for entry in manifest["failures"])
+        self._array = zarr.open_group(self.store / "data.zarr", mode="r")[array]
+        self._name = array
+        self.clips, self.views, *self.clip_shape = self._array.shape
+        self.dtype = self._array.dtype
+
+    @property
+    def clip_bytes(self) -> int:
+        """Bytes of one clip and view, uncompressed."""
+        return int(np.prod(self.clip_shape)) * self.dtype.itemsize
+
+    def read(self, rows: np.ndarray, view: int = 0, threads: int = 1) -> np.ndarray:
+        """[len(rows) ...] of one view, one slice a clip (Zarr's fancy indexing is 100 times slower)."""
+        out = np.empty((len(rows), *self.clip_shape), self.dtype)
+
+        def fill(position: int) -> None:
+            out[position] = self.read_clip(int(rows[position]), view)
+
+        if threads > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(fill, range(len(rows))))
+        else:
+            for position in range(len(rows)):
+                fill(position)
+        return out
+
+    def read_clip(self, row: int, view: int = 0) -> np.ndarray:
+        """One clip and view. FsarError for a failed clip or a damaged chunk."""
+        if row in self.failed:
+            raise FsarError(f"{self.store}: row {row} failed when the store was built and cannot be read")
+        try:
+            return self._array[row, view]
+        except Exception as error:  # codecs raise ValueError, RuntimeError or their own kinds on damaged bytes
+            raise FsarError(
+                f"{self.store}: array '{self._name}' row {row} is damaged ({str(error).splitlines()[0] if str(error) else error!r}); "
+                f"find the job that wrote it with `fsar verify {self.store}`, remove its receipt and run snakemake again"
+            ) from None

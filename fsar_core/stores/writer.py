@@ -1,0 +1,80 @@
+"""Filling a store: one job writes whole shard files, then its receipt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from fsar_core.errors import FsarError
+from fsar_core.provenance import environment, file_sha256, write_json
+from fsar_core.stores.layout import FILE_CLIPS, Plan, read_plan
+
+Block = tuple[dict[str, np.ndarray], list[dict]]
+
+
+def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> dict:
+    """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last.
+
+    Args:
+        blocks: for each run of FILE_CLIPS rows in order: arrays by name [rows views ...] and the failures among them, each
+            `{"row": int, "path": str, "problem": str}`; a failed clip's rows stay zero and are never served to readers.
+    Raises:
+        FsarError: values that the dtype cannot hold (an infinity or NaN in a feature), a full disk.
+    """
+    import zarr
+
+    plan = read_plan(store)
+    rows = plan.rows(job)
+    group = zarr.open_group(Path(store) / "data.zarr", mode="r+")
+    started, failures, start = time.time(), [], rows.start
+    for arrays, failed in blocks:
+        stop = min(start + FILE_CLIPS, rows.stop)
+        for name, block in arrays.items():
+            _check(block, name, start, stop, plan)
+            try:
+                group[name][start:stop] = block
+            except OSError as error:
+                raise FsarError(f"{store}: cannot write rows {start}..{stop - 1}: {error.strerror or error}") from None
+        failures += failed
+        start = stop
+    if start != rows.stop:
+        raise FsarError(f"{store}: job {job} ended at row {start}, expected {rows.stop}")
+    value = {
+        "job": job,
+        "rows": [rows.start, rows.stop],
+        "files": shard_files(store, plan, rows),
+        "failures": failures,
+        "seconds": round(time.time() - started, 3),
+        "environment": environment(),
+    }
+    write_json(receipt, value)
+    return value
+
+
+def shard_files(store: Path, plan: Plan, rows: range) -> dict[str, dict]:
+    """The shard files behind a range of rows: path below the store -> bytes and sha256."""
+    found = {}
+    for name in plan.shapes:
+        for number in range(rows.start // FILE_CLIPS, -(-rows.stop // FILE_CLIPS)):
+            for path in sorted((Path(store) / "data.zarr" / name / "c" / str(number)).rglob("*")):
+                if path.is_file():
+                    key = path.relative_to(store).as_posix()
+                    found[key] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    return found
+
+
+def _check(block: np.ndarray, name: str, start: int, stop: int, plan: Plan) -> None:
+    expected = (stop - start, plan.views, *plan.shapes[name])
+    if block.shape != expected:
+        raise FsarError(f"array '{name}' rows {start}..{stop - 1}: expected the shape {expected}, found {block.shape}")
+    if block.dtype != np.dtype(plan.dtypes[name]):
+        raise FsarError(f"array '{name}' rows {start}..{stop - 1}: expected {plan.dtypes[name]}, found {block.dtype}")
+    if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
+        bad = start + int(np.argmin(np.isfinite(block).reshape(len(block), -1).all(axis=1)))
+        raise FsarError(
+            f"array '{name}' row {bad}: not finite in {block.dtype}; the network's activations overflow: check its weights "
+            f"and normalisation, or set `dtype: float32` in the preset's backbone"
+        )

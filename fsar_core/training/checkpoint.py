@@ -1,0 +1,32 @@
+"""Checkpoints: written whole or not at all, read as tensors and plain values only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fsar_core.errors import FsarError
+from fsar_core.provenance import atomic_write
+
+
+def save(path: Path, value: dict[str, Any]) -> None:
+    """Write a dictionary of tensors and plain values atomically."""
+    with atomic_write(path, "wb") as stream:
+        torch.save(value, stream)
+
+
+def load(path: Path, digest: str) -> dict[str, Any]:
+    """Read a checkpoint of the run `digest`; FsarError for another run's, a damaged or a foreign file."""
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FsarError(f"{path}: no such checkpoint; run snakemake to train this run") from None
+    except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zipfile errors ...
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise FsarError(f"{path}: damaged or foreign checkpoint ({reason}); remove it and run snakemake again") from None
+    found = value.get("run") if isinstance(value, dict) else None
+    if found != digest:
+        raise FsarError(f"{path}: checkpoint of run {found}, expected {digest}; remove it and run snakemake again")
+    return value

@@ -1,0 +1,142 @@
+"""Episodic training of a head on cached features.
+
+Source: the episodic paradigm of DMGAL III-A and IV-B: cross-entropy over the queries of N-way K-shot tasks of the training
+classes, Adam. Differs: the model is selected on frozen episodes of the validation classes, never on the test classes, and
+all randomness is a function of the step number, so that a resumed training equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, batches
+from fsar_core.episodes.sampler import Split, sample
+from fsar_core.episodes.tables import EpisodeTable
+from fsar_core.errors import FsarError
+from fsar_core.evaluation.protocol import accuracy
+from fsar_core.seeding import derive, rng
+from fsar_core.specs import RunSpec
+from fsar_core.training import checkpoint, optim
+from fsar_core.training.losses import episodic_cross_entropy
+from fsar_core.training.model import EpisodeModel
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a run computes; none of it belongs to the run's identity."""
+
+    device: torch.device
+    mixed_precision: bool
+    evaluation_batch: int
+
+
+def train(
+    spec: RunSpec,
+    model: EpisodeModel,
+    bank: FeatureBank,
+    split: Split,
+    validation: EpisodeTable,
+    last: Path,
+    machine: Machine,
+) -> tuple[dict, list[dict]]:
+    """Train and return the state dict of the best validation and the history (one row a validation).
+
+    Args:
+        bank: holds the rows of the training split and of the validation episodes.
+        last: checkpoint for resuming; written at every validation, removed by the caller when the run is done.
+    """
+    run, training = spec.digest, spec.training
+    model.to(machine.device)
+    if not model.trainable:
+        score = accuracy(model, bank, validation, machine)
+        return model.state_dict(), [_row(0, 0, None, score, 0.0, 0.0)]
+    total = optim.steps(training)
+    per_step = training.batch * training.accumulate
+    optimizer = optim.optimizer(training, model.trainable)
+    scaler = torch.amp.GradScaler(machine.device.type, enabled=_mixed(machine))
+    state = _resume(last, run, model, optimizer, scaler)
+    checks = {round((i + 1) * total / training.validations) for i in range(training.validations)} - {0}
+
+    def episode(number: int):
+        way, disjoint = spec.test.way, spec.test.group_disjoint
+        drawn = sample(spec.seed, split, way, spec.train_shot, training.query, number, group_disjoint=disjoint)
+        return drawn.with_views(bank.views, rng(spec.seed, "views", number)) if bank.views > 1 else drawn
+
+    numbers = range(state["step"] * per_step, total * per_step)
+    coming = batches(bank, (episode(number) for number in numbers), training.batch)
+    losses: list[torch.Tensor] = []
+    started = time.time()
+    bar = tqdm(total=total, initial=state["step"], desc="training", unit="step", mininterval=1)
+    for step in range(state["step"], total):
+        torch.manual_seed(derive(spec.seed, "dropout", step))
+        model.train()
+        for group in optimizer.param_groups:
+            group["lr"] = optim.rate(training, step)
+        loss = sum(_backward(model, next(coming), training.accumulate, scaler, machine) for _ in range(training.accumulate))
+        losses.append(loss)
+        scaler.unscale_(optimizer)
+        if training.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(model.trainable, training.clip_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        bar.update()
+        if step + 1 in checks:
+            mean_loss = float(torch.stack(losses).mean())
+            if not torch.isfinite(torch.tensor(mean_loss)):
+                raise FsarError(
+                    f"run {spec.run_id}: the loss is {mean_loss} before step {step + 1}; lower `lr` or set `clip_norm` in config.yaml"
+                )
+            score = accuracy(model, bank, validation, machine)
+            seconds = state["seconds"] + time.time() - started
+            state["history"].append(_row(step + 1, (step + 1) * per_step, mean_loss, score, optim.rate(training, step), seconds))
+            if score > state["best_score"]:
+                state["best_score"], state["best"] = score, copy.deepcopy(model.state_dict())
+            losses.clear()
+            bar.set_postfix(loss=f"{mean_loss:.3f}", val=f"{100 * score:.1f}%")
+            _save(last, run, step + 1, seconds, state, model, optimizer, scaler)
+    bar.close()
+    return state["best"], state["history"]
+
+
+def _backward(
+    model: EpisodeModel, episodes: EpisodeFeatures, accumulate: int, scaler: torch.amp.GradScaler, machine: Machine
+) -> torch.Tensor:
+    """Forward and backward of one batch; returns its share of the step's loss."""
+    episodes = episodes.to(machine.device)
+    with torch.autocast(machine.device.type, enabled=_mixed(machine)):
+        logits, extra = model(episodes)
+        loss = (episodic_cross_entropy(logits, episodes.labels) + sum(extra.values())) / accumulate
+    scaler.scale(loss).backward()
+    return loss.detach()
+
+
+def _mixed(machine: Machine) -> bool:
+    return machine.mixed_precision and machine.device.type == "cuda"
+
+
+def _row(step: int, episodes: int, loss: float | None, score: float, lr: float, seconds: float) -> dict:
+    return dict(step=step, episodes=episodes, loss=loss, val_accuracy=100 * score, lr=lr, seconds=round(seconds, 2))
+
+
+def _save(last, run, step, seconds, state, model, optimizer, scaler) -> None:
+    state |= {"step": step, "seconds": seconds}
+    parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+    checkpoint.save(last, {"run": run, **state, **parts})
+
+
+def _resume(last: Path, run: str, model: EpisodeModel, optimizer, scaler) -> dict:
+    """Where to start: at zero, or at the last validation of an interrupted training of the same run."""
+    if not Path(last).exists():
+        return {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None}
+    saved = checkpoint.load(last, run)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    scaler.load_state_dict(saved["scaler"])
+    return {key: saved[key] for key in ("step", "seconds", "history", "best_score", "best")}

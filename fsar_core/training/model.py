@@ -1,0 +1,56 @@
+"""A run's model: the tail of the backbone behind the cut, a head, a matching metric."""
+
+from __future__ import annotations
+
+from einops import reduce
+from torch import Tensor, nn
+
+from fsar_core.episodes.loader import EpisodeFeatures
+from fsar_core.registry import accepted, build
+from fsar_core.specs import RunSpec
+from fsar_core.types import Logits
+
+
+class EpisodeModel(nn.Module):
+    """support and query features at the cut -> logits [batch query way] and auxiliary losses."""
+
+    def __init__(self, tail: nn.Module, head: nn.Module, matching: nn.Module, train_tail: bool = False) -> None:
+        super().__init__()
+        self.tail, self.head, self.matching = tail, head, matching
+        self.train_tail = train_tail
+        self.tail.requires_grad_(train_tail)
+
+    def train(self, mode: bool = True) -> EpisodeModel:
+        """A frozen tail stays in evaluation mode: its BatchNorm statistics are part of the cached features' definition."""
+        super().train(mode)
+        self.tail.train(mode and self.train_tail)
+        return self
+
+    def forward(self, episodes: EpisodeFeatures) -> tuple[Logits, dict[str, Tensor]]:
+        out = self.head(self._through_tail(episodes.support), self._through_tail(episodes.query))
+        support, query = out.support, out.query
+        if not self.matching.spatial:
+            support = reduce(support, "batch way shot frames dim height width -> batch way shot frames dim", "mean")
+            query = reduce(query, "batch query frames dim height width -> batch query frames dim", "mean")
+        return self.matching(support, query), out.losses
+
+    def _through_tail(self, features: Tensor) -> Tensor:
+        if isinstance(self.tail, nn.Identity):
+            return features
+        *lead, dim, height, width = features.shape
+        out = self.tail(features.reshape(-1, dim, height, width))
+        return out.reshape(*lead, *out.shape[1:])
+
+    @property
+    def trainable(self) -> list[nn.Parameter]:
+        return [p for p in self.parameters() if p.requires_grad]
+
+
+def build_model(spec: RunSpec, tail: nn.Module, dim: int, frames: int) -> EpisodeModel:
+    """The model of a run. `dim` is that of the last stage's features, where head and metric work."""
+    parts = []
+    for kind, component in (("heads", spec.head), ("matching", spec.matching)):
+        offered = {k: v for k, v in dict(dim=dim, frames=frames).items() if k not in component.params}
+        parts.append(build(kind, component.name, **accepted(kind, component.name, **offered), **component.params))
+    return EpisodeModel(tail, *parts, train_tail=spec.train_tail)
+

@@ -1,0 +1,151 @@
+# The configuration, checked; and thin functions from wildcards to paths and parameters. Torch-free.
+import json
+import sys
+from pathlib import Path
+
+from fsar_core.__main__ import report as report_error
+from fsar_core.config import load_config
+from fsar_core.errors import FsarError
+from fsar_core.provenance import canonical_json, code_digest
+from fsar_core.study import Study
+
+WORKFLOW = Path(workflow.basedir) / "workflow"
+
+try:
+    STUDY = Study(load_config(config), WORKFLOW)
+    RUNS = STUDY.runs
+except FsarError as error:
+    sys.exit(report_error(error))
+
+ROOTS = STUDY.config.roots
+PRESET = STUDY.preset
+DATASETS = {spec.features.dataset: STUDY.dataset(spec.features.dataset) for spec in RUNS.values()}
+FRAMES = {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
+FEATURES = {spec.key: spec for spec in map(STUDY.features, DATASETS)}
+BACKBONES = {spec.key: spec for spec in map(STUDY.backbone_training, DATASETS) if spec is not None}
+EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation, run.test)}
+
+
+wildcard_constraints:
+    dataset=r"[A-Za-z0-9_-]+",
+    store=r"[A-Za-z0-9_.-]+",
+    backbone=r"[A-Za-z0-9_.-]+",
+    episodes=r"[A-Za-z0-9_.-]+",
+    run=r"[A-Za-z0-9_.-]+",
+    table=r"[A-Za-z0-9_]+",
+    job=r"\d+",
+
+
+def named(specs, what):
+    """A function from wildcards to the spec that the wildcard `what` names."""
+
+    def find(wildcards):
+        name = wildcards[what]
+        if name not in specs:
+            raise FsarError(f"no {what} '{name}' under this configuration; `fsar check` lists what there is")
+        return specs[name]
+
+    return find
+
+
+frames_spec = named(FRAMES, "store")
+features_spec = named(FEATURES, "store")
+backbone_spec = named(BACKBONES, "backbone")
+episodes_spec = named(EPISODES, "episodes")
+run_spec = named(RUNS, "run")
+
+
+def json_of(find):
+    """The canonical JSON of what `find` finds, as the rules' `--spec`."""
+    return lambda wildcards: find(wildcards).json_text
+
+
+def index_of(dataset):
+    return str(STUDY.index_path(dataset))
+
+
+def manifest_of(spec):
+    return str(STUDY.store_path(spec) / "manifest.json")
+
+
+def receipts_of(spec):
+    return [str(STUDY.store_path(spec) / "receipts" / f"{job}.json") for job in range(STUDY.jobs(spec))]
+
+
+def summary_of(spec):
+    return str(STUDY.run_path(spec) / "summary.json")
+
+
+def trained_weights(dataset):
+    """The weights file that the pipeline makes for a data set's backbone, or nothing."""
+    spec = STUDY.backbone_training(dataset)
+    return [] if spec is None else [str(STUDY.weights_path(spec))]
+
+
+def components_of(spec):
+    """Modules that a run reaches through the registry by name: their code belongs to the run."""
+    return [
+        f"fsar_core.heads.{spec.head.name}",
+        f"fsar_core.matching.{spec.matching.name}",
+        f"fsar_core.backbones.{spec.features.backbone.name}",
+    ]
+
+
+def flag(name, value):
+    return name if value else ""
+
+
+def log_of(name):
+    return str(ROOTS.results / "logs" / f"{name}.log")
+
+
+def benchmark_of(name):
+    return str(ROOTS.results / "benchmarks" / f"{name}.tsv")
+
+
+DEMOS = {name: data for name, data in DATASETS.items() if data.card.generator}
+
+
+def demo_receipts(dataset):
+    if dataset not in DEMOS:
+        return []
+    jobs = range(PRESET.demo_videos.jobs)
+    return [str(DEMOS[dataset].folder / "receipts" / f"{DEMOS[dataset].digest}.{job}.json") for job in jobs]
+
+
+def split_list(wildcards):
+    data = DATASETS[wildcards.dataset]
+    beside_card = WORKFLOW / "datasets" / data.name / data.card.split.file
+    return str(beside_card if beside_card.exists() else data.folder / data.card.split.file)
+
+
+def run_arguments(wildcards):
+    """What train and evaluate say alike about where and how a run computes."""
+    spec, use = run_spec(wildcards), PRESET.resources
+    words = ["--weights", STUDY.weights(spec.features.dataset), "--weights-root", str(ROOTS.weights)]
+    words += ["--device", use.device, "--memory-gib", str(use.memory_gib), "--evaluation-batch", str(use.evaluation_batch)]
+    return words + ["--mixed-precision"] * use.mixed_precision
+
+
+ENDINGS = ("csv", "md", "tex")
+
+
+def primary_tables():
+    """results/tables/table<n>.csv for every numbered table of the primary paper."""
+    prefix = f"{STUDY.config.paper}_table"
+    numbers = [name.removeprefix(prefix) for name in STUDY.table_names if name.startswith(prefix)]
+    return [str(ROOTS.results / "tables" / f"table{number}.csv") for number in numbers]
+
+
+def table_spec(wildcards):
+    """What `fsar table` needs to know: the table, the data sets behind it, and the run of every cell."""
+    table, cells = STUDY.table(wildcards.table), STUDY.cells(wildcards.table)
+    runs = sorted({(cell.row.method, cell.run.features.dataset, cell.shot, cell.run.run_id) for cell in cells})
+    return canonical_json(
+        {
+            "table": table.model_dump(mode="json"),
+            "behind": {name: STUDY.behind(name) for name in table.datasets},
+            "cells": runs,
+            "way": PRESET.episodes.way,
+        }
+    )

@@ -1,0 +1,124 @@
+# Demo videos, clip index, frame stores.
+
+
+rule demo_videos:
+    output:
+        receipt=str(ROOTS.data / "{dataset}" / "receipts" / "{digest}.{job}.json"),
+    log:
+        log_of("demo_videos/{dataset}.{digest}.{job}"),
+    benchmark:
+        benchmark_of("demo_videos/{dataset}.{digest}.{job}")
+    conda:
+        "../../envs/decode.yaml"
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=60,
+    params:
+        spec=canonical_json(PRESET.demo_videos.model_dump(mode="json")),
+        seed=STUDY.config.seed,
+        folder=lambda wildcards: str(DATASETS[wildcards.dataset].folder),
+    shell:
+        "python -m fsar_core demo-videos --dataset {wildcards.dataset} --spec {params.spec:q} --seed {params.seed}"
+        " --folder {params.folder:q} --job {wildcards.job} --receipt {output.receipt:q} > {log:q} 2>&1"
+
+
+rule clip_index:
+    input:
+        demo=lambda wildcards: demo_receipts(wildcards.dataset),
+        card=str(WORKFLOW / "datasets" / "{dataset}" / "card.yaml"),
+    output:
+        index=str(ROOTS.stores / "index" / "{dataset}.{digest}.tsv"),
+    log:
+        log_of("clip_index/{dataset}.{digest}"),
+    benchmark:
+        benchmark_of("clip_index/{dataset}.{digest}")
+    conda:
+        "../../envs/decode.yaml"
+    threads: PRESET.resources.decode_threads
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=240,
+    params:
+        split=split_list,
+        folder=lambda wildcards: str(DATASETS[wildcards.dataset].folder),
+    shell:
+        "python -m fsar_core index --card {input.card:q} --split {params.split:q} --folder {params.folder:q}"
+        " --threads {threads} --out {output.index:q} > {log:q} 2>&1"
+
+
+# plan -> receipts -> manifest. The feature stores take these three over with their own inputs.
+rule plan_frames:
+    input:
+        index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
+    output:
+        plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
+    log:
+        log_of("plan_frames/{store}"),
+    conda:
+        "../../envs/decode.yaml"
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=30,
+    params:
+        spec=json_of(frames_spec),
+        store=lambda wildcards, output: str(Path(output.plan).parent),
+        clips_per_job=PRESET.frames.clips_per_job,
+    shell:
+        "python -m fsar_core plan --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
+        " --clips-per-job {params.clips_per_job} > {log:q} 2>&1"
+
+
+rule fill_frames:
+    input:
+        plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
+        index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
+    output:
+        receipt=str(ROOTS.stores / "frames" / "{store}" / "receipts" / "{job}.json"),
+    log:
+        log_of("fill_frames/{store}.{job}"),
+    benchmark:
+        benchmark_of("fill_frames/{store}.{job}")
+    conda:
+        "../../envs/decode.yaml"
+    threads: PRESET.resources.decode_threads
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=240,
+    params:
+        spec=json_of(frames_spec),
+        store=lambda wildcards, input: str(Path(input.plan).parent),
+        folder=lambda wildcards: str(DATASETS[frames_spec(wildcards).dataset].folder),
+    shell:
+        "python -m fsar_core fill --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
+        " --job {wildcards.job} --receipt {output.receipt:q} --folder {params.folder:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule seal_frames:
+    input:
+        plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
+        receipts=lambda wildcards: receipts_of(frames_spec(wildcards)),
+    output:
+        manifest=str(ROOTS.stores / "frames" / "{store}" / "manifest.json"),
+    log:
+        log_of("seal_frames/{store}"),
+    conda:
+        "../../envs/decode.yaml"
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=30,
+    params:
+        store=lambda wildcards, input: str(Path(input.plan).parent),
+        max_failures=lambda wildcards: DATASETS[frames_spec(wildcards).dataset].card.max_failures,
+    shell:
+        "python -m fsar_core seal --store {params.store:q} --max-failures {params.max_failures} > {log:q} 2>&1"
+
+
+# Stages by name.
+rule index:
+    input:
+        [index_of(dataset) for dataset in DATASETS],
+
+
+rule frames:
+    input:
+        [manifest_of(spec) for spec in FRAMES.values()],

@@ -1,0 +1,98 @@
+# Backbone training and feature stores.
+
+
+rule train_backbone:
+    input:
+        frames=lambda wildcards: manifest_of(backbone_spec(wildcards).frames),
+        index=lambda wildcards: index_of(backbone_spec(wildcards).frames.dataset),
+    output:
+        weights=str(ROOTS.weights / "trained" / "{backbone}.pt"),
+        history=str(ROOTS.weights / "trained" / "{backbone}.csv"),
+    log:
+        log_of("train_backbone/{backbone}"),
+    benchmark:
+        benchmark_of("train_backbone/{backbone}")
+    conda:
+        "../../envs/torch.yaml"
+    threads: PRESET.resources.backbone_threads
+    resources:
+        gpu=1,
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=240,
+    params:
+        spec=json_of(backbone_spec),
+        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        device=PRESET.resources.device,
+    shell:
+        "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train-backbone --spec {params.spec:q}"
+        " --frames {params.frames:q} --index {input.index:q} --threads {threads} --device {params.device}"
+        " --out {output.weights:q} --history {output.history:q} > {log:q} 2>&1"
+
+
+use rule plan_frames as plan_features with:
+    input:
+        index=lambda wildcards: index_of(features_spec(wildcards).dataset),
+    output:
+        plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
+    log:
+        log_of("plan_features/{store}"),
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        spec=json_of(features_spec),
+        store=lambda wildcards, output: str(Path(output.plan).parent),
+        clips_per_job=PRESET.backbone.clips_per_job,
+
+
+rule fill_features:
+    input:
+        plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
+        index=lambda wildcards: index_of(features_spec(wildcards).dataset),
+        frames=lambda wildcards: manifest_of(features_spec(wildcards).frames),
+        trained=lambda wildcards: trained_weights(features_spec(wildcards).dataset),
+    output:
+        receipt=str(ROOTS.stores / "features" / "{store}" / "receipts" / "{job}.json"),
+    log:
+        log_of("fill_features/{store}.{job}"),
+    benchmark:
+        benchmark_of("fill_features/{store}.{job}")
+    conda:
+        "../../envs/torch.yaml"
+    threads: PRESET.resources.backbone_threads
+    resources:
+        gpu=1,
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=240,
+    params:
+        spec=json_of(features_spec),
+        store=lambda wildcards, input: str(Path(input.plan).parent),
+        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        weights=lambda wildcards: STUDY.weights(features_spec(wildcards).dataset),
+        weights_root=str(ROOTS.weights),
+        batch_clips=PRESET.backbone.batch_clips,
+        device=PRESET.resources.device,
+        mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
+    shell:
+        "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core fill --spec {params.spec:q}"
+        " --store {params.store:q} --index {input.index:q} --job {wildcards.job} --receipt {output.receipt:q}"
+        " --frames {params.frames:q} --weights {params.weights:q} --weights-root {params.weights_root:q}"
+        " --batch-clips {params.batch_clips} --threads {threads} --device {params.device} {params.mixed_precision}"
+        " > {log:q} 2>&1"
+
+
+use rule seal_frames as seal_features with:
+    input:
+        plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
+        receipts=lambda wildcards: receipts_of(features_spec(wildcards)),
+    output:
+        manifest=str(ROOTS.stores / "features" / "{store}" / "manifest.json"),
+    log:
+        log_of("seal_features/{store}"),
+    params:
+        store=lambda wildcards, input: str(Path(input.plan).parent),
+        max_failures=lambda wildcards: DATASETS[features_spec(wildcards).dataset].card.max_failures,
+
+
+rule features:
+    input:
+        [manifest_of(spec) for spec in FEATURES.values()],

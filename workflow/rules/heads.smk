@@ -1,0 +1,93 @@
+# Frozen episodes; training and testing of a run.
+
+
+rule draw_episodes:
+    input:
+        index=lambda wildcards: index_of(episodes_spec(wildcards).dataset),
+        frames=lambda wildcards: manifest_of(STUDY.frames(episodes_spec(wildcards).dataset)),
+    output:
+        table=str(ROOTS.results / "episodes" / "{episodes}.npz"),
+    log:
+        log_of("draw_episodes/{episodes}"),
+    conda:
+        "../../envs/decode.yaml"
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=30,
+    params:
+        spec=json_of(episodes_spec),
+        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        code=code_digest("fsar_core.cli.draw_episodes"),
+    shell:
+        "python -m fsar_core draw-episodes --spec {params.spec:q} --index {input.index:q} --frames {params.frames:q}"
+        " --out {output.table:q} > {log:q} 2>&1"
+
+
+rule train_head:
+    input:
+        features=lambda wildcards: manifest_of(run_spec(wildcards).features),
+        index=lambda wildcards: index_of(run_spec(wildcards).features.dataset),
+        validation=lambda wildcards: str(STUDY.episodes_path(run_spec(wildcards).validation)),
+    output:
+        checkpoint=str(ROOTS.results / "runs" / "{run}" / "checkpoint.pt"),
+        history=str(ROOTS.results / "runs" / "{run}" / "history.csv"),
+    log:
+        log_of("train_head/{run}"),
+    benchmark:
+        benchmark_of("train_head/{run}")
+    conda:
+        "../../envs/torch.yaml"
+    threads: PRESET.resources.train_threads
+    resources:
+        gpu=1,
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=720,
+    params:
+        spec=json_of(run_spec),
+        features=lambda wildcards, input: str(Path(input.features).parent),
+        machine=run_arguments,
+        code=lambda wildcards: code_digest("fsar_core.cli.train", *components_of(run_spec(wildcards))),
+    shell:
+        "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train --spec {params.spec:q}"
+        " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
+        " {params.machine:q} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
+
+
+rule evaluate_head:
+    input:
+        features=lambda wildcards: manifest_of(run_spec(wildcards).features),
+        episodes=lambda wildcards: str(STUDY.episodes_path(run_spec(wildcards).test)),
+        checkpoint=str(ROOTS.results / "runs" / "{run}" / "checkpoint.pt"),
+    output:
+        queries=str(ROOTS.results / "runs" / "{run}" / "queries.csv.gz"),
+        summary=str(ROOTS.results / "runs" / "{run}" / "summary.json"),
+    log:
+        log_of("evaluate_head/{run}"),
+    benchmark:
+        benchmark_of("evaluate_head/{run}")
+    conda:
+        "../../envs/torch.yaml"
+    threads: PRESET.resources.train_threads
+    resources:
+        gpu=1,
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=240,
+    params:
+        spec=json_of(run_spec),
+        features=lambda wildcards, input: str(Path(input.features).parent),
+        machine=run_arguments,
+        code=lambda wildcards: code_digest("fsar_core.cli.evaluate", *components_of(run_spec(wildcards))),
+    shell:
+        "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core evaluate --spec {params.spec:q}"
+        " --features {params.features:q} --episodes {input.episodes:q} --checkpoint {input.checkpoint:q}"
+        " --threads {threads} {params.machine:q} --queries {output.queries:q} --summary {output.summary:q} > {log:q} 2>&1"
+
+
+rule episodes:
+    input:
+        [str(STUDY.episodes_path(spec)) for spec in EPISODES.values()],
+
+
+rule heads:
+    input:
+        [summary_of(spec) for spec in RUNS.values()],
