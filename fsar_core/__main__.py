@@ -12,9 +12,7 @@ from pathlib import Path
 from fsar_core import __version__
 from fsar_core.errors import FsarError, did_you_mean
 
-VERBS = {
-    path.stem.replace("_", "-"): path.stem for path in sorted((Path(__file__).parent / "cli").glob("[a-z]*.py"))
-}
+VERBS = {path.stem.replace("_", "-"): path.stem for path in sorted((Path(__file__).parent / "cli").glob("[a-z]*.py"))}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,7 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         # A full disk or a forbidden folder is no bug of ours; anything else keeps its traceback.
         if error.errno in _USERS_ERRNO:
-            return report(FsarError(f"{error.filename or 'a file'}: {error.strerror}; free space or change the folder's rights"))
+            return report(
+                FsarError(f"{error.filename or 'a file'}: {error.strerror}; free space or change the folder's rights")
+            )
         raise
 
 

@@ -22,7 +22,9 @@ def torch_device(name: str):
 
     present = torch.cuda.is_available()
     if name == "cuda" and not present:
-        raise FsarError("device: cuda is demanded in config.yaml, but torch sees no GPU; set `device: auto` or free one")
+        raise FsarError(
+            "device: cuda is demanded in config.yaml, but torch sees no GPU; set `device: auto` or free one"
+        )
     return torch.device("cuda" if present and name != "cpu" else "cpu")
 
 
@@ -33,7 +35,10 @@ def visible_devices() -> list[str]:
     else:
         try:
             text = subprocess.run(
-                ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"], capture_output=True, text=True, timeout=60
+                ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"],
+                capture_output=True,
+                text=True,
+                timeout=60,
             )
         except (FileNotFoundError, subprocess.TimeoutExpired):
             return []
@@ -60,7 +65,9 @@ def lease(count: int, command: list[str]) -> None:
     scheduled = any(name in os.environ for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"))
     if count > 0 and devices and not (scheduled and len(devices) == count):
         if count > len(devices):
-            raise FsarError(f"fsar lease: {count} devices asked, this machine has {len(devices)}; lower `gpu` of the rule")
+            raise FsarError(
+                f"fsar lease: {count} devices asked, this machine has {len(devices)}; lower `gpu` of the rule"
+            )
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_take(count, devices))
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     elif not scheduled:

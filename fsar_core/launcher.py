@@ -13,7 +13,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-OPTIONS = ("--resources", "--res", "--config", "-C", "--set-threads", "--set-resources", "--default-resources", "--default-res")
+OPTIONS = (
+    "--resources",
+    "--res",
+    "--config",
+    "-C",
+    "--set-threads",
+    "--set-resources",
+    "--default-resources",
+    "--default-res",
+)
 
 
 def untangle(argv: list[str]) -> list[str]:

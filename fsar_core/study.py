@@ -68,7 +68,9 @@ class Study:
         """The card that stands behind a data set of a paper."""
         known = self.config.datasets
         if paper_dataset not in known:
-            raise FsarError(f"config.yaml: datasets names nothing behind '{paper_dataset}'{did_you_mean(paper_dataset, known)}")
+            raise FsarError(
+                f"config.yaml: datasets names nothing behind '{paper_dataset}'{did_you_mean(paper_dataset, known)}"
+            )
         return known[paper_dataset]
 
     def frames(self, dataset: str) -> FrameSpec:
@@ -87,7 +89,9 @@ class Study:
         if backbone.weights is not None or not entry.constants.get("TRAINABLE", False):
             return None
         if backbone.training is None:
-            raise FsarError(f"preset '{self.config.preset}': backbone '{backbone.name}' needs `training:` or `weights:`")
+            raise FsarError(
+                f"preset '{self.config.preset}': backbone '{backbone.name}' needs `training:` or `weights:`"
+            )
         return BackboneTrainingSpec(
             frames=self.frames(dataset),
             backbone=Component(name=backbone.name, params=backbone.params),
@@ -206,7 +210,9 @@ class Study:
         backbone = self.preset.backbone
         published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
         if backbone.weights is None:
-            raise FsarError(f"preset '{self.config.preset}': backbone '{backbone.name}' needs `weights:` (a name or a file)")
+            raise FsarError(
+                f"preset '{self.config.preset}': backbone '{backbone.name}' needs `weights:` (a name or a file)"
+            )
         if backbone.weights in published:
             return f"torchvision:{backbone.weights}"
         return f"sha256:{self._weights_sha256}"
@@ -232,9 +238,13 @@ class Study:
         entry = registry.check("backbones", backbone.name, backbone.params)
         cuts = entry.constants["CUTS"]
         if backbone.cut not in cuts:
-            raise FsarError(f"{where}: backbone '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}")
+            raise FsarError(
+                f"{where}: backbone '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}"
+            )
         if backbone.crop > self.preset.frames.size:
-            raise FsarError(f"{where}: backbone.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}")
+            raise FsarError(
+                f"{where}: backbone.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}"
+            )
         for kind, settings in (("heads", self.preset.heads), ("matching", self.preset.matching)):
             for name, params in settings.items():
                 registry.check(kind, name, params, supplied=("dim", "frames"))

@@ -61,6 +61,8 @@ def blocks(
                         activations = backbone.to_cut(images.to(device), spec.cut).float()
                     clips = rearrange(activations, "(clip frames) d h w -> clip frames d h w", clip=len(chunk))
                     out[chunk - start, view] = clips.cpu().numpy().astype(spec.dtype)
-            failures = [{"row": r, "path": "", "problem": "failed in the frame store"} for r in part if r in frames.failed]
+            failures = [
+                {"row": r, "path": "", "problem": "failed in the frame store"} for r in part if r in frames.failed
+            ]
             bar.update(len(part))
             yield {"features": out}, failures

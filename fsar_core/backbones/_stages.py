@@ -79,8 +79,6 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path | str)
     if missing or unknown or shapes:
         parts = [f"lacks '{missing[0]}' and {len(missing) - 1} more"] if missing else []
         parts += [f"has the unknown '{unknown[0]}' and {len(unknown) - 1} more"] if unknown else []
-        parts += [
-            f"'{key}' is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}" for key in shapes[:1]
-        ]
+        parts += [f"'{key}' is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}" for key in shapes[:1]]
         raise FsarError(f"{path}: no weights of {type(module).__name__}: {'; '.join(parts)}")
     module.load_state_dict(state)

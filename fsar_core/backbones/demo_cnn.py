@@ -27,7 +27,9 @@ class DemoCNN(StagedBackbone):
         dim: channels of layer3 and layer4; layer1 has a quarter of them, layer2 half.
     """
 
-    def __init__(self, weights: str | Path | None = None, weights_root: str | Path | None = None, dim: int = 128) -> None:
+    def __init__(
+        self, weights: str | Path | None = None, weights_root: str | Path | None = None, dim: int = 128
+    ) -> None:
         if dim % 4 or dim < 8:
             raise FsarError(f"backbones 'demo_cnn': dim {dim}; expected a multiple of 4 that is at least 8")
         widths = (3, dim // 4, dim // 2, dim, dim)

@@ -33,7 +33,9 @@ class ResNet50(StagedBackbone):
 
         network = resnet50(weights=None)
         if weights is not None:
-            state = _published(str(weights), weights_root) if str(weights) in WEIGHTS else read_state_dict(Path(weights))
+            state = (
+                _published(str(weights), weights_root) if str(weights) in WEIGHTS else read_state_dict(Path(weights))
+            )
             state = {key: value for key, value in state.items() if not key.startswith("fc.")}
             network.fc = nn.Identity()
             load_strictly(network, state, weights)
@@ -53,7 +55,12 @@ def _published(name: str, root: str | Path | None) -> dict:
 
     try:
         return torch.hub.load_state_dict_from_url(
-            ResNet50_Weights[name].url, model_dir=root, check_hash=True, weights_only=True, progress=False, map_location="cpu"
+            ResNet50_Weights[name].url,
+            model_dir=root,
+            check_hash=True,
+            weights_only=True,
+            progress=False,
+            map_location="cpu",
         )
     except KeyError:
         raise FsarError(f"unknown weights '{name}' of resnet50{did_you_mean(name, WEIGHTS)}") from None

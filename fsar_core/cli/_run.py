@@ -37,7 +37,9 @@ def prepare(args: argparse.Namespace, spec: RunSpec):
     backbone = spec.features.backbone
     tail, dim = torch.nn.Identity(), grid[0]
     if spec.features.cut != entry("backbones", backbone.name).constants["CUTS"][-1]:
-        whole = build("backbones", backbone.name, weights=args.weights, weights_root=args.weights_root, **backbone.params)
+        whole = build(
+            "backbones", backbone.name, weights=args.weights, weights_root=args.weights_root, **backbone.params
+        )
         tail = whole.tail(spec.features.cut).eval()
         with torch.inference_mode():
             dim = tail(torch.zeros(1, *grid)).shape[1]

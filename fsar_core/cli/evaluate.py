@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> None:
     total = statistics.estimate(statistics.episode_accuracy(queries))
     with atomic_write(args.queries, "wb") as stream:
         # A fixed mtime: equal results are equal files.
-        queries.to_csv(stream, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 1}, float_format="%.6g")
+        queries.to_csv(
+            stream, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 1}, float_format="%.6g"
+        )
     summary = {
         "run": spec.run_id,
         "spec": spec.model_dump(mode="json"),

@@ -8,17 +8,30 @@ from pathlib import Path
 from fsar_core import registry
 from fsar_core.data.cards import card_names
 
-TITLES = {"backbones": "backbones", "heads": "heads", "matching": "matching metrics", "instance_masks": "mask providers"}
+TITLES = {
+    "backbones": "backbones",
+    "heads": "heads",
+    "matching": "matching metrics",
+    "instance_masks": "mask providers",
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workflow", type=Path, default=Path("workflow"), help="the folder with datasets/, tables/, figures/")
+    parser.add_argument(
+        "--workflow", type=Path, default=Path("workflow"), help="the folder with datasets/, tables/, figures/"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     from fsar_core.config import Card, load
 
-    section("data sets", [(n, load(Card, args.workflow / "datasets" / n / "card.yaml").title) for n in card_names(args.workflow / "datasets")])
+    section(
+        "data sets",
+        [
+            (n, load(Card, args.workflow / "datasets" / n / "card.yaml").title)
+            for n in card_names(args.workflow / "datasets")
+        ],
+    )
     for kind, title in TITLES.items():
         entries = [registry.entry(kind, name) for name in registry.names(kind)]
         section(title, [(entry.name, entry.summary) for entry in entries])

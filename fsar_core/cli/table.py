@@ -12,7 +12,9 @@ from fsar_core.reporting.tables import Resolved, write
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True)
-    parser.add_argument("--spec", required=True, help="JSON: table, behind, way, cells of [method, data set, shot, run id]")
+    parser.add_argument(
+        "--spec", required=True, help="JSON: table, behind, way, cells of [method, data set, shot, run id]"
+    )
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
     parser.add_argument("--out", type=Path, required=True, help="the files' path without its ending")
 

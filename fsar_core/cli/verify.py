@@ -18,5 +18,7 @@ def run(args: argparse.Namespace) -> None:
     if bad:
         job, reason = next(iter(bad.items()))
         receipts = " ".join(str(args.store / "receipts" / f"{number}.json") for number in bad)
-        raise FsarError(f"{args.store}: {len(bad)} damaged jobs, first {job} ({reason}); mend with: rm {receipts}; then snakemake")
+        raise FsarError(
+            f"{args.store}: {len(bad)} damaged jobs, first {job} ({reason}); mend with: rm {receipts}; then snakemake"
+        )
     print(f"{args.store}: every file is as its receipt says")

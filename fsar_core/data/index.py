@@ -27,7 +27,9 @@ def build_index(entries: pd.DataFrame, card: Card, folder: Path, threads: int = 
         FsarError: the folder is missing, or more clips are broken than the card's `max_failures` allows.
     """
     if not Path(folder).is_dir():
-        raise FsarError(f"video folder {folder} of '{card.title}' is missing; put the videos there or change roots.data")
+        raise FsarError(
+            f"video folder {folder} of '{card.title}' is missing; put the videos there or change roots.data"
+        )
     paths = [Path(folder) / path for path in entries.path]
     with ThreadPoolExecutor(threads) as pool:
         probed = list(tqdm(pool.map(_describe, paths), total=len(paths), desc="index", unit="clip", mininterval=1))

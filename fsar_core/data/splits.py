@@ -23,7 +23,9 @@ def read(path: Path, format: str = "split_tsv") -> pd.DataFrame:
         with open(path, encoding="utf-8", newline="") as stream:
             rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
     except FileNotFoundError:
-        raise FsarError(f"{path}: no such split list; expected a {format} with the header {' '.join(COLUMNS)}") from None
+        raise FsarError(
+            f"{path}: no such split list; expected a {format} with the header {' '.join(COLUMNS)}"
+        ) from None
     except UnicodeDecodeError as error:
         raise FsarError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     if not rows or tuple(rows[0]) != COLUMNS:
@@ -56,11 +58,15 @@ def check(entries: pd.DataFrame, card: Card, where: Path) -> pd.DataFrame:
         raise FsarError(f"{where}: names no clip")
     repeated = entries.path[entries.path.duplicated()]
     if len(repeated):
-        raise FsarError(f"{where}: clip '{repeated.iloc[0]}' is listed {(entries.path == repeated.iloc[0]).sum()} times")
+        raise FsarError(
+            f"{where}: clip '{repeated.iloc[0]}' is listed {(entries.path == repeated.iloc[0]).sum()} times"
+        )
     split_of: dict[str, str] = {}
     for split, name in entries[["split", "class"]].drop_duplicates().itertuples(index=False):
         if split_of.setdefault(name, split) != split:
-            raise FsarError(f"{where}: class '{name}' is in both {split_of[name]} and {split}; splits must not share classes")
+            raise FsarError(
+                f"{where}: class '{name}' is in both {split_of[name]} and {split}; splits must not share classes"
+            )
         if card.classes is not None and name not in card.classes:
             raise FsarError(f"{where}: unknown class '{name}' in {split}{did_you_mean(name, card.classes)}")
     for split, (classes, clips) in card.expected.items():
@@ -73,4 +79,9 @@ def check(entries: pd.DataFrame, card: Card, where: Path) -> pd.DataFrame:
         first = entries.path[entries.group == ""].iloc[0]
         raise FsarError(f"{where}: clip '{first}' has no group, but the card says `groups: true`")
     order = entries.split.map({split: number for number, split in enumerate(SPLITS)})
-    return entries.assign(_order=order).sort_values(["_order", "class", "path"]).drop(columns="_order").reset_index(drop=True)
+    return (
+        entries.assign(_order=order)
+        .sort_values(["_order", "class", "path"])
+        .drop(columns="_order")
+        .reset_index(drop=True)
+    )

@@ -40,7 +40,12 @@ class FeatureBank:
     """
 
     def __init__(
-        self, reader: StoreReader, rows: np.ndarray, memory_gib: float, threads: int = 1, many_views: np.ndarray | None = None
+        self,
+        reader: StoreReader,
+        rows: np.ndarray,
+        memory_gib: float,
+        threads: int = 1,
+        many_views: np.ndarray | None = None,
     ) -> None:
         """
         Args:

@@ -102,7 +102,9 @@ def check(split: Split, way: int, shot: int, query: int, *, group_disjoint: bool
     if min(way, shot, query) < 1:
         raise FsarError(f"way {way}, shot {shot}, query {query}: each must be at least 1")
     if len(split.classes) < way:
-        raise FsarError(f"split '{split.name}' has {len(split.classes)} classes, {way}-way episodes need {way}; lower `way`")
+        raise FsarError(
+            f"split '{split.name}' has {len(split.classes)} classes, {way}-way episodes need {way}; lower `way`"
+        )
     for name, rows, groups in zip(split.classes, split.rows, split.groups):
         if len(rows) < shot + query:
             raise FsarError(

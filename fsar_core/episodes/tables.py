@@ -83,7 +83,9 @@ def load(path: Path, spec: EpisodeSpec | None = None) -> EpisodeTable:
     except FsarError:
         raise
     except Exception as error:  # zipfile.BadZipFile, ValueError, KeyError, zlib.error: whatever a damaged file gives
-        raise FsarError(f"{path}: damaged episode table ({type(error).__name__}); remove it and run snakemake again") from None
+        raise FsarError(
+            f"{path}: damaged episode table ({type(error).__name__}); remove it and run snakemake again"
+        ) from None
     if spec is not None:
         differs = difference(spec.model_dump(mode="json"), found.model_dump(mode="json"))
         if differs:

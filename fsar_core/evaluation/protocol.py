@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 @torch.inference_mode()
-def logits(model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine, progress: bool = False) -> np.ndarray:
+def logits(
+    model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine, progress: bool = False
+) -> np.ndarray:
     """float32 [episode query way] of all episodes of a table, in evaluation mode."""
     model.eval()
     found = []

@@ -33,7 +33,9 @@ def episode_accuracy(queries: pd.DataFrame) -> np.ndarray:
 def estimate(values: np.ndarray) -> Estimate:
     """Mean over episodes with its interval. `values` are shares (or differences of shares), one an episode."""
     if len(values) < 2:
-        raise FsarError(f"an interval needs at least 2 episodes, found {len(values)}; raise the number of test episodes")
+        raise FsarError(
+            f"an interval needs at least 2 episodes, found {len(values)}; raise the number of test episodes"
+        )
     return Estimate(100 * values.mean(), 100 * Z95 * values.std(ddof=1) / np.sqrt(len(values)), len(values))
 
 

@@ -20,8 +20,9 @@ def sinusoid(length: int, channels: int, like: Tensor) -> Float[Tensor, "length 
         channels: size of a token; an odd size ends on a sine.
         like: a tensor whose device and dtype the code takes.
     """
-    # In float32 whatever `like` is: in half precision a place beyond 256 would lose its units.
-    place = torch.arange(length, device=like.device, dtype=torch.float32)[:, None]
-    even = torch.arange(0, channels, 2, device=like.device, dtype=torch.float32)
+    # At least float32 whatever `like` is: in half precision a place beyond 256 would lose its units.
+    exact = torch.promote_types(like.dtype, torch.float32)
+    place = torch.arange(length, device=like.device, dtype=exact)[:, None]
+    even = torch.arange(0, channels, 2, device=like.device, dtype=exact)
     angle = place * torch.exp(even * (-math.log(10000.0) / channels))
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :channels].to(like.dtype)

@@ -126,7 +126,9 @@ def latex(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) ->
         )
         rules = iter((r"\toprule", r"\midrule", r"\bottomrule"))
         lines = [next(rules) if line == r"\hline" else line for line in grid.splitlines()]
-        parts.append("\n".join([r"\begin{table}", rf"\caption{{{_tex(caption)}}}", r"\centering", *lines, r"\end{table}", ""]))
+        parts.append(
+            "\n".join([r"\begin{table}", rf"\caption{{{_tex(caption)}}}", r"\centering", *lines, r"\end{table}", ""])
+        )
     return "\n".join(["% needs \\usepackage{booktabs}", *parts])
 
 

@@ -68,7 +68,9 @@ def parse_spec(text: str) -> StoreSpec:
     try:
         kind = json.loads(text).get("kind")
     except (ValueError, AttributeError):
-        raise FsarError("--spec is no JSON object; paste the text between the quotes of the rule's shell line") from None
+        raise FsarError(
+            "--spec is no JSON object; paste the text between the quotes of the rule's shell line"
+        ) from None
     if kind not in SPECS:
         raise FsarError(f"--spec names the unknown kind of store '{kind}'; valid: {', '.join(SPECS)}")
     return SPECS[kind].parse(text)
@@ -104,7 +106,9 @@ def read_plan(store: Path) -> Plan:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["layout"] > LAYOUT_VERSION:
-            raise FsarError(f"{path}: layout {value['layout']} is newer than this version of fsar knows ({LAYOUT_VERSION})")
+            raise FsarError(
+                f"{path}: layout {value['layout']} is newer than this version of fsar knows ({LAYOUT_VERSION})"
+            )
         return Plan(**value)
     except FileNotFoundError:
         raise FsarError(f"{path}: no plan; make it with `fsar plan`") from None

@@ -21,7 +21,9 @@ def seal(store: Path, max_failures: float) -> dict[str, Any]:
     files: dict[str, dict] = {}
     failures: list[dict] = []
     for job in range(plan.jobs):
-        receipt = read_json(store / "receipts" / f"{job}.json", f"job {job} of this store is not done; run snakemake again")
+        receipt = read_json(
+            store / "receipts" / f"{job}.json", f"job {job} of this store is not done; run snakemake again"
+        )
         expected = plan.rows(job)
         if receipt.get("rows") != [expected.start, expected.stop]:
             raise FsarError(

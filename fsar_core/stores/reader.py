@@ -34,7 +34,9 @@ class StoreReader:
         if spec is not None:
             differs = difference(spec.model_dump(mode="json"), manifest["spec"])
             if differs:
-                raise FsarError(f"{self.store}: built by another spec: {differs}; build the store of this spec with snakemake")
+                raise FsarError(
+                    f"{self.store}: built by another spec: {differs}; build the store of this spec with snakemake"
+                )
         check_files(self.store, manifest["files"])
         self.spec = manifest["spec"]
         self.content = manifest["content"]

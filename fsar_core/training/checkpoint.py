@@ -25,7 +25,9 @@ def load(path: Path, digest: str) -> dict[str, Any]:
         raise FsarError(f"{path}: no such checkpoint; run snakemake to train this run") from None
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zipfile errors ...
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise FsarError(f"{path}: damaged or foreign checkpoint ({reason}); remove it and run snakemake again") from None
+        raise FsarError(
+            f"{path}: damaged or foreign checkpoint ({reason}); remove it and run snakemake again"
+        ) from None
     found = value.get("run") if isinstance(value, dict) else None
     if found != digest:
         raise FsarError(f"{path}: checkpoint of run {found}, expected {digest}; remove it and run snakemake again")

@@ -78,7 +78,9 @@ def train(
         model.train()
         for group in optimizer.param_groups:
             group["lr"] = optim.rate(training, step)
-        loss = sum(_backward(model, next(coming), training.accumulate, scaler, machine) for _ in range(training.accumulate))
+        loss = sum(
+            _backward(model, next(coming), training.accumulate, scaler, machine) for _ in range(training.accumulate)
+        )
         losses.append(loss)
         scaler.unscale_(optimizer)
         if training.clip_norm is not None:
@@ -95,7 +97,9 @@ def train(
                 )
             score = accuracy(model, bank, validation, machine)
             seconds = state["seconds"] + time.time() - started
-            state["history"].append(_row(step + 1, (step + 1) * per_step, mean_loss, score, optim.rate(training, step), seconds))
+            state["history"].append(
+                _row(step + 1, (step + 1) * per_step, mean_loss, score, optim.rate(training, step), seconds)
+            )
             if score > state["best_score"]:
                 state["best_score"], state["best"] = score, copy.deepcopy(model.state_dict())
             losses.clear()

@@ -12,5 +12,6 @@ from fsar_core.types import Labels, Logits
 def episodic_cross_entropy(logits: Logits, labels: Labels) -> Float[Tensor, ""]:
     """Mean cross-entropy over all queries of all episodes (DMGAL, MoLo; TRX sums over queries instead)."""
     return nn.functional.cross_entropy(
-        rearrange(logits.float(), "batch query way -> (batch query) way"), rearrange(labels, "batch query -> (batch query)")
+        rearrange(logits.float(), "batch query way -> (batch query) way"),
+        rearrange(labels, "batch query -> (batch query)"),
     )

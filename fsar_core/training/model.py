@@ -53,4 +53,3 @@ def build_model(spec: RunSpec, tail: nn.Module, dim: int, frames: int) -> Episod
         offered = {k: v for k, v in dict(dim=dim, frames=frames).items() if k not in component.params}
         parts.append(build(kind, component.name, **accepted(kind, component.name, **offered), **component.params))
     return EpisodeModel(tail, *parts, train_tail=spec.train_tail)
-

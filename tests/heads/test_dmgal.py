@@ -104,7 +104,7 @@ class TestAgainstTheEquations:
         video = episode()[1][0]
         for clip, got in zip(video, module(video)):
             expected = oracle.self_motion_guided_attention(clip.numpy(), arrays(module), variant, end_frames)
-            np.testing.assert_allclose(got.detach(), expected, atol=1e-10)
+            np.testing.assert_allclose(got.detach(), expected, atol=1e-12)
 
     def test_mixer(self):
         module = random_state(TemporalChannelMixer(4, frames=3)).double()
@@ -129,7 +129,8 @@ class TestAgainstTheEquations:
     @pytest.mark.parametrize("channels", [1, 5, 8])
     def test_positions(self, channels):
         got = sinusoid(7, channels, like=torch.zeros((), dtype=torch.float64))
-        np.testing.assert_allclose(got, oracle.sinusoid(7, channels), atol=1e-6)
+        np.testing.assert_allclose(got, oracle.sinusoid(7, channels), atol=1e-12)
+        assert sinusoid(300, channels, like=torch.zeros((), dtype=torch.bfloat16)).dtype == torch.bfloat16
 
     def test_dmgal_is_s_mga_then_mixer_then_c_mga(self):
         head = random_state(DMGAL(4, r1=2, r2=2, frames=4)).double().eval()
@@ -200,7 +201,7 @@ class TestClosedForms:
         weights = (2 * code @ code.T / 2**0.5).softmax(-1)
         rows = rearrange(query, "batch query frames dim height width -> batch query frames (height width) dim")
         attended = rearrange(weights @ rows, "b q f (h w) d -> b q f d h w", h=3)
-        torch.testing.assert_close(module(query), query + 0.7 * attended, atol=1e-7, rtol=0)
+        torch.testing.assert_close(module(query), query + 0.7 * attended)
 
     def test_released_zero_map_is_half_uniform_attention(self):
         """In the last frame of "zero", one half is the mean of all values and the other half is what "valid" gives."""
@@ -274,8 +275,9 @@ class TestTraining:
         assert not torch.equal(*twice)
         head.eval()
         assert torch.equal(head(*features).query, head(*features).query)
-        without = random_state(DMGAL(8, 2, 2, 4, variant=variant, dropout=0.0)).eval()
-        torch.testing.assert_close(head.train(False)(*features).query, without(*features).query)
+        without = DMGAL(8, 2, 2, 4, variant=variant, dropout=0.0).eval()
+        without.load_state_dict(head.state_dict())
+        torch.testing.assert_close(head(*features).query, without(*features).query)
 
     def test_batch_norm_sees_support_and_query_apart(self):
         head = random_state(DMGAL(8, 2, 2, 4, dropout=0.0)).train()
@@ -283,9 +285,8 @@ class TestTraining:
         first = head(support, query).support
         torch.testing.assert_close(head(support, 9 * query + 4).support, first)
         steps = [m.num_batches_tracked for m in head.modules() if isinstance(m, nn.BatchNorm2d)]
-        before = random_state(DMGAL(8, 2, 2, 4, dropout=0.0))
-        assert len(steps) == 6
-        assert all(int(step) == 2 * 2 for step in steps), before
+        # random_state leaves the counters of steps alone: two calls, support and query in each.
+        assert [int(step) for step in steps] == [4] * 6
 
     @pytest.mark.parametrize("variant", VARIANTS)
     def test_half_precision_is_finite(self, variant):
