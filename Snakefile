@@ -4,7 +4,8 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "config.yaml"
+# Found wherever snakemake is started (--directory).
+configfile: workflow.basedir + "/config.yaml"
 
 
 include: "workflow/rules/common.smk"

@@ -66,6 +66,6 @@ def _published(name: str, root: str | Path | None) -> dict:
         raise FsarError(f"unknown weights '{name}' of resnet50{did_you_mean(name, WEIGHTS)}") from None
     except (OSError, RuntimeError) as error:
         raise FsarError(
-            f"weights '{name}' of resnet50 cannot be downloaded ({error}); put the file {ResNet50_Weights[name].url.split('/')[-1]} "
-            f"into {root} or name a local file as `weights:` of the preset's backbone"
+            f"weights '{name}' of resnet50 cannot be downloaded ({error}); put the file "
+            f"{ResNet50_Weights[name].url.split('/')[-1]} into {root} or name a local file as `weights:` of the preset's backbone"
         ) from None

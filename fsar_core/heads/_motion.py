@@ -22,6 +22,7 @@ PHI3 = ("3x3", "3x1x1")
 
 MotionMap = Float[Tensor, "batch frames patches channels"]
 MotionPair = tuple[MotionMap, MotionMap]
+KeyMap = Float[Tensor, "batch frames _patches channels"]
 
 
 def one_of(name: str, value: object, valid: tuple) -> None:
@@ -117,8 +118,8 @@ class DepthwiseValues(nn.Module):
 
 def motion_guided_attention(
     query: MotionPair,
-    key: MotionPair,
-    values: Float[Tensor, "batch frames patches dim"],
+    key: tuple[KeyMap, KeyMap],
+    values: Float[Tensor, "batch frames _patches dim"],
     *,
     variant: str,
     end_frames: str,

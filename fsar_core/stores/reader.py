@@ -73,7 +73,8 @@ class StoreReader:
         try:
             return self._array[row, view]
         except Exception as error:  # codecs raise ValueError, RuntimeError or their own kinds on damaged bytes
+            reason = (str(error).splitlines() or [repr(error)])[0]
             raise FsarError(
-                f"{self.store}: array '{self._name}' row {row} is damaged ({str(error).splitlines()[0] if str(error) else error!r}); "
+                f"{self.store}: array '{self._name}' row {row} is damaged ({reason}); "
                 f"find the job that wrote it with `fsar verify {self.store}`, remove its receipt and run snakemake again"
             ) from None

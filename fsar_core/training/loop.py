@@ -93,7 +93,8 @@ def train(
             mean_loss = float(torch.stack(losses).mean())
             if not torch.isfinite(torch.tensor(mean_loss)):
                 raise FsarError(
-                    f"run {spec.run_id}: the loss is {mean_loss} before step {step + 1}; lower `lr` or set `clip_norm` in config.yaml"
+                    f"run {spec.run_id}: the loss is {mean_loss} before step {step + 1}; "
+                    f"lower `lr` or set `clip_norm` in config.yaml"
                 )
             score = accuracy(model, bank, validation, machine)
             seconds = state["seconds"] + time.time() - started

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import subprocess
 import sys
 
@@ -55,6 +54,8 @@ def test_spatial_splits_share_scenes_but_no_object():
         by_split.setdefault(kind.split, []).append(kind)
     assert {k.scene for k in by_split["test"]} <= {k.scene for k in by_split["train"]}
     assert not {k.thing for k in by_split["test"]} & {k.thing for k in by_split["train"]}
+    things, scenes = {k.thing for k in by_split["test"]}, {k.scene for k in by_split["test"]}
+    assert len(things) == len(scenes) == 4 and len({(k.thing, k.scene) for k in by_split["test"]}) == 16
 
 
 @pytest.mark.parametrize(("dataset", "name"), ALL)
@@ -241,19 +242,16 @@ def test_direction_is_seen_in_order():
     assert max(travel("moving something from right to left", 1)) < -10
 
 
-def test_split_list(tmp_path):
-    counts = {"train": 3, "val": 2, "test": 1}
-    path = demo.write_split_list(tmp_path, "demo_temporal", counts)
-    assert path == tmp_path / "split.tsv"
-    header, *rows = [line.split("\t") for line in io.StringIO(path.read_text()).read().splitlines()]
-    assert header == ["split", "class", "path", "group"]
-    assert len(rows) == 24 * 3 + 8 * 2 + 16
+def test_split_table(tmp_path):
+    table = demo.split_table("demo_temporal", {"train": 3, "val": 2, "test": 1})
+    assert list(table.columns) == ["split", "class", "path", "group"]
+    assert table["split"].value_counts().to_dict() == {"train": 72, "val": 16, "test": 16}
+    assert table["path"].is_unique and (table["group"] == "").all()
     splits = demo.class_splits("demo_temporal")
-    for split, name, where, group in rows:
-        assert name in splits[split] and group == ""
-        assert where.startswith(f"videos/{demo.slug(name)}/clip_")
-    written = demo.write_clip(tmp_path, "demo_temporal", rows[0][1], 0, 0, frames=4)
-    assert written.relative_to(tmp_path).as_posix() == rows[0][2]
+    for split, name, where, _ in table.itertuples(index=False):
+        assert name in splits[split] and where.startswith(f"videos/{demo.slug(name)}/clip_")
+    written = demo.write_clip(tmp_path, "demo_temporal", table["class"][0], 0, 0, frames=4)
+    assert written.relative_to(tmp_path).as_posix() == table["path"][0]
 
 
 @pytest.mark.parametrize(
@@ -263,9 +261,9 @@ def test_split_list(tmp_path):
         (lambda: demo.pairs("ssv2"), "valid: demo_spatial, demo_temporal"),
         (lambda: demo.draw_clip("demo_temporal", "turning a lamp of", 0, 0), "did you mean 'turning a lamp of"),
         (lambda: demo.draw_clip("demo_spatial", "zzz", 0, 0), "48 classes"),
-        (lambda: demo.write_split_list("x", "demo_spatial", {"train": 1, "vall": 1, "test": 1}), "did you mean 'val'"),
-        (lambda: demo.write_split_list("x", "demo_spatial", {"train": 1, "val": 1}), "'test'"),
-        (lambda: demo.write_split_list("x", "demo_spatial", {"train": 1, "val": -1, "test": 1}), "'val'"),
+        (lambda: demo.split_table("demo_spatial", {"train": 1, "vall": 1, "test": 1}), "did you mean 'val'"),
+        (lambda: demo.split_table("demo_spatial", {"train": 1, "val": 1}), "'test'"),
+        (lambda: demo.split_table("demo_spatial", {"train": 1, "val": -1, "test": 1}), "'val'"),
     ],
 )
 def test_mistakes_are_one_line(call, words):

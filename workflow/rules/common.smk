@@ -121,10 +121,17 @@ def split_list(wildcards):
 
 def run_arguments(wildcards):
     """What train and evaluate say alike about where and how a run computes."""
-    spec, use = run_spec(wildcards), PRESET.resources
+    spec, machine = run_spec(wildcards), PRESET.resources
     words = ["--weights", STUDY.weights(spec.features.dataset), "--weights-root", str(ROOTS.weights)]
-    words += ["--device", use.device, "--memory-gib", str(use.memory_gib), "--evaluation-batch", str(use.evaluation_batch)]
-    return words + ["--mixed-precision"] * use.mixed_precision
+    words += [
+        "--device",
+        machine.device,
+        "--memory-gib",
+        str(machine.memory_gib),
+        "--evaluation-batch",
+        str(machine.evaluation_batch),
+    ]
+    return words + ["--mixed-precision"] * machine.mixed_precision
 
 
 ENDINGS = ("csv", "md", "tex")

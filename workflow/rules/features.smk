@@ -13,7 +13,7 @@ rule train_backbone:
     benchmark:
         benchmark_of("train_backbone/{backbone}")
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.backbone_threads
     resources:
         gpu=1,
@@ -37,7 +37,7 @@ use rule plan_frames as plan_features with:
     log:
         log_of("plan_features/{store}"),
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-cpu.yaml"
     params:
         spec=json_of(features_spec),
         store=lambda wildcards, output: str(Path(output.plan).parent),
@@ -57,7 +57,7 @@ rule fill_features:
     benchmark:
         benchmark_of("fill_features/{store}.{job}")
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.backbone_threads
     resources:
         gpu=1,

@@ -36,7 +36,7 @@ rule train_head:
     benchmark:
         benchmark_of("train_head/{run}")
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.train_threads
     resources:
         gpu=1,
@@ -66,7 +66,7 @@ rule evaluate_head:
     benchmark:
         benchmark_of("evaluate_head/{run}")
     conda:
-        "../../envs/torch.yaml"
+        "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.train_threads
     resources:
         gpu=1,

@@ -4,10 +4,10 @@ rule table:
         summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.cells(wildcards.table)}),
     output:
         expand(str(ROOTS.results / "tables" / "{{table}}.{ending}"), ending=ENDINGS),
-    wildcard_constraints:
-        table="|".join(STUDY.table_names),
     log:
         log_of("table/{table}"),
+    wildcard_constraints:
+        table="|".join(STUDY.table_names),
     conda:
         "../../envs/decode.yaml"
     resources:
@@ -26,18 +26,22 @@ rule table:
 # table<n> is the table n of the paper that config.yaml calls primary.
 rule primary_table:
     input:
-        expand(str(ROOTS.results / "tables" / "{paper}_table{{number}}.{ending}"), paper=STUDY.config.paper, ending=ENDINGS),
+        csv=str(ROOTS.results / "tables" / f"{STUDY.config.paper}_table{{number}}.csv"),
+        md=str(ROOTS.results / "tables" / f"{STUDY.config.paper}_table{{number}}.md"),
+        tex=str(ROOTS.results / "tables" / f"{STUDY.config.paper}_table{{number}}.tex"),
     output:
-        expand(str(ROOTS.results / "tables" / "table{{number}}.{ending}"), ending=ENDINGS),
-    wildcard_constraints:
-        number=r"\d+",
+        csv=str(ROOTS.results / "tables" / "table{number}.csv"),
+        md=str(ROOTS.results / "tables" / "table{number}.md"),
+        tex=str(ROOTS.results / "tables" / "table{number}.tex"),
     log:
         log_of("primary_table/{number}"),
+    wildcard_constraints:
+        number=r"\d+",
     conda:
         "../../envs/decode.yaml"
     shell:
-        "cp -v -- {input[0]:q} {output[0]:q} > {log:q} && cp -v -- {input[1]:q} {output[1]:q} >> {log:q}"
-        " && cp -v -- {input[2]:q} {output[2]:q} >> {log:q}"
+        "( cp -v -- {input.csv:q} {output.csv:q} && cp -v -- {input.md:q} {output.md:q}"
+        " && cp -v -- {input.tex:q} {output.tex:q} ) > {log:q} 2>&1"
 
 
 rule tables:

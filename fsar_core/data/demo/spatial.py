@@ -1,9 +1,10 @@
 """Actions that one frame gives away: an object of some kind, moving in some manner, in front of some scene.
 
 A class is (object, manner of moving, scene). How the object moves is the same played backwards: it drifts in any
-direction, bobs, wobbles or pulses from any phase. Twelve kinds of object meet four of eight scenes each; the three
-splits have different objects and share the scenes, as UCF101's and Kinetics' classes share gyms and lawns. Colours
-say little: a scene keeps its structure and only leans towards its natural colours.
+direction, bobs, wobbles or pulses from any phase. The splits have different objects and share the scenes, as UCF101's
+and Kinetics' classes share gyms and lawns; the four objects of the test split meet the same four scenes, so that neither
+the object nor the scene is enough. Colours say little: a scene keeps its structure and only leans towards its natural
+colours.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ class Kind:
 def _kinds() -> tuple[Kind, ...]:
     found = []
     for i, (thing, split) in enumerate(OBJECTS.items()):
-        for turn, step in enumerate((0, 2, 3, 7)):  # so every scene serves six kinds
-            motion = MOTIONS[(i + turn) % len(MOTIONS)]
-            found.append(Kind(thing, motion, SCENES[(i + step) % len(SCENES)], split))
+        # Training objects take turns with the two halves of the scenes; validation and test keep to one half each.
+        first = {"train": i % 2, "val": 0, "test": 1}[split]
+        for turn, scene in enumerate(SCENES[first::2]):
+            found.append(Kind(thing, MOTIONS[(i + turn) % len(MOTIONS)], scene, split))
     return tuple(found)
 
 
@@ -83,7 +85,7 @@ def draw(kind: Kind, rng: np.random.Generator, frames: int, height: int, width: 
         _distract(canvas, rng, behind)
     t = np.linspace(0, 1, frames)
     x, y = rng.uniform(-0.25, 0.25) * canvas.aspect, rng.uniform(-0.18, 0.18)
-    size, angle, scale = rng.uniform(0.15, 0.24), rng.uniform(-0.45, 0.45), 1.0
+    size, angle, scale = rng.uniform(0.13, 0.22), rng.uniform(-0.45, 0.45), 1.0
     wave = np.sin(2 * np.pi * (rng.uniform(0.8, 2.0) * t + rng.random()))
     if kind.motion == "drifting":
         way, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.5)
@@ -119,8 +121,8 @@ def scene(name: str, rng: np.random.Generator, rows: int, columns: int) -> Array
     x, y = (x + np.float32(rng.uniform(-1, 1))) * zoom, (y + np.float32(rng.uniform(-0.1, 0.1))) * zoom
     low, high = _PALETTES[name]
     value = _SCENES[name](rng, x, y)
-    # A third of the way to a random colour: the hue of a scene is a hint, never a proof.
-    low, high = (0.65 * np.array(c) + 0.35 * rng.random(3) for c in (low, high))
+    # Nearly half way to a random colour: the hue of a scene is a hint, never a proof.
+    low, high = (0.55 * np.array(c) + 0.45 * rng.random(3) for c in (low, high))
     low, high = low.astype(np.float32)[:, None, None], high.astype(np.float32)[:, None, None]
     return low + value.astype(np.float32) * (high - low) + (0.12 * art.cloud(rng, rows, columns, 3) - 0.06)
 

@@ -56,12 +56,6 @@ def write_masks(path: Path, masks: np.ndarray) -> None:
         Image.fromarray(masks.reshape(frames * height, width)).save(temporary, format="PNG", compress_level=4)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with _replacing(path) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8", newline="\n")
-
-
 @contextmanager
 def _replacing(path: Path) -> Iterator[str]:
     """A temporary name beside `path` that becomes `path` on success and is removed on failure."""

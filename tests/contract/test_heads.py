@@ -1,0 +1,173 @@
+"""Laws of every head, found through the registry: a new file in fsar_core/heads is tested on arrival.
+
+A head whose defaults do not fit 16 channels and 4 frames names smaller settings in SETTINGS; one that takes tensors beside
+the features names them in AUX. No head may need one to be evaluated.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+import torch
+from beartype import beartype
+from jaxtyping import jaxtyped
+
+from fsar_core.errors import FsarError
+from fsar_core.registry import accepted, build, entry, names
+from fsar_core.types import HeadOutput
+
+DIM, FRAMES, GRID = 16, 4, (4, 3)
+
+# head -> parameters that differ from their defaults
+SETTINGS: dict[str, dict] = {}
+
+# name of a keyword of `forward` -> the tensor it takes, from support and query
+AUX: dict[str, Callable] = {}
+
+HEADS = names("heads")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Tensors of a few kilobytes: waiting for other threads would take longer than the sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make(name: str, seed: int = 0, **params) -> torch.nn.Module:
+    """A head with no weight at its initial value: a factor that starts at 0 would hide what it multiplies."""
+    torch.manual_seed(seed)
+    params = accepted("heads", name, dim=DIM, frames=FRAMES) | SETTINGS.get(name, {}) | params
+    head = build("heads", name, **params)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return head
+
+
+def episode(batch=2, way=3, shot=2, query=4, dtype=torch.float32, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    support = torch.randn(batch, way, shot, FRAMES, DIM, *GRID, generator=generator)
+    return support.to(dtype), torch.randn(batch, query, FRAMES, DIM, *GRID, generator=generator).to(dtype)
+
+
+def aux_of(head: torch.nn.Module, support, query) -> dict:
+    """The tensors that a head asks for by name in its signature."""
+    keywords = list(inspect.signature(head.forward).parameters.values())[2:]
+    keywords = [k for k in keywords if k.kind is not k.VAR_KEYWORD]
+    return {k.name: AUX[k.name](support, query) for k in keywords}
+
+
+def close(got: HeadOutput, support, query) -> None:
+    torch.testing.assert_close(got.support, support, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(got.query, query, atol=1e-5, rtol=1e-4)
+
+
+def test_there_are_heads_to_test():
+    assert {"identity", "dmgal"} <= set(HEADS)
+    assert not [name for name in HEADS if name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("way, shot, query", [(5, 1, 5), (2, 5, 3), (1, 1, 1)])
+def test_an_episode_keeps_its_axes_and_annotated_shapes_hold(name, way, shot, query):
+    support, queries = episode(1, way, shot, query)
+    head = make(name).eval()
+    out = jaxtyped(typechecker=beartype)(type(head).forward)(head, support, queries)
+    assert isinstance(out, HeadOutput)
+    assert out.support.ndim == 7 and out.support.shape[:4] == (1, way, shot, FRAMES)
+    assert out.query.ndim == 6 and out.query.shape[:3] == (1, query, FRAMES)
+    assert out.support.shape[4:] == out.query.shape[3:]
+    assert out.support.isfinite().all() and out.query.isfinite().all()
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_batch_is_its_episodes(name):
+    head = make(name).eval()
+    support, query = episode(batch=3)
+    together = head(support, query)
+    for b in range(3):
+        alone = head(support[b : b + 1], query[b : b + 1])
+        close(alone, together.support[b : b + 1], together.query[b : b + 1])
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_queries_do_not_see_each_other(name):
+    head = make(name).eval()
+    support, query = episode()
+    together = head(support, query)
+    for m in range(query.shape[1]):
+        close(head(support, query[:, m : m + 1]), together.support, together.query[:, m : m + 1])
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_order_of_classes_and_shots_means_nothing(name):
+    head = make(name).eval()
+    support, query = episode()
+    straight = head(support, query)
+    way, shot = [2, 0, 1], [1, 0]
+    close(head(support[:, way][:, :, shot], query), straight.support[:, way][:, :, shot], straight.query)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_evaluation_is_repeatable_and_leaves_its_inputs_alone(name):
+    head = make(name).eval()
+    support, query = episode()
+    kept = support.clone(), query.clone()
+    first, second = head(support, query), head(support, query)
+    assert torch.equal(first.support, second.support) and torch.equal(first.query, second.query)
+    assert torch.equal(support, kept[0]) and torch.equal(query, kept[1])
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_state_restores_the_head(name):
+    support, query = episode()
+    head, other = make(name), make(name, seed=7).eval()
+    head(support, query, **aux_of(head, support, query))
+    other.load_state_dict(head.state_dict())
+    got = other(support, query)
+    close(head.eval()(support, query), got.support, got.query)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_training_gives_scalar_losses_and_gradients_to_inputs_and_weights(name):
+    head = make(name).train()
+    support, query = (features.requires_grad_() for features in episode())
+    out = head(support, query, **aux_of(head, support, query))
+    for loss, value in out.losses.items():
+        assert value.ndim == 0 and value.isfinite(), loss
+    (out.support.square().mean() + out.query.square().mean() + sum(out.losses.values())).backward()
+    assert torch.count_nonzero(support.grad) and torch.count_nonzero(query.grad)
+    trained = {n: p.grad for n, p in head.named_parameters() if p.requires_grad}
+    assert [n for n, grad in trained.items() if grad is None or not grad.isfinite().all()] == []
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_half_precision_is_finite(name):
+    head = make(name).train()
+    support, query = episode()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = head(support, query, **aux_of(head, support, query))
+    assert out.support.isfinite().all() and out.query.isfinite().all()
+    assert all(value.isfinite() for value in out.losses.values())
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_tensors_that_a_head_does_not_know_are_ignored(name):
+    head = make(name).eval()
+    support, query = episode()
+    plain = head(support, query)
+    close(head(support, query, nobody_takes_this=torch.zeros(1)), plain.support, plain.query)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_source_is_named_and_a_wrong_parameter_refused(name):
+    module = inspect.getmodule(type(make(name)))
+    assert "Source:" in module.__doc__
+    assert entry("heads", name).summary
+    with pytest.raises(FsarError, match="no parameter 'flavour'"):
+        build("heads", name, flavour=1)
