@@ -1,11 +1,13 @@
 # What is made, and how: README.md. Rules say what, fsar_core knows how, config.yaml says where and how much.
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.20")
 
 
 # Found wherever snakemake is started (--directory).
-configfile: workflow.basedir + "/config.yaml"
+configfile: os.path.join(workflow.basedir, "config.yaml")
 
 
 include: "workflow/rules/common.smk"

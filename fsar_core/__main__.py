@@ -52,7 +52,7 @@ def report(error: FsarError) -> int:
     print(line, file=sys.stderr)
     target = os.environ.get("FSAR_ERRORS")
     if target:
-        with contextlib.suppress(OSError), open(target, "a", encoding="utf-8") as stream:
+        with contextlib.suppress(OSError), open(target, "a", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(line + "\n")
     return 2
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -20,7 +21,7 @@ SPLITS = ("train", "val", "test")
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Roots(Model):
@@ -72,6 +73,12 @@ class Backbone(Model):
     clips_per_job: int = Field(ge=1)
     batch_clips: int = Field(ge=1)
     dtype: Literal["float16", "float32"] = "float16"
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        # A file laid over config.yaml adds keys and cannot take any away: `params: null` takes all.
+        return {} if value is None else value
 
 
 class Episodes(Model):
@@ -127,6 +134,11 @@ class Config(Model):
 class SplitSource(Model):
     format: Literal["split_tsv"]
     file: str  # below the card's folder, or below the data root where `generator` makes it
+
+    @field_validator("file")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        return relative(value)
 
 
 class Card(Model):
@@ -231,7 +243,7 @@ def read_yaml(path: Path) -> Any:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FsarError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, `2020-13-45`, `!!int x`
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         raise FsarError(f"{path}{where}: not readable as YAML: {getattr(error, 'problem', error)}") from None
@@ -263,29 +275,20 @@ def _explain(model: type[BaseModel], value: Any, error: ValidationError) -> str:
     message = message[:1].lower() + message[1:]
     given = first.get("input")
     shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
-    hint = "; YAML reads 1e-3 as text, write 1.0e-3" if first["type"] == "float_parsing" else ""
-    return f"{key}: {message}{shown}{hint}" if key else message
+    return f"{key}: {message}{shown}" if key else message
 
 
 def _keys(model: type[BaseModel], location: tuple) -> list[str]:
     """The valid keys at a location of a model, for "did you mean"."""
     current: Any = model
     for part in location:
-        fields = getattr(current, "model_fields", None)
-        annotation = fields[part].annotation if fields and part in fields else current
-        current = _inner_model(annotation)
-    return list(getattr(current, "model_fields", {}))
-
-
-def _inner_model(annotation: Any) -> Any:
-    """The model inside `dict[str, M]`, `list[M]`, `M | None` or M itself."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in reversed(getattr(annotation, "__args__", ())):
-        found = _inner_model(argument)
-        if found is not None:
-            return found
-    return None
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            current = current.model_fields[part].annotation
+        else:  # dict[str, M] or list[M], where `part` is a user's key or a number
+            current = get_args(current)[-1]
+        if NoneType in get_args(current):  # M | None
+            current = next(argument for argument in get_args(current) if argument is not NoneType)
+    return list(current.model_fields)
 
 
 def load_config(raw: Mapping | Path, where: str = "config.yaml") -> Config:

@@ -72,7 +72,10 @@ def lease(count: int, command: list[str]) -> None:
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     elif not scheduled:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    os.execvp(command[0], command)
+    try:
+        os.execvp(command[0], command)
+    except FileNotFoundError:
+        raise FsarError(f"fsar lease: no command '{command[0]}' on the PATH") from None
 
 
 def _take(count: int, devices: list[str]) -> list[str]:

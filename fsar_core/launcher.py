@@ -20,19 +20,24 @@ OPTIONS = (
     "-C",
     "--set-threads",
     "--set-resources",
+    "--set-resource-scopes",
+    "--set-scatter",
+    "--consider-ancient",
+    "--groups",
+    "--group-components",
     "--default-resources",
     "--default-res",
 )
 
 
 def untangle(argv: list[str]) -> list[str]:
-    """Move words without `=` that follow a NAME=VALUE option in front of everything, where they are targets."""
+    """Move words without `=` that follow a NAME=VALUE option to the front, or behind a `--`, where they are targets."""
     targets: list[str] = []
     rest: list[str] = []
     inside = False
     for position, word in enumerate(argv):
         if word == "--":
-            return [*targets, *rest, *argv[position:]]
+            return [*rest, "--", *targets, *argv[position + 1 :]]
         if word.startswith("-"):
             inside = word in OPTIONS
         elif inside and "=" not in word:
@@ -46,6 +51,8 @@ def main() -> None:
     """Entry point of the console script `snakemake`."""
     from snakemake.cli import main as snakemake
 
+    # The rules say `python`: the one beside this front, whether or not its environment is activated.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with tempfile.TemporaryDirectory(prefix="fsar-errors-") as folder:
         told = Path(folder) / "errors"
         os.environ.setdefault("FSAR_ERRORS", str(told))
@@ -55,6 +62,7 @@ def main() -> None:
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
-    for line in dict.fromkeys(lines):
-        print(line, file=sys.stderr)
+    if status == 1:  # jobs failed; a mistake in the configuration was told last anyway, with status 2
+        for line in dict.fromkeys(lines):
+            print(line, file=sys.stderr)
     sys.exit(2 if lines and status else status)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 import platform
@@ -55,12 +54,18 @@ def code_digest(*modules: str) -> str:
     return digest({module: _module_digest(module) for module in sorted(closure)})
 
 
+def _source(module: str) -> Path | None:
+    """The file of a module of this package. `importlib.util.find_spec` would import the parents, and torch with them."""
+    path = Path(__file__).parent.parent.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
 @cache
-def _tree(module: str) -> ast.Module | None:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return None
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+def _tree(module: str) -> ast.Module:
+    file = _source(module)
+    if file is None:
+        raise ModuleNotFoundError(f"no module {module} to take a digest of")
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 @cache
@@ -84,18 +89,10 @@ def _imports(module: str) -> tuple[str, ...]:
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("fsar_core"):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found |= {node.module, *(name for name in names if _exists(name))}
+            found |= {node.module, *(name for name in names if _source(name))}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.startswith("fsar_core")}
     return tuple(sorted(found))
-
-
-@cache
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def environment() -> dict[str, str]:

@@ -84,9 +84,14 @@ def check(kind: str, name: str, params: dict[str, Any], supplied: tuple[str, ...
         supplied: parameters that the caller fills in later (a head's `dim` comes from the feature store).
     """
     found = entry(kind, name)
-    for param in params:
+    for param, value in params.items():
         if param not in found.parameters:
             raise FsarError(f"{kind} '{name}' has no parameter '{param}'{did_you_mean(param, found.parameters)}")
+        if isinstance(value, str) and isinstance(found.parameters[param], int | float):
+            raise FsarError(
+                f"{kind} '{name}': {param} is the text '{value}', expected a value like {found.parameters[param]}; "
+                f"YAML takes 1e-3 for text, write 1.0e-3"
+            )
     missing = [p for p, d in found.parameters.items() if d == Entry.REQUIRED and p not in params and p not in supplied]
     if missing:
         raise FsarError(f"{kind} '{name}' needs the parameter '{missing[0]}'")

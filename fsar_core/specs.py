@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fsar_core.errors import FsarError
 from fsar_core.provenance import canonical_json, digest
@@ -24,7 +24,7 @@ Policy = Literal["segment_centre", "segment_random", "linspace", "interval"]
 class Spec(BaseModel):
     """Base of all specs: immutable, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @property
     def json_text(self) -> str:
@@ -151,18 +151,18 @@ class EpisodeSpec(Spec):
 class TrainingSpec(Spec):
     """How a head is trained; every number that the loop reads."""
 
-    episodes: int  # training episodes in all
-    batch: int  # episodes of one forward pass
-    accumulate: int  # forward passes of one optimizer step
-    query: int  # training queries per class
+    episodes: int = Field(ge=1)  # training episodes in all
+    batch: int = Field(ge=1)  # episodes of one forward pass
+    accumulate: int = Field(ge=1)  # forward passes of one optimizer step
+    query: int = Field(ge=1)  # training queries per class
     optimizer: Literal["adam", "adamw", "sgd"]
-    lr: float
-    weight_decay: float
-    warmup: int  # optimizer steps of linear warm-up from lr / 10
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: int = Field(ge=0)  # optimizer steps of linear warm-up from lr / 10
     schedule: Literal["constant", "cosine", "step"]
     milestones: tuple[float, ...] = ()  # fractions of the training at which `step` multiplies the rate by 0.1
-    clip_norm: float | None = None
-    validations: int  # evenly spaced selections on the validation episodes
+    clip_norm: float | None = Field(default=None, gt=0)
+    validations: int = Field(ge=1)  # evenly spaced selections on the validation episodes
 
 
 class RunSpec(Spec):

@@ -224,7 +224,7 @@ class Study:
                 return path
         published = registry.entry("backbones", self.preset.backbone.name).constants.get("WEIGHTS", ())
         raise FsarError(
-            f"preset '{self.config.preset}': backbone.weights: no file '{name}', here or in {root}"
+            f"preset '{self.config.preset}': backbone.weights: no file '{name}', here or in roots.weights ({root})"
             + (did_you_mean(name, published) if published else "")
         )
 
@@ -235,7 +235,7 @@ class Study:
     def _check_components(self) -> None:
         """Names and parameters of everything that a job would build, and that every table can be read."""
         backbone, where = self.preset.backbone, f"preset '{self.config.preset}'"
-        entry = registry.check("backbones", backbone.name, backbone.params)
+        entry = _checked(f"{where}: backbone", "backbones", backbone.name, backbone.params)
         cuts = entry.constants["CUTS"]
         if backbone.cut not in cuts:
             raise FsarError(
@@ -247,17 +247,22 @@ class Study:
             )
         for kind, settings in (("heads", self.preset.heads), ("matching", self.preset.matching)):
             for name, params in settings.items():
-                registry.check(kind, name, params, supplied=("dim", "frames"))
+                _checked(f"{where}: {kind}.{name}", kind, name, params)
         for name in self.table_names:
             for row in self.table(name).rows:
                 for kind, component in (("heads", row.head), ("matching", row.matching)):
                     if component is not None:
-                        try:
-                            registry.check(kind, component.name, component.params, supplied=("dim", "frames"))
-                        except FsarError as error:
-                            raise FsarError(f"{name}.yaml: row '{row.method}': {error}") from None
+                        _checked(f"{name}.yaml: row '{row.method}'", kind, component.name, component.params)
 
 
 def _under(settings: dict[str, dict], component: Component) -> Component:
     """A component with the preset's parameters where it names none of its own."""
     return Component(name=component.name, params={**settings.get(component.name, {}), **component.params})
+
+
+def _checked(where: str, kind: str, name: str, params: dict) -> registry.Entry:
+    """`registry.check` with the place of the mistake in its error; `dim` and `frames` come from the feature store."""
+    try:
+        return registry.check(kind, name, params, supplied=("dim", "frames"))
+    except FsarError as error:
+        raise FsarError(f"{where}: {error}") from None

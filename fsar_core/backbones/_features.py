@@ -43,7 +43,6 @@ def blocks(
     rows: range,
     batch_clips: int,
     device: torch.device,
-    mixed_precision: bool,
 ) -> Iterator[Block]:
     """{"features": [clip view frames dim height width]} of `rows`, FILE_CLIPS at a time; failed clips stay failed."""
     backbone = backbone.eval().to(device)
@@ -57,8 +56,7 @@ def blocks(
                     chunk = np.array(sound[first : first + batch_clips])
                     images = centre_crop(frames.read(chunk, view), spec.crop)
                     images = torch.from_numpy(np.ascontiguousarray(rearrange(images, "b t h w c -> (b t) c h w")))
-                    with torch.autocast(device.type, enabled=mixed_precision and device.type == "cuda"):
-                        activations = backbone.to_cut(images.to(device), spec.cut).float()
+                    activations = backbone.to_cut(images.to(device), spec.cut)
                     clips = rearrange(activations, "(clip frames) d h w -> clip frames d h w", clip=len(chunk))
                     out[chunk - start, view] = clips.cpu().numpy().astype(spec.dtype)
             failures = [

@@ -61,9 +61,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise FsarError(f"{path}: no such weights file") from None
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zipfile errors ...
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise FsarError(
-            f"{path}: not a state dict that loads with weights_only=True ({str(error).splitlines()[0][:120]}); expected a file "
-            f"written by torch.save(model.state_dict())"
+            f"{path}: not a state dict that loads with weights_only=True ({reason}); expected a file written by "
+            f"torch.save(model.state_dict())"
         ) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise FsarError(f"{path}: expected a state dict of tensors, found {type(state).__name__}")
@@ -71,8 +72,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path | str) -> None:
-    """load_state_dict(strict=True) with one line that names the first key or shape that differs."""
+    """load_state_dict(strict=True) with one line that names the first key or shape that differs.
+
+    BatchNorm's `num_batches_tracked` may be missing: files of before PyTorch 0.4.1 have none, and only training reads it.
+    """
     own = module.state_dict()
+    counters = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}
+    state = counters | state
     missing = [key for key in own if key not in state]
     unknown = [key for key in state if key not in own]
     shapes = [k for k in own if k in state and own[k].shape != state[k].shape]

@@ -34,7 +34,8 @@ def train_backbone(
     backbone = build("backbones", spec.backbone.name, **spec.backbone.params).to(device)
     last = backbone.cuts[-1]
     with torch.no_grad():
-        dim = backbone.to_cut(torch.zeros(1, 3, spec.crop, spec.crop, dtype=torch.uint8, device=device), last).shape[1]
+        black = torch.zeros(1, 3, spec.crop, spec.crop, dtype=torch.uint8, device=device)
+        dim = backbone.eval().to_cut(black, last).shape[1]
     classifier = nn.Linear(dim, int(labels.max()) + 1).to(device)
     parameters = [*backbone.parameters(), *classifier.parameters()]
     steps = -(-len(frames) // spec.batch)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsar_core.config import load_config
+from fsar_core.config import Card, load, load_config
+from fsar_core.data.cards import card_names
 from fsar_core.study import Study
 
 
@@ -16,8 +17,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     study = Study(load_config(args.config), args.workflow)
+    for name in card_names(args.workflow / "datasets"):
+        load(Card, args.workflow / "datasets" / name / "card.yaml")
     for name in study.table_names:
         runs = {cell.run.run_id for cell in study.cells(name)}
         used = sorted({study.behind(dataset) for dataset in study.table(name).datasets})
         print(f"{name}: {len(runs)} runs on {', '.join(used)}")
-    print(f"config.yaml, cards and tables are valid; {len(study.runs)} different runs in all")
+    print(f"{args.config}, cards and tables are valid; {len(study.runs)} different runs in all")

@@ -22,7 +22,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights-root", type=Path, help="features: where named weights are kept")
     parser.add_argument("--batch-clips", type=int, default=16, help="features: clips of one forward pass")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--mixed-precision", action="store_true")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -51,6 +50,4 @@ def _features(args, spec, plan, index, rows):
     frames = StoreReader(args.frames, "frames", spec.frames)
     train_rows = frozenset(index.row[index.split == "train"])
     device, shape = torch_device(args.device), plan.shapes["features"]
-    return features.blocks(
-        spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device, args.mixed_precision
-    )
+    return features.blocks(spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device)

@@ -49,4 +49,5 @@ def section(title: str, lines: list[tuple[str, str]]) -> None:
 def _title(path: Path) -> str:
     from fsar_core.config import read_yaml
 
-    return str(read_yaml(path).get("title", ""))
+    value = read_yaml(path)
+    return str(value.get("title", "")) if isinstance(value, dict) else ""

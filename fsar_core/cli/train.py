@@ -14,6 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _run.arguments(parser)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--validation", type=Path, required=True, help="frozen validation episodes")
+    parser.add_argument("--code", default="", help="digest of the training code; a training by other code is not resumed")
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     rows = np.concatenate([train_rows, validation.rows])
     bank = FeatureBank(reader, rows, args.memory_gib, args.threads, many_views=train_rows)
     last = args.checkpoint.with_name("last.pt")
-    state, history = train(spec, model, bank, split, validation, last, machine)
+    state, history = train(spec, model, bank, split, validation, last, machine, args.code)
     with atomic_write(args.history) as stream:
         pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
     state = {key: value.cpu() for key, value in state.items()}

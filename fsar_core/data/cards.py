@@ -64,4 +64,7 @@ def load_dataset(folder: Path, name: str, data_root: Path, demo_videos: DemoVide
         entries = splits.check(splits.read(split_file, card.split.format), card, split_file)
         text = entries.to_csv(sep="\t", index=False, lineterminator="\n")
         identity["clips"] = hashlib.sha256(text.encode()).hexdigest()
-    return Dataset(name=name, card=card, folder=root, clips=entries, digest=digest(identity))
+    found = digest(identity)
+    # Demo videos of other sizes or seeds lie beside each other.
+    videos = root / found if card.generator else root
+    return Dataset(name=name, card=card, folder=videos, clips=entries, digest=found)

@@ -7,6 +7,7 @@ An unreadable file raises `VideoProblem`; nothing is retried into a different re
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,14 +31,14 @@ class VideoInfo:
 
 def probe(path: Path) -> VideoInfo:
     """Open a video, decode its first frame and describe it."""
-    reader, decoder = _open(path)
+    reader, decoder = _open(path, np.array([0]))
     height, width, _ = reader.frame(0).shape
     return VideoInfo(reader.total, reader.fps, height, width, decoder)
 
 
 def decode(path: Path, indices: np.ndarray) -> np.ndarray:
     """uint8 [frames height width channels], RGB; frames in the order of `indices`."""
-    reader, _ = _open(path)
+    reader, _ = _open(path, indices)
     if indices.max(initial=0) >= reader.total:
         raise VideoProblem(f"frame {indices.max()} asked, {reader.total} present")
     return reader.frames(indices)
@@ -52,7 +53,7 @@ class _Decord:
             self.reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
             self.total, self.fps = len(self.reader), float(self.reader.get_avg_fps())
         except Exception as error:  # decord raises its own DECORDError, RuntimeError or OSError
-            raise VideoProblem(_first_line(error)) from None
+            raise VideoProblem(_reason(error)) from None
         if self.total < 1:
             raise VideoProblem("no frames")
 
@@ -60,42 +61,49 @@ class _Decord:
         try:
             return self.reader.get_batch([int(i) for i in indices]).asnumpy()
         except Exception as error:
-            raise VideoProblem(_first_line(error)) from None
+            raise VideoProblem(_reason(error)) from None
 
     def frame(self, index: int) -> np.ndarray:
         return self.frames(np.array([index]))[0]
 
 
 class _PyAV:
-    """Sequential decoding of the whole file; exact, and slower."""
+    """Sequential decoding of the whole file, of which only the wanted frames are kept; exact, and slower."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wanted: np.ndarray) -> None:
         import av
 
-        decoded = []
+        keep = {int(i) for i in wanted} | {0}
+        self.kept, self.total = {}, 0
         try:
             with av.open(str(path)) as container:
+                if not container.streams.video:
+                    raise VideoProblem("no video stream")
                 stream = container.streams.video[0]
                 stream.thread_count = 1
                 self.fps = float(stream.average_rate or 0)
                 # A truncated file ends in an error after its last readable frame: what came before is sound.
                 with contextlib.suppress(av.error.FFmpegError):
                     for frame in container.decode(stream):
-                        decoded.append(np.rot90(frame.to_ndarray(format="rgb24"), k=frame.rotation // 90))
-        except (av.error.FFmpegError, IndexError, OSError, ValueError) as error:
-            raise VideoProblem(_first_line(error)) from None
-        if not decoded:
+                        if self.total in keep:
+                            picture = frame.to_ndarray(format="rgb24")
+                            self.kept[self.total] = np.rot90(picture, k=frame.rotation // 90)
+                        self.total += 1
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise VideoProblem(_reason(error)) from None
+        if not self.total:
             raise VideoProblem("no frames")
-        self.decoded, self.total = decoded, len(decoded)
 
     def frames(self, indices: np.ndarray) -> np.ndarray:
-        return np.stack([self.decoded[int(i)] for i in indices])
+        if len({self.kept[int(i)].shape for i in indices}) > 1:
+            raise VideoProblem("the size of its frames changes")
+        return np.stack([self.kept[int(i)] for i in indices])
 
     def frame(self, index: int) -> np.ndarray:
-        return self.decoded[index]
+        return self.kept[index]
 
 
-def _open(path: Path):
+def _open(path: Path, wanted: np.ndarray):
     if not Path(path).is_file():
         raise VideoProblem("no such file")
     if Path(path).stat().st_size == 0:
@@ -106,13 +114,14 @@ def _open(path: Path):
         return reader, "decord"
     except VideoProblem as first:
         try:
-            return _PyAV(path), "pyav"
+            return _PyAV(path, wanted), "pyav"
         except VideoProblem as second:
             raise VideoProblem(f"decord: {first}; pyav: {second}") from None
 
 
-def _first_line(error: Exception) -> str:
-    """An error's own words without a stack trace or a path."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+def _reason(error: Exception) -> str:
+    """An error's own words without a stack trace and, as reasons are kept in indices and manifests, without the path."""
+    lines = [line for line in str(getattr(error, "strerror", None) or error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
-    return text.split("Check failed:")[-1].strip()[:120]
+    text = re.sub(r"Error reading .*\.\.\.$", "not readable as a video", text.split("Check failed:")[-1].strip())
+    return text[:120]

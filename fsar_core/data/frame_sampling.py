@@ -3,7 +3,8 @@
 Source: TSN segments (DMGAL IV-B: "randomly sample 8 frames uniformly"); the rules of public code in exact form:
 `segment_random` and `segment_centre` cut [0, total) into `count` equal real-valued segments; `linspace` is the test rule
 of TRX; `interval` is MoLo's rule for Kinetics. Differs: segments keep the remainder of total / count, which MoLo's code
-drops, and a clip shorter than `count` repeats frames (nearest index) instead of failing.
+drops, a clip shorter than `count` repeats frames (nearest index) instead of failing, and `interval` spreads over the whole
+of a clip whose window is not longer than one step (below 40 frames at the defaults), where MoLo's rule runs backwards.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def frame_indices(
         length = length if length <= total else count * (total // count)
         latest = max(total - length, 0) + 1
         start = latest * (rng.random() if rng is not None else 0.5)
-        chosen = np.floor(np.linspace(start, max(start, start + length - rate), count))
+        first, last = (start, start + length - rate) if length > rate else (0, total - 1)
+        chosen = np.floor(np.linspace(first, last, count))
     else:
         raise FsarError(f"unknown frame policy '{policy}'; valid: interval, linspace, segment_centre, segment_random")
     return np.clip(chosen, 0, total - 1).astype(np.int64)

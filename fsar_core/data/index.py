@@ -13,11 +13,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from fsar_core.config import Card
+from fsar_core.data import splits
 from fsar_core.data.decoding import VideoProblem, probe
 from fsar_core.errors import FsarError
 from fsar_core.provenance import atomic_write
 
 TEXT = ("split", "class", "path", "group", "decoder", "problem")
+NUMBERS = {"fps": float, "duration": float}
+COLUMNS = ("row", *splits.COLUMNS, "frames", "fps", "duration", "height", "width", "decoder", "problem")
 
 
 def build_index(entries: pd.DataFrame, card: Card, folder: Path, threads: int = 1) -> pd.DataFrame:
@@ -59,9 +62,14 @@ def write_index(path: Path, index: pd.DataFrame) -> None:
 def read_index(path: Path) -> pd.DataFrame:
     """The index as `build_index` made it; text columns stay text."""
     try:
-        return pd.read_csv(path, sep="\t", dtype=dict.fromkeys(TEXT, str), keep_default_na=False)
-    except (FileNotFoundError, ValueError) as error:
-        raise FsarError(f"{path}: no readable clip index ({error}); make it with `fsar index`") from None
+        index = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(TEXT, str) | NUMBERS, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FsarError(f"{path}: no readable clip index ({reason}); make it with `fsar index`") from None
+    missing = [name for name in COLUMNS if name not in index]
+    if missing:
+        raise FsarError(f"{path}: no clip index, the column '{missing[0]}' is missing; make it with `fsar index`")
+    return index
 
 
 def _describe(path: Path) -> dict:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from fsar_core.config import SPLITS, Card, relative
 from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.provenance import atomic_write
 
 COLUMNS = ("split", "class", "path", "group")
 
@@ -20,7 +21,7 @@ COLUMNS = ("split", "class", "path", "group")
 def read(path: Path, format: str = "split_tsv") -> pd.DataFrame:
     """One row a clip with the columns split, class, path, group, in the order of the file."""
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
     except FileNotFoundError:
         raise FsarError(
@@ -28,6 +29,8 @@ def read(path: Path, format: str = "split_tsv") -> pd.DataFrame:
         ) from None
     except UnicodeDecodeError as error:
         raise FsarError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except (OSError, csv.Error) as error:
+        raise FsarError(f"{path}: no readable split list ({getattr(error, 'strerror', None) or error})") from None
     if not rows or tuple(rows[0]) != COLUMNS:
         found = " ".join(rows[0]) if rows else "an empty file"
         raise FsarError(f"{path} line 1: expected the header {' '.join(COLUMNS)} (tabs between), found {found}")
@@ -36,6 +39,8 @@ def read(path: Path, format: str = "split_tsv") -> pd.DataFrame:
             raise FsarError(f"{path} line {number}: expected {len(COLUMNS)} tab-separated fields, found {len(row)}")
         if row[0] not in SPLITS:
             raise FsarError(f"{path} line {number}: unknown split '{row[0]}'{did_you_mean(row[0], SPLITS)}")
+        if not row[1].strip():
+            raise FsarError(f"{path} line {number}: the class of clip '{row[2]}' is empty; expected a name")
         try:
             relative(row[2])
         except ValueError as error:
@@ -44,9 +49,11 @@ def read(path: Path, format: str = "split_tsv") -> pd.DataFrame:
 
 
 def write(path: Path, entries: pd.DataFrame) -> None:
-    """Write entries as split.tsv, atomically."""
-    from fsar_core.provenance import atomic_write
-
+    """Write entries as split.tsv, atomically. FsarError for a name that holds a tab or a line break."""
+    for row in entries[list(COLUMNS)].itertuples(index=False):
+        broken = [field for field in row if set(field) & set("\t\r\n")]
+        if broken:
+            raise FsarError(f"{path}: {broken[0]!r} holds a tab or a line break, which split.tsv cannot; rename it")
     with atomic_write(path) as stream:
         stream.write("\t".join(COLUMNS) + "\n")
         stream.writelines("\t".join(row) + "\n" for row in entries[list(COLUMNS)].itertuples(index=False))

@@ -67,7 +67,11 @@ class FeatureBank:
         """float32 [*rows.shape frames dim height width]; view 0 where no views are given."""
         slots = (rows * self.views + (0 if views is None else views)).reshape(-1)
         if self.in_memory:
-            found = self._held[torch.from_numpy(self._position[slots])]
+            positions = self._position[slots]
+            if (positions < 0).any():
+                row, view = divmod(int(slots[positions.argmin()]), self.views)
+                raise KeyError(f"row {row}, view {view} is not among the rows that this bank was made for")
+            found = self._held[torch.from_numpy(positions)]
         else:
             unique, inverse = np.unique(slots, return_inverse=True)
             with ThreadPoolExecutor(max(self.threads, 4)) as pool:

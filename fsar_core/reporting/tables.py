@@ -105,7 +105,8 @@ def write(resolved: Resolved, prefix: Path) -> None:
 
 
 def markdown(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> str:
-    """For reading: the measured table, then the printed one (or one table where the data sets are the same)."""
+    """For reading: the measured table, with the printed number beside a measured one of the same data set, then the
+    printed table."""
     parts = [f"# {resolved.table.title}\n"]
     for caption, header, body in _blocks(resolved, measured, "±"):
         parts.append(f"{caption}\n\n{tabulate(body, header, tablefmt='github', disable_numparse=True)}\n")
@@ -143,13 +144,23 @@ def _blocks(resolved: Resolved, measured, plus_minus: str) -> list[tuple[str, li
     table, used = resolved.table, list(dict.fromkeys(d for _, d, _ in resolved.runs))
     blocks = []
     if used:
-        header = ["Method", "Backbone", *(f"{d} {k}-shot" for d in used for k in table.shots)]
+        columns = [(d, k) for d in used for k in table.shots]
+        header = ["Method", "Backbone"]
+        for dataset, shot in columns:
+            header.append(f"{dataset} {shot}-shot")
+            if dataset in table.datasets:
+                header.append(f"{dataset} {shot}-shot, printed")
         body = []
         for row in table.rows:
-            cells = [measured.get((row.method, d, k)) for d in used for k in table.shots]
-            if any(cells):
-                backbone = next(cell.backbone for cell in cells if cell)
-                body.append([row.method, backbone, *(_cell(cell, plus_minus) for cell in cells)])
+            cells = {(d, k): measured.get((row.method, d, k)) for d, k in columns}
+            if not any(cells.values()):
+                continue
+            line = [row.method, next(cell.backbone for cell in cells.values() if cell)]
+            for (dataset, shot), cell in cells.items():
+                line.append(_cell(cell, plus_minus))
+                if dataset in table.datasets:
+                    line.append(_printed(row, dataset, shot))
+            body.append(line)
         episodes = sorted({cell.accuracy.episodes for cell in measured.values()})
         caption = (
             f"Measured here: {resolved.way}-way accuracy in percent on {', '.join(used)}, mean {plus_minus} 95 % interval over "
@@ -157,10 +168,12 @@ def _blocks(resolved: Resolved, measured, plus_minus: str) -> list[tuple[str, li
             f"over the plain metric on the same episodes."
         )
         blocks.append((caption, header, body))
-    header = ["Method", "Reference", *(f"{d} {k}-shot" for d in table.datasets for k in table.shots)]
-    body = [[row.method, row.reference, *_printed(row, table)] for row in table.rows]
-    caption = f"Printed in {table.where} (percent; * as marked there: the authors' own run of another's method)."
-    blocks.append((caption, header, body))
+    if any(row.published for row in table.rows):
+        columns = [(d, k) for d in table.datasets for k in table.shots]
+        header = ["Method", "Reference", *(f"{d} {k}-shot" for d, k in columns)]
+        body = [[row.method, row.reference, *(_printed(row, d, k) for d, k in columns)] for row in table.rows]
+        caption = f"Printed in {table.where} (percent; * as marked there: the authors' own run of another's method)."
+        blocks.append((caption, header, body))
     return blocks
 
 
@@ -171,9 +184,9 @@ def _cell(cell: Measured | None, plus_minus: str) -> str:
     return text if cell.gain is None else f"{text} ({cell.gain.mean:+.1f} {plus_minus} {cell.gain.ci95:.1f})"
 
 
-def _printed(row: Row, table: Table) -> list[str]:
-    values = [row.published.get(dataset, {}).get(shot) for dataset in table.datasets for shot in table.shots]
-    return ["-" if value is None else str(value) for value in values]
+def _printed(row: Row, dataset: str, shot: int) -> str:
+    value = row.published.get(dataset, {}).get(shot)
+    return "-" if value is None else str(value)
 
 
 def _tex(text: str) -> str:

@@ -12,13 +12,17 @@ share one. Chunks are zstd level 1 (numcodecs) with a crc32c behind it: a ReLU's
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fsar_core.errors import FsarError
 from fsar_core.provenance import write_json
 from fsar_core.specs import LAYOUT_VERSION, FeatureSpec, FrameSpec, StoreSpec
+
+if TYPE_CHECKING:
+    import zarr
 
 FILE_CLIPS = 64
 SPECS: dict[str, type] = {"frames": FrameSpec, "features": FeatureSpec}
@@ -71,7 +75,7 @@ def parse_spec(text: str) -> StoreSpec:
         raise FsarError(
             "--spec is no JSON object; paste the text between the quotes of the rule's shell line"
         ) from None
-    if kind not in SPECS:
+    if not isinstance(kind, str) or kind not in SPECS:
         raise FsarError(f"--spec names the unknown kind of store '{kind}'; valid: {', '.join(SPECS)}")
     return SPECS[kind].parse(text)
 
@@ -82,14 +86,13 @@ def create(store: Path, plan: Plan) -> None:
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
     store = Path(store)
-    group = zarr.open_group(store / "data.zarr", mode="a", zarr_format=3)
+    present = open_arrays(store, plan.shapes, mode="a")
     for name, shape in plan.shapes.items():
         full = (plan.clips, plan.views, *shape)
-        if name in group and (group[name].shape != full or str(group[name].dtype) != plan.dtypes[name]):
-            raise FsarError(f"{store}: holds an array '{name}' of another shape; remove the folder and run again")
-        if name not in group:
-            group.create_array(
-                name,
+        if name not in present:
+            zarr.create_array(
+                store / "data.zarr",
+                name=name,
                 shape=full,
                 dtype=plan.dtypes[name],
                 chunks=(1, 1, *shape),
@@ -97,7 +100,22 @@ def create(store: Path, plan: Plan) -> None:
                 compressors=[ZstdCodec(level=1), Crc32cCodec()],
                 fill_value=0,
             )
+        elif present[name].shape != full or str(present[name].dtype) != plan.dtypes[name]:
+            raise FsarError(f"{store}: holds an array '{name}' of another shape; remove the folder and run again")
     write_json(store / "plan.json", asdict(plan))
+
+
+def open_arrays(store: Path, names: Iterable[str], mode: Literal["r", "r+", "a"] = "r") -> dict[str, zarr.Array]:
+    """Arrays by name. Mode `a` makes the group and leaves out absent arrays; FsarError where metadata is damaged."""
+    import zarr
+
+    path = Path(store) / "data.zarr"
+    try:
+        group = zarr.open_group(path, mode=mode, zarr_format=3)
+        return {name: group[name] for name in names if mode != "a" or name in group}
+    except Exception as error:  # zarr raises its own kinds, KeyError and JSONDecodeError
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        raise FsarError(f"{path}: cannot be opened ({reason}); remove {store} and run snakemake again") from None
 
 
 def read_plan(store: Path) -> Plan:

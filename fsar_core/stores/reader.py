@@ -9,6 +9,7 @@ import numpy as np
 
 from fsar_core.errors import FsarError
 from fsar_core.specs import StoreSpec, difference
+from fsar_core.stores.layout import open_arrays
 from fsar_core.stores.manifest import check_files, read_manifest
 
 
@@ -27,8 +28,6 @@ class StoreReader:
         Args:
             spec: what the caller expects; FsarError names the first field in which the store differs.
         """
-        import zarr
-
         self.store = Path(store)
         manifest = read_manifest(self.store)
         if spec is not None:
@@ -41,7 +40,7 @@ class StoreReader:
         self.spec = manifest["spec"]
         self.content = manifest["content"]
         self.failed = frozenset(entry["row"] for entry in manifest["failures"])
-        self._array = zarr.open_group(self.store / "data.zarr", mode="r")[array]
+        self._array = open_arrays(self.store, [array])[array]
         self._name = array
         self.clips, self.views, *self.clip_shape = self._array.shape
         self.dtype = self._array.dtype
@@ -68,6 +67,11 @@ class StoreReader:
 
     def read_clip(self, row: int, view: int = 0) -> np.ndarray:
         """One clip and view. FsarError for a failed clip or a damaged chunk."""
+        if not (0 <= row < self.clips and 0 <= view < self.views):
+            raise FsarError(
+                f"{self.store}: no row {row} view {view}; it holds the rows 0..{self.clips - 1} and the views "
+                f"0..{self.views - 1}; were the episodes drawn from another data set?"
+            )
         if row in self.failed:
             raise FsarError(f"{self.store}: row {row} failed when the store was built and cannot be read")
         try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fsar_core.errors import FsarError
 from fsar_core.provenance import environment, file_sha256, write_json
-from fsar_core.stores.layout import FILE_CLIPS, Plan, read_plan
+from fsar_core.stores.layout import FILE_CLIPS, Plan, open_arrays, read_plan
 
 Block = tuple[dict[str, np.ndarray], list[dict]]
 
@@ -24,18 +24,19 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     Raises:
         FsarError: values that the dtype cannot hold (an infinity or NaN in a feature), a full disk.
     """
-    import zarr
-
     plan = read_plan(store)
     rows = plan.rows(job)
-    group = zarr.open_group(Path(store) / "data.zarr", mode="r+")
+    # A receipt of an earlier attempt says nothing of what is written from here on.
+    Path(receipt).unlink(missing_ok=True)
+    _remove_leftovers(store, plan, rows)
+    stored = open_arrays(store, plan.shapes, mode="r+")
     started, failures, start = time.time(), [], rows.start
     for arrays, failed in blocks:
         stop = min(start + FILE_CLIPS, rows.stop)
         for name, block in arrays.items():
             _check(block, name, start, stop, plan)
             try:
-                group[name][start:stop] = block
+                stored[name][start:stop] = block
             except OSError as error:
                 raise FsarError(f"{store}: cannot write rows {start}..{stop - 1}: {error.strerror or error}") from None
         failures += failed
@@ -55,15 +56,30 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
 
 
 def shard_files(store: Path, plan: Plan, rows: range) -> dict[str, dict]:
-    """The shard files behind a range of rows: path below the store -> bytes and sha256."""
+    """The shard files behind a range of rows: path below the store -> bytes and sha256. An all-zero shard has no file."""
     found = {}
-    for name in plan.shapes:
-        for number in range(rows.start // FILE_CLIPS, -(-rows.stop // FILE_CLIPS)):
-            for path in sorted((Path(store) / "data.zarr" / name / "c" / str(number)).rglob("*")):
-                if path.is_file():
-                    key = path.relative_to(store).as_posix()
-                    found[key] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    for key in _shard_keys(plan, rows):
+        path = Path(store) / key
+        if path.is_file():
+            found[key] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
     return found
+
+
+def _shard_keys(plan: Plan, rows: range) -> list[str]:
+    numbers = range(rows.start // FILE_CLIPS, -(-rows.stop // FILE_CLIPS))
+    return [
+        "/".join(["data.zarr", name, "c", str(number), str(view), *("0" for _ in shape)])
+        for name, shape in plan.shapes.items()
+        for number in numbers
+        for view in range(plan.views)
+    ]
+
+
+def _remove_leftovers(store: Path, plan: Plan, rows: range) -> None:
+    """What an earlier attempt that was killed left beside this job's shard files: Zarr writes `.partial`, then renames."""
+    for key in _shard_keys(plan, rows):
+        for path in (Path(store) / key).parent.glob("*.partial"):
+            path.unlink()
 
 
 def _check(block: np.ndarray, name: str, start: int, stop: int, plan: Plan) -> None:

@@ -17,8 +17,8 @@ def save(path: Path, value: dict[str, Any]) -> None:
         torch.save(value, stream)
 
 
-def load(path: Path, digest: str) -> dict[str, Any]:
-    """Read a checkpoint of the run `digest`; FsarError for another run's, a damaged or a foreign file."""
+def load(path: Path, run: str | None = None) -> dict[str, Any]:
+    """Read a checkpoint (of the run with the digest `run`); FsarError for another run's, a damaged or a foreign file."""
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -29,6 +29,6 @@ def load(path: Path, digest: str) -> dict[str, Any]:
             f"{path}: damaged or foreign checkpoint ({reason}); remove it and run snakemake again"
         ) from None
     found = value.get("run") if isinstance(value, dict) else None
-    if found != digest:
-        raise FsarError(f"{path}: checkpoint of run {found}, expected {digest}; remove it and run snakemake again")
+    if found is None or run not in (None, found):
+        raise FsarError(f"{path}: checkpoint of run {found}, expected {run or 'one'}; remove it and run snakemake again")
     return value

@@ -44,14 +44,16 @@ def train(
     validation: EpisodeTable,
     last: Path,
     machine: Machine,
+    code: str = "",
 ) -> tuple[dict, list[dict]]:
     """Train and return the state dict of the best validation and the history (one row a validation).
 
     Args:
         bank: holds the rows of the training split and of the validation episodes.
         last: checkpoint for resuming; written at every validation, removed by the caller when the run is done.
+        code: digest of the code that trains; a training that other code began is begun anew.
     """
-    run, training = spec.digest, spec.training
+    run, training = f"{spec.digest}{code and ':'}{code}", spec.training
     model.to(machine.device)
     if not model.trainable:
         score = accuracy(model, bank, validation, machine)
@@ -71,7 +73,7 @@ def train(
     numbers = range(state["step"] * per_step, total * per_step)
     coming = batches(bank, (episode(number) for number in numbers), training.batch)
     losses: list[torch.Tensor] = []
-    started = time.time()
+    started = time.time() - state["seconds"]
     bar = tqdm(total=total, initial=state["step"], desc="training", unit="step", mininterval=1)
     for step in range(state["step"], total):
         torch.manual_seed(derive(spec.seed, "dropout", step))
@@ -97,7 +99,7 @@ def train(
                     f"lower `lr` or set `clip_norm` in config.yaml"
                 )
             score = accuracy(model, bank, validation, machine)
-            seconds = state["seconds"] + time.time() - started
+            seconds = time.time() - started
             state["history"].append(
                 _row(step + 1, (step + 1) * per_step, mean_loss, score, optim.rate(training, step), seconds)
             )
@@ -140,7 +142,10 @@ def _resume(last: Path, run: str, model: EpisodeModel, optimizer, scaler) -> dic
     """Where to start: at zero, or at the last validation of an interrupted training of the same run."""
     if not Path(last).exists():
         return {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None}
-    saved = checkpoint.load(last, run)
+    saved = checkpoint.load(last)
+    if saved["run"] != run:
+        tqdm.write(f"{last} was begun by other code or for another run and is not resumed: training starts anew")
+        return {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None}
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     scaler.load_state_dict(saved["scaler"])

@@ -28,6 +28,7 @@ EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation,
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_-]+",
+    digest=r"[0-9a-f]+",
     store=r"[A-Za-z0-9_.-]+",
     backbone=r"[A-Za-z0-9_.-]+",
     episodes=r"[A-Za-z0-9_.-]+",
@@ -110,28 +111,13 @@ def demo_receipts(dataset):
     if dataset not in DEMOS:
         return []
     jobs = range(PRESET.demo_videos.jobs)
-    return [str(DEMOS[dataset].folder / "receipts" / f"{DEMOS[dataset].digest}.{job}.json") for job in jobs]
+    return [str(DEMOS[dataset].folder / "receipts" / f"{job}.json") for job in jobs]
 
 
 def split_list(wildcards):
     data = DATASETS[wildcards.dataset]
     beside_card = WORKFLOW / "datasets" / data.name / data.card.split.file
     return str(beside_card if beside_card.exists() else data.folder / data.card.split.file)
-
-
-def run_arguments(wildcards):
-    """What train and evaluate say alike about where and how a run computes."""
-    spec, machine = run_spec(wildcards), PRESET.resources
-    words = ["--weights", STUDY.weights(spec.features.dataset), "--weights-root", str(ROOTS.weights)]
-    words += [
-        "--device",
-        machine.device,
-        "--memory-gib",
-        str(machine.memory_gib),
-        "--evaluation-batch",
-        str(machine.evaluation_batch),
-    ]
-    return words + ["--mixed-precision"] * machine.mixed_precision
 
 
 ENDINGS = ("csv", "md", "tex")

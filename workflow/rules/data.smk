@@ -3,7 +3,7 @@
 
 rule demo_videos:
     output:
-        receipt=str(ROOTS.data / "{dataset}" / "receipts" / "{digest}.{job}.json"),
+        receipt=str(ROOTS.data / "{dataset}" / "{digest}" / "receipts" / "{job}.json"),
     log:
         log_of("demo_videos/{dataset}.{digest}.{job}"),
     benchmark:

@@ -19,13 +19,13 @@ rule train_backbone:
         gpu=1,
         mem_mb=PRESET.resources.mem_mb,
         runtime=240,
+        device=PRESET.resources.device,
     params:
         spec=json_of(backbone_spec),
         frames=lambda wildcards, input: str(Path(input.frames).parent),
-        device=PRESET.resources.device,
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train-backbone --spec {params.spec:q}"
-        " --frames {params.frames:q} --index {input.index:q} --threads {threads} --device {params.device}"
+        " --frames {params.frames:q} --index {input.index:q} --threads {threads} --device {resources.device}"
         " --out {output.weights:q} --history {output.history:q} > {log:q} 2>&1"
 
 
@@ -63,20 +63,20 @@ rule fill_features:
         gpu=1,
         mem_mb=PRESET.resources.mem_mb,
         runtime=240,
+        # How it is computed, not what: a change of a resource makes nothing run again.
+        device=PRESET.resources.device,
+        batch_clips=PRESET.backbone.batch_clips,
     params:
         spec=json_of(features_spec),
         store=lambda wildcards, input: str(Path(input.plan).parent),
         frames=lambda wildcards, input: str(Path(input.frames).parent),
         weights=lambda wildcards: STUDY.weights(features_spec(wildcards).dataset),
         weights_root=str(ROOTS.weights),
-        batch_clips=PRESET.backbone.batch_clips,
-        device=PRESET.resources.device,
-        mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core fill --spec {params.spec:q}"
         " --store {params.store:q} --index {input.index:q} --job {wildcards.job} --receipt {output.receipt:q}"
         " --frames {params.frames:q} --weights {params.weights:q} --weights-root {params.weights_root:q}"
-        " --batch-clips {params.batch_clips} --threads {threads} --device {params.device} {params.mixed_precision}"
+        " --batch-clips {resources.batch_clips} --threads {threads} --device {resources.device}"
         " > {log:q} 2>&1"
 
 

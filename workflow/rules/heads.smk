@@ -42,15 +42,22 @@ rule train_head:
         gpu=1,
         mem_mb=PRESET.resources.mem_mb,
         runtime=720,
+        device=PRESET.resources.device,
+        memory_gib=str(PRESET.resources.memory_gib),
+        evaluation_batch=PRESET.resources.evaluation_batch,
     params:
         spec=json_of(run_spec),
         features=lambda wildcards, input: str(Path(input.features).parent),
-        machine=run_arguments,
+        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features.dataset),
+        weights_root=str(ROOTS.weights),
+        mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=lambda wildcards: code_digest("fsar_core.cli.train", *components_of(run_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train --spec {params.spec:q}"
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
-        " {params.machine:q} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
+        " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
+        " --memory-gib {resources.memory_gib} --evaluation-batch {resources.evaluation_batch} {params.mixed_precision}"
+        " --code {params.code} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
 
 
 rule evaluate_head:
@@ -72,15 +79,22 @@ rule evaluate_head:
         gpu=1,
         mem_mb=PRESET.resources.mem_mb,
         runtime=240,
+        device=PRESET.resources.device,
+        memory_gib=str(PRESET.resources.memory_gib),
+        evaluation_batch=PRESET.resources.evaluation_batch,
     params:
         spec=json_of(run_spec),
         features=lambda wildcards, input: str(Path(input.features).parent),
-        machine=run_arguments,
+        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features.dataset),
+        weights_root=str(ROOTS.weights),
+        mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=lambda wildcards: code_digest("fsar_core.cli.evaluate", *components_of(run_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core evaluate --spec {params.spec:q}"
         " --features {params.features:q} --episodes {input.episodes:q} --checkpoint {input.checkpoint:q}"
-        " --threads {threads} {params.machine:q} --queries {output.queries:q} --summary {output.summary:q} > {log:q} 2>&1"
+        " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
+        " --memory-gib {resources.memory_gib} --evaluation-batch {resources.evaluation_batch} {params.mixed_precision}"
+        " --threads {threads} --queries {output.queries:q} --summary {output.summary:q} > {log:q} 2>&1"
 
 
 rule episodes:

@@ -1,0 +1,46 @@
+# `make table2` and `make test` do all the set-up themselves; nothing else is needed but Python >= 3.11, make, gcc and git.
+VENV ?= .venv
+PYTHON ?= python3
+CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
+BIN := $(abspath $(VENV))/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: table2 test smoke lint set-up clean-set-up
+
+table2: set-up
+	snakemake --cores $(CORES) results/tables/table2.csv
+	@cat results/tables/table2.md
+
+test: set-up
+	python -m pytest
+
+# The whole workflow at toy size, in a folder of its own.
+smoke: set-up
+	rm -rf results/smoke && mkdir -p results/smoke
+	snakemake --cores $(CORES) --directory results/smoke --configfile tests/workflow/smoke.yaml -- results/tables/table2.csv
+	snakemake --cores $(CORES) --directory results/smoke --configfile tests/workflow/smoke.yaml -- results/tables/table2.csv \
+	  2>&1 | tee results/smoke/second.log
+	grep -q "Nothing to be done" results/smoke/second.log
+
+lint: set-up
+	ruff check fsar_core tests benchmarks
+	ruff format --check fsar_core tests benchmarks
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+set-up: $(VENV)/.ready
+
+# uv installs in seconds; where it cannot (a package index known to pip alone), pip does the same in minutes. The project
+# itself comes last, so that its `snakemake` front is the one that stays.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+	  || { echo "fsar needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	( python -m pip install --quiet uv -c constraints.txt \
+	  && python -m uv pip install --quiet --python $(BIN)/python --compile-bytecode -e ".[test]" -c constraints.txt ) \
+	  || python -m pip install --quiet -e ".[test]" -c constraints.txt
+	python -m pip install --quiet --no-deps --force-reinstall -e .
+	touch $@
+
+clean-set-up:
+	rm -rf $(VENV)

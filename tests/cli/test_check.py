@@ -1,0 +1,108 @@
+"""`fsar check`: valid or one line, and how much would be computed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fsar_core.__main__ import main
+from fsar_core.config import read_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = {
+    "title": "t",
+    "where": "w",
+    "backbone": "b",
+    "datasets": ["ssv2_small", "ucf101"],
+    "shots": [1, 5],
+    "rows": [
+        {"method": "A", "head": {"name": "identity"}, "matching": {"name": "otam"}},
+        {"method": "B", "head": {"name": "identity"}, "matching": {"name": "bimhm"}, "compare_to": "A"},
+        {"method": "C", "published": {"ucf101": {1: 3.0}}},
+    ],
+}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """project(config=, table=, card=) writes a small project and returns the command line that checks it."""
+
+    def write(config=None, tables=None, cards=None):
+        raw = read_yaml(ROOT / "config.yaml") | (config or {})
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+        (tmp_path / "workflow" / "tables").mkdir(parents=True)
+        for name, table in ({"x_table1": TABLE} if tables is None else tables).items():
+            (tmp_path / "workflow" / "tables" / f"{name}.yaml").write_text(yaml.safe_dump(table), encoding="utf-8")
+        shipped = sorted((ROOT / "workflow" / "datasets").glob("*/card.yaml"))
+        found = {path.parent.name: path.read_text(encoding="utf-8") for path in shipped} | (cards or {})
+        for name, text in found.items():
+            (tmp_path / "workflow" / "datasets" / name).mkdir(parents=True)
+            (tmp_path / "workflow" / "datasets" / name / "card.yaml").write_text(text, encoding="utf-8")
+        return ["check", "--config", str(tmp_path / "config.yaml"), "--workflow", str(tmp_path / "workflow")]
+
+    return write
+
+
+def test_it_counts_runs(project, capsys, tmp_path):
+    behind = {"ssv2_small": "demo_temporal", "ucf101": "demo_spatial"}
+    second = TABLE | {"datasets": ["ssv2_small"], "rows": TABLE["rows"][:1]}
+    assert main(project({"datasets": behind}, {"x_table1": TABLE, "x_table2": second})) == 0
+    assert capsys.readouterr() == (
+        "x_table1: 8 runs on demo_spatial, demo_temporal\n"
+        "x_table2: 2 runs on demo_temporal\n"
+        f"{tmp_path}/config.yaml, cards and tables are valid; 8 different runs in all\n",
+        "",
+    )
+
+
+def test_columns_on_one_card_are_counted_once(project, capsys):
+    assert main(project({"datasets": {"ssv2_small": "demo_temporal", "ucf101": "demo_temporal"}})) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "x_table1: 4 runs on demo_temporal"
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        ({"config": {"sed": 1}}, "config.yaml: unknown key 'sed'; did you mean 'seed'?"),
+        ({"config": {"preset": "dmeo"}}, "config.yaml: preset 'dmeo' is not among presets; did you mean 'demo'?"),
+        (
+            {"config": {"datasets": {"ssv2_small": "demo_temporal"}}},
+            "config.yaml: datasets names nothing behind 'ucf101'; valid: ssv2_small",
+        ),
+        ({"tables": {"x_table1": TABLE | {"shot": [1]}}}, "x_table1.yaml: unknown key 'shot'; did you mean 'shots'?"),
+        (
+            {"tables": {"x_table1": TABLE | {"rows": [TABLE["rows"][0] | {"matching": {"name": "otma"}}]}}},
+            "x_table1.yaml: row 'A': unknown name 'otma' in matching; did you mean 'otam'?",
+        ),
+        # A card that no data set of config.yaml stands on is checked all the same.
+        ({"cards": {"unused": "titel: x\n"}}, "unused/card.yaml: unknown key 'titel'; did you mean 'title'?"),
+    ],
+)
+def test_mistakes_are_one_line(project, capsys, files, line):
+    assert main(project(**files)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("fsar: error: ")
+    assert err.endswith(f"{line}\n")
+    assert err.count("\n") == 1
+
+
+def test_a_missing_configuration(tmp_path, capsys):
+    assert main(["check", "--config", str(tmp_path / "x.yaml")]) == 2
+    assert capsys.readouterr().err == f"fsar: error: {tmp_path}/x.yaml: no such file\n"
+
+
+def test_the_shipped_project_is_valid():
+    code = (
+        "import sys; from fsar_core.__main__ import main; status = main(['check']);"
+        "sys.exit('torch was imported' if 'torch' in sys.modules else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    tables = sorted(path.stem for path in (ROOT / "workflow" / "tables").glob("*.yaml"))
+    assert [line.split(":")[0] for line in done.stdout.splitlines()[:-1]] == tables
+    assert done.stdout.splitlines()[-1].startswith("config.yaml, cards and tables are valid; ")

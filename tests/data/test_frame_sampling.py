@@ -1,0 +1,112 @@
+"""Frame policies: indices worked out by hand, and what holds for every length."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsar_core.data.frame_sampling import frame_indices
+from fsar_core.errors import FsarError
+from fsar_core.specs import Policy
+
+HAND = [
+    # centres of 8 segments of 3.75 frames: 1.875, 5.625, 9.375, ...
+    ("segment_centre", 30, 8, 30, [1, 5, 9, 13, 16, 20, 24, 28]),
+    ("segment_centre", 10, 4, 30, [1, 3, 6, 8]),
+    ("segment_centre", 8, 8, 30, [0, 1, 2, 3, 4, 5, 6, 7]),
+    ("segment_centre", 3, 8, 30, [0, 0, 0, 1, 1, 2, 2, 2]),
+    ("segment_centre", 1, 8, 30, [0] * 8),
+    # from 1 to n - 2 where these are at least 8 apart, else from 0 to n - 1
+    ("linspace", 30, 8, 30, [1, 4, 8, 12, 16, 20, 24, 28]),
+    ("linspace", 11, 8, 30, [1, 2, 3, 4, 5, 6, 7, 9]),
+    ("linspace", 10, 8, 30, [0, 1, 2, 3, 5, 6, 7, 9]),
+    ("linspace", 2, 8, 30, [0, 0, 0, 0, 0, 0, 0, 1]),
+    # a window of 8 * 35 * 30 / 12 = 700 > 300 frames becomes 8 * 37 = 296: from 2.5 to 2.5 + 296 - 35
+    ("interval", 300, 8, 30, [2, 39, 77, 114, 151, 188, 226, 263]),
+    # 10 frames a second: a window of 233.3 frames, from 33.83 to 232.17
+    ("interval", 300, 8, 10, [33, 62, 90, 118, 147, 175, 203, 232]),
+    ("interval", 40, 8, 30, [0, 1, 1, 2, 3, 4, 4, 5]),
+    # no room for one step of 35 frames: the whole clip
+    ("interval", 32, 8, 30, [0, 4, 8, 13, 17, 22, 26, 31]),
+    ("interval", 5, 8, 30, [0, 0, 1, 1, 2, 2, 3, 4]),
+]
+
+
+@pytest.mark.parametrize(("policy", "total", "count", "fps", "expected"), HAND)
+def test_by_hand(policy, total, count, fps, expected):
+    found = frame_indices(policy, total, count, fps=fps)
+    assert found.tolist() == expected and found.dtype == np.int64
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    policy=st.sampled_from(get_args(Policy)),
+    total=st.integers(1, 2000),
+    count=st.integers(1, 32),
+    fps=st.floats(1, 120),
+    seed=st.one_of(st.none(), st.integers(0, 2**32)),
+)
+def test_count_order_and_range(policy, total, count, fps, seed):
+    random = np.random.default_rng(seed or 0) if seed is not None or policy == "segment_random" else None
+    found = frame_indices(policy, total, count, random, fps=fps)
+    assert found.shape == (count,)
+    assert (np.diff(found) >= 0).all() and found[0] >= 0 and found[-1] < total
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    policy=st.sampled_from(["segment_random", "segment_centre"]),
+    total=st.integers(1, 500),
+    count=st.integers(1, 16),
+    seed=st.integers(0, 99),
+)
+def test_one_frame_of_every_segment(policy, total, count, seed):
+    found = frame_indices(policy, total, count, np.random.default_rng(seed))
+    edges = np.arange(count + 1) * (total / count)
+    assert (found >= np.floor(edges[:-1])).all() and (found < np.ceil(edges[1:])).all()
+    if total >= 2 * count:
+        assert (np.diff(found) > 0).all() or policy == "segment_random"
+    if total < count:
+        assert set(found.tolist()) <= set(range(total)) and len(set(found.tolist())) < count
+
+
+def test_a_short_clip_repeats_and_shows_all_it_has():
+    for total in range(1, 8):
+        for policy in ("segment_centre", "linspace"):
+            found = frame_indices(policy, total, 8).tolist()
+            assert sorted(set(found)) == list(range(total)), (policy, total)
+
+
+def test_segment_random_reaches_every_frame_and_is_decided_by_its_generator():
+    random = np.random.default_rng(0)
+    draws = np.stack([frame_indices("segment_random", 80, 8, random) for _ in range(200)])
+    assert [sorted(set(column)) for column in draws.T.tolist()] == [list(range(10 * i, 10 * i + 10)) for i in range(8)]
+    again = [frame_indices("segment_random", 80, 8, np.random.default_rng(7)) for _ in range(2)]
+    np.testing.assert_array_equal(*again)
+    assert (draws[0] != draws[1]).any()
+
+
+def test_interval_with_a_generator_moves_the_window():
+    random = np.random.default_rng(0)
+    draws = np.stack([frame_indices("interval", 300, 8, random, fps=10) for _ in range(300)])
+    # start lies in [0, 67.67), the span is 198.33 frames
+    assert draws[:, 0].min() <= 3 and 60 <= draws[:, 0].max() <= 67
+    assert set((draws[:, -1] - draws[:, 0]).tolist()) <= {198, 199}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("segment_center", 30, 8), "unknown frame policy 'segment_center'; valid: interval, linspace, segment_centre"),
+        (("linspace", 0, 8), "cannot take 8 frames of a clip with 0"),
+        (("linspace", 30, 0), "cannot take 0 frames of a clip with 30"),
+    ],
+)
+def test_mistakes(arguments, words):
+    with pytest.raises(FsarError) as error:
+        frame_indices(*arguments)
+    assert words in str(error.value)

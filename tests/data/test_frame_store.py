@@ -1,0 +1,154 @@
+"""Frame stores: the right frames of the right clip in the right row, and failures that are recorded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fsar_core.config import Card
+from fsar_core.data import frame_store
+from fsar_core.data.decoding import decode
+from fsar_core.data.frame_sampling import frame_indices
+from fsar_core.data.index import build_index
+from fsar_core.data.transforms import fit_square
+from fsar_core.stores.layout import create
+from fsar_core.stores.manifest import seal
+from fsar_core.stores.reader import StoreReader
+from fsar_core.stores.writer import write_job
+from fsar_core.testing import read_codes, shared, toy_card, toy_dataset, toy_frame_spec, write_code_video
+
+FRAMES = 30
+CENTRES = [1, 5, 9, 13, 16, 20, 24, 28]  # of 8 segments of 30 frames
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """72 clips (train 0..35, val 36..53, test 54..71), and their index."""
+    made = toy_dataset(tmp_path_factory.mktemp("toy"), clips=18, frames=FRAMES, height=64, width=80)
+    return made, build_index(made.entries, Card.model_validate(toy_card()), made.folder, threads=2)
+
+
+def _blocks(toy, spec, rows, index=None, **options):
+    made, whole = toy
+    index = whole if index is None else index
+    return list(frame_store.blocks(spec, index, made.folder, rows, **options))
+
+
+def test_plan(toy):
+    plan = frame_store.plan(toy_frame_spec(views=3, size=48), toy[1], clips_per_job=65)
+    assert plan.shapes == {"frames": [8, 48, 48, 3]} and plan.dtypes == {"frames": "uint8"}
+    assert (plan.clips, plan.views, plan.clips_per_job, plan.jobs) == (72, 3, 128, 1)
+    assert plan.spec == toy_frame_spec(views=3, size=48).model_dump(mode="json")
+
+
+def test_the_right_frames_are_in_the_right_rows(toy):
+    found = _blocks(toy, toy_frame_spec(), range(0, 72), threads=2)
+    assert [arrays["frames"].shape for arrays, _ in found] == [(64, 1, 8, 32, 32, 3), (8, 1, 8, 32, 32, 3)]
+    assert [failures for _, failures in found] == [[], []]
+    frames = np.concatenate([arrays["frames"] for arrays, _ in found])
+    assert frames.dtype == np.uint8
+    assert read_codes(frames) == [(clip, frame) for clip in range(72) for frame in CENTRES]
+
+
+def test_pixels_are_those_of_decode_and_fit(toy):
+    made, index = toy
+    for spec in (toy_frame_spec(fit="crop"), toy_frame_spec(fit="squash", policy="linspace", count=4)):
+        ((arrays, _),) = _blocks(toy, spec, range(40, 41))
+        wanted = frame_indices(spec.policy, FRAMES, spec.count)
+        expected = fit_square(decode(made.folder / index.path[40], wanted), 32, spec.fit)
+        np.testing.assert_array_equal(arrays["frames"][0, 0], expected)
+
+
+def test_a_clip_does_not_depend_on_its_job(toy):
+    spec = toy_frame_spec(views=2, policy="segment_random")
+    whole = _blocks(toy, spec, range(0, 72))
+    np.testing.assert_array_equal(whole[1][0]["frames"], _blocks(toy, spec, range(64, 72), threads=2)[0][0]["frames"])
+
+
+def test_only_training_clips_have_more_views(toy):
+    ((arrays, _),) = _blocks(toy, toy_frame_spec(views=4), range(32, 40))
+    frames = arrays["frames"]
+    assert frames.shape == (8, 4, 8, 32, 32, 3)
+    assert read_codes(frames[:, 0]) == [(clip, frame) for clip in range(32, 40) for frame in CENTRES]
+    assert not frames[4:, 1:].any()  # rows 36.. are of the validation split
+    drawn = np.array(read_codes(frames[:4, 1:])).reshape(4, 3, 8, 2)
+    assert (drawn[..., 0] == np.arange(32, 36)[:, None, None]).all()
+    # Each view takes one frame of every segment of 3.75, and no two views of a clip are the same.
+    starts = np.arange(8) * 3.75
+    assert (drawn[..., 1] >= np.floor(starts)).all() and (drawn[..., 1] < np.ceil(starts + 3.75)).all()
+    assert all(len({tuple(view) for view in clip}) == 3 for clip in drawn[..., 1].tolist())
+    assert len({tuple(map(tuple, clip)) for clip in drawn[..., 1].tolist()}) == 4
+
+
+def test_random_views_are_decided_by_the_seed(toy):
+    one, same, other = (
+        read_codes(_blocks(toy, toy_frame_spec(views=2, seed=seed), range(0, 4))[0][0]["frames"]) for seed in (0, 0, 1)
+    )
+    assert one == same != other
+    fixed = [_blocks(toy, toy_frame_spec(seed=seed), range(0, 4))[0][0]["frames"] for seed in (0, 1)]
+    np.testing.assert_array_equal(*fixed)
+    # With the policy segment_random, view 0 is drawn too.
+    drawn = read_codes(_blocks(toy, toy_frame_spec(policy="segment_random"), range(0, 4))[0][0]["frames"])
+    assert drawn != [(clip, frame) for clip in range(4) for frame in CENTRES]
+
+
+def test_a_short_clip_repeats_frames(toy, tmp_path):
+    index = toy[1].iloc[:1].assign(frames=3, path="short.mp4")
+    write_code_video(tmp_path / "short.mp4", frames=3, clip=200)
+    ((arrays, failures),) = frame_store.blocks(toy_frame_spec(), index, tmp_path, range(0, 1))
+    assert failures == [] and [frame for _, frame in read_codes(arrays["frames"])] == [0, 0, 0, 1, 1, 2, 2, 2]
+
+
+def test_the_interval_policy_knows_the_clip_s_frame_rate(toy, tmp_path):
+    write_code_video(tmp_path / "long.mp4", frames=250, fps=10)
+    for fps in (10.0, 0.0):  # 0: unknown to the container, taken for 30
+        index = toy[1].iloc[:1].assign(frames=250, fps=fps, path="long.mp4")
+        ((arrays, _),) = frame_store.blocks(toy_frame_spec(policy="interval"), index, tmp_path, range(0, 1))
+        expected = frame_indices("interval", 250, 8, fps=fps or 30.0).tolist()
+        assert [frame for _, frame in read_codes(arrays["frames"])] == expected
+
+
+def test_failures_are_recorded_and_leave_zeros(toy):
+    index = toy[1].copy()
+    index.loc[1, "problem"] = "empty file"  # known from the index
+    index.loc[2, "path"] = "videos/gone since.mp4"
+    index.loc[66, "frames"] = 300  # the file was replaced by a shorter one since
+    found = _blocks(toy, toy_frame_spec(), range(0, 72), index)
+    assert found[0][1] == [
+        {"row": 1, "path": index.path[1], "problem": "empty file"},
+        {"row": 2, "path": "videos/gone since.mp4", "problem": "no such file"},
+    ]
+    assert found[1][1] == [{"row": 66, "path": index.path[66], "problem": "frame 281 asked, 30 present"}]
+    frames = np.concatenate([arrays["frames"] for arrays, _ in found])
+    assert not frames[[1, 2, 66]].any()
+    sound = [row for row in range(72) if row not in (1, 2, 66)]
+    assert read_codes(frames[sound]) == [(clip, frame) for clip in sound for frame in CENTRES]
+
+
+def test_the_whole_way_to_a_reader(toy, tmp_path):
+    made, index = toy
+    spec = toy_frame_spec(views=2)
+    plan = frame_store.plan(spec, index, 1)
+    create(tmp_path, plan)
+    for job in range(plan.jobs):
+        blocks = frame_store.blocks(spec, index, made.folder, plan.rows(job))
+        write_job(tmp_path, job, blocks, tmp_path / "receipts" / f"{job}.json")
+    assert plan.jobs == 2 and seal(tmp_path, 0.0)["failures"] == []
+    reader = StoreReader(tmp_path, "frames", spec)
+    rows = np.array([70, 3, 64])
+    assert read_codes(reader.read(rows)) == [(clip, frame) for clip in rows for frame in CENTRES]
+    assert {clip for clip, _ in read_codes(reader.read(np.array([9]), view=1))} == {9}
+
+
+@pytest.mark.skipif(
+    not shared("real", "clips").is_dir(), reason=f"no real clips at {shared('real', 'clips')}; set FSAR_SHARED"
+)
+def test_a_real_corrupted_clip_becomes_a_recorded_failure(toy, tmp_path):
+    folder = shared("real", "clips")
+    entries = toy[0].entries.iloc[:2].assign(path=["corrupted.mp4", "rotated_90.mov"])
+    index = build_index(entries, Card.model_validate(toy_card()), folder)
+    ((arrays, failures),) = frame_store.blocks(toy_frame_spec(), index, folder, range(0, 2))
+    assert [(entry["row"], entry["path"]) for entry in failures] == [(0, "corrupted.mp4")]
+    assert failures[0]["problem"] and not arrays["frames"][0].any()
+    assert arrays["frames"][1, 0].std() > 5
+    assert (index.height[1], index.width[1]) == (568, 320)

@@ -1,0 +1,155 @@
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, batches
+from fsar_core.episodes.sampler import Split, sample
+from fsar_core.stores.reader import StoreReader
+from fsar_core.testing import toy_feature_store, toy_features, toy_index
+
+SHAPE = dict(frames=3, dim=4, height=2, width=2)
+NO_MEMORY = 1e-9
+
+
+@pytest.fixture(scope="module")
+def index():
+    return toy_index({"train": 4, "val": 3, "test": 3}, clips=5)
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["one view", "three views"])
+def stored(request, tmp_path_factory, index):
+    """(reader, everything that the store holds)"""
+    path, spec = toy_feature_store(tmp_path_factory.mktemp("store"), index, views=request.param, **SHAPE)
+    return StoreReader(path, "features", spec), toy_features(index, views=request.param, **SHAPE)
+
+
+@pytest.fixture
+def split(index):
+    return Split.from_index(index, "train")
+
+
+def episodes_of(split, count, shot=2, query=1, views=0):
+    drawn = [sample(0, split, 3, shot, query, index) for index in range(count)]
+    random = np.random.default_rng(0)
+    return [episode.with_views(views, random) for episode in drawn] if views else drawn
+
+
+@pytest.mark.parametrize("memory_gib", [1.0, NO_MEMORY])
+def test_batches_are_the_stored_values(stored, split, memory_gib):
+    reader, values = stored
+    rows = np.concatenate(split.rows)
+    bank = FeatureBank(reader, rows, memory_gib, threads=2, many_views=rows)
+    assert bank.in_memory == (memory_gib == 1.0)
+    episodes = episodes_of(split, 3, views=reader.views)
+    batch = bank.batch(episodes)
+    assert batch.support.shape == (3, 3, 2, 3, 4, 2, 2) and batch.query.shape == (3, 3, 3, 4, 2, 2)
+    assert batch.support.dtype == batch.query.dtype == torch.float32 and batch.labels.dtype == torch.int64
+    for number, episode in enumerate(episodes):
+        support_views, query_views = episode.views
+        np.testing.assert_array_equal(batch.support[number], values[episode.support, support_views])
+        np.testing.assert_array_equal(batch.query[number], values[episode.query, query_views])
+        np.testing.assert_array_equal(batch.labels[number], episode.labels)
+
+
+@pytest.mark.parametrize("memory_gib", [1.0, NO_MEMORY])
+def test_view_0_where_none_is_drawn(stored, split, memory_gib):
+    reader, values = stored
+    rows = np.concatenate(split.rows)
+    bank = FeatureBank(reader, rows, memory_gib, many_views=rows)
+    episode = episodes_of(split, 1)[0]
+    np.testing.assert_array_equal(bank.batch([episode]).support[0], values[episode.support, 0])
+    np.testing.assert_array_equal(bank.clips(episode.query), values[episode.query, 0])
+
+
+def test_memory_is_counted_and_views_are_read_only_where_asked(stored):
+    reader, _ = stored
+    reads = []
+
+    class Spy:
+        def __getattr__(self, name):
+            return getattr(reader, name)
+
+        def read(self, rows, view=0, threads=1):
+            reads.extend((int(row), view) for row in rows)
+            return reader.read(rows, view, threads)
+
+    rows, train = np.array([7, 3, 3, 30]), np.array([3, 7])
+    clips = 3 + 2 * (reader.views - 1)
+    needed = clips * 3 * 4 * 2 * 2 * 2 / 2**30
+    assert FeatureBank(Spy(), rows, needed, many_views=train).in_memory
+    assert sorted(reads) == sorted([(3, 0), (7, 0), (30, 0), *((r, v) for v in range(1, reader.views) for r in train)])
+    reads.clear()
+    assert not FeatureBank(Spy(), rows, needed * 0.999, many_views=train).in_memory
+    assert reads == []
+    assert FeatureBank(Spy(), rows, 1.0).in_memory
+    assert sorted(reads) == [(3, 0), (7, 0), (30, 0)]
+
+
+def test_rows_that_are_not_held_are_no_other_rows(stored):
+    bank = FeatureBank(stored[0], np.array([0, 1]), 1.0)
+    with pytest.raises(KeyError, match="row 2"):
+        bank.clips(np.array([1, 2]))
+
+
+@pytest.mark.parametrize(("count", "size", "sizes"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 5, [2]), (0, 2, [])])
+def test_batches_keep_the_order_and_the_last_partial_one(stored, split, count, size, sizes):
+    reader, values = stored
+    bank = FeatureBank(reader, np.concatenate(split.rows), 1.0)
+    episodes = episodes_of(split, count)
+    found = list(batches(bank, iter(episodes), size))
+    assert [len(batch.labels) for batch in found] == sizes
+    if count:
+        support = torch.cat([batch.support for batch in found]).numpy()
+        np.testing.assert_array_equal(support, values[np.stack([e.support for e in episodes]), 0])
+        labels = torch.cat([batch.labels for batch in found]).numpy()
+        np.testing.assert_array_equal(labels, np.stack([e.labels for e in episodes]))
+
+
+def test_the_next_batch_is_read_ahead_and_no_further(stored, split):
+    bank = FeatureBank(stored[0], np.concatenate(split.rows), 1.0)
+    asked = []
+
+    def endless():
+        for number in range(10**6):
+            asked.append(number)
+            yield sample(0, split, 3, 1, 1, number)
+
+    threads = threading.active_count()
+    coming = batches(bank, endless(), 2)
+    for expected in (4, 6, 8):
+        next(coming)
+        assert len(asked) == expected
+    coming.close()
+    assert threading.active_count() == threads
+
+
+def test_a_reading_error_reaches_the_caller(stored, split):
+    class Broken(FeatureBank):
+        def batch(self, episodes):
+            raise ValueError("broken")
+
+    bank = Broken(stored[0], np.concatenate(split.rows), 1.0)
+    with pytest.raises(ValueError, match="broken"):
+        list(batches(bank, episodes_of(split, 3), 1))
+
+
+def test_workers_that_share_the_numbers_share_the_episodes(split):
+    """Public loaders draw equal episodes in every worker; here a worker draws what its numbers say."""
+
+    def drawn(numbers):
+        return {number: str(sample(5, split, 3, 1, 2, number)) for number in numbers}
+
+    alone = drawn(range(24))
+    assert len(set(alone.values())) == 24
+    for workers in (2, 3):
+        parts = [drawn(range(worker, 24, workers)) for worker in reversed(range(workers))]
+        together = {number: episode for part in parts for number, episode in part.items()}
+        assert together == alone
+
+
+def test_moved_to_a_device():
+    features = EpisodeFeatures(torch.zeros(1), torch.ones(1), torch.ones(1, dtype=torch.int64))
+    moved = features.to(torch.device("meta"))
+    assert [part.device.type for part in (moved.support, moved.query, moved.labels)] == ["meta"] * 3

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fsar_core.episodes.tables import EpisodeTable
+from fsar_core.evaluation.protocol import accuracy, logits, query_results
+from fsar_core.specs import EpisodeSpec
+from fsar_core.training.loop import Machine
+from tests.training.toys import Toy, model_of, run_spec
+
+CPU = torch.device("cpu")
+
+
+def hand_made() -> tuple[EpisodeTable, np.ndarray]:
+    """Two 2-way episodes of a split with four classes, three queries each."""
+    table = EpisodeTable(
+        spec=EpisodeSpec(
+            dataset="toy", card="0", split="test", way=2, shot=1, query=1, count=2, seed=0, group_disjoint=False
+        ),
+        class_names=("a", "b", "c", "d"),
+        classes=np.array([[3, 1], [0, 2]]),
+        support=np.array([[[90], [91]], [[92], [93]]]),
+        query=np.array([[10, 11, 12], [20, 21, 22]]),
+        labels=np.array([[0, 1, 0], [1, 1, 0]]),
+    )
+    scores = np.array([[[2.0, 1.0], [0.5, 0.25], [-3.0, -1.0]], [[0.0, 4.0], [1.5, 1.0], [7.0, -1.0]]], np.float32)
+    return table, scores
+
+
+def test_query_results_by_hand():
+    found = query_results(*hand_made())
+    assert list(found.columns) == ["episode", "clip", "class", "predicted", "correct", "margin"]
+    assert found.to_numpy().tolist() == [
+        [0, 10, 3, 3, 1, 1.0],
+        [0, 11, 1, 3, 0, -0.25],
+        [0, 12, 3, 1, 0, -2.0],
+        [1, 20, 2, 2, 1, 4.0],
+        [1, 21, 2, 0, 0, -0.5],
+        [1, 22, 0, 0, 1, 8.0],
+    ]
+    assert [found[name].dtype.kind for name in found.columns] == ["i", "i", "i", "i", "i", "f"]
+
+
+def test_margin_is_to_the_best_other_class():
+    table, _ = hand_made()
+    table = EpisodeTable(
+        spec=table.spec,
+        class_names=table.class_names,
+        classes=np.array([[2, 0, 3]]),
+        support=np.array([[[1], [2], [3]]]),
+        query=np.array([[5, 6]]),
+        labels=np.array([[1, 2]]),
+    )
+    found = query_results(table, np.array([[[5.0, 3.0, 4.0], [-1.0, -4.0, 0.5]]], np.float32))
+    assert found["margin"].tolist() == [-2.0, 1.5]
+    assert found["class"].tolist() == [0, 3] and found["predicted"].tolist() == [2, 3]
+
+
+@pytest.fixture(scope="module")
+def toy():
+    spec = run_spec()
+    return Toy(spec), model_of(spec)
+
+
+def test_logits_are_those_of_single_episodes(toy):
+    toy, model = toy
+    found = logits(model, toy.bank, toy.test, Machine(CPU, False, 7))
+    assert found.shape == (20, 3, 3) and found.dtype == np.float32
+    for index in (0, 6, 7, 19):
+        with torch.no_grad():
+            expected = model.eval()(toy.bank.batch([toy.test[index]]))[0]
+        np.testing.assert_allclose(found[index], expected[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 3, 20, 64])
+def test_accuracy_does_not_depend_on_the_evaluation_batch(toy, size):
+    toy, model = toy
+    whole = logits(model, toy.bank, toy.test, Machine(CPU, False, 10))
+    parts = logits(model, toy.bank, toy.test, Machine(CPU, False, size))
+    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-5)
+    expected = float((whole.argmax(-1) == toy.test.labels).mean())
+    assert accuracy(model, toy.bank, toy.test, Machine(CPU, False, size)) == expected
+    assert 0 < expected < 1
+
+
+def test_accuracy_is_the_mean_of_the_query_results(toy):
+    toy, model = toy
+    machine = Machine(CPU, False, 10)
+    queries = query_results(toy.test, logits(model, toy.bank, toy.test, machine))
+    assert accuracy(model, toy.bank, toy.test, machine) == pytest.approx(queries["correct"].mean())
+    assert queries["clip"].tolist() == toy.test.query.reshape(-1).tolist()
+    assert (queries["correct"] == (queries["class"] == queries["predicted"])).all()
+    assert ((queries["margin"] > 0) == (queries["correct"] == 1)).all()
+
+
+def test_evaluation_neither_trains_nor_drops_out(toy):
+    toy, _ = toy
+    spec = run_spec()
+    torch.manual_seed(0)
+    model = model_of(spec, tail=nn.Sequential(nn.BatchNorm2d(8), nn.Dropout(0.9)))
+    model.train_tail = True
+    model.train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    first, second = (logits(model, toy.bank, toy.test, Machine(CPU, False, 5)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert not model.training and not model.tail.training

@@ -1,0 +1,146 @@
+"""Plans: jobs share no shard file, creation can be repeated, and a damaged plan is told in one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsar_core.errors import FsarError
+from fsar_core.stores import layout
+from fsar_core.stores.layout import FILE_CLIPS, Plan, create, job_count, parse_spec, read_plan, whole_files
+from fsar_core.testing import feature_plan, toy_feature_spec, toy_frame_spec
+
+
+def _failure(call) -> str:
+    with pytest.raises(FsarError) as error:
+        call()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_by_hand():
+    assert FILE_CLIPS == 64
+    assert [whole_files(n) for n in (1, 63, 64, 65, 500)] == [64, 64, 64, 128, 512]
+    assert [job_count(clips, 100) for clips in (1, 128, 129, 1000)] == [1, 1, 2, 8]
+    plan = feature_plan(toy_feature_spec(), (8, 4, 2, 2), clips=300, clips_per_job=100)
+    assert plan.jobs == 3 and [plan.rows(job) for job in range(3)] == [range(0, 128), range(128, 256), range(256, 300)]
+
+
+@given(clips=st.integers(1, 5000), wanted=st.integers(1, 700))
+def test_jobs_partition_the_clips_and_share_no_file(clips, wanted):
+    plan = feature_plan(toy_feature_spec(), (8, 4, 2, 2), clips, wanted)
+    rows = [plan.rows(job) for job in range(plan.jobs)]
+    assert [row for part in rows for row in part] == list(range(clips))
+    assert all(part.start % FILE_CLIPS == 0 and len(part) > 0 for part in rows)
+    assert all(len(part) % FILE_CLIPS == 0 for part in rows[:-1])
+    files = [{row // FILE_CLIPS for row in part} for part in rows]
+    assert sum(map(len, files)) == len(set().union(*files)) == -(-clips // FILE_CLIPS)
+    assert plan.jobs == job_count(clips, wanted)
+
+
+@pytest.mark.parametrize("job", [-1, 3])
+def test_a_job_that_does_not_exist(toy, job):
+    assert _failure(lambda: toy.plan.rows(job)) == f"job {job} does not exist; this store has the jobs 0..2"
+
+
+def test_create_makes_the_final_shape(toy):
+    array = zarr.open(toy.path / "data.zarr/features", mode="r")
+    assert array.shape == (150, 2, 2, 4, 2, 2) and array.dtype == np.float16
+    assert array.chunks == (1, 1, 2, 4, 2, 2) and array.shards == (64, 1, 2, 4, 2, 2)
+    assert not np.asarray(array[:]).any()
+    assert json.loads((toy.path / "plan.json").read_text()) == asdict(toy.plan)
+    assert read_plan(toy.path) == toy.plan
+
+
+def test_create_again_keeps_what_was_written(toy):
+    toy.write(1)
+    files = {p: p.read_bytes() for p in toy.path.rglob("*") if p.is_file()}
+    create(toy.path, toy.plan)
+    assert {p: p.read_bytes() for p in toy.path.rglob("*") if p.is_file()} == files
+    assert len([p for p in files if "/c/" in p.as_posix()]) == 2  # one shard file a view
+
+
+def test_create_finishes_what_was_interrupted(toy):
+    (toy.path / "plan.json").unlink()
+    (toy.path / "data.zarr/features/zarr.json").unlink()
+    create(toy.path, toy.plan)
+    assert read_plan(toy.path) == toy.plan
+    toy.fill().seal()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"clips": 151}, {"views": 1}, {"shapes": {"features": [2, 4, 3, 2]}}, {"dtypes": {"features": "float32"}}],
+)
+def test_create_refuses_an_array_of_another_shape(toy, change):
+    message = _failure(lambda: create(toy.path, replace(toy.plan, **change)))
+    assert message == f"{toy.path}: holds an array 'features' of another shape; remove the folder and run again"
+    assert read_plan(toy.path) == toy.plan
+
+
+@pytest.mark.parametrize("file", ["data.zarr/zarr.json", "data.zarr/features/zarr.json"])
+def test_damaged_metadata(toy, file):
+    (toy.path / file).write_text('{"zarr_for')
+    for call in (lambda: create(toy.path, toy.plan), lambda: toy.write(0)):
+        message = _failure(call)
+        assert message.startswith(f"{toy.path}/data.zarr: cannot be opened (")
+        assert message.endswith(f"remove {toy.path} and run snakemake again")
+
+
+def test_several_arrays(tmp_path):
+    shapes, dtypes = {"a": [2], "b": [3, 3]}, {"a": "uint8", "b": "float32"}
+    plan = Plan(layout=1, spec={}, clips=3, views=1, shapes=shapes, dtypes=dtypes, clips_per_job=64)
+    create(tmp_path, plan)
+    group = zarr.open_group(tmp_path / "data.zarr", mode="r")
+    assert {name: (a.shape, str(a.dtype)) for name, a in group.arrays()} == {
+        "a": ((3, 1, 2), "uint8"),
+        "b": ((3, 1, 3, 3), "float32"),
+    }
+
+
+def test_a_plan_that_cannot_be_read(toy):
+    path = toy.path / "plan.json"
+    value = json.loads(path.read_text())
+    newer = layout.LAYOUT_VERSION + 1
+    cases = {
+        json.dumps(value | {"layout": newer}): f"layout {newer} is newer than this version of fsar knows (1)",
+        path.read_text()[:40]: "damaged plan (",
+        "[]": "damaged plan (",
+        json.dumps({k: v for k, v in value.items() if k != "clips"}): "damaged plan (",
+        json.dumps(
+            {k: v for k, v in value.items() if k != "layout"}
+        ): "damaged plan ('layout'); remove it and run snakemake",
+    }
+    for text, words in cases.items():
+        path.write_text(text)
+        message = _failure(lambda: read_plan(toy.path))
+        assert message.startswith(f"{path}: ") and words in message
+    path.unlink()
+    assert _failure(lambda: read_plan(toy.path)) == f"{path}: no plan; make it with `fsar plan`"
+
+
+@pytest.mark.parametrize("spec", [toy_frame_spec(policy="linspace"), toy_feature_spec(dtype="float32")])
+def test_parse_spec_finds_the_kind(spec):
+    assert parse_spec(spec.json_text) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("frames", "--spec is no JSON object"),
+        ("[1]", "--spec is no JSON object"),
+        ("{}", "--spec names the unknown kind of store 'None'; valid: frames, features"),
+        ('{"kind": "masques"}', "--spec names the unknown kind of store 'masques'; valid: frames, features"),
+        ('{"kind": ["frames"]}', "--spec names the unknown kind of store"),
+        ('{"kind": "frames"}', "--spec is no FrameSpec: dataset: Field required"),
+        (toy_frame_spec().json_text.replace('"crop"', '"stretch"'), "--spec is no FrameSpec: fit: "),
+    ],
+)
+def test_parse_spec_mistakes(text, words):
+    assert words in _failure(lambda: parse_spec(text))

@@ -1,0 +1,261 @@
+"""Jobs: what a receipt says, what is refused, and what a killed or a concurrent job leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import zarr
+
+from fsar_core.errors import FsarError
+from fsar_core.specs import LAYOUT_VERSION
+from fsar_core.stores.layout import Plan, create
+from fsar_core.stores.reader import StoreReader
+from fsar_core.stores.writer import write_job
+from fsar_core.testing import array_blocks
+
+
+def _failure(call) -> str:
+    with pytest.raises(FsarError) as error:
+        call()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def _stored(toy) -> np.ndarray:
+    return np.asarray(zarr.open(toy.path / "data.zarr/features", mode="r")[:])
+
+
+def _child(toy, job: int, before: str = "") -> subprocess.Popen:
+    """Another process that writes `job` of a toy store, from the values saved beside it."""
+    np.save(toy.path.with_suffix(".npy"), toy.values)
+    script = f"""
+        import sys, time
+        from pathlib import Path
+        import numpy as np
+        from fsar_core.errors import FsarError
+        from fsar_core.stores.layout import read_plan
+        from fsar_core.stores.writer import write_job
+        from fsar_core.testing import array_blocks
+        store, values = Path({str(toy.path)!r}), np.load({str(toy.path.with_suffix(".npy"))!r})
+        %s
+        blocks = array_blocks(values, read_plan(store).rows({job}))
+        try:
+            write_job(store, {job}, blocks, store / "receipts/{job}.json")
+        except FsarError as error:
+            sys.exit(str(error))
+    """
+    script = textwrap.dedent(script) % textwrap.dedent(before)
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_receipt_holds_rows_files_and_checksums(toy):
+    value = toy.write(1)
+    assert json.loads(toy.receipt(1).read_text()) == value
+    assert value["job"] == 1 and value["rows"] == [64, 128] and value["failures"] == [] and value["seconds"] >= 0
+    assert {"python", "numpy", "zarr"} <= value["environment"].keys()
+    # Rows 64..127 are one shard file a view; those of view 1 hold the training clips 64..89.
+    assert list(value["files"]) == [f"data.zarr/features/c/1/{view}/0/0/0/0" for view in (0, 1)]
+    for key, entry in value["files"].items():
+        data = (toy.path / key).read_bytes()
+        assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def test_only_the_job_s_rows_are_written(toy):
+    toy.write(1)
+    stored = _stored(toy)
+    np.testing.assert_array_equal(stored[64:128], toy.values[64:128])
+    assert not stored[:64].any() and not stored[128:].any()
+
+
+def test_a_shard_of_zeros_has_no_file_and_is_read_as_zeros(toy):
+    # Job 2 holds validation and test clips only, which have nothing in view 1.
+    assert list(toy.write(2)["files"]) == ["data.zarr/features/c/2/0/0/0/0/0"]
+    np.testing.assert_array_equal(_stored(toy)[128:], toy.values[128:])
+    assert not toy.values[128:, 1].any()
+
+
+def test_failures_go_into_the_receipt(make_toy):
+    toy = make_toy(broken=(3, 70, 71))
+    failed = [{"row": row, "path": toy.index.path[row], "problem": "empty file"} for row in (3, 70, 71)]
+    assert toy.write(0)["failures"] == failed[:1] and toy.write(1)["failures"] == failed[1:]
+
+
+def test_writing_again_gives_the_same_files(toy):
+    first, second = toy.write(0), toy.write(0)
+    assert first["files"] == second["files"] and len(first["files"]) == 2
+
+
+def test_several_arrays_and_blocks_in_one_job(tmp_path):
+    plan = Plan(
+        layout=LAYOUT_VERSION,
+        spec={},
+        clips=70,
+        views=1,
+        shapes={"scores": [3], "masks": [2, 2]},
+        dtypes={"scores": "float32", "masks": "uint8"},
+        clips_per_job=128,
+    )
+    create(tmp_path, plan)
+    scores = np.arange(1, 211, dtype=np.float32).reshape(70, 1, 3)
+    masks = np.arange(280).reshape(70, 1, 2, 2).astype(np.uint8)
+    failed = [[{"row": row, "path": f"{row}.mp4", "problem": "no frames"}] for row in (63, 64)]
+    parts = (slice(0, 64), slice(64, 70))
+    blocks = [({"scores": scores[part], "masks": masks[part]}, problems) for part, problems in zip(parts, failed)]
+    value = write_job(tmp_path, 0, blocks, tmp_path / "0.json")
+    assert len(value["files"]) == 4 and value["failures"] == failed[0] + failed[1]
+    group = zarr.open_group(tmp_path / "data.zarr", mode="r")
+    np.testing.assert_array_equal(group["scores"][:], scores)
+    np.testing.assert_array_equal(group["masks"][:], masks)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_values_that_are_not_finite_are_refused(toy, value):
+    values = toy.values.copy()
+    values[100, 0, 1, 2, 0, 1] = value
+    message = _failure(lambda: toy.write(1, values))
+    assert message == (
+        "array 'features' row 100: not finite in float16; the network's activations overflow: check its weights and "
+        "normalisation, or set `dtype: float32` in the preset's backbone"
+    )
+    assert not toy.receipt(1).exists()
+
+
+def test_an_overflow_of_float16_is_noticed(toy):
+    with np.errstate(over="ignore"):
+        values = (toy.values.astype(np.float32) * 1e5).astype(np.float16)
+    assert "array 'features' row 0: not finite in float16" in _failure(lambda: toy.write(0, values))
+
+
+def test_blocks_of_another_form_are_refused(toy):
+    rows = toy.plan.rows(0)
+    cases = [
+        (toy.values[:, :1], "rows 0..63: expected the shape (64, 2, 2, 4, 2, 2), found (64, 1, 2, 4, 2, 2)"),
+        (toy.values[..., :1], "rows 0..63: expected the shape (64, 2, 2, 4, 2, 2), found (64, 2, 2, 4, 2, 1)"),
+        (toy.values.astype(np.float32), "rows 0..63: expected float16, found float32"),
+    ]
+    for values, words in cases:
+        message = _failure(lambda values=values: write_job(toy.path, 0, array_blocks(values, rows), toy.receipt(0)))
+        assert message == f"array 'features' {words}"
+    assert not toy.receipt(0).exists()
+
+
+def test_a_job_that_ends_early_or_late_has_no_receipt(make_toy):
+    toy = make_toy()
+    first, second = list(array_blocks(toy.values, range(0, 128)))
+    assert "job 0 ended at row 0, expected 64" in _failure(lambda: write_job(toy.path, 0, [], toy.receipt(0)))
+    assert "expected the shape (0, " in _failure(lambda: write_job(toy.path, 0, [first, second], toy.receipt(0)))
+    assert not toy.receipt(0).exists()
+
+
+def test_a_second_attempt_takes_the_old_receipt_away_first(toy):
+    toy.write(0)
+
+    def broken():
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        write_job(toy.path, 0, broken(), toy.receipt(0))
+    assert not toy.receipt(0).exists()
+
+
+def test_a_job_that_does_not_exist(toy):
+    assert "job 3 does not exist; this store has the jobs 0..2" in _failure(
+        lambda: write_job(toy.path, 3, [], toy.receipt(3))
+    )
+
+
+def test_processes_may_write_at_the_same_time(toy):
+    """Both stop before each rename of a shard file until the other has got as far."""
+    meet = """
+        from pathlib import Path as P
+        rename = P.replace
+        def replace(self, target):
+            if self.name.endswith(".partial"):
+                view = P(target).parts[-5]
+                (store.parent / f"met {job} {view}").touch()
+                for _ in range(3000):
+                    if (store.parent / f"met {1 - job} {view}").exists():
+                        break
+                    time.sleep(0.01)
+                else:
+                    sys.exit("the other process never came")
+            return rename(self, target)
+        P.replace = replace
+    """
+    children = [_child(toy, job, f"job = {job}\n" + textwrap.dedent(meet)) for job in (0, 1)]
+    for child in children:
+        _, errors = child.communicate(timeout=60)
+        assert child.returncode == 0, errors
+    assert len(list(toy.path.parent.glob("met *"))) == 4  # two views a job
+    toy.write(2)
+    toy.seal()
+    np.testing.assert_array_equal(_stored(toy), toy.values)
+    assert StoreReader(toy.path, "features", toy.spec).failed == frozenset()
+
+
+def test_a_killed_job_leaves_no_receipt_and_is_done_again(toy, make_toy):
+    """SIGKILL while a shard file is being written: its bytes lie in a temporary file, which is not renamed yet."""
+    hang = """
+        from pathlib import Path as P
+        rename = P.replace
+        def replace(self, target):
+            if self.name.endswith(".partial") and Path(target).parts[-5] == "1":
+                print("writing", flush=True)
+                time.sleep(60)
+            return rename(self, target)
+        P.replace = replace
+    """
+    toy.write(0), toy.write(2)
+    child = _child(toy, 1, hang)
+    assert child.stdout.readline() == "writing\n"
+    child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=30)
+    assert child.returncode == -signal.SIGKILL
+    left = [path.name for path in toy.path.rglob("*.partial")]
+    assert len(left) == 1 and not toy.shard(1, 1).exists()
+    assert not toy.receipt(1).exists()
+    assert _failure(toy.seal) == f"{toy.receipt(1)}: missing; job 1 of this store is not done; run snakemake again"
+    assert "not complete" in _failure(lambda: StoreReader(toy.path, "features"))
+    toy.write(1)
+    toy.seal()
+    assert list(toy.path.rglob("*.partial")) == []
+    np.testing.assert_array_equal(_stored(toy), toy.values)
+    # Nothing tells the mended store from one that was never interrupted.
+    whole = make_toy("whole")
+    whole.fill().seal()
+    assert (toy.path / "manifest.json").read_bytes() == (whole.path / "manifest.json").read_bytes()
+
+
+def test_leftovers_of_other_jobs_stay(toy):
+    for number in (0, 1):
+        toy.shard(number).parent.mkdir(parents=True)
+        (toy.shard(number).parent / "0.abc.partial").write_bytes(b"half a shard")
+    value = toy.write(0)
+    assert [path.parts[-6] for path in toy.path.rglob("*.partial")] == ["1"]
+    assert not any("partial" in key for key in value["files"])
+
+
+def test_a_full_disk_is_one_line(toy):
+    """A limit on file sizes stands for a full disk: writing fails with an OSError in the middle of a shard."""
+    limit = """
+        import resource, signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    """
+    child = _child(toy, 0, limit)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 1
+    # The first line is ours; asyncio may complain behind it of the other shard files' writes, which were given up.
+    assert errors.splitlines()[0] == f"{toy.path}: cannot write rows 0..63: File too large"
+    assert not toy.receipt(0).exists()
+    toy.write(0)
+    assert list(toy.path.rglob("*.partial")) == []
+    np.testing.assert_array_equal(_stored(toy)[:64], toy.values[:64])

@@ -1,0 +1,380 @@
+"""Every key known, every mistake one line that names the file, the key and the nearest valid one."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fsar_core.config import (
+    Card,
+    Config,
+    Table,
+    load,
+    load_config,
+    printed_number,
+    read_yaml,
+    relative,
+    validate,
+)
+from fsar_core.errors import FsarError
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = read_yaml(ROOT / "config.yaml")
+
+CARD = {
+    "title": "t",
+    "source": "s",
+    "citation": "c",
+    "licence": "l",
+    "modality": "temporal",
+    "folder": "clips",
+    "split": {"format": "split_tsv", "file": "split.tsv"},
+    "flip": False,
+    "max_failures": 0.1,
+}
+TABLE = {
+    "title": "t",
+    "where": "w",
+    "backbone": "b",
+    "datasets": ["ssv2_small", "ucf101"],
+    "shots": [1, 5],
+    "rows": [
+        {"method": "OTAM", "published": {"ucf101": {1: 49.2, 5: "50.1*"}}},
+        {"method": "New", "head": {"name": "dmgal"}, "matching": {"name": "otam"}, "compare_to": "OTAM"},
+    ],
+}
+
+
+def edited(raw, path, value):
+    """A copy of `raw` with `value` at a path of keys; the key is taken out where the value is `...`."""
+    raw = copy.deepcopy(raw)
+    *parents, last = path
+    place = raw
+    for key in parents:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return raw
+
+
+def mistake(model, raw) -> str:
+    with pytest.raises(FsarError) as error:
+        validate(model, raw, "x.yaml")
+    text = str(error.value)
+    assert text.startswith("x.yaml: ")
+    return text.removeprefix("x.yaml: ")
+
+
+@pytest.mark.parametrize("preset", ["demo", "paper"])
+def test_the_shipped_configuration_is_valid(preset):
+    config = load_config(SHIPPED | {"preset": preset})
+    assert config.preset == preset
+    assert set(config.presets) == {"demo", "paper"}
+    assert config.active is config.presets[preset]
+    assert config.active.backbone.cut == "layer4"
+
+
+def test_from_a_file_and_from_a_dictionary():
+    assert load_config(ROOT / "config.yaml") == load_config(SHIPPED)
+    assert load_config(SHIPPED).roots.stores == Path("stores")
+
+
+def test_the_papers_protocol():
+    paper = load_config(SHIPPED).presets["paper"]
+    assert (paper.episodes.way, paper.episodes.test, paper.episodes.query) == (5, 10000, 1)
+    assert (paper.frames.count, paper.backbone.crop, paper.backbone.name) == (8, 224, "resnet50")
+    assert paper.training.batch * paper.training.accumulate == 16
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "hint"),
+    [
+        ((), "presett", "'preset'"),
+        (("roots",), "store", "'stores'"),
+        (("presets", "demo"), "episode", "'episodes'"),
+        (("presets", "demo", "training"), "learning_rate", None),
+        (("presets", "demo", "training"), "wamup", "'warmup'"),
+        (("presets", "paper", "backbone"), "croop", "'crop'"),
+        (("presets", "demo", "backbone", "training"), "epoch", "'epochs'"),
+        (("presets", "demo", "demo_videos"), "heigth", "'height'"),
+        (("presets", "paper", "resources"), "evaluationbatch", "'evaluation_batch'"),
+    ],
+)
+def test_a_mistyped_key_at_each_depth(path, key, hint):
+    said = mistake(Config, edited(SHIPPED, (*path, key), 1))
+    assert said.startswith(f"unknown key '{'.'.join([*path, key])}'; ")
+    assert said.endswith(f"did you mean {hint}?") if hint else "lr" in said.split("valid: ")[1].split(", ")
+
+
+def test_a_mistyped_key_is_told_before_the_one_that_it_leaves_missing():
+    raw = edited(
+        edited(SHIPPED, ("presets", "demo", "frames", "size"), ...), ("presets", "demo", "frames", "sizze"), 72
+    )
+    assert mistake(Config, raw) == "unknown key 'presets.demo.frames.sizze'; did you mean 'size'?"
+
+
+def test_a_preset_may_be_called_like_a_key():
+    raw = edited(SHIPPED, ("presets", "frames"), copy.deepcopy(SHIPPED["presets"]["demo"]) | {"trainin": 1})
+    assert mistake(Config, raw) == "unknown key 'presets.frames.trainin'; did you mean 'training'?"
+
+
+@pytest.mark.parametrize(
+    ("model", "raw", "path", "line"),
+    [
+        (Table, TABLE, ("rows", 1, "heda"), "unknown key 'rows.1.heda'; did you mean 'head'?"),
+        (Table, TABLE, ("rows", 1, "head", "parms"), "unknown key 'rows.1.head.parms'; did you mean 'params'?"),
+        (Table, TABLE, ("row",), "unknown key 'row'; did you mean 'rows'?"),
+        (Card, CARD, ("license",), "unknown key 'license'; did you mean 'licence'?"),
+        (Card, CARD, ("split", "fil"), "unknown key 'split.fil'; did you mean 'file'?"),
+    ],
+)
+def test_a_mistyped_key_of_a_card_or_table(model, raw, path, line):
+    assert mistake(model, edited(raw, path, {})) == line
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        (("seed",), ..., "missing key 'seed'"),
+        (("presets", "demo", "training", "lr"), ..., "missing key 'presets.demo.training.lr'"),
+        (
+            ("seed",),
+            "zero",
+            "seed: input should be a valid integer, unable to parse string as an integer (found 'zero')",
+        ),
+        (("seed",), 0.5, "seed: input should be a valid integer, got a number with a fractional part (found 0.5)"),
+        (("presets", "demo", "training", "lr"), "fast", "presets.demo.training.lr: input should be a valid number, "),
+        (
+            ("presets", "demo", "training", "lr"),
+            -1,
+            "presets.demo.training.lr: input should be greater than 0 (found -1)",
+        ),
+        (
+            ("presets", "demo", "training", "lr"),
+            float("inf"),
+            "presets.demo.training.lr: input should be a finite number",
+        ),
+        (("presets", "demo", "training", "batch"), 0, "presets.demo.training.batch: input should be greater than or "),
+        (
+            ("presets", "demo", "training", "optimizer"),
+            "lion",
+            "presets.demo.training.optimizer: input should be 'adam', ",
+        ),
+        (("presets", "demo", "training"), None, "presets.demo.training: input should be a valid dictionary"),
+        (
+            ("presets", "demo", "frames", "policy"),
+            "middle",
+            "presets.demo.frames.policy: input should be 'segment_cent",
+        ),
+        (
+            ("presets", "demo", "frames", "size"),
+            8,
+            "presets.demo.frames.size: input should be greater than or equal to 16",
+        ),
+        (
+            ("presets", "demo", "backbone", "dtype"),
+            "float64",
+            "presets.demo.backbone.dtype: input should be 'float16' ",
+        ),
+        (
+            ("presets", "demo", "episodes", "way"),
+            1,
+            "presets.demo.episodes.way: input should be greater than or equal to 2",
+        ),
+        (
+            ("presets", "demo", "resources", "device"),
+            "gpu",
+            "presets.demo.resources.device: input should be 'auto', 'cpu",
+        ),
+        (("presets", "demo", "heads"), {"dmgal": 4}, "presets.demo.heads.dmgal: input should be a valid dictionary"),
+        (
+            ("presets", "demo", "demo_videos", "clips"),
+            {"train": 1, "val": 1},
+            "presets.demo.demo_videos.clips: expected a",
+        ),
+        (
+            ("presets", "demo", "demo_videos", "clips"),
+            {"train": 1, "val": 0, "test": 1},
+            "presets.demo.demo_videos.clips: expected a positive number of clips a class for each of train, val, test",
+        ),
+        (("datasets",), [], "datasets: input should be a valid dictionary"),
+        (("preset",), "papr", "preset 'papr' is not among presets; did you mean 'paper'?"),
+    ],
+)
+def test_wrong_values(path, value, line):
+    assert mistake(Config, edited(SHIPPED, path, value)).startswith(line)
+
+
+def test_numbers_that_yaml_takes_for_text():
+    """YAML 1.1 reads 1e-3 as text."""
+    assert yaml.safe_load("lr: 1e-3") == {"lr": "1e-3"}
+    config = load_config(edited(SHIPPED, ("presets", "demo", "training", "lr"), "1e-3"))
+    assert config.active.training.lr == 0.001
+    same = load_config(edited(SHIPPED, ("presets", "demo", "training", "lr"), 0.001))
+    assert config.active.training.digest == same.active.training.digest
+
+
+def test_the_message_of_load_config_names_the_file(tmp_path):
+    with pytest.raises(FsarError, match=r"^config\.yaml: unknown key 'sed'; did you mean 'seed'\?$"):
+        load_config(SHIPPED | {"sed": 1})
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 1\n", encoding="utf-8")
+    with pytest.raises(FsarError, match=r"mine\.yaml: missing key 'preset'$"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (
+            b"a: !!python/object/apply:os.system [true]\n",
+            " line 1: not readable as YAML: could not determine a construct",
+        ),
+        (b"a: 1\nb: !!python/name:os.system\n", " line 2: not readable as YAML: could not determine a constructor"),
+        (b"a: [1\n", " line 2: not readable as YAML: expected ',' or ']'"),
+        (b"a: 1\n\tb: 2\n", " line 2: not readable as YAML: "),
+        (b"a: \xff\n", ": not readable as YAML: "),
+        (b"a: \x00\n", ": not readable as YAML: "),
+        (b"a: 2020-13-45\n", ": not readable as YAML: month must be in 1..12"),
+        (b"a: !!int x\n", ": not readable as YAML: invalid literal for int()"),
+    ],
+)
+def test_unreadable_yaml(tmp_path, content, line):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content)
+    with pytest.raises(FsarError) as error:
+        read_yaml(path)
+    assert str(error.value).startswith(f"{path}{line}")
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FsarError, match=r"x\.yaml: no such file$"):
+        read_yaml(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize("content", ["", "- a\n", "5\n"])
+def test_a_file_that_is_no_mapping(tmp_path, content):
+    (tmp_path / "x.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(FsarError, match=r"x\.yaml: input should be a valid dictionary"):
+        load(Table, tmp_path / "x.yaml")
+
+
+def test_values_are_frozen():
+    config = load_config(SHIPPED)
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 3
+
+
+# -- tables --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "tables").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_tables_are_valid(path):
+    table = load(Table, path)
+    assert table.rows
+    assert any(row.head for row in table.rows)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "workflow" / "datasets").glob("*/card.yaml")), ids=lambda p: p.parent.name
+)
+def test_shipped_cards_are_valid(path):
+    card = load(Card, path)
+    assert card.title and card.citation and card.licence
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        (("rows", 1, "compare_to"), "OTM", "row 'New' compares to an unknown 'OTM'; did you mean 'OTAM'?"),
+        (("rows", 1, "method"), "OTAM", "two rows are called 'OTAM'"),
+        (
+            ("rows", 0, "published"),
+            {"ucf_101": {1: 3}},
+            "row 'OTAM' prints a number for 'ucf_101'; did you mean 'ucf101'?",
+        ),
+        (
+            ("rows", 0, "published"),
+            {"ucf101": {1: "a lot"}},
+            "rows.0.published: 'a lot' is no printed number; expected",
+        ),
+        (("rows", 0, "published"), {"ucf101": {"one": 3}}, "rows.0.published.ucf101.one"),
+        (("rows", 1, "matching"), ..., "rows.1: row 'New': head and matching go together"),
+        (("rows", 1, "head"), ..., "rows.1: row 'New': head and matching go together"),
+        (("rows", 1, "head"), {"params": {}}, "missing key 'rows.1.head.name'"),
+        (("rows", 1, "method"), ..., "missing key 'rows.1.method'"),
+        (("shots",), ["five"], "shots.0: input should be a valid integer"),
+    ],
+)
+def test_table_mistakes(path, value, line):
+    assert mistake(Table, edited(TABLE, path, value)).startswith(line)
+
+
+def test_a_table_survives_json():
+    """The table rule passes it as `--spec`; JSON turns the shots into text."""
+    table = validate(Table, TABLE, "x")
+    text = json.dumps(table.model_dump(mode="json"))
+    again = validate(Table, json.loads(text), "x")
+    assert again == table
+    assert again.rows[0].published == {"ucf101": {1: 49.2, 5: "50.1*"}}
+    assert [type(shot) for shot in again.rows[0].published["ucf101"]] == [int, int]
+    assert again.shots == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [(49.2, 49.2), (49, 49.0), ("49.2*", 49.2), ("49.2", 49.2), ("36*", 36.0), (None, None)]
+)
+def test_printed_numbers(value, number):
+    assert printed_number(value) == number
+
+
+@pytest.mark.parametrize("value", ["", "*", "49,2", "*49.2", "49.2†", "-"])
+def test_what_is_no_printed_number(value):
+    with pytest.raises(ValueError, match=r"is no printed number; expected 49\.2, '49\.2\*' or null"):
+        printed_number(value)
+
+
+# -- cards and paths -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["clips", "a/b.mp4", "a b/ü.mp4", "..a/b..", "a/.../b", "-rf", "a:b"])
+def test_paths_below_their_root(path):
+    assert relative(path) == path
+
+
+@pytest.mark.parametrize("path", ["..", "../a", "a/../b", "a/..", "/a", "//a", "a\\b", "..\\a", "a\0b", "", "."])
+def test_paths_that_could_leave_their_root(path):
+    with pytest.raises(ValueError, match="must be a relative path"):
+        relative(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        (("folder",), "/data", "folder: '/data' must be a relative path without '..'"),
+        (("folder",), "../data", "folder: '../data' must be a relative path without '..'"),
+        (("split", "file"), "../../split.tsv", "split.file: '../../split.tsv' must be a relative path without '..'"),
+        (("split", "format"), "csv", "split.format: input should be 'split_tsv'"),
+        (("modality",), "spatio", "modality: input should be 'temporal' or 'spatial'"),
+        (("max_failures",), 1.5, "max_failures: input should be less than or equal to 1"),
+        (("max_failures",), -0.5, "max_failures: input should be greater than or equal to 0"),
+        (("flip",), "maybe", "flip: input should be a valid boolean"),
+        (("expected",), {"train": 3}, "expected.train: "),
+        (("expected",), {"dev": [3, None]}, "expected.dev"),
+        (("citation",), ..., "missing key 'citation'"),
+    ],
+)
+def test_card_mistakes(path, value, line):
+    assert mistake(Card, edited(CARD, path, value)).startswith(line)
+
+
+def test_what_a_card_leaves_out():
+    card = validate(Card, CARD | {"expected": {"test": [24, None]}}, "x")
+    assert (card.generator, card.classes, card.groups) == (None, None, False)
+    assert card.expected == {"test": (24, None)}

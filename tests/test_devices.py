@@ -1,0 +1,235 @@
+"""The lease: no device twice at a time, freed by the kernel, out of the way inside a scheduler's job."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsar_core import devices
+from fsar_core.devices import torch_device, visible_devices
+from fsar_core.errors import FsarError
+
+DEVICES = ("GPU-a", "GPU-b", "GPU-c")
+SAY = ["sh", "-c", 'echo "${CUDA_VISIBLE_DEVICES-unset} ${CUDA_DEVICE_ORDER-unset}"']
+
+
+@pytest.fixture
+def leasing(tmp_path):
+    """leasing(count, command, **variables) starts `fsar lease` among three fake devices, outside any scheduler."""
+    started = []
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+    }
+
+    def start(count, command, **variables):
+        fake = {"FSAR_FAKE_DEVICES": ",".join(DEVICES), "FSAR_LEASE_DIR": str(tmp_path / "locks")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fsar_core", "lease", "-n", str(count), "--", *command],
+            env=kept | fake | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def free(lock: Path) -> bool:
+    """Whether nobody holds a device's lock now."""
+    with open(lock, "a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def wait_for(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+def test_twelve_jobs_never_share_a_device(leasing, tmp_path):
+    """One- and two-device jobs at once on three devices; each notes its devices and when it had them."""
+    note = 'from=$(date +%s%N); sleep 0.12; echo "$CUDA_VISIBLE_DEVICES $from $(date +%s%N)"'
+    counts = [1, 2, 1, 1, 2, 1, 2, 1, 1, 2, 1, 1]
+    jobs = [leasing(count, ["sh", "-c", note]) for count in counts]
+    spans = []
+    for count, job in zip(counts, jobs):
+        out, err = job.communicate(timeout=60)
+        assert (job.returncode, err) == (0, "")
+        names, start, end = out.split()
+        held = names.split(",")
+        assert len(held) == len(set(held)) == count
+        assert set(held) <= set(DEVICES)
+        spans += [(device, int(start), int(end)) for device in held]
+    assert len(spans) == sum(counts)
+    for device in DEVICES:
+        times = sorted((start, end) for name, start, end in spans if name == device)
+        assert times, f"{device} was never used"
+        assert all(end <= start for (_, end), (start, _) in pairwise(times))
+    assert all(free(tmp_path / "locks" / f"{device}.lock") for device in DEVICES)
+
+
+def test_a_killed_holder_frees_its_device_at_once(leasing, tmp_path):
+    lock = tmp_path / "locks" / "GPU-a.lock"
+    holder = leasing(1, ["sleep", "60"], FSAR_FAKE_DEVICES="GPU-a")
+    wait_for(lambda: lock.exists() and not free(lock))
+    waiting = leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a")
+    time.sleep(0.5)
+    assert waiting.poll() is None
+    holder.kill()
+    holder.wait()
+    assert waiting.communicate(timeout=30)[0] == "GPU-a PCI_BUS_ID\n"
+    assert free(lock)
+
+
+def test_a_job_that_waits_for_two_holds_none(leasing, tmp_path):
+    locks = [tmp_path / "locks" / f"{device}.lock" for device in ("GPU-a", "GPU-b")]
+    holder = leasing(1, ["sleep", "60"], FSAR_FAKE_DEVICES="GPU-a,GPU-b")
+    wait_for(lambda: locks[0].exists() and not free(locks[0]))
+    waiting = leasing(2, SAY, FSAR_FAKE_DEVICES="GPU-a,GPU-b")
+    time.sleep(0.4)
+    assert leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a,GPU-b").communicate(timeout=30)[0] == "GPU-b PCI_BUS_ID\n"
+    assert waiting.poll() is None
+    holder.kill()
+    assert waiting.communicate(timeout=30)[0] == "GPU-a,GPU-b PCI_BUS_ID\n"
+
+
+def test_the_command_is_what_ran(leasing):
+    """The lease becomes the command: its exit status, its standard streams, its process id."""
+    job = leasing(1, ["sh", "-c", "echo $$; echo told >&2; exit 7"])
+    out, err = job.communicate(timeout=30)
+    assert (job.returncode, out, err) == (7, f"{job.pid}\n", "told\n")
+
+
+def test_words_reach_the_command_untouched(leasing):
+    out, _ = leasing(0, ["printf", "%s|", "a b", "--", "-n", "$X", "*"]).communicate(timeout=30)
+    assert out == "a b|--|-n|$X|*|"
+
+
+@pytest.mark.parametrize(
+    ("count", "command", "line"),
+    [
+        (4, ["true"], "fsar: error: fsar lease: 4 devices asked, this machine has 3; lower `gpu` of the rule\n"),
+        (1, [], "fsar: error: fsar lease: no command; expected `fsar lease -n 1 -- COMMAND ...`\n"),
+        (1, ["no-such-command"], "fsar: error: fsar lease: no command 'no-such-command' on the PATH\n"),
+    ],
+)
+def test_mistakes_are_one_line(leasing, count, command, line):
+    job = leasing(count, command)
+    assert job.communicate(timeout=30) == ("", line)
+    assert job.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("count", "variables", "said"),
+    [
+        # No GPU: the command runs on the CPU, and so it does where none is asked for.
+        (1, {"FSAR_FAKE_DEVICES": ""}, " unset"),
+        (2, {"FSAR_FAKE_DEVICES": "", "CUDA_VISIBLE_DEVICES": "0"}, " unset"),
+        (0, {}, " unset"),
+        # A scheduler has already chosen: every job of a cgroup calls its device 0.
+        (2, {"SLURM_JOB_ID": "1", "FSAR_FAKE_DEVICES": "a,b", "CUDA_VISIBLE_DEVICES": "0,1"}, "0,1 unset"),
+        (1, {"KUBERNETES_SERVICE_HOST": "h", "FSAR_FAKE_DEVICES": "a"}, "unset unset"),
+        (1, {"SLURM_JOB_ID": "1", "FSAR_FAKE_DEVICES": "", "CUDA_VISIBLE_DEVICES": "0"}, "0 unset"),
+    ],
+)
+def test_nothing_is_leased(leasing, tmp_path, count, variables, said):
+    assert leasing(count, SAY, **variables).communicate(timeout=30) == (f"{said}\n", "")
+    assert not (tmp_path / "locks").exists()
+
+
+def test_a_scheduled_job_with_more_devices_than_it_asks_for_leases(leasing, tmp_path):
+    out, _ = leasing(1, SAY, SLURM_JOB_ID="1", FSAR_FAKE_DEVICES="a,b").communicate(timeout=30)
+    assert out == "a PCI_BUS_ID\n"
+    assert (tmp_path / "locks" / "a.lock").exists()
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """nvidia_smi(text, status) puts a program of that name first on the PATH."""
+    monkeypatch.delenv("FSAR_FAKE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def write(text, status=0):
+        program = tmp_path / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit {status}\n", encoding="utf-8")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        (None, ["GPU-x", "GPU-y", "GPU-z"]),
+        ("", []),
+        ("2,0", ["GPU-x", "GPU-z"]),
+        (" GPU-y ", ["GPU-y"]),
+        ("7", []),
+    ],
+)
+def test_devices_of_the_driver(nvidia_smi, monkeypatch, visible, found):
+    nvidia_smi("0, GPU-x\n1, GPU-y\n2, GPU-z")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert visible_devices() == found
+
+
+def test_a_driver_that_fails_has_no_devices(nvidia_smi):
+    nvidia_smi("Failed to initialize NVML, 0, GPU-x", status=9)
+    assert visible_devices() == []
+
+
+def test_without_a_driver_there_are_no_devices(monkeypatch, tmp_path):
+    monkeypatch.delenv("FSAR_FAKE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert visible_devices() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "present", "kind"),
+    [
+        ("auto", True, "cuda"),
+        ("auto", False, "cpu"),
+        ("cpu", True, "cpu"),
+        ("cpu", False, "cpu"),
+        ("cuda", True, "cuda"),
+    ],
+)
+def test_torch_device(monkeypatch, name, present, kind):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
+    assert torch_device(name) == torch.device(kind)
+
+
+def test_a_demanded_gpu_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(FsarError, match=r"device: cuda is demanded in config\.yaml, but torch sees no GPU"):
+        torch_device("cuda")
+
+
+def test_locks_are_private_to_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("FSAR_LEASE_DIR", str(tmp_path / "locks"))
+    assert devices._take(2, ["a/b", "c", "d"]) == ["a/b", "c"]
+    assert (tmp_path / "locks").stat().st_mode & 0o777 == 0o700
+    assert sorted(os.listdir(tmp_path / "locks")) == ["a_b.lock", "c.lock"]
+    assert not free(tmp_path / "locks" / "c.lock")

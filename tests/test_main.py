@@ -1,0 +1,162 @@
+"""The command line: one line and status 2 for a mistake, a traceback for a bug."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fsar_core
+from fsar_core.__main__ import VERBS, main
+from fsar_core.cli import seal
+from fsar_core.errors import FsarError
+
+CLI = Path(fsar_core.__file__).parent / "cli"
+
+
+@pytest.fixture
+def broken(monkeypatch, tmp_path):
+    """broken(error) makes the verb `seal` raise it; returns the command line to run."""
+    monkeypatch.delenv("FSAR_ERRORS", raising=False)
+
+    def install(error):
+        def run(args):
+            raise error
+
+        monkeypatch.setattr(seal, "run", run)
+        return ["seal", "--store", str(tmp_path), "--max-failures", "0"]
+
+    return install
+
+
+def fsar(*words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "fsar_core", *words], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "line"),
+    [
+        ("lst", "fsar: error: unknown verb 'lst'; did you mean 'list'?\n"),
+        ("train_head", "fsar: error: unknown verb 'train_head'; did you mean 'train'?\n"),
+        ("demo_videos", "fsar: error: unknown verb 'demo_videos'; did you mean 'demo-videos'?\n"),
+        ("_run", None),
+        ("../devices", None),
+        ("--list", "fsar: error: unknown verb '--list'; did you mean 'list'?\n"),
+    ],
+)
+def test_unknown_verbs(capsys, verb, line):
+    assert main([verb]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"fsar: error: unknown verb '{verb}'; ")
+    assert err.count("\n") == 1
+    assert line is None or err == line
+
+
+def test_a_mistake_is_one_line_and_status_2(tmp_path):
+    done = fsar("seal", "--store", str(tmp_path), "--max-failures", "0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"fsar: error: {tmp_path}")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_message_of_many_lines_becomes_one(broken, capsys):
+    assert main(broken(FsarError("first\nsecond\n\n third"))) == 2
+    assert capsys.readouterr().err == "fsar: error: first second third\n"
+
+
+def test_the_line_also_goes_where_the_front_reads_it(monkeypatch, tmp_path):
+    """Of a clip, too, whose name is no UTF-8."""
+    monkeypatch.setenv("FSAR_ERRORS", str(tmp_path / "errors"))
+    first = fsar("seal", "--store", "/nowhere/\udcff", "--max-failures", "0")
+    second = fsar("lst")
+    assert (first.returncode, second.returncode) == (2, 2)
+    assert first.stderr.startswith("fsar: error: /nowhere/\\udcff")
+    assert second.stderr == "fsar: error: unknown verb 'lst'; did you mean 'list'?\n"
+    assert (tmp_path / "errors").read_text(encoding="utf-8") == first.stderr + second.stderr
+
+
+def test_a_forbidden_errors_file_hides_no_error(broken, monkeypatch, tmp_path, capsys):
+    line = broken(FsarError("told"))
+    monkeypatch.setenv("FSAR_ERRORS", str(tmp_path))
+    assert main(line) == 2
+    assert capsys.readouterr().err == "fsar: error: told\n"
+
+
+@pytest.mark.parametrize(
+    "bug", [ZeroDivisionError("division by zero"), KeyError("x"), FileNotFoundError(2, "gone", "x")]
+)
+def test_a_bug_keeps_its_traceback(broken, bug):
+    with pytest.raises(type(bug)) as raised:
+        main(broken(bug))
+    assert raised.value is bug
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_full_disk_is_no_bug(broken, capsys, number):
+    assert main(broken(OSError(number, "No room", "/data/x"))) == 2
+    assert capsys.readouterr().err == "fsar: error: /data/x: No room; free space or change the folder's rights\n"
+    assert main(broken(OSError(number, "No room"))) == 2
+    assert capsys.readouterr().err == "fsar: error: a file: No room; free space or change the folder's rights\n"
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
+def test_help_names_every_verb(capsys, words):
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("  ")}
+    assert set(listed) == set(VERBS)
+    assert listed["seal"] == "Seal a filled store: check receipts and files, write manifest.json."
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fsar {fsar_core.__version__}\n"
+
+
+def test_the_stages_are_verbs():
+    stages = {"demo-videos", "index", "plan", "fill", "seal", "train-backbone", "draw-episodes", "train", "evaluate"}
+    assert stages | {"table", "list", "check", "lease", "verify"} <= set(VERBS)
+    assert "-run" not in VERBS and "_run" not in VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_short_and_explains_itself(verb, capsys):
+    text = (CLI / f"{VERBS[verb]}.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 60
+    first = ast.get_docstring(ast.parse(text)).splitlines()[0]
+    assert len(first) > 20
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith(f"usage: fsar {verb} ")
+    assert " ".join(first.split()) in out
+
+
+def test_every_verb_keeps_torch_for_its_run():
+    """Options are read, and mistakes in them told, without the second that torch takes."""
+    code = (
+        "import argparse, importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(f'fsar_core.cli.{name}').arguments(argparse.ArgumentParser())\n"
+        "    if 'torch' in sys.modules: sys.exit(f'{name} imports torch')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *VERBS.values()], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_options_are_never_abbreviated(capsys):
+    """An abbreviation would change its meaning when an option is added."""
+    with pytest.raises(SystemExit) as stop:
+        main(["seal", "--stor", "x", "--max-failures", "0"])
+    assert stop.value.code == 2
+    assert "the following arguments are required: --store" in capsys.readouterr().err

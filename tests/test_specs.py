@@ -1,0 +1,280 @@
+"""Digests are identities: stable, blind to the order of keys, different for every field."""
+
+from __future__ import annotations
+
+import json
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from fsar_core.errors import FsarError
+from fsar_core.specs import (
+    BackboneSpec,
+    BackboneTrainingSpec,
+    Component,
+    EpisodeSpec,
+    FeatureSpec,
+    FrameSpec,
+    RunSpec,
+    Spec,
+    TrainingSpec,
+    difference,
+)
+
+FRAMES = FrameSpec(
+    dataset="ssv2",
+    card="0123456789ab",
+    count=8,
+    policy="segment_centre",
+    size=256,
+    fit="crop",
+    views=2,
+    seed=3,
+    decoder="decord",
+    version=1,
+    layout=1,
+)
+BACKBONE = BackboneSpec(name="resnet50", params={"a": 1, "b": [1, 2]}, weights="torchvision:IMAGENET1K_V1", version=1)
+BACKBONE_TRAINING = BackboneTrainingSpec(
+    frames=FRAMES,
+    backbone=Component(name="demo_cnn", params={"dim": 64}),
+    epochs=5,
+    batch=16,
+    lr=0.002,
+    weight_decay=0.0005,
+    crop=64,
+    seed=3,
+    version=1,
+)
+FEATURES = FeatureSpec(frames=FRAMES, backbone=BACKBONE, cut="layer4", crop=224, dtype="float16", layout=1)
+EPISODES = EpisodeSpec(
+    dataset="ssv2",
+    card="0123456789ab",
+    split="test",
+    way=5,
+    shot=1,
+    query=1,
+    count=10000,
+    seed=3,
+    group_disjoint=False,
+)
+TRAINING = TrainingSpec(
+    episodes=40000,
+    batch=4,
+    accumulate=4,
+    query=5,
+    optimizer="adam",
+    lr=0.0001,
+    weight_decay=0.0005,
+    warmup=250,
+    schedule="step",
+    milestones=(0.4, 0.8),
+    clip_norm=5.0,
+    validations=20,
+)
+RUN = RunSpec(
+    features=FEATURES,
+    train_tail=False,
+    head=Component(name="dmgal", params={"r1": 8, "c_mga": None}),
+    matching=Component(name="otam", params={"lambda_": 0.5}),
+    training=TRAINING,
+    train_shot=1,
+    validation=EPISODES.model_copy(update={"split": "val", "count": 1000}),
+    test=EPISODES,
+    seed=3,
+)
+ALL = [Component(name="otam"), FRAMES, BACKBONE, BACKBONE_TRAINING, FEATURES, EPISODES, TRAINING, RUN]
+by_class = pytest.mark.parametrize("spec", ALL, ids=lambda spec: type(spec).__name__)
+
+
+def others(annotation, value):
+    """Values that a field could hold instead."""
+    if isinstance(value, Spec):
+        return [new for _, new in changes(value)]
+    if typing.get_origin(annotation) is typing.Literal:
+        return [choice for choice in typing.get_args(annotation) if choice != value]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1]
+    if isinstance(value, float):
+        return [value * 1.0000001]
+    if isinstance(value, str):
+        return [value + "x"]
+    if isinstance(value, tuple):
+        return [(*value, 0.9), value[::-1], value[1:]]
+    if isinstance(value, dict):
+        return [value | {"new": None}, value | {"new": 0}]
+    raise AssertionError(f"say what else {value!r} could be")
+
+
+def changes(spec):
+    """(field, the spec with another value there) for every field, at every depth."""
+    for name, field in type(spec).model_fields.items():
+        for value in others(field.annotation, getattr(spec, name)):
+            yield name, spec.model_copy(update={name: value})
+
+
+@pytest.mark.parametrize(
+    ("spec", "digest"),
+    [
+        (Component(name="otam"), "9a744e4452fa"),
+        (FRAMES, "19569b6fc895"),
+        (BACKBONE, "b10dae60c208"),
+        (BACKBONE_TRAINING, "534242ce7645"),
+        (FEATURES, "8fdd124e3fa1"),
+        (EPISODES, "a8782584744d"),
+        (TRAINING, "2fc467503e88"),
+        (RUN, "4f99031de719"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Spec) else "",
+)
+def test_golden_digests(spec, digest):
+    """A change here makes every store and run of every user another one."""
+    assert spec.digest == digest
+
+
+def test_golden_json():
+    assert EPISODES.json_text == (
+        '{"card":"0123456789ab","count":10000,"dataset":"ssv2","group_disjoint":false,"query":1,"seed":3,"shot":1,'
+        '"split":"test","way":5}'
+    )
+    assert Component(name="ä", params={"b": None, "a": [1, 0.5]}).json_text == (
+        '{"name":"\\u00e4","params":{"a":[1,0.5],"b":null}}'
+    )
+
+
+@by_class
+def test_every_field_belongs_to_the_identity(spec):
+    made = list(changes(spec))
+    fixed = {
+        name
+        for name, field in type(spec).model_fields.items()
+        if typing.get_origin(field.annotation) is typing.Literal and len(typing.get_args(field.annotation)) == 1
+    }
+    assert {name for name, _ in made} == set(type(spec).model_fields) - fixed
+    assert len({spec.digest, *(new.digest for _, new in made)}) == len(made) + 1
+
+
+@by_class
+def test_json_and_back(spec):
+    again = type(spec).parse(spec.json_text)
+    assert again == spec
+    assert again.digest == spec.digest
+
+
+@by_class
+def test_the_order_of_keys_does_not_matter(spec):
+    def backwards(value):
+        return {key: backwards(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
+
+    text = json.dumps(backwards(spec.model_dump(mode="json")))
+    assert text != spec.json_text
+    assert type(spec).parse(text).digest == spec.digest
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5), min_size=2, max_size=6
+    ).flatmap(lambda params: st.tuples(st.just(params), st.permutations(list(params.items()))))
+)
+def test_the_order_of_parameters_does_not_matter(drawn):
+    params, shuffled = drawn
+    spec = Component(name="x", params=params)
+    assert Component(name="x", params=dict(shuffled)).digest == spec.digest
+    assert Component.parse(spec.json_text) == spec
+
+
+def test_a_spec_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        FRAMES.count = 9
+
+
+def test_keys_and_run_id():
+    assert FRAMES.key == f"ssv2.8x256.{FRAMES.digest}"
+    assert FEATURES.key == f"ssv2.resnet50.layer4.{FEATURES.digest}"
+    assert FEATURES.dataset == "ssv2"
+    assert BACKBONE_TRAINING.key == f"demo_cnn.ssv2.{BACKBONE_TRAINING.digest}"
+    assert EPISODES.key == f"ssv2.test.5way1shot.{EPISODES.digest}"
+    assert RUN.run_id == f"ssv2.resnet50.dmgal.otam.1shot.{RUN.digest[:8]}"
+    assert len(FRAMES.digest) == 12
+    five = RUN.model_copy(update={"test": EPISODES.model_copy(update={"shot": 5})})
+    assert five.run_id.startswith("ssv2.resnet50.dmgal.otam.5shot.")
+    assert five.run_id[-8:] != RUN.run_id[-8:]
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "line"),
+    [
+        (FrameSpec, "{", "--spec is no FrameSpec: the whole text: Invalid JSON"),
+        (FrameSpec, "[]", "--spec is no FrameSpec: the whole text: "),
+        (Component, '{"params": {}}', "--spec is no Component: name: Field required"),
+        (Component, '{"name": "x", "parms": {}}', "--spec is no Component: parms: Extra inputs are not permitted"),
+        (Component, '{"name": 3}', "--spec is no Component: name: Input should be a valid string"),
+        (Component, '{"name": "x", "params": []}', "--spec is no Component: params: "),
+        (FrameSpec, FRAMES.json_text.replace("segment_centre", "middle"), "--spec is no FrameSpec: policy: "),
+        (FrameSpec, FRAMES.json_text.replace('"count":8', '"count":8.5'), "--spec is no FrameSpec: count: "),
+        (FrameSpec, FEATURES.json_text, "--spec is no FrameSpec: "),
+        (
+            FeatureSpec,
+            FEATURES.json_text.replace('"views":2', '"views":"x"'),
+            "--spec is no FeatureSpec: frames.views: ",
+        ),
+    ],
+)
+def test_parse_errors_name_the_field(spec, text, line):
+    with pytest.raises(FsarError) as error:
+        spec.parse(text)
+    assert str(error.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("episodes", 0),
+        ("batch", 0),
+        ("accumulate", 0),
+        ("query", 0),
+        ("lr", 0),
+        ("lr", float("inf")),
+        ("lr", float("nan")),
+        ("weight_decay", -0.1),
+        ("warmup", -1),
+        ("clip_norm", 0),
+        ("validations", 0),
+        ("optimizer", "lion"),
+        ("schedule", "linear"),
+    ],
+)
+def test_impossible_trainings_are_refused(field, value):
+    with pytest.raises(ValidationError) as error:
+        TrainingSpec.model_validate(TRAINING.model_dump() | {field: value})
+    assert [entry["loc"] for entry in error.value.errors()] == [(field,)]
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "line"),
+    [
+        ({}, {}, None),
+        ({"a": 1, "b": {"c": 2}}, {"b": {"c": 2}, "a": 1}, None),
+        ({"a": 1}, {"a": 2}, "a: expected 1, found 2"),
+        ({"b": {"c": {"d": 1}}}, {"b": {"c": {"d": "1"}}}, "b.c.d: expected 1, found '1'"),
+        ({"b": 1, "a": 1}, {"b": 2, "a": 2}, "a: expected 1, found 2"),
+        ({"a": {"x": 1}, "b": 1}, {"a": {"x": 1}, "b": 2}, "b: expected 1, found 2"),
+        ({"a": 1}, {}, "a: expected 1, found 'absent'"),
+        ({}, {"a": {"b": 1}}, "a: expected 'absent', found {'b': 1}"),
+        ({"a": {"b": 1}}, {"a": None}, "a: expected {'b': 1}, found None"),
+        ({"a": [1, 2]}, {"a": [2, 1]}, "a: expected [1, 2], found [2, 1]"),
+    ],
+)
+def test_difference(expected, found, line):
+    assert difference(expected, found) == line
+
+
+def test_difference_names_the_field_of_a_store():
+    smaller = FEATURES.model_copy(update={"frames": FRAMES.model_copy(update={"size": 72})})
+    found = difference(FEATURES.model_dump(mode="json"), smaller.model_dump(mode="json"))
+    assert found == "frames.size: expected 256, found 72"

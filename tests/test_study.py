@@ -1,0 +1,415 @@
+"""From a configuration and tables to specs: what is one run, what is another store, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fsar_core.config import load_config
+from fsar_core.errors import FsarError
+from fsar_core.specs import Component, EpisodeSpec, RunSpec
+from fsar_core.study import Study
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = {
+    "demo_videos": {"clips": {"train": 24, "val": 12, "test": 16}, "frames": 32, "height": 96, "width": 128, "jobs": 2},
+    "frames": {"count": 8, "policy": "segment_centre", "size": 72, "fit": "crop", "views": 1, "clips_per_job": 512},
+    "backbone": {
+        "name": "demo_cnn",
+        "cut": "layer4",
+        "crop": 64,
+        "training": {"epochs": 12, "batch": 16, "lr": 0.002, "weight_decay": 0.0005},
+        "clips_per_job": 1024,
+        "batch_clips": 16,
+    },
+    "episodes": {"way": 5, "test": 1000, "val": 100, "query": 1},
+    "training": {
+        "episodes": 1600,
+        "batch": 4,
+        "accumulate": 1,
+        "query": 2,
+        "optimizer": "adam",
+        "lr": 0.001,
+        "weight_decay": 0.0,
+        "warmup": 20,
+        "schedule": "cosine",
+        "validations": 8,
+    },
+    "resources": {
+        "decode_threads": 1,
+        "backbone_threads": 2,
+        "train_threads": 1,
+        "mem_mb": 2000,
+        "memory_gib": 2.0,
+        "evaluation_batch": 20,
+    },
+}
+PRETRAINED = {
+    "name": "resnet50",
+    "cut": "layer4",
+    "crop": 64,
+    "weights": "IMAGENET1K_V1",
+    "clips_per_job": 1024,
+    "batch_clips": 16,
+}
+CONFIG = {
+    "preset": "demo",
+    "paper": "a",
+    "seed": 0,
+    "roots": {"data": "data", "stores": "stores", "weights": "weights", "results": "results"},
+    "datasets": {"ssv2_small": "demo_temporal", "ssv2_full": "demo_temporal", "ucf101": "demo_spatial"},
+    "presets": {"demo": DEMO, "pretrained": DEMO | {"backbone": PRETRAINED}},
+}
+OTAM = {"head": {"name": "identity"}, "matching": {"name": "otam"}}
+TRX = {"head": {"name": "identity"}, "matching": {"name": "trx"}}
+DMGAL = {"head": {"name": "dmgal"}, "matching": {"name": "otam"}}
+TABLES = {
+    "a_table1": {
+        "datasets": ["ssv2_small", "ssv2_full"],
+        "shots": [1, 5],
+        "rows": [{"method": "Printed only"}, {"method": "OTAM", **OTAM}, {"method": "DMGAL", **DMGAL}],
+    },
+    "a_table2": {
+        "datasets": ["ucf101", "ssv2_full"],
+        "shots": [5],
+        "rows": [{"method": "Other words for OTAM", **OTAM}, {"method": "TRX", **TRX}],
+    },
+}
+
+
+@pytest.fixture
+def workflow(tmp_path):
+    """A workflow folder with the project's cards and the tables of this module."""
+    folder = tmp_path / "workflow"
+    (folder / "tables").mkdir(parents=True)
+    (folder / "datasets").symlink_to(ROOT / "workflow" / "datasets")
+    for name in TABLES:
+        write_table(folder, name)
+    return folder
+
+
+def write_table(folder, name, **changes):
+    table = {"title": name, "where": "nowhere", "backbone": "ResNet-50", **TABLES[name], **changes}
+    (folder / "tables" / f"{name}.yaml").write_text(yaml.safe_dump(table), encoding="utf-8")
+
+
+def study(workflow, **changes) -> Study:
+    """The demo preset; `training__lr=0.1` and the like change it, capitals (`SEED=1`) change the top level."""
+    raw = copy.deepcopy(CONFIG)
+    for path, value in changes.items():
+        place = raw if path.isupper() else raw["presets"]["demo"]
+        *parents, last = path.lower().split("__")
+        for key in parents:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return Study(load_config(raw), workflow)
+
+
+def refused(*args, **changes) -> str:
+    with pytest.raises(FsarError) as error:
+        _ = study(*args, **changes).runs
+    return str(error.value)
+
+
+# -- runs ------------------------------------------------------------------------------------------------------------------
+
+
+def test_cells_in_the_order_of_the_table(workflow):
+    cells = study(workflow).cells("a_table1")
+    assert [(cell.row.method, cell.paper_dataset, cell.shot) for cell in cells] == [
+        (method, dataset, shot)
+        for method in ("OTAM", "DMGAL")
+        for dataset in ("ssv2_small", "ssv2_full")
+        for shot in (1, 5)
+    ]
+    assert {cell.run.test.shot for cell in cells if cell.shot == 5} == {5}
+
+
+def test_two_paper_data_sets_on_one_card_share_their_runs(workflow):
+    cells = {(c.row.method, c.paper_dataset, c.shot): c.run for c in study(workflow).cells("a_table1")}
+    for method in ("OTAM", "DMGAL"):
+        for shot in (1, 5):
+            assert cells[method, "ssv2_small", shot] == cells[method, "ssv2_full", shot]
+            assert cells[method, "ssv2_small", shot].features.dataset == "demo_temporal"
+    assert len({run.run_id for run in cells.values()}) == 4
+
+
+def test_equal_rows_of_two_tables_are_one_run(workflow):
+    made = study(workflow)
+    one = next(c.run for c in made.cells("a_table1") if (c.row.method, c.shot) == ("OTAM", 5))
+    other = next(
+        c.run for c in made.cells("a_table2") if c.row.method.endswith("OTAM") and c.paper_dataset == "ssv2_full"
+    )
+    assert one.run_id == other.run_id
+    # Table 1: OTAM and DMGAL at two shots on one card. Table 2 adds TRX there, OTAM and TRX on the other card.
+    assert sorted(run_id.rsplit(".", 1)[0] for run_id in made.runs) == [
+        "demo_spatial.demo_cnn.identity.otam.5shot",
+        "demo_spatial.demo_cnn.identity.trx.5shot",
+        "demo_temporal.demo_cnn.dmgal.otam.1shot",
+        "demo_temporal.demo_cnn.dmgal.otam.5shot",
+        "demo_temporal.demo_cnn.identity.otam.1shot",
+        "demo_temporal.demo_cnn.identity.otam.5shot",
+        "demo_temporal.demo_cnn.identity.trx.5shot",
+    ]
+
+
+def test_runs_are_keyed_by_their_ids_and_survive_json(workflow):
+    for run_id, run in study(workflow).runs.items():
+        assert run.run_id == run_id
+        assert RunSpec.parse(run.json_text) == run
+
+
+def test_a_run_says_what_the_preset_says(workflow):
+    made = study(workflow)
+    run = made.run("demo_spatial", Component(name="dmgal"), Component(name="otam"), 5)
+    assert run.test == EpisodeSpec(
+        dataset="demo_spatial",
+        card=made.dataset("demo_spatial").digest,
+        split="test",
+        way=5,
+        shot=5,
+        query=1,
+        count=1000,
+        seed=0,
+        group_disjoint=False,
+    )
+    assert (run.validation.split, run.validation.shot) == ("val", 5)
+    assert run.validation.count == 100
+    assert run.train_shot == 5
+    assert run.training.lr == 0.001
+    assert run.features == made.features("demo_spatial")
+
+
+def test_training_at_another_shot_than_the_tested_one(workflow):
+    run = study(workflow, episodes__train_shot=1).run(
+        "demo_spatial", Component(name="dmgal"), Component(name="otam"), 5
+    )
+    assert (run.train_shot, run.validation.shot, run.test.shot) == (1, 1, 5)
+
+
+def keys(made: Study) -> dict[str, set]:
+    """Everything that names a file, by kind."""
+    used = sorted({run.features.dataset for run in made.runs.values()})
+    return {
+        "runs": set(made.runs),
+        "index": {made.index_path(name) for name in used},
+        "frames": {made.store_path(made.frames(name)) for name in used},
+        "weights": {made.weights_path(made.backbone_training(name)) for name in used},
+        "features": {made.store_path(made.features(name)) for name in used},
+        "episodes": {made.episodes_path(spec) for run in made.runs.values() for spec in (run.validation, run.test)},
+    }
+
+
+EVERYTHING = {"runs", "index", "frames", "weights", "features", "episodes"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "different"),
+    [
+        ({}, set()),
+        # What decides no number is in no name.
+        ({"resources__device": "cpu", "resources__train_threads": 7, "resources__memory_gib": 9.0}, set()),
+        ({"frames__clips_per_job": 64, "backbone__clips_per_job": 64, "backbone__batch_clips": 3}, set()),
+        ({"demo_videos__jobs": 5}, set()),
+        ({"ROOTS__WEIGHTS": "weights"}, set()),
+        ({"PAPER": "b"}, set()),
+        # What does is in the name of what it decides, and of what follows from that.
+        ({"training__lr": 0.01}, {"runs"}),
+        ({"heads__identity": {}}, set()),
+        ({"episodes__query": 3}, {"runs", "episodes"}),
+        ({"backbone__cut": "layer3"}, {"runs", "features"}),
+        ({"backbone__dtype": "float32"}, {"runs", "features"}),
+        ({"backbone__training__lr": 0.1}, {"runs", "weights", "features"}),
+        ({"backbone__crop": 56}, {"runs", "weights", "features"}),
+        ({"backbone__params": {"dim": 64}}, {"runs", "weights", "features"}),
+        ({"frames__views": 3}, {"runs", "frames", "weights", "features"}),
+        ({"demo_videos__frames": 40}, EVERYTHING),
+        ({"SEED": 1}, EVERYTHING),
+    ],
+)
+def test_a_change_renames_what_it_decides_and_nothing_else(workflow, changes, different):
+    before, after = keys(study(workflow)), keys(study(workflow, **changes))
+    assert {kind for kind in before if before[kind] != after[kind]} == different
+    assert all(before[kind].isdisjoint(after[kind]) for kind in different)
+
+
+def test_the_preset_lies_under_a_rows_own_parameters(workflow):
+    rows = [
+        {"method": "A", "head": {"name": "dmgal", "params": {"r1": 2, "c_mga": None}}, "matching": {"name": "otam"}},
+        {"method": "B", "head": {"name": "identity"}, "matching": {"name": "trx", "params": {"dropout": 0.0}}},
+    ]
+    write_table(workflow, "a_table1", rows=rows)
+    made = study(workflow, heads={"dmgal": {"r1": 4, "r2": 4}}, matching={"trx": {"out_dim": 128, "dropout": 0.5}})
+    runs = {cell.row.method: cell.run for cell in made.cells("a_table1")}
+    assert runs["A"].head == Component(name="dmgal", params={"r1": 2, "r2": 4, "c_mga": None})
+    assert runs["A"].matching == Component(name="otam")
+    assert runs["B"].matching == Component(name="trx", params={"out_dim": 128, "dropout": 0.0})
+
+
+def test_where_things_lie(workflow):
+    made = study(workflow, ROOTS__STORES="/s", ROOTS__RESULTS="/r", ROOTS__WEIGHTS="/w")
+    spec = made.features("demo_spatial")
+    run = next(iter(made.runs.values()))
+    assert made.store_path(spec) == Path("/s/features", spec.key)
+    assert made.store_path(spec.frames) == Path("/s/frames", spec.frames.key)
+    assert made.index_path("demo_spatial") == Path(f"/s/index/demo_spatial.{spec.frames.card}.tsv")
+    assert made.episodes_path(run.test) == Path(f"/r/episodes/{run.test.key}.npz")
+    assert made.run_path(run) == Path("/r/runs", run.run_id)
+    assert made.weights("demo_spatial") == f"/w/trained/{made.backbone_training('demo_spatial').key}.pt"
+
+
+def test_jobs_of_a_store(workflow):
+    made = study(workflow, frames__clips_per_job=100, backbone__clips_per_job=928)
+    assert len(made.dataset("demo_spatial")) == 24 * 24 + 8 * 12 + 16 * 16 == 928
+    # 100 clips are two shard files of 64, 928 are fifteen.
+    assert made.jobs(made.frames("demo_spatial")) == 8
+    assert made.jobs(made.features("demo_spatial")) == 1
+
+
+# -- weights ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_backbone_that_the_pipeline_trains(workflow):
+    made = study(workflow)
+    training = made.backbone_training("demo_temporal")
+    assert training.frames == made.frames("demo_temporal")
+    assert training.epochs == 12
+    assert made.features("demo_temporal").backbone.weights == f"trained:{training.digest}"
+
+
+def test_published_weights(workflow):
+    made = study(workflow, PRESET="pretrained")
+    assert made.backbone_training("demo_temporal") is None
+    assert made.features("demo_temporal").backbone.weights == "torchvision:IMAGENET1K_V1"
+    assert made.weights("demo_temporal") == "IMAGENET1K_V1"
+
+
+def test_a_local_file_is_known_by_its_content(workflow, tmp_path):
+    (tmp_path / "mine.pt").write_bytes(b"weights")
+    made = study(workflow, ROOTS__WEIGHTS=str(tmp_path), backbone__weights="mine.pt")
+    assert made.features("demo_temporal").backbone.weights == f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
+    assert made.backbone_training("demo_temporal") is None
+    assert made.weights("demo_temporal") == str(tmp_path / "mine.pt")
+    key = made.features("demo_temporal").key
+    (tmp_path / "mine.pt").rename(tmp_path / "renamed.pt")
+    again = study(workflow, ROOTS__WEIGHTS="elsewhere", backbone__weights=str(tmp_path / "renamed.pt"))
+    assert again.features("demo_temporal").key == key
+    (tmp_path / "renamed.pt").write_bytes(b"other weights")
+    again = study(workflow, backbone__weights=str(tmp_path / "renamed.pt"))
+    assert again.features("demo_temporal").key != key
+
+
+def test_missing_weights_name_the_root(workflow, tmp_path):
+    said = refused(workflow, ROOTS__WEIGHTS=str(tmp_path), backbone__weights="mine.pt")
+    assert said == f"preset 'demo': backbone.weights: no file 'mine.pt', here or in roots.weights ({tmp_path})"
+
+
+def test_misspelt_published_weights(workflow):
+    said = refused(workflow, backbone=PRETRAINED | {"weights": "IMAGENET1K_V3"})
+    assert said.startswith(
+        "preset 'demo': backbone.weights: no file 'IMAGENET1K_V3', here or in roots.weights (weights)"
+    )
+    assert "; did you mean 'IMAGENET1K_V" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"backbone__training": None}, "preset 'demo': backbone 'demo_cnn' needs `training:` or `weights:`"),
+        (
+            {"backbone": PRETRAINED | {"weights": None}},
+            "preset 'demo': backbone 'resnet50' needs `weights:` (a name or a file)",
+        ),
+        (
+            {"DATASETS__UCF101": "demo_spatal"},
+            "config.yaml: datasets.ucf101: no card named 'demo_spatal'; did you mean",
+        ),
+        (
+            {"backbone__name": "resnet5"},
+            "preset 'demo': backbone: unknown name 'resnet5' in backbones; did you mean 'resnet50'?",
+        ),
+        (
+            {"backbone__params": {"width": 3}},
+            "preset 'demo': backbone: backbones 'demo_cnn' has no parameter 'width'; ",
+        ),
+        ({"backbone__cut": "layer5"}, "preset 'demo': backbone 'demo_cnn' has no cut 'layer5'; did you mean 'layer"),
+        ({"backbone__crop": 96}, "preset 'demo': backbone.crop 96 is larger than frames.size 72"),
+        ({"heads": {"dmgl": {}}}, "preset 'demo': heads.dmgl: unknown name 'dmgl' in heads; did you mean 'dmgal'?"),
+        (
+            {"matching": {"otam": {"lamda": 1}}},
+            "preset 'demo': matching.otam: matching 'otam' has no parameter 'lamda'; did you mean 'lambda_'?",
+        ),
+        (
+            {"matching": {"otam": {"lambda_": "1e-3"}}},
+            "preset 'demo': matching.otam: matching 'otam': lambda_ is the text",
+        ),
+    ],
+)
+def test_mistakes_in_the_configuration(workflow, changes, line):
+    assert refused(workflow, **changes).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"datasets": ["ssv2"]}, "config.yaml: datasets names nothing behind 'ssv2'; did you mean 'ssv2_"),
+        (
+            {"rows": [{"method": "M", "head": {"name": "dmgall"}, "matching": {"name": "otam"}}]},
+            "a_table1.yaml: row 'M': unknown name 'dmgall' in heads; did you mean 'dmgal'?",
+        ),
+        (
+            {"rows": [{"method": "M", "head": {"name": "dmgal"}, "matching": {"name": "trx", "params": {"dims": 3}}}]},
+            "a_table1.yaml: row 'M': matching 'trx' has no parameter 'dims'; did you mean 'dim'?",
+        ),
+    ],
+)
+def test_mistakes_in_a_table(workflow, changes, line):
+    write_table(workflow, "a_table1", **changes)
+    assert refused(workflow).startswith(line)
+
+
+def test_unknown_names(workflow):
+    made = study(workflow)
+    with pytest.raises(FsarError, match=r"no table 'a_table3' in .*tables; did you mean 'a_table"):
+        made.cells("a_table3")
+    with pytest.raises(FsarError, match=r"config\.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'\?"):
+        made.behind("ucf")
+    with pytest.raises(FsarError, match=r"no card for data set 'demo_spatal' in .*; did you mean 'demo_spatial'\?"):
+        made.dataset("demo_spatal")
+
+
+def test_a_broken_card_is_told(tmp_path):
+    (tmp_path / "tables").mkdir()
+    write_table(tmp_path, "a_table1")
+    for name in ("demo_spatial", "demo_temporal"):
+        text = (ROOT / "workflow" / "datasets" / name / "card.yaml").read_text(encoding="utf-8")
+        (tmp_path / "datasets" / name).mkdir(parents=True)
+        (tmp_path / "datasets" / name / "card.yaml").write_text(text.replace("flip:", "flp:"), encoding="utf-8")
+    assert "card.yaml: unknown key 'flp'; did you mean 'flip'?" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("preset", ["demo", "paper"])
+def test_the_shipped_study_is_valid_and_torch_free(preset, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from fsar_core.config import load_config, read_yaml;"
+        "from fsar_core.study import Study; root = Path(sys.argv[1]);"
+        "raw = read_yaml(root / 'config.yaml') | {'preset': sys.argv[2]};"
+        "study = Study(load_config(raw), root / 'workflow');"
+        "print(len(study.runs) >= 40, 'torch' in sys.modules, 'zarr' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT), preset],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "True False False\n", done.stderr

@@ -1,0 +1,86 @@
+import pytest
+import torch
+from torch import nn
+
+from fsar_core.errors import FsarError
+from fsar_core.registry import build
+from fsar_core.specs import Component
+from fsar_core.testing import toy_episodes
+from fsar_core.training.model import EpisodeModel, build_model
+from fsar_core.types import HeadOutput
+from tests.training.toys import model_of, run_spec
+
+
+class AddOne(nn.Module):
+    """A head that can be seen in the logits and has a loss."""
+
+    def forward(self, support, query, **aux):
+        return HeadOutput(support + 1, query, {"mean": query.mean()})
+
+
+class Recorder(nn.Module):
+    """A metric that keeps what it was given."""
+
+    def __init__(self, spatial):
+        super().__init__()
+        self.spatial = spatial
+
+    def forward(self, support, query):
+        self.support, self.query = support, query
+        return torch.zeros(len(query), query.shape[1], support.shape[1])
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_tail_head_and_metric_in_this_order(spatial):
+    episodes = toy_episodes(batch=2, way=3, shot=2, query=1, frames=4, dim=6, height=4, width=4)
+    metric = Recorder(spatial)
+    model = EpisodeModel(nn.AvgPool2d(2), AddOne(), metric)
+    logits, losses = model(episodes)
+    assert logits.shape == (2, 3, 3) and metric.support.shape[:5] == (2, 3, 2, 4, 6)
+    grids = (nn.functional.avg_pool2d(clips.flatten(0, -4), 2) for clips in (episodes.support, episodes.query))
+    support, query = (grid if spatial else grid.mean(dim=(-2, -1)) for grid in grids)
+    torch.testing.assert_close(metric.support, support.reshape(metric.support.shape) + 1)
+    torch.testing.assert_close(metric.query, query.reshape(metric.query.shape))
+    assert metric.support.dim() == (7 if spatial else 5)
+    torch.testing.assert_close(losses["mean"], episodes.query.mean())
+
+
+def test_a_tail_sees_every_frame_alone():
+    torch.manual_seed(0)
+    tail = nn.Sequential(nn.Conv2d(6, 5, 2), nn.ReLU())
+    episodes = toy_episodes(batch=1, way=2, shot=1, query=1, frames=3, dim=6, height=3, width=3)
+    metric = Recorder(True)
+    EpisodeModel(tail, build("heads", "identity"), metric)(episodes)
+    assert metric.query.shape == (1, 2, 3, 5, 2, 2)
+    torch.testing.assert_close(metric.query[0, 1, 2], tail(episodes.query[0, 1, 2][None])[0])
+
+
+@pytest.mark.parametrize("train_tail", [False, True])
+def test_a_tail_is_frozen_unless_asked_for(train_tail):
+    tail = nn.Sequential(nn.Conv2d(16, 16, 1), nn.BatchNorm2d(16))
+    spec = run_spec(train_tail=train_tail)
+    model = model_of(spec, tail=tail, dim=16)
+    model.train()
+    assert model.training and model.matching.training
+    assert (tail.training, tail[1].training) == (train_tail, train_tail)
+    assert [p.requires_grad for p in tail.parameters()] == [train_tail] * 4
+    of_tail = {id(p) for p in tail.parameters()}
+    assert len([p for p in model.trainable if id(p) in of_tail]) == 4 * train_tail
+    model.eval()
+    assert not tail.training and not model.matching.training
+
+
+def test_build_model_passes_dim_and_frames_unless_named():
+    model = build_model(run_spec(Component(name="trx", params={"out_dim": 8, "frames": 5})), nn.Identity(), 16, 8)
+    assert (model.matching.dim, model.matching.frames) == (16, 5)
+    assert type(model.head).__name__ == "Identity" and model.head.training
+    model = build_model(run_spec("otam", head="dmgal"), nn.Identity(), 16, 8)
+    assert type(model.matching).__name__ == "OTAM"
+    assert sum(p.numel() for p in model.trainable) == sum(p.numel() for p in model.head.parameters()) > 0
+
+
+def test_unknown_parts_are_refused():
+    with pytest.raises(FsarError, match="unknown name 'otem' in matching; did you mean 'otam'"):
+        model_of(run_spec("otem"))
+    with pytest.raises(FsarError, match="matching 'otam' has no parameter 'lamda_'; did you mean 'lambda_'"):
+        model_of(run_spec(Component(name="otam", params={"lamda_": 1.0})))

@@ -1,0 +1,192 @@
+"""What every rule owes its reader: a log, an environment that exists, one command that a person could paste."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from fsar_core.__main__ import VERBS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FILES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
+ENVS = sorted((REPOSITORY / "envs").glob("*.yaml"))
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@dataclass
+class Rule:
+    file: Path
+    name: str
+    directives: dict[str, str] = field(default_factory=dict)  # the lines below each, comments left out
+
+
+def read_rules() -> dict[str, Rule]:
+    """Rules by name; what `use rule A as B with:` leaves out is A's."""
+    rules: dict[str, Rule] = {}
+    for path in FILES:
+        rule = directive = None
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if found := re.match(r"(?:rule (\w+)|use rule (\w+) as (\w+) with):$", line):
+                plain, base, name = found.groups()
+                rule = Rule(path, plain or name, dict(rules[base].directives) if base else {})
+                rules[rule.name] = rule
+            elif line and not line.startswith((" ", "#")):
+                rule = None
+            elif rule and (found := re.match(r" {4}(\w+):(.*)$", line)):
+                directive = found[1]
+                rule.directives[directive] = found[2]
+            elif rule and directive and not line.strip().startswith("#"):
+                rule.directives[directive] += f"\n{line}"
+    return rules
+
+
+RULES = read_rules()
+WORKING = {name: rule for name, rule in RULES.items() if "shell" in rule.directives}
+each_rule = pytest.mark.parametrize("rule", WORKING.values(), ids=lambda rule: rule.name)
+
+
+def command(rule: Rule) -> str:
+    return ast.literal_eval(f"({rule.directives['shell'].strip()})")
+
+
+def test_the_rules_are_read():
+    """Or every test below would pass over nothing."""
+    stages = {
+        "demo_videos",
+        "clip_index",
+        "plan_frames",
+        "fill_frames",
+        "seal_frames",
+        "train_backbone",
+        "plan_features",
+    }
+    stages |= {
+        "fill_features",
+        "seal_features",
+        "draw_episodes",
+        "train_head",
+        "evaluate_head",
+        "table",
+        "primary_table",
+    }
+    assert stages <= set(WORKING)
+    assert sum(len(re.findall(r"^(?:rule|use rule) ", path.read_text(), re.MULTILINE)) for path in FILES) == len(RULES)
+
+
+def test_rules_without_a_command_only_name_targets_and_stay_local():
+    text = (REPOSITORY / "Snakefile").read_text(encoding="utf-8")
+    local = set(re.findall(r"^    (\w+),$", text.split("localrules:")[1].split("\n\n")[0], re.MULTILINE))
+    targets = {name for name in RULES if name not in WORKING}
+    assert local == targets | {"all"}
+    assert all(set(RULES[name].directives) == {"input"} for name in targets)
+
+
+@each_rule
+def test_the_parts_of_a_rule(rule):
+    assert {"output", "log", "conda", "shell"} <= set(rule.directives)
+    assert not {"run", "script", "notebook", "wrapper"} & set(rule.directives)
+    assert command(rule).endswith(" > {log:q} 2>&1")
+
+
+@each_rule
+def test_what_reaches_the_package_is_named_and_bounded(rule):
+    if rule.name != "primary_table":
+        assert {"params", "resources"} <= set(rule.directives)
+        assert "mem_mb=PRESET." in rule.directives["resources"]
+        assert "runtime=" in rule.directives["resources"]
+
+
+@each_rule
+def test_a_command_names_a_verb_and_its_options(rule):
+    """A misspelt option would be found by the first job only, hours later on a cluster."""
+    words = command(rule)
+    if "python -m fsar_core" not in words:
+        assert rule.name == "primary_table"
+        return
+    words = words.removeprefix("python -m fsar_core lease -n {resources.gpu} -- ")
+    verb, rest = re.fullmatch(r"python -m fsar_core ([a-z-]+) (.*) > \{log:q\} 2>&1", words, re.DOTALL).groups()
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"fsar_core.cli.{VERBS[verb]}").arguments(parser)
+    known = {word for action in parser._actions for word in action.option_strings}
+    required = {action.option_strings[0] for action in parser._actions if action.required and action.option_strings}
+    given = re.findall(r"(?<!\S)--[a-z-]+", rest)
+    assert set(given) <= known
+    assert required <= set(given)
+    assert len(given) == len(set(given))
+
+
+@each_rule
+def test_no_number_stands_in_a_command_or_its_parameters(rule):
+    """How much is computed is config.yaml's; a resource of a job may be a number, a setting of an experiment may not."""
+    assert re.findall(r"(?<![\w.])\d[\d.e]*(?![\w])", command(rule).removesuffix(" 2>&1")) == []
+    numbers = re.findall(r"(?<![\w.\"'])(?<!\[)\d[\d.e]*", rule.directives.get("params", ""))
+    assert numbers == []
+
+
+@each_rule
+def test_words_that_a_user_chooses_are_quoted(rule):
+    """Folders and names may hold blanks."""
+    unquoted = set(re.findall(r"\{((?:input|output|log)[^}:]*|params\.\w+)\}", command(rule)))
+    chosen = {"params.seed", "params.clips_per_job", "params.max_failures", "params.code", "params.mixed_precision"}
+    assert unquoted <= chosen
+
+
+@each_rule
+def test_the_environment_of_a_rule_exists(rule):
+    path = (rule.file.parent / ast.literal_eval(rule.directives["conda"].strip())).resolve()
+    assert path in ENVS
+
+
+def test_gpu_rules_have_the_gpu_environment():
+    for rule in WORKING.values():
+        assert ("gpu=" in rule.directives.get("resources", "")) == ("torch-gpu" in rule.directives["conda"]), rule.name
+
+
+def test_every_environment_is_used():
+    used = {Path(ast.literal_eval(rule.directives["conda"].strip())).name for rule in WORKING.values()}
+    assert used == {path.name for path in ENVS}
+
+
+@pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
+def test_an_environment_is_complete_and_pinned(path):
+    env = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(env) == {"channels", "dependencies"}
+    assert env["channels"] == ["conda-forge", "nodefaults"]
+    conda = [line for line in env["dependencies"] if isinstance(line, str)]
+    (pip,) = [line["pip"] for line in env["dependencies"] if isinstance(line, dict)]
+    assert any(line.startswith("-e ") for line in pip), "the package itself"
+    versions = {}
+    for line in conda:
+        if line != "pip":
+            name, version = re.fullmatch(r"([a-z0-9-]+) =(\d+(?:\.\d+)+)", line).groups()
+            versions[name] = version
+    for line in pip:
+        if not line.startswith("-e "):
+            requirement = Requirement(line)
+            (pin,) = requirement.specifier
+            assert pin.operator == "=="
+            versions[requirement.name] = pin.version
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(versions["python"])
+    for text in PROJECT["dependencies"]:
+        requirement = Requirement(text)
+        names = {"torch": ("pytorch-cpu", "pytorch-gpu")}.get(requirement.name, (requirement.name,))
+        for version in (versions[name] for name in names if name in versions):
+            assert requirement.specifier.contains(Version(version)), f"{text}: {version}"
+
+
+def test_both_torch_environments_hold_the_same_torch():
+    def pins(name):
+        lines = yaml.safe_load((REPOSITORY / "envs" / f"{name}.yaml").read_text(encoding="utf-8"))["dependencies"]
+        return [re.sub("-[cg]pu", "", line) for line in lines if isinstance(line, str)]
+
+    assert pins("torch-cpu") == pins("torch-gpu")

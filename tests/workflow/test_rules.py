@@ -1,0 +1,99 @@
+"""What can be seen of the workflow without running a job."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.workflow.conftest import FRONT, REPOSITORY, Folder
+
+pytestmark = pytest.mark.workflow
+
+
+def front(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess:
+    return subprocess.run([str(FRONT), *words], capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+def test_lint_is_clean():
+    done = front("--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_are_formatted():
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "snakefmt"), "--check", "Snakefile", "workflow"],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_users_line_as_typed(tmp_path):
+    """`--resources gpu=4 TARGET`, which Snakemake's own parser refuses."""
+    line = "--cores 32 --resources gpu=4 results/tables/table2.csv".split()
+    done = front("--directory", str(tmp_path), "-n", *line)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = {
+        words[0]: words[1]
+        for words in map(str.split, (done.stdout + done.stderr).splitlines())
+        if len(words) == 2 and words[1].isdigit()
+    }
+    assert counts["train_head"] == counts["evaluate_head"] == "24"
+    assert counts["table"] == counts["primary_table"] == "1"
+
+
+def test_snakemake_itself_refuses_the_users_line(tmp_path):
+    """The reason for the front: once this test fails, it can go."""
+    line = "--cores 32 --resources gpu=4 results/tables/table2.csv -n --directory".split()
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *line, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert done.returncode != 0
+    assert "table2.csv" not in done.stdout
+
+
+@pytest.mark.parametrize("stage", ["index", "frames", "features", "episodes", "heads", "tables"])
+def test_stages_can_be_asked_for_by_name(tmp_path, stage):
+    jobs = Folder(tmp_path).planned("--", stage)
+    last = {
+        "index": "clip_index",
+        "frames": "seal_frames",
+        "features": "seal_features",
+        "episodes": "draw_episodes",
+        "heads": "evaluate_head",
+        "tables": "table",
+    }
+    assert jobs[last[stage]]
+    assert ("train_head" in jobs) == (stage in ("heads", "tables"))
+
+
+def test_gpu_rules_ask_for_one_and_are_leased():
+    text = "".join(path.read_text() for path in (REPOSITORY / "workflow" / "rules").glob("*.smk"))
+    for body in text.split("\nrule ")[1:]:
+        name = body.split(":")[0]
+        assert ("gpu=1" in body) == ("fsar_core lease -n {resources.gpu}" in body), name
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("presets: {demo: {training: {epsiodes: 3}}}", "unknown key 'presets.demo.training.epsiodes'; did you mean 'episodes'?"),
+        ("presets: {demo: {heads: {dmgl: {r1: 2}}}}", "unknown name 'dmgl' in heads; did you mean 'dmgal'?"),
+        ("presets: {demo: {heads: {dmgal: {varient: paper}}}}", "heads 'dmgal' has no parameter 'varient'; did you mean 'variant'?"),
+        ("presets: {demo: {backbone: {cut: layer5}}}", "has no cut 'layer5'; did you mean 'layer4'?"),
+        ("datasets: {ssv2_small: demo_temporl}", "no card named 'demo_temporl'; did you mean 'demo_temporal'?"),
+        ("preset: demmo", "preset 'demmo' is not among presets; did you mean 'demo'?"),
+    ],
+)
+def test_a_mistake_in_the_config_is_one_line_and_status_2(tmp_path, change, expected):
+    config = tmp_path / "wrong.yaml"
+    config.write_text(change)
+    done = Folder(tmp_path).snakemake("-n", "--", "results/tables/table2.csv", config=config)
+    assert done.returncode == 2, done.stdout + done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("fsar: error:")]
+    assert told and expected in told[-1]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists() and not (tmp_path / "stores").exists()
