@@ -116,7 +116,9 @@ def main() -> None:
     args = parser.parse_args()
     name = args.run.name if args.run else "pixels"
     real, mixed = with_run(args.run, args.stores, args.episodes) if args.run else on_pixels(args.clips, args.seed)
-    print(f"{name}: real order {real.mean:.1f} ± {real.ci95:.1f} %, shuffled {mixed.mean:.1f} ± {mixed.ci95:.1f} % (chance 50 %)")
+    print(
+        f"{name}: real order {real.mean:.1f} ± {real.ci95:.1f} %, shuffled {mixed.mean:.1f} ± {mixed.ci95:.1f} % (chance 50 %)"
+    )
 
 
 if __name__ == "__main__":

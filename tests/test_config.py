@@ -203,6 +203,11 @@ def test_a_mistyped_key_of_a_card_or_table(model, raw, path, line):
             {"train": 1, "val": 0, "test": 1},
             "presets.demo.demo_videos.clips: expected a positive number of clips a class for each of train, val, test",
         ),
+        (
+            ("presets", "demo", "resources", "memory_gib"),
+            float("inf"),
+            "presets.demo.resources.memory_gib: input should be a f",
+        ),
         (("datasets",), [], "datasets: input should be a valid dictionary"),
         (("preset",), "papr", "preset 'papr' is not among presets; did you mean 'paper'?"),
     ],

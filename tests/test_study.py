@@ -167,7 +167,7 @@ def test_runs_are_keyed_by_their_ids_and_survive_json(workflow):
 
 
 def test_a_run_says_what_the_preset_says(workflow):
-    made = study(workflow)
+    made = study(workflow, SEED=7)
     run = made.run("demo_spatial", Component(name="dmgal"), Component(name="otam"), 5)
     assert run.test == EpisodeSpec(
         dataset="demo_spatial",
@@ -177,8 +177,11 @@ def test_a_run_says_what_the_preset_says(workflow):
         shot=5,
         query=1,
         count=1000,
-        seed=0,
+        seed=7,
         group_disjoint=False,
+    )
+    assert (
+        run.seed == run.validation.seed == run.features.frames.seed == made.backbone_training("demo_spatial").seed == 7
     )
     assert (run.validation.split, run.validation.shot) == ("val", 5)
     assert run.validation.count == 100
@@ -304,6 +307,18 @@ def test_a_local_file_is_known_by_its_content(workflow, tmp_path):
     (tmp_path / "renamed.pt").write_bytes(b"other weights")
     again = study(workflow, backbone__weights=str(tmp_path / "renamed.pt"))
     assert again.features("demo_temporal").key != key
+
+
+def test_a_file_beside_the_work_goes_before_one_in_the_root(workflow, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "mine.pt").write_bytes(b"of the root")
+    made = study(workflow, ROOTS__WEIGHTS="root", backbone__weights="mine.pt")
+    assert made.weights("demo_temporal") == "root/mine.pt"
+    (tmp_path / "mine.pt").write_bytes(b"of the work")
+    made = study(workflow, ROOTS__WEIGHTS="root", backbone__weights="mine.pt")
+    assert made.weights("demo_temporal") == "mine.pt"
+    assert made.features("demo_temporal").backbone.weights == f"sha256:{hashlib.sha256(b'of the work').hexdigest()}"
 
 
 def test_missing_weights_name_the_root(workflow, tmp_path):

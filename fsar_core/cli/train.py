@@ -14,7 +14,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _run.arguments(parser)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--validation", type=Path, required=True, help="frozen validation episodes")
-    parser.add_argument("--code", default="", help="digest of the training code; a training by other code is not resumed")
+    parser.add_argument(
+        "--code", default="", help="digest of the training code; a training by other code is not resumed"
+    )
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
 

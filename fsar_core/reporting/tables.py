@@ -20,6 +20,14 @@ from fsar_core.provenance import atomic_write
 from fsar_core.stores.manifest import read_json
 
 
+PLUS_MINUS_TEX = r"$\pm$"
+TEX = {sign: "\\" + sign for sign in "&%#_${}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
 @dataclass(frozen=True)
 class Measured:
     """One measured cell: accuracy, and the paired gain over the row it is compared to."""
@@ -118,7 +126,7 @@ def markdown(resolved: Resolved, measured: dict[tuple[str, str, int], Measured])
 def latex(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> str:
     """booktabs tables, one for each block of the Markdown."""
     parts = []
-    for caption, header, body in _blocks(resolved, measured, r"$\pm$"):
+    for caption, header, body in _blocks(resolved, measured, PLUS_MINUS_TEX):
         grid = tabulate(
             [[_tex(cell) for cell in line] for line in body],
             [_tex(cell) for cell in header],
@@ -190,6 +198,6 @@ def _printed(row: Row, dataset: str, shot: int) -> str:
 
 
 def _tex(text: str) -> str:
-    for sign in "&%#_":
-        text = text.replace(sign, "\\" + sign)
-    return text
+    """Text with LaTeX's own characters escaped; the formulas of `_blocks` (`$\\pm$`) are left alone."""
+    parts = text.split(PLUS_MINUS_TEX)
+    return PLUS_MINUS_TEX.join("".join(TEX.get(sign, sign) for sign in part) for part in parts)

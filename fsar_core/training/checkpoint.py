@@ -30,5 +30,7 @@ def load(path: Path, run: str | None = None) -> dict[str, Any]:
         ) from None
     found = value.get("run") if isinstance(value, dict) else None
     if found is None or run not in (None, found):
-        raise FsarError(f"{path}: checkpoint of run {found}, expected {run or 'one'}; remove it and run snakemake again")
+        raise FsarError(
+            f"{path}: checkpoint of run {found}, expected {run or 'one'}; remove it and run snakemake again"
+        )
     return value

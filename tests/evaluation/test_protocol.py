@@ -84,6 +84,15 @@ def test_accuracy_does_not_depend_on_the_evaluation_batch(toy, size):
     assert 0 < expected < 1
 
 
+def test_an_evaluation_batch_is_one_forward_pass(toy):
+    toy, model = toy
+    sizes = []
+    handle = model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0].labels)))
+    logits(model, toy.bank, toy.test, Machine(CPU, False, 7))
+    handle.remove()
+    assert sizes == [7, 7, 6]
+
+
 def test_accuracy_is_the_mean_of_the_query_results(toy):
     toy, model = toy
     machine = Machine(CPU, False, 10)

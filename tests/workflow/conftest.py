@@ -23,7 +23,9 @@ def overlay(base: dict, top: dict) -> dict:
     """`top` laid over `base`, as Snakemake lays one configfile over another."""
     merged = dict(base)
     for key, value in top.items():
-        merged[key] = overlay(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        merged[key] = (
+            overlay(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        )
     return merged
 
 
@@ -45,7 +47,15 @@ class Folder:
         env = {k: v for k, v in os.environ.items() if k not in ("FSAR_ERRORS", "PYTHONPATH")}
         if package is not None:
             env["PYTHONPATH"] = str(package)
-        command = [str(FRONT), "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.path), "--cores", "2"]
+        command = [
+            str(FRONT),
+            "--snakefile",
+            str(REPOSITORY / "Snakefile"),
+            "--directory",
+            str(self.path),
+            "--cores",
+            "2",
+        ]
         command += ["--configfile", str(config), "--workflow-profile", str(REPOSITORY / "profiles" / "default")]
         return subprocess.run([*command, *words], capture_output=True, text=True, env=env, cwd=self.path, timeout=900)
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.workflow.conftest import FRONT, REPOSITORY, Folder
 
 pytestmark = pytest.mark.workflow
@@ -33,7 +34,7 @@ def test_rules_are_formatted():
 
 def test_the_users_line_as_typed(tmp_path):
     """`--resources gpu=4 TARGET`, which Snakemake's own parser refuses."""
-    line = "--cores 32 --resources gpu=4 results/tables/table2.csv".split()
+    line = ["--cores", "32", "--resources", "gpu=4", "results/tables/table2.csv"]
     done = front("--directory", str(tmp_path), "-n", *line)
     assert done.returncode == 0, done.stdout + done.stderr
     counts = {
@@ -47,7 +48,7 @@ def test_the_users_line_as_typed(tmp_path):
 
 def test_snakemake_itself_refuses_the_users_line(tmp_path):
     """The reason for the front: once this test fails, it can go."""
-    line = "--cores 32 --resources gpu=4 results/tables/table2.csv -n --directory".split()
+    line = ["--cores", "32", "--resources", "gpu=4", "results/tables/table2.csv", "-n", "--directory"]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *line, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY
     )
@@ -80,9 +81,15 @@ def test_gpu_rules_ask_for_one_and_are_leased():
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("presets: {demo: {training: {epsiodes: 3}}}", "unknown key 'presets.demo.training.epsiodes'; did you mean 'episodes'?"),
+        (
+            "presets: {demo: {training: {epsiodes: 3}}}",
+            "unknown key 'presets.demo.training.epsiodes'; did you mean 'episodes'?",
+        ),
         ("presets: {demo: {heads: {dmgl: {r1: 2}}}}", "unknown name 'dmgl' in heads; did you mean 'dmgal'?"),
-        ("presets: {demo: {heads: {dmgal: {varient: paper}}}}", "heads 'dmgal' has no parameter 'varient'; did you mean 'variant'?"),
+        (
+            "presets: {demo: {heads: {dmgal: {varient: paper}}}}",
+            "has no parameter 'varient'; did you mean 'variant'?",
+        ),
         ("presets: {demo: {backbone: {cut: layer5}}}", "has no cut 'layer5'; did you mean 'layer4'?"),
         ("datasets: {ssv2_small: demo_temporl}", "no card named 'demo_temporl'; did you mean 'demo_temporal'?"),
         ("preset: demmo", "preset 'demmo' is not among presets; did you mean 'demo'?"),

@@ -17,7 +17,18 @@ import zarr
 from fsar_core.config import load_config
 from fsar_core.provenance import file_sha256
 from fsar_core.study import Study
-from tests.workflow.conftest import FRONT, METHODS, REPOSITORY, SMOKE, Folder, overlay, run_ids, smoke_config, study, summaries
+from tests.workflow.conftest import (
+    FRONT,
+    METHODS,
+    REPOSITORY,
+    SMOKE,
+    Folder,
+    overlay,
+    run_ids,
+    smoke_config,
+    study,
+    summaries,
+)
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -113,7 +124,9 @@ def test_a_truncated_store_is_refused_with_status_2(smoke, tmp_path):
     shard = shard if shard.is_file() else next(path for path in shard.rglob("*") if path.is_file())
     shard.write_bytes(shard.read_bytes()[:-100])
     run = run_ids("Bi-MHM")[0]
-    done = Folder(copy).snakemake("--rerun-triggers", "mtime", "-R", "evaluate_head", "--", f"results/runs/{run}/summary.json")
+    done = Folder(copy).snakemake(
+        "--rerun-triggers", "mtime", "-R", "evaluate_head", "--", f"results/runs/{run}/summary.json"
+    )
     assert done.returncode == 2
     told = [line for line in done.stderr.splitlines() if line.startswith("fsar: error:")][-1]
     assert shard.name in told and "expected" in told and "fsar verify" in told
