@@ -19,7 +19,6 @@ from fsar_core.evaluation.statistics import Estimate, paired_difference
 from fsar_core.provenance import atomic_write
 from fsar_core.stores.manifest import read_json
 
-
 PLUS_MINUS_TEX = r"$\pm$"
 TEX = {sign: "\\" + sign for sign in "&%#_${}"} | {
     "\\": r"\textbackslash{}",
