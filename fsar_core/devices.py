@@ -11,9 +11,28 @@ import os
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsar_core.errors import FsarError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a run computes; none of it belongs to the run's identity.
+
+    Attributes:
+        mixed_precision: autocast, on a GPU only.
+        evaluation_batch: episodes of one forward pass in evaluation.
+    """
+
+    device: torch.device
+    mixed_precision: bool
+    evaluation_batch: int
 
 
 def torch_device(name: str):

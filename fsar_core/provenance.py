@@ -19,8 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-# Wording of errors, listing and digests themselves never change a number.
-NEUTRAL = frozenset({"fsar_core", "fsar_core.errors", "fsar_core.provenance", "fsar_core.registry", "fsar_core.config"})
+# Wording of errors, listing, leases and digests themselves never change a number.
+NEUTRAL = frozenset(
+    {"fsar_core", *(f"fsar_core.{name}" for name in ("config", "devices", "errors", "provenance", "registry"))}
+)
 
 
 def canonical_json(value: Any) -> str:

@@ -24,11 +24,10 @@ def prepare(args: argparse.Namespace, spec: RunSpec):
     """(reader, model, machine) of a run: its feature store, its untrained model, where it computes."""
     import torch
 
-    from fsar_core.devices import torch_device
+    from fsar_core.devices import Machine, torch_device
     from fsar_core.registry import build, entry
     from fsar_core.seeding import derive
     from fsar_core.stores.reader import StoreReader
-    from fsar_core.training.loop import Machine
     from fsar_core.training.model import build_model
 
     torch.set_num_threads(args.threads)

@@ -17,7 +17,7 @@ from fsar_core.episodes.loader import FeatureBank, batches
 from fsar_core.episodes.tables import EpisodeTable
 
 if TYPE_CHECKING:
-    from fsar_core.training.loop import Machine
+    from fsar_core.devices import Machine
     from fsar_core.training.model import EpisodeModel
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from fsar_core.devices import Machine
 from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, batches
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.episodes.tables import EpisodeTable
@@ -25,15 +25,6 @@ from fsar_core.specs import RunSpec
 from fsar_core.training import checkpoint, optim
 from fsar_core.training.losses import episodic_cross_entropy
 from fsar_core.training.model import EpisodeModel
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how a run computes; none of it belongs to the run's identity."""
-
-    device: torch.device
-    mixed_precision: bool
-    evaluation_batch: int
 
 
 def train(

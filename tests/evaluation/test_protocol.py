@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch import nn
 
+from fsar_core.devices import Machine
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.evaluation.protocol import accuracy, logits, query_results
 from fsar_core.specs import EpisodeSpec
-from fsar_core.training.loop import Machine
 from tests.training.toys import Toy, model_of, run_spec
 
 CPU = torch.device("cpu")

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from fsar_core.devices import Machine
 from fsar_core.episodes.sampler import sample
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
@@ -10,7 +11,7 @@ from fsar_core.seeding import rng
 from fsar_core.specs import Component
 from fsar_core.testing import toy_index
 from fsar_core.training import checkpoint, loop
-from fsar_core.training.loop import Machine, train
+from fsar_core.training.loop import train
 from fsar_core.types import HeadOutput
 from tests.training.toys import MACHINE, SHAPE, TRX, Toy, equal_states, model_of, run_spec, without_seconds
 
