@@ -411,7 +411,7 @@ class TestErrors:
     )
     def test_a_bad_value_names_the_valid_ones(self, settings, words):
         with pytest.raises(FsarError) as caught:
-            build("heads", "dmgal", **{"dim": 8} | settings)
+            DMGAL(**{"dim": 8} | settings)
         assert str(caught.value) == f"dmgal: {words}"
 
     def test_an_unused_module_is_checked_too(self):
