@@ -22,7 +22,6 @@ from fsar_core.heads.dmgal import (
     SelfMotionGuidedAttention,
     TemporalChannelMixer,
 )
-from fsar_core.registry import build
 from tests.oracles import dmgal as oracle
 
 VARIANTS = ("paper", "released")
