@@ -55,7 +55,7 @@ def main() -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with tempfile.TemporaryDirectory(prefix="fsar-errors-") as folder:
         told = Path(folder) / "errors"
-        os.environ.setdefault("FSAR_ERRORS", str(told))
+        os.environ["FSAR_ERRORS"] = str(told)
         try:
             snakemake(untangle(sys.argv[1:]))
             status = 0
