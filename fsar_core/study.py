@@ -241,6 +241,8 @@ class Study:
             raise FsarError(
                 f"{where}: backbone '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}"
             )
+        if backbone.train_tail and backbone.cut == cuts[-1]:
+            raise FsarError(f"{where}: backbone.train_tail: nothing is left to train behind the last cut '{backbone.cut}'")
         if backbone.crop > self.preset.frames.size:
             raise FsarError(
                 f"{where}: backbone.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}"

@@ -13,6 +13,7 @@ from torch import nn
 
 from fsar_core.backbones._stages import StagedBackbone, load_strictly, read_state_dict
 from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.provenance import file_sha256
 
 VERSION = 1
 CUTS = ("layer1", "layer2", "layer3", "layer4")
@@ -54,6 +55,9 @@ def _published(name: str, root: str | Path | None) -> dict:
     from torchvision.models import ResNet50_Weights
 
     try:
+        held = Path(root or torch.hub.get_dir()) / ResNet50_Weights[name].url.split("/")[-1]
+        if held.is_file() and not file_sha256(held).startswith(held.stem.split("-")[-1]):
+            raise FsarError(f"{held}: not the published weights '{name}' (its SHA-256 is not that of its name); remove it")
         return torch.hub.load_state_dict_from_url(
             ResNet50_Weights[name].url,
             model_dir=root,

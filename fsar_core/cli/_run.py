@@ -26,7 +26,6 @@ def prepare(args: argparse.Namespace, spec: RunSpec):
 
     from fsar_core.devices import Machine, torch_device
     from fsar_core.registry import build, entry
-    from fsar_core.seeding import derive
     from fsar_core.stores.reader import StoreReader
     from fsar_core.training.model import build_model
 
@@ -42,7 +41,5 @@ def prepare(args: argparse.Namespace, spec: RunSpec):
         tail = whole.tail(spec.features.cut).eval()
         with torch.inference_mode():
             dim = tail(torch.zeros(1, *grid)).shape[1]
-    # Equal seeds give equal initial weights to equal heads, whatever else a run differs in.
-    torch.manual_seed(derive(spec.seed, "init", spec.head.name, spec.matching.name))
     model = build_model(spec, tail, dim, frames)
     return reader, model, Machine(torch_device(args.device), args.mixed_precision, args.evaluation_batch)

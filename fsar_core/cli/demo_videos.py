@@ -20,19 +20,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="where videos/, masks/ and split.tsv go")
     parser.add_argument("--job", type=int, default=0, help="this job's number")
+    parser.add_argument("--jobs", type=int, default=1, help="of how many")
     parser.add_argument("--receipt", type=Path, required=True)
 
 
 def run(args: argparse.Namespace) -> None:
     import json
 
-    sizes = validate(DemoVideos, json.loads(args.spec), "--spec")
-    if not 0 <= args.job < sizes.jobs:
-        raise FsarError(f"job {args.job} does not exist; the jobs are 0..{sizes.jobs - 1}")
+    sizes = validate(DemoVideos, {**json.loads(args.spec), "jobs": args.jobs}, "--spec")
+    if not 0 <= args.job < args.jobs:
+        raise FsarError(f"job {args.job} does not exist; the jobs are 0..{args.jobs - 1}")
     entries = demo.split_table(args.dataset, sizes.clips)
     if args.job == 0:
         splits.write(args.folder / "split.tsv", entries)
-    mine = entries.iloc[args.job :: sizes.jobs]
+    mine = entries.iloc[args.job :: args.jobs]
     started, sums = time.time(), {}
     shape = dict(frames=sizes.frames, height=sizes.height, width=sizes.width)
     for clip in tqdm(mine.itertuples(), total=len(mine), desc=args.dataset, unit="clip", mininterval=1):

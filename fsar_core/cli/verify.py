@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from fsar_core.errors import FsarError
@@ -17,8 +18,9 @@ def run(args: argparse.Namespace) -> None:
     bad = damaged_jobs(args.store)
     if bad:
         job, reason = next(iter(bad.items()))
-        receipts = " ".join(str(args.store / "receipts" / f"{number}.json") for number in bad)
+        files = [args.store / "manifest.json", *(args.store / "receipts" / f"{number}.json" for number in bad)]
         raise FsarError(
-            f"{args.store}: {len(bad)} damaged jobs, first {job} ({reason}); mend with: rm {receipts}; then snakemake"
+            f"{args.store}: {len(bad)} damaged jobs, first {job} ({reason}); mend with: rm -f {shlex.join(map(str, files))}; "
+            f"then run the same snakemake command again"
         )
     print(f"{args.store}: every file is as its receipt says")

@@ -46,8 +46,10 @@ def decode(path: Path, indices: np.ndarray) -> np.ndarray:
 
 class _Decord:
     def __init__(self, path: Path) -> None:
-        import decord
-
+        try:
+            import decord
+        except ImportError:  # no wheel for this machine: PyAV decodes everything
+            raise VideoProblem("decord is not installed") from None
         decord.logging.set_level(decord.logging.QUIET)
         try:
             self.reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)

@@ -61,7 +61,8 @@ class FeatureBank:
             self._position = np.full(reader.clips * self.views, -1)
             self._position[slots] = np.arange(len(slots))
             parts = [reader.read(part, view, threads) for part, view in wanted if len(part)]
-            self._held = torch.from_numpy(np.concatenate(parts))
+            # One view, the usual case, is held as it was read: joining would need the memory twice.
+            self._held = torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def clips(self, rows: np.ndarray, views: np.ndarray | None = None) -> Tensor:
         """float32 [*rows.shape frames dim height width]; view 0 where no views are given."""

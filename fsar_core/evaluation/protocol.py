@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from fsar_core.episodes.loader import FeatureBank, batches
 from fsar_core.episodes.tables import EpisodeTable
+from fsar_core.errors import FsarError
 
 if TYPE_CHECKING:
     from fsar_core.devices import Machine
@@ -33,6 +34,11 @@ def logits(
             episodes = episodes.to(machine.device)
             with torch.autocast(machine.device.type, enabled=machine.mixed_precision and machine.device.type == "cuda"):
                 batch, _ = model(episodes)
+            if not torch.isfinite(batch).all():
+                raise FsarError(
+                    "the logits of an episode are not finite, so no accuracy can be told: lower `lr`, set `clip_norm`, or set "
+                    "`mixed_precision: false` in config.yaml"
+                )
             found.append(batch.float().cpu().numpy())
             bar.update(len(batch))
     return np.concatenate(found)

@@ -77,6 +77,8 @@ class DMGAL(nn.Module):
             its attention is uniform in frame-wise C-MGA (a constant in the paper's sum, so that the other direction
             decides) and follows the positions in S-MGA. "valid": the frame uses the one direction that it has.
         dropout: from 0 to below 1.
+        mixer: None goes with `s_mga`, as in the paper; True or False takes the mixer alone, or S-MGA's attention alone, to
+            tell apart what each of them adds.
 
     Raises:
         FsarError: a value outside these.
@@ -94,9 +96,11 @@ class DMGAL(nn.Module):
         phi3: str = "3x3",
         end_frames: str = "zero",
         dropout: float = 0.1,
+        mixer: bool | None = None,
     ) -> None:
         super().__init__()
         one_of("s_mga", s_mga, (True, False))
+        one_of("mixer", mixer, (True, False, None))
         one_of("c_mga", c_mga, C_MGA)
         _check(variant, phi3, end_frames, dropout)
         _whole("dim", dim, least=1)
@@ -104,7 +108,7 @@ class DMGAL(nn.Module):
         self.dim, self.frames = dim, frames
         shared = {"variant": variant, "phi3": phi3, "end_frames": end_frames, "dropout": dropout}
         self.self_attention = SelfMotionGuidedAttention(dim, r1, **shared) if s_mga else nn.Identity()
-        self.mixer = TemporalChannelMixer(dim, frames) if s_mga else nn.Identity()
+        self.mixer = TemporalChannelMixer(dim, frames) if (s_mga if mixer is None else mixer) else nn.Identity()
         self.cross_attention = CrossMotionGuidedAttention(dim, r2, scope=c_mga, **shared) if c_mga else None
 
     def forward(self, support: GridSupport, query: GridQuery, **aux: Tensor) -> HeadOutput:

@@ -34,6 +34,7 @@ class Measured:
     accuracy: Estimate
     gain: Estimate | None
     backbone: str
+    train_tail: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def measure(resolved: Resolved) -> dict[tuple[str, str, int], Measured]:
         plain = resolved.runs.get((rows[method].compare_to, dataset, shot))
         gain = paired_difference(of(run), of(plain)) if plain is not None else None
         accuracy = Estimate(summary["accuracy"], summary["ci95"], summary["episodes"])
-        found[method, dataset, shot] = Measured(accuracy, gain, summary["backbone"])
+        found[method, dataset, shot] = Measured(accuracy, gain, summary["backbone"], summary["spec"]["train_tail"])
     return found
 
 
@@ -169,10 +170,11 @@ def _blocks(resolved: Resolved, measured, plus_minus: str) -> list[tuple[str, li
                     line.append(_printed(row, dataset, shot))
             body.append(line)
         episodes = sorted({cell.accuracy.episodes for cell in measured.values()})
+        trained = "backbone and head trained" if any(c.train_tail for c in measured.values()) else "heads on frozen features"
         caption = (
-            f"Measured here: {resolved.way}-way accuracy in percent on {', '.join(used)}, mean {plus_minus} 95 % interval over "
+            f"Measured here: {resolved.way}-way accuracy in percent on {', '.join(used)}, {trained}, mean {plus_minus} 95 % interval over "
             f"{' or '.join(f'{count:,}' for count in episodes)} episodes shared by all methods; in parentheses the paired gain "
-            f"over the plain metric on the same episodes."
+            f"over the row that it is compared to (the plain metric, unless a note says otherwise) on the same episodes."
         )
         blocks.append((caption, header, body))
     if any(row.published for row in table.rows):

@@ -79,6 +79,6 @@ def check_files(store: Path, files: dict[str, dict]) -> None:
         if size != entry["bytes"]:
             found = "missing" if size is None else f"{size} bytes"
             raise FsarError(
-                f"{path}: {found}, expected {entry['bytes']} bytes; the store is damaged: find the job that wrote it with "
-                f"`fsar verify {store}`, remove its receipt and run snakemake again"
+                f"{path}: {found}, expected {entry['bytes']} bytes; the store is damaged: "
+                f"`fsar verify {store}` says how to mend it"
             )

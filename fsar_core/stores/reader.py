@@ -80,5 +80,5 @@ class StoreReader:
             reason = (str(error).splitlines() or [repr(error)])[0]
             raise FsarError(
                 f"{self.store}: array '{self._name}' row {row} is damaged ({reason}); "
-                f"find the job that wrote it with `fsar verify {self.store}`, remove its receipt and run snakemake again"
+                f"`fsar verify {self.store}` says how to mend it"
             ) from None

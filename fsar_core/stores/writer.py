@@ -26,8 +26,9 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     """
     plan = read_plan(store)
     rows = plan.rows(job)
-    # A receipt of an earlier attempt says nothing of what is written from here on.
+    # Neither a receipt nor a seal of an earlier attempt says anything of what is written from here on.
     Path(receipt).unlink(missing_ok=True)
+    (Path(store) / "manifest.json").unlink(missing_ok=True)
     _remove_leftovers(store, plan, rows)
     stored = open_arrays(store, plan.shapes, mode="r+")
     started, failures, start = time.time(), [], rows.start
@@ -76,8 +77,10 @@ def _shard_keys(plan: Plan, rows: range) -> list[str]:
 
 
 def _remove_leftovers(store: Path, plan: Plan, rows: range) -> None:
-    """What an earlier attempt that was killed left beside this job's shard files: Zarr writes `.partial`, then renames."""
+    """What an earlier attempt left: its shard files, which Zarr would read (and trip over, if damaged) before it writes
+    them anew, and beside them the `.partial` files of one that was killed."""
     for key in _shard_keys(plan, rows):
+        (Path(store) / key).unlink(missing_ok=True)
         for path in (Path(store) / key).parent.glob("*.partial"):
             path.unlink()
 

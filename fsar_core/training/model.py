@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from einops import reduce
 from torch import Tensor, nn
 
 from fsar_core.episodes.loader import EpisodeFeatures
 from fsar_core.registry import accepted, build
+from fsar_core.seeding import derive
 from fsar_core.specs import RunSpec
 from fsar_core.types import Logits
 
@@ -47,9 +49,14 @@ class EpisodeModel(nn.Module):
 
 
 def build_model(spec: RunSpec, tail: nn.Module, dim: int, frames: int) -> EpisodeModel:
-    """The model of a run. `dim` is that of the last stage's features, where head and metric work."""
+    """The model of a run. `dim` is that of the last stage's features, where head and metric work.
+
+    Head and metric have random streams of their own: equal heads, and equal metrics, start from equal weights, whatever
+    else two runs differ in, so that their comparison on the same episodes is not one of initial draws.
+    """
     parts = []
     for kind, component in (("heads", spec.head), ("matching", spec.matching)):
         offered = {k: v for k, v in dict(dim=dim, frames=frames).items() if k not in component.params}
+        torch.manual_seed(derive(spec.seed, "init", kind, component.name))
         parts.append(build(kind, component.name, **accepted(kind, component.name, **offered), **component.params))
     return EpisodeModel(tail, *parts, train_tail=spec.train_tail)

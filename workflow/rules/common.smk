@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fsar_core.__main__ import report as report_error
 from fsar_core.config import load_config
-from fsar_core.errors import FsarError
+from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import canonical_json, code_digest
 from fsar_core.study import Study
 
@@ -43,7 +43,7 @@ def named(specs, what):
     def find(wildcards):
         name = wildcards[what]
         if name not in specs:
-            raise FsarError(f"no {what} '{name}' under this configuration; `fsar check` lists what there is")
+            sys.exit(report_error(FsarError(f"no {what} '{name}' under this configuration{did_you_mean(name, specs)}")))
         return specs[name]
 
     return find
@@ -90,6 +90,10 @@ def components_of(spec):
         f"fsar_core.matching.{spec.matching.name}",
         f"fsar_core.backbones.{spec.features.backbone.name}",
     ]
+
+
+# Without a device there is nothing to lease: `device: cpu` runs as many jobs as there are cores.
+GPUS = 0 if PRESET.resources.device == "cpu" else 1
 
 
 def flag(name, value):

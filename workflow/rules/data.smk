@@ -13,19 +13,23 @@ rule demo_videos:
     resources:
         mem_mb=PRESET.resources.mem_mb,
         runtime=60,
+        jobs=PRESET.demo_videos.jobs,
     params:
-        spec=canonical_json(PRESET.demo_videos.model_dump(mode="json")),
+        spec=canonical_json(PRESET.demo_videos.model_dump(mode="json", exclude={"jobs"})),
+        generator=lambda wildcards: DATASETS[wildcards.dataset].card.generator,
         seed=STUDY.config.seed,
         folder=lambda wildcards: str(DATASETS[wildcards.dataset].folder),
     shell:
-        "python -m fsar_core demo-videos --dataset {wildcards.dataset} --spec {params.spec:q} --seed {params.seed}"
-        " --folder {params.folder:q} --job {wildcards.job} --receipt {output.receipt:q} > {log:q} 2>&1"
+        "python -m fsar_core demo-videos --dataset {params.generator} --spec {params.spec:q} --seed {params.seed}"
+        " --folder {params.folder:q} --job {wildcards.job} --jobs {resources.jobs}"
+        " --receipt {output.receipt:q} > {log:q} 2>&1"
 
 
 rule clip_index:
     input:
         demo=lambda wildcards: demo_receipts(wildcards.dataset),
-        card=str(WORKFLOW / "datasets" / "{dataset}" / "card.yaml"),
+        # What decides pixels, classes and splits is in the digest of the output's name; a new title makes nothing again.
+        card=ancient(str(WORKFLOW / "datasets" / "{dataset}" / "card.yaml")),
     output:
         index=str(ROOTS.stores / "index" / "{dataset}.{digest}.tsv"),
     log:
@@ -40,6 +44,7 @@ rule clip_index:
         runtime=240,
     params:
         split=split_list,
+        max_failures=lambda wildcards: DATASETS[wildcards.dataset].card.max_failures,
         folder=lambda wildcards: str(DATASETS[wildcards.dataset].folder),
     shell:
         "python -m fsar_core index --card {input.card:q} --split {params.split:q} --folder {params.folder:q}"

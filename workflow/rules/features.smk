@@ -16,7 +16,7 @@ rule train_backbone:
         "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.backbone_threads
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=PRESET.resources.mem_mb,
         runtime=240,
         device=PRESET.resources.device,
@@ -60,7 +60,7 @@ rule fill_features:
         "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.backbone_threads
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=PRESET.resources.mem_mb,
         runtime=240,
         # How it is computed, not what: a change of a resource makes nothing run again.

@@ -39,7 +39,7 @@ rule train_head:
         "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.train_threads
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=PRESET.resources.mem_mb,
         runtime=720,
         device=PRESET.resources.device,
@@ -76,7 +76,7 @@ rule evaluate_head:
         "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.train_threads
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=PRESET.resources.mem_mb,
         runtime=240,
         device=PRESET.resources.device,
