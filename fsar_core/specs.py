@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fsar_core.errors import FsarError
 from fsar_core.provenance import canonical_json, digest
@@ -163,6 +163,13 @@ class TrainingSpec(Spec):
     milestones: tuple[float, ...] = ()  # fractions of the training at which `step` multiplies the rate by 0.1
     clip_norm: float | None = Field(default=None, gt=0)
     validations: int = Field(ge=1)  # evenly spaced selections on the validation episodes
+
+    @model_validator(mode="after")
+    def _one_step_at_least(self) -> TrainingSpec:
+        if self.episodes < self.batch * self.accumulate:
+            needed = f"{self.batch} x accumulate {self.accumulate}"
+            raise ValueError(f"{self.episodes} episodes do not fill one step of batch {needed}; raise `episodes`")
+        return self
 
 
 class RunSpec(Spec):

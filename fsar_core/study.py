@@ -13,6 +13,7 @@ from pathlib import Path
 from fsar_core import registry
 from fsar_core.config import Config, Row, Table, load
 from fsar_core.data.cards import Dataset, load_dataset
+from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import file_sha256
 from fsar_core.specs import (
@@ -53,6 +54,7 @@ class Study:
                 known = [path.parent.name for path in (self.workflow / "datasets").glob("*/card.yaml")]
                 raise FsarError(f"config.yaml: datasets.{name}: no card named '{card}'{did_you_mean(card, known)}")
         self._datasets: dict[str, Dataset] = {}
+        self._splits: dict[tuple[str, str], Split] = {}
         self._check_components()
 
     # -- data sets and stores ------------------------------------------------------------------------------------------
@@ -232,6 +234,25 @@ class Study:
     def _weights_sha256(self) -> str:
         return file_sha256(self._weights_file())
 
+    def check_episodes(self, spec: EpisodeSpec) -> None:
+        """FsarError where the split list already tells that such episodes cannot be drawn."""
+        self._check_draw(spec.dataset, spec.split, spec.way, spec.shot, spec.query)
+
+    def _check_draw(self, dataset: str, split: str, way: int, shot: int, query: int) -> None:
+        if (dataset, split) not in self._splits:
+            clips = self.dataset(dataset).clips
+            listed = clips.assign(row=range(len(clips)), problem="")
+            self._splits[dataset, split] = Split.from_index(listed, split)
+        disjoint = self.preset.episodes.group_disjoint
+        check(self._splits[dataset, split], way, shot, query, group_disjoint=disjoint)
+
+    def check_run(self, spec: RunSpec) -> None:
+        """FsarError where the split lists already tell that a run cannot be trained or tested."""
+        dataset, training = spec.features.dataset, spec.training
+        self._check_draw(dataset, "train", spec.test.way, spec.train_shot, training.query)
+        for episodes in (spec.validation, spec.test):
+            self.check_episodes(episodes)
+
     def _check_components(self) -> None:
         """Names and parameters of everything that a job would build, and that every table can be read."""
         backbone, where = self.preset.backbone, f"preset '{self.config.preset}'"
@@ -242,7 +263,9 @@ class Study:
                 f"{where}: backbone '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}"
             )
         if backbone.train_tail and backbone.cut == cuts[-1]:
-            raise FsarError(f"{where}: backbone.train_tail: nothing is left to train behind the last cut '{backbone.cut}'")
+            raise FsarError(
+                f"{where}: backbone.train_tail: nothing is left to train behind the last cut '{backbone.cut}'"
+            )
         if backbone.crop > self.preset.frames.size:
             raise FsarError(
                 f"{where}: backbone.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}"

@@ -57,7 +57,9 @@ def _published(name: str, root: str | Path | None) -> dict:
     try:
         held = Path(root or torch.hub.get_dir()) / ResNet50_Weights[name].url.split("/")[-1]
         if held.is_file() and not file_sha256(held).startswith(held.stem.split("-")[-1]):
-            raise FsarError(f"{held}: not the published weights '{name}' (its SHA-256 is not that of its name); remove it")
+            raise FsarError(
+                f"{held}: not the published weights '{name}' (its SHA-256 is not that of its name); remove it"
+            )
         return torch.hub.load_state_dict_from_url(
             ResNet50_Weights[name].url,
             model_dir=root,

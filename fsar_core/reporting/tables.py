@@ -170,9 +170,12 @@ def _blocks(resolved: Resolved, measured, plus_minus: str) -> list[tuple[str, li
                     line.append(_printed(row, dataset, shot))
             body.append(line)
         episodes = sorted({cell.accuracy.episodes for cell in measured.values()})
-        trained = "backbone and head trained" if any(c.train_tail for c in measured.values()) else "heads on frozen features"
+        trained = (
+            "backbone and head trained" if any(c.train_tail for c in measured.values()) else "heads on frozen features"
+        )
         caption = (
-            f"Measured here: {resolved.way}-way accuracy in percent on {', '.join(used)}, {trained}, mean {plus_minus} 95 % interval over "
+            f"Measured here: {resolved.way}-way accuracy in percent on {', '.join(used)}, {trained}, "
+            f"mean {plus_minus} 95 % interval over "
             f"{' or '.join(f'{count:,}' for count in episodes)} episodes shared by all methods; in parentheses the paired gain "
             f"over the row that it is compared to (the plain metric, unless a note says otherwise) on the same episodes."
         )

@@ -23,13 +23,7 @@ def optimizer(spec: TrainingSpec, parameters: Iterable[nn.Parameter]) -> torch.o
 
 def steps(spec: TrainingSpec) -> int:
     """Optimizer steps of the whole training; episodes that do not fill a step are not trained on."""
-    count = spec.episodes // (spec.batch * spec.accumulate)
-    if count < 1:
-        raise FsarError(
-            f"training: {spec.episodes} episodes do not fill one step of batch {spec.batch} x accumulate {spec.accumulate}; "
-            f"raise `episodes`"
-        )
-    return count
+    return spec.episodes // (spec.batch * spec.accumulate)
 
 
 def rate(spec: TrainingSpec, step: int) -> float:

@@ -51,6 +51,7 @@ def write_run(folder: Path, correct, accuracy: float, ci95: float, clips: int = 
     columns = ["episode", "clip", "class", "predicted", "correct", "margin"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "queries.csv.gz", index=False)
     summary = {"accuracy": accuracy, "ci95": ci95, "episodes": 1000, "backbone": "demo_cnn"}
+    summary["spec"] = {"train_tail": False}
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
 

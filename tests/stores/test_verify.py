@@ -46,8 +46,10 @@ def test_the_message_says_how_to_mend_it(sealed):
         verify.run(Namespace(store=sealed.path))
     assert str(error.value) == (
         f"{sealed.path}: 1 damaged jobs, first 1 (data.zarr/features/c/1/0/0/0/0/0: bytes differ from the receipt's "
-        f"sha256); mend with: rm {sealed.receipt(1)}; then snakemake"
+        f"sha256); mend with: rm -f {sealed.path / 'manifest.json'} {sealed.receipt(1)}; "
+        f"then run the same snakemake command again"
     )
+    (sealed.path / "manifest.json").unlink()
     sealed.receipt(1).unlink()
     sealed.write(1)
     sealed.seal()

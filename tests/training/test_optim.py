@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from fsar_core.errors import FsarError
 from fsar_core.training import optim
@@ -21,8 +22,10 @@ def test_steps(episodes, batch, accumulate, steps):
 
 
 def test_too_few_episodes_for_a_step():
-    with pytest.raises(FsarError, match=r"7 episodes do not fill one step of batch 4 x accumulate 2; raise `episodes`"):
-        optim.steps(training_spec(episodes=7, batch=4, accumulate=2))
+    with pytest.raises(
+        ValidationError, match=r"7 episodes do not fill one step of batch 4 x accumulate 2; raise `episodes`"
+    ):
+        training_spec(episodes=7, batch=4, accumulate=2)
 
 
 def test_constant():

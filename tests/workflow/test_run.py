@@ -131,6 +131,48 @@ def test_a_truncated_store_is_refused_with_status_2(smoke, tmp_path):
     told = [line for line in done.stderr.splitlines() if line.startswith("fsar: error:")][-1]
     assert shard.name in told and "expected" in told and "fsar verify" in told
     assert not (copy / "results" / "runs" / run / "summary.json").exists()
+    _follow_the_remedy(copy, f"results/runs/{run}/summary.json")
+    accuracy = [
+        json.loads((root / "results" / "runs" / run / "summary.json").read_text())["accuracy"]
+        for root in (copy, smoke.path)
+    ]
+    assert accuracy[0] == accuracy[1]
+
+
+def _follow_the_remedy(folder: Path, target: str) -> None:
+    """Do what `fsar verify` says, word for word, and then the same command again."""
+    store = next((folder / "stores" / "features").iterdir()).relative_to(folder)
+    checked = subprocess.run(
+        [str(FRONT.parent / "fsar"), "verify", str(store)], cwd=folder, capture_output=True, text=True
+    )
+    assert checked.returncode == 2
+    remedy = checked.stderr.split("mend with: ")[1].split("; then run")[0]
+    subprocess.run(["bash", "-c", remedy], cwd=folder, check=True)
+    Folder(folder).ok("--rerun-triggers", "mtime", "--", target)
+    assert subprocess.run([str(FRONT.parent / "fsar"), "verify", str(store)], cwd=folder).returncode == 0
+
+
+def test_another_card_title_makes_nothing_again(smoke, tmp_path):
+    """Nor does another number of drawing jobs that are done."""
+    shutil.copytree(smoke.path, tmp_path / "copy", symlinks=True)
+    for name in ("workflow", "profiles", "envs"):
+        shutil.copytree(REPOSITORY / name, tmp_path / "copy" / name)
+    shutil.copy(REPOSITORY / "Snakefile", tmp_path / "copy")
+    (tmp_path / "copy" / "config.yaml").write_text(json.dumps(smoke_config()))
+    card = tmp_path / "copy" / "workflow" / "datasets" / "demo_temporal" / "card.yaml"
+    card.write_text(card.read_text().replace("title: Demo videos", "title: Other words"))
+    command = [str(FRONT), "--cores", "1", "-n", "--", *summaries(*METHODS)]
+    done = subprocess.run(command, cwd=tmp_path / "copy", capture_output=True, text=True)
+    assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr, (done.stdout + done.stderr)[
+        -3000:
+    ]
+
+
+def test_an_unknown_run_is_one_line_and_status_2(smoke):
+    done = smoke.snakemake("-n", "--", "results/runs/demo_temporal.nonsense/summary.json")
+    told = [line for line in done.stderr.splitlines() if line.startswith("fsar: error:")]
+    assert done.returncode == 2 and told and "no run 'demo_temporal.nonsense' under this configuration" in told[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_a_killed_shard_job_is_resumed_alone(tmp_path):

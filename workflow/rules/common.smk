@@ -37,13 +37,17 @@ wildcard_constraints:
     job=r"\d+",
 
 
-def named(specs, what):
-    """A function from wildcards to the spec that the wildcard `what` names."""
+def named(specs, what, check=lambda spec: None):
+    """A function from wildcards to the spec that the wildcard `what` names, checked before any job."""
 
     def find(wildcards):
         name = wildcards[what]
-        if name not in specs:
-            sys.exit(report_error(FsarError(f"no {what} '{name}' under this configuration{did_you_mean(name, specs)}")))
+        try:
+            if name not in specs:
+                raise FsarError(f"no {what} '{name}' under this configuration{did_you_mean(name, specs)}")
+            check(specs[name])
+        except FsarError as error:
+            sys.exit(report_error(error))
         return specs[name]
 
     return find
@@ -52,8 +56,8 @@ def named(specs, what):
 frames_spec = named(FRAMES, "store")
 features_spec = named(FEATURES, "store")
 backbone_spec = named(BACKBONES, "backbone")
-episodes_spec = named(EPISODES, "episodes")
-run_spec = named(RUNS, "run")
+episodes_spec = named(EPISODES, "episodes", STUDY.check_episodes)
+run_spec = named(RUNS, "run", STUDY.check_run)
 
 
 def json_of(find):
