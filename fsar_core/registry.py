@@ -92,6 +92,10 @@ def check(kind: str, name: str, params: dict[str, Any], supplied: tuple[str, ...
                 f"{kind} '{name}': {param} is the text '{value}', expected a value like {found.parameters[param]}; "
                 f"YAML takes 1e-3 for text, write 1.0e-3"
             )
+        choices = found.constants.get("CHOICES", {}).get(param)
+        if choices is not None and value not in choices:
+            valid = ", ".join(map(repr, choices))
+            raise FsarError(f"{kind} '{name}': {param}={value!r} is not valid; valid: {valid}")
     missing = [p for p, d in found.parameters.items() if d == Entry.REQUIRED and p not in params and p not in supplied]
     if missing:
         raise FsarError(f"{kind} '{name}' needs the parameter '{missing[0]}'")

@@ -16,10 +16,6 @@ from torch import Tensor, nn
 
 from fsar_core.errors import FsarError
 
-VARIANTS = ("paper", "released")
-END_FRAMES = ("zero", "valid")
-PHI3 = ("3x3", "3x1x1")
-
 MotionMap = Float[Tensor, "batch frames patches channels"]
 MotionPair = tuple[MotionMap, MotionMap]
 KeyMap = Float[Tensor, "batch frames _patches channels"]

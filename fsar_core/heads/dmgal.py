@@ -41,9 +41,6 @@ from torch import Tensor, nn
 
 from fsar_core.errors import FsarError
 from fsar_core.heads._motion import (
-    END_FRAMES,
-    PHI3,
-    VARIANTS,
     BidirectionalMotion,
     DepthwiseValues,
     MotionPair,
@@ -53,7 +50,15 @@ from fsar_core.heads._motion import (
 from fsar_core.heads._positions import sinusoid
 from fsar_core.types import GridQuery, GridSupport, HeadOutput
 
-C_MGA = ("frame_wise", "frame_all", None)
+# Read by the registry, so that a mistake in a table or in config.yaml is found before any job.
+CHOICES = {
+    "s_mga": (True, False),
+    "mixer": (True, False, None),
+    "c_mga": ("frame_wise", "frame_all", None),
+    "variant": ("paper", "released"),
+    "phi3": ("3x3", "3x1x1"),
+    "end_frames": ("zero", "valid"),
+}
 POSITION_SCALE = 0.1
 
 Videos = Float[Tensor, "*batch frames dim height width"]
@@ -99,9 +104,9 @@ class DMGAL(nn.Module):
         mixer: bool | None = None,
     ) -> None:
         super().__init__()
-        one_of("s_mga", s_mga, (True, False))
-        one_of("mixer", mixer, (True, False, None))
-        one_of("c_mga", c_mga, C_MGA)
+        one_of("s_mga", s_mga, CHOICES["s_mga"])
+        one_of("mixer", mixer, CHOICES["mixer"])
+        one_of("c_mga", c_mga, CHOICES["c_mga"])
         _check(variant, phi3, end_frames, dropout)
         _whole("dim", dim, least=1)
         _whole("frames", frames, least=2)
@@ -221,7 +226,7 @@ class CrossMotionGuidedAttention(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        one_of("scope", scope, C_MGA[:2])
+        one_of("scope", scope, CHOICES["c_mga"][:2])
         _check(variant, phi3, end_frames, dropout)
         self.scope, self.variant, self.end_frames, self.dropout = scope, variant, end_frames, dropout
         channels = _compressed(dim, "r2", r2)
@@ -294,8 +299,8 @@ def _whole(name: str, value: object, least: int) -> None:
 
 
 def _check(variant: str, phi3: str, end_frames: str, dropout: float) -> None:
-    one_of("variant", variant, VARIANTS)
-    one_of("phi3", phi3, PHI3)
-    one_of("end_frames", end_frames, END_FRAMES)
+    one_of("variant", variant, CHOICES["variant"])
+    one_of("phi3", phi3, CHOICES["phi3"])
+    one_of("end_frames", end_frames, CHOICES["end_frames"])
     if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise FsarError(f"dmgal: dropout={dropout!r} is not valid; valid: numbers from 0 to below 1")

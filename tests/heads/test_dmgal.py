@@ -391,6 +391,28 @@ class TestFreeSizes:
         assert moved["frame_all"].tolist() == [True] * 5
 
 
+class TestMixer:
+    def test_it_goes_with_s_mga_unless_said_otherwise(self):
+        """Which parts there are: the paper's S-MGA holds the mixer; either can stand alone."""
+
+        def parts(**settings):
+            head = DMGAL(8, c_mga=None, **settings)
+            return {name.split(".")[0] for name, _ in head.named_parameters()}
+
+        assert parts() == parts(mixer=True) == {"self_attention", "mixer"}
+        assert parts(mixer=False) == {"self_attention"}
+        assert parts(s_mga=False) == set()
+        assert parts(s_mga=False, mixer=True) == {"mixer"}
+
+    def test_the_mixer_alone_is_eq_8_and_9(self):
+        torch.manual_seed(0)
+        head = DMGAL(8, s_mga=False, c_mga=None, mixer=True).eval()
+        support, query = torch.randn(1, 2, 1, 8, 8, 3, 3), torch.randn(1, 2, 8, 8, 3, 3)
+        out = head(support, query)
+        torch.testing.assert_close(out.support, head.mixer(support))
+        torch.testing.assert_close(out.query, head.mixer(query))
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         "settings, words",

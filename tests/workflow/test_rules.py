@@ -90,6 +90,13 @@ def test_gpu_rules_ask_for_one_and_are_leased():
             "presets: {demo: {heads: {dmgal: {varient: paper}}}}",
             "has no parameter 'varient'; did you mean 'variant'?",
         ),
+        (
+            "presets: {demo: {heads: {dmgal: {variant: papr}}}}",
+            "variant='papr' is not valid; valid: 'paper', 'released'",
+        ),
+        ("presets: {demo: {training: {batch: 2000}}}", "do not fill one step of batch 2000"),
+        ("presets: {demo: {episodes: {way: 50}}}", "classes, 50-way episodes need 50; lower `way`"),
+        ("presets: {demo: {backbone: {train_tail: true}}}", "nothing is left to train behind the last cut"),
         ("presets: {demo: {backbone: {cut: layer5}}}", "has no cut 'layer5'; did you mean 'layer4'?"),
         ("datasets: {ssv2_small: demo_temporl}", "no card named 'demo_temporl'; did you mean 'demo_temporal'?"),
         ("preset: demmo", "preset 'demmo' is not among presets; did you mean 'demo'?"),
