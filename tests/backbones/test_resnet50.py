@@ -156,3 +156,10 @@ def test_nothing_is_fetched_for_random_weights(monkeypatch):
 def test_a_mistyped_name_is_no_file():
     with pytest.raises(FsarError, match="IMAGENET1K_V3: no such weights file"):
         ResNet50("IMAGENET1K_V3")
+
+
+def test_a_file_under_a_published_name_must_be_that_file(tmp_path):
+    """The name of a published file ends in the first digits of its SHA-256."""
+    (tmp_path / "resnet50-0676ba61.pth").write_bytes(b"something else")
+    with pytest.raises(FsarError, match=r"resnet50-0676ba61\.pth: not the published weights 'IMAGENET1K_V1'"):
+        build("backbones", "resnet50", weights="IMAGENET1K_V1", weights_root=tmp_path)

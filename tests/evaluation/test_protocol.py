@@ -5,6 +5,7 @@ from torch import nn
 
 from fsar_core.devices import Machine
 from fsar_core.episodes.tables import EpisodeTable
+from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy, logits, query_results
 from fsar_core.specs import EpisodeSpec
 from tests.training.toys import Toy, model_of, run_spec
@@ -115,3 +116,18 @@ def test_evaluation_neither_trains_nor_drops_out(toy):
     np.testing.assert_array_equal(first, second)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     assert not model.training and not model.tail.training
+
+
+def test_no_accuracy_is_told_from_logits_that_are_not_numbers(toy):
+    """argmax of NaN is class 0: it would pass for chance."""
+
+    class Broken(nn.Module):
+        spatial = False
+
+        def forward(self, support, query):
+            return torch.full((len(query), query.shape[1], support.shape[1]), float("nan"))
+
+    model = model_of(run_spec())
+    model.matching = Broken()
+    with pytest.raises(FsarError, match="logits of an episode are not finite"):
+        accuracy(model, toy[0].bank, toy[0].validation, Machine(CPU, False, 4))

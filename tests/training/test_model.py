@@ -84,3 +84,21 @@ def test_unknown_parts_are_refused():
         model_of(run_spec("otem"))
     with pytest.raises(FsarError, match="matching 'otam' has no parameter 'lamda_'; did you mean 'lambda_'"):
         model_of(run_spec(Component(name="otam", params={"lamda_": 1.0})))
+
+
+def test_equal_parts_start_from_equal_weights_whatever_they_are_joined_to():
+    """A metric's initial weights do not depend on the head before it, nor a head's on the metric behind it."""
+    trx = Component(name="trx", params={"out_dim": 8})
+    dmgal = Component(name="dmgal", params={"r1": 4, "r2": 4})
+    base = run_spec()
+
+    def weights(head, matching):
+        spec = base.model_copy(update={"head": head, "matching": matching})
+        return build_model(spec, nn.Identity(), dim=16, frames=8).state_dict()
+
+    plain = weights(Component(name="identity"), trx)
+    joined = weights(dmgal, trx)
+    other = weights(dmgal, Component(name="bimhm"))
+    assert all(torch.equal(plain[key], joined[key]) for key in plain if key.startswith("matching."))
+    assert all(torch.equal(other[key], joined[key]) for key in other if key.startswith("head."))
+    assert any(key.startswith("matching.") for key in plain) and any(key.startswith("head.") for key in other)
