@@ -75,7 +75,7 @@ def test_gpu_rules_ask_for_one_and_are_leased():
     text = "".join(path.read_text() for path in (REPOSITORY / "workflow" / "rules").glob("*.smk"))
     for body in text.split("\nrule ")[1:]:
         name = body.split(":")[0]
-        assert ("gpu=1" in body) == ("fsar_core lease -n {resources.gpu}" in body), name
+        assert ("gpu=GPUS" in body) == ("fsar_core lease -n {resources.gpu}" in body), name
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ rule demo_videos:
         seed=STUDY.config.seed,
         folder=lambda wildcards: str(DATASETS[wildcards.dataset].folder),
     shell:
-        "python -m fsar_core demo-videos --dataset {params.generator} --spec {params.spec:q} --seed {params.seed}"
+        "python -m fsar_core demo-videos --dataset {params.generator:q} --spec {params.spec:q} --seed {params.seed}"
         " --folder {params.folder:q} --job {wildcards.job} --jobs {resources.jobs}"
         " --receipt {output.receipt:q} > {log:q} 2>&1"
 
