@@ -14,7 +14,7 @@ from fsar_core.errors import FsarError
 from fsar_core.provenance import canonical_json, digest
 
 # Bumped by hand when what the frame builder writes for the same spec changes (decoding, resizing, sampling).
-FRAMES_VERSION = 1
+FRAMES_VERSION = 2
 # Bumped by hand when the arrangement of arrays inside a store changes.
 LAYOUT_VERSION = 1
 

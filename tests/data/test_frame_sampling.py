@@ -14,11 +14,13 @@ from fsar_core.errors import FsarError
 from fsar_core.specs import Policy
 
 HAND = [
-    # centres of 8 segments of 3.75 frames: 1.875, 5.625, 9.375, ...
-    ("segment_centre", 30, 8, 30, [1, 5, 9, 13, 16, 20, 24, 28]),
-    ("segment_centre", 10, 4, 30, [1, 3, 6, 8]),
+    # middle frames of 8 segments of 3.75 frames: 0 + 1.375, 3.75 + 1.375, 7.5 + 1.375, ...
+    ("segment_centre", 30, 8, 30, [1, 5, 8, 12, 16, 20, 23, 27]),
+    ("segment_centre", 60, 8, 30, [3, 10, 18, 25, 33, 40, 48, 55]),
+    ("segment_centre", 16, 8, 30, [0, 2, 4, 6, 8, 10, 12, 14]),
+    ("segment_centre", 10, 4, 30, [0, 3, 5, 8]),
     ("segment_centre", 8, 8, 30, [0, 1, 2, 3, 4, 5, 6, 7]),
-    ("segment_centre", 3, 8, 30, [0, 0, 0, 1, 1, 2, 2, 2]),
+    ("segment_centre", 3, 8, 30, [0, 0, 0, 0, 1, 1, 1, 2]),
     ("segment_centre", 1, 8, 30, [0] * 8),
     # from 1 to n - 2 where these are at least 8 apart, else from 0 to n - 1
     ("linspace", 30, 8, 30, [1, 4, 8, 12, 16, 20, 24, 28]),
@@ -66,10 +68,10 @@ def test_count_order_and_range(policy, total, count, fps, seed):
 )
 def test_one_frame_of_every_segment(policy, total, count, seed):
     found = frame_indices(policy, total, count, np.random.default_rng(seed))
-    edges = np.arange(count + 1) * (total / count)
-    assert (found >= np.floor(edges[:-1])).all() and (found < np.ceil(edges[1:])).all()
-    if total >= 2 * count:
-        assert (np.diff(found) > 0).all() or policy == "segment_random"
+    if total >= count:
+        edges = np.arange(count + 1) * total // count
+        assert (found >= edges[:-1]).all() and (found < edges[1:]).all()
+        assert (np.diff(found) > 0).all()
     if total < count:
         assert set(found.tolist()) <= set(range(total)) and len(set(found.tolist())) < count
 
@@ -88,6 +90,23 @@ def test_segment_random_reaches_every_frame_and_is_decided_by_its_generator():
     again = [frame_indices("segment_random", 80, 8, np.random.default_rng(7)) for _ in range(2)]
     np.testing.assert_array_equal(*again)
     assert (draws[0] != draws[1]).any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(total=st.integers(8, 3000))
+def test_segment_centre_is_the_middle_of_every_segment(total):
+    """The released rule, in floats: int(i n / 8 + (n / 8 - 1) / 2)."""
+    found = frame_indices("segment_centre", total, 8).tolist()
+    assert found == [int(i * total / 8 + (total / 8 - 1) / 2) for i in range(8)]
+
+
+def test_linspace_with_a_generator_moves_both_ends_by_up_to_five():
+    random = np.random.default_rng(0)
+    ends = [frame_indices("linspace", 100, 8, random)[[0, -1]].tolist() for _ in range(400)]
+    assert {first for first, _ in ends} == set(range(6)) and {last for _, last in ends} == set(range(94, 100))
+    # (12 - 8) / 2 = 2 frames at either end, and the whole clip where that leaves less than 8 steps
+    ends = {tuple(frame_indices("linspace", 12, 8, random)[[0, -1]].tolist()) for _ in range(400)}
+    assert ends == {(s, e) for s in range(3) for e in range(9, 12) if e - s >= 8}
 
 
 def test_interval_with_a_generator_moves_the_window():
