@@ -94,6 +94,20 @@ def test_a_folder_and_a_split_list_are_enough(mine):
     assert all(path in index for path in paths)
 
 
+def test_a_new_title_makes_nothing_again(mine):
+    folder, _ = mine
+    assert snakemake(folder, "index").returncode == 0
+    card = folder / "workflow" / "datasets" / "mine" / "card.yaml"
+    card.write_text(yaml.safe_dump(CARD | {"title": "Another title", "citation": "of a later day"}))
+    again = snakemake(folder, "index")
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
+    # What decides pixels does: a flip rule is part of the stores' identity.
+    card.write_text(yaml.safe_dump(CARD | {"flip": True}))
+    other = snakemake(folder, "-n", "index")
+    assert other.returncode == 0 and "clip_index" in other.stdout + other.stderr
+    card.write_text(yaml.safe_dump(CARD))
+
+
 def test_an_unreadable_video_is_named(mine, tmp_path):
     folder, paths = mine
     copy = tmp_path / "copy"
@@ -102,7 +116,7 @@ def test_an_unreadable_video_is_named(mine, tmp_path):
     done = snakemake(copy, "frames")
     assert done.returncode == 2
     assert paths[4] in told(done) and "1 of 27 clips" in told(done) and "max_failures" in told(done)
-    assert not list((copy / "stores").rglob("*.tsv"))
+    assert not list((copy / "stores").rglob("mine.*.tsv"))
 
 
 def test_a_missing_video_folder_is_named(mine, tmp_path):
