@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.specs import Component, Policy, TrainingSpec
+from fsar_core.specs import AugmentationSpec, Component, Policy, TrainingSpec
 
 Name = str
 SPLITS = ("train", "val", "test")
@@ -49,6 +49,7 @@ class DemoVideos(Model):
 class Frames(Model):
     count: int = Field(ge=2)
     policy: Policy
+    train_policy: Policy = "segment_random"  # of the views 1.. of training clips
     size: int = Field(ge=16)
     fit: Literal["crop", "squash"]
     views: int = Field(ge=1)
@@ -104,6 +105,7 @@ class Resources(Model):
 class Preset(Model):
     demo_videos: DemoVideos
     frames: Frames
+    augmentation: AugmentationSpec | None = None  # of training clips; null: none
     backbone: Backbone
     episodes: Episodes
     training: TrainingSpec

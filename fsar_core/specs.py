@@ -55,7 +55,7 @@ class Component(Spec):
 class FrameSpec(Spec):
     """A frame store: `count` frames a clip and view, uint8 [clip view frames height width channels].
 
-    View 0 is the deterministic test view (`policy`); views 1.. of training clips are drawn with `segment_random`.
+    View 0 is the deterministic test view (`policy`); views 1.. of training clips have draws of their own (`train_policy`).
     """
 
     kind: Literal["frames"] = "frames"
@@ -63,6 +63,7 @@ class FrameSpec(Spec):
     card: str  # digest of the card, its split list and, for demo videos, their settings
     count: int
     policy: Policy
+    train_policy: Policy = "segment_random"
     size: int  # pixels, both sides of the stored square
     fit: Literal["crop", "squash"]  # short side resized then centre-cropped, or both sides resized
     views: int
@@ -107,8 +108,43 @@ class BackboneTrainingSpec(Spec):
         return f"{self.backbone.name}.{self.frames.dataset}.{self.digest}"
 
 
+class Jitter(Spec):
+    """Colour jitter: factors are drawn from 1 - x to 1 + x, the hue's shift from -hue to hue (turns), grey with p `gray`."""
+
+    brightness: float = Field(ge=0, le=1)
+    contrast: float = Field(ge=0, le=1)
+    saturation: float = Field(ge=0, le=1)
+    hue: float = Field(ge=0, le=0.5)
+    gray: float = Field(ge=0, le=1)
+
+
+class ViewPolicy(Spec):
+    """What is drawn once for a training clip and done to all of its frames."""
+
+    crop: Literal["random", "centre"]
+    flip: float = Field(ge=0, le=1)  # probability of a mirrored clip; 0 for a data set whose card forbids it
+    jitter: Jitter | None = None
+
+
+class AugmentationSpec(Spec):
+    """Policies of training clips, for the support and for the queries of an episode."""
+
+    support: ViewPolicy
+    query: ViewPolicy
+
+    def without_flip(self) -> AugmentationSpec:
+        """The same, for a data set in which a mirrored clip may belong to another class."""
+        changed = {side: getattr(self, side).model_copy(update={"flip": 0.0}) for side in ("support", "query")}
+        return AugmentationSpec(**changed)
+
+
 class FeatureSpec(Spec):
-    """A feature store: activations of a backbone at a cut, float16 [clip view frames dim height width]."""
+    """A feature store: activations of a backbone at a cut, float16 [clip view frames dim height width].
+
+    View 0 is the centre crop. With an augmentation, the stored views 1.. of training clips are augmented: by one policy
+    where support and query have the same, else odd views by the support's and even ones by the query's. At the cut `frames`
+    nothing is stored: clips are taken from the frame store, cropped and augmented anew whenever an episode uses them.
+    """
 
     kind: Literal["features"] = "features"
     frames: FrameSpec
@@ -116,7 +152,23 @@ class FeatureSpec(Spec):
     cut: str
     crop: int  # pixels of the centre crop of a stored frame
     dtype: Literal["float16", "float32"] = "float16"
+    augmentation: AugmentationSpec | None = None
     layout: int = LAYOUT_VERSION
+
+    def training_views(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Stored views that training may take for support clips and for queries."""
+        every = tuple(range(self.frames.views))
+        if self.cut == "frames" or self.augmentation is None:
+            return every, every
+        if self.augmentation.support == self.augmentation.query:
+            return every[1:], every[1:]
+        return every[1::2], every[2::2]
+
+    def policy_of(self, view: int) -> ViewPolicy | None:
+        """How a stored view of a training clip is augmented; None for the test view."""
+        if view == 0 or self.augmentation is None:
+            return None
+        return self.augmentation.support if view in self.training_views()[0] else self.augmentation.query
 
     @property
     def dataset(self) -> str:

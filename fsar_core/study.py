@@ -17,6 +17,7 @@ from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import file_sha256
 from fsar_core.specs import (
+    AugmentationSpec,
     BackboneSpec,
     BackboneTrainingSpec,
     Component,
@@ -116,7 +117,15 @@ class Study:
             cut=backbone.cut,
             crop=backbone.crop,
             dtype=backbone.dtype,
+            augmentation=self._augmentation(dataset),
         )
+
+    def _augmentation(self, dataset: str) -> AugmentationSpec | None:
+        """The preset's, without mirrored clips where the card forbids them."""
+        augmentation = self.preset.augmentation
+        if augmentation is None or self.dataset(dataset).card.flip:
+            return augmentation
+        return augmentation.without_flip()
 
     def jobs(self, spec: StoreSpec) -> int:
         """Filling jobs of a store."""
@@ -189,6 +198,9 @@ class Study:
     # -- where things lie ----------------------------------------------------------------------------------------------
 
     def store_path(self, spec: StoreSpec) -> Path:
+        """The folder of a store; at the cut `frames` a backbone's features are the frames themselves."""
+        if spec.kind == "features" and spec.cut == "frames":
+            spec = spec.frames
         return self.config.roots.stores / spec.kind / spec.key
 
     def index_path(self, dataset: str) -> Path:
@@ -266,6 +278,7 @@ class Study:
             raise FsarError(
                 f"{where}: backbone.train_tail: nothing is left to train behind the last cut '{backbone.cut}'"
             )
+        self._check_views(where)
         if backbone.crop > self.preset.frames.size:
             raise FsarError(
                 f"{where}: backbone.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}"
@@ -278,6 +291,18 @@ class Study:
                 for kind, component in (("heads", row.head), ("matching", row.matching)):
                     if component is not None:
                         _checked(f"{name}.yaml: row '{row.method}'", kind, component.name, component.params)
+
+    def _check_views(self, where: str) -> None:
+        """An augmentation is refused that has no stored view of its own."""
+        augmentation, views, cut = self.preset.augmentation, self.preset.frames.views, self.preset.backbone.cut
+        if augmentation is None or cut == "frames":
+            return
+        needed = 2 if augmentation.support == augmentation.query else 3
+        if views < needed:
+            raise FsarError(
+                f"{where}: augmentation at the cut '{cut}' is stored in views of the training clips; expected frames.views "
+                f"of at least {needed} (1 test view + {needed - 1}), found {views}; or use the cut 'frames'"
+            )
 
 
 def _under(settings: dict[str, dict], component: Component) -> Component:

@@ -201,7 +201,7 @@ def toy_feature_spec(frames: int = 8, views: int = 1, seed: int = 0, **changes: 
     usual = dict(
         frames=toy_frame_spec(count=frames, views=views, seed=seed),
         backbone=BackboneSpec(name="demo_cnn", weights="trained:toy", version=1),
-        cut="frames",
+        cut="layer4",
         crop=32,
     )
     return FeatureSpec(**(usual | changes))

@@ -12,15 +12,18 @@ from pydantic import ValidationError
 
 from fsar_core.errors import FsarError
 from fsar_core.specs import (
+    AugmentationSpec,
     BackboneSpec,
     BackboneTrainingSpec,
     Component,
     EpisodeSpec,
     FeatureSpec,
     FrameSpec,
+    Jitter,
     RunSpec,
     Spec,
     TrainingSpec,
+    ViewPolicy,
     difference,
 )
 
@@ -29,6 +32,7 @@ FRAMES = FrameSpec(
     card="0123456789ab",
     count=8,
     policy="segment_centre",
+    train_policy="segment_random",
     size=256,
     fit="crop",
     views=2,
@@ -49,7 +53,17 @@ BACKBONE_TRAINING = BackboneTrainingSpec(
     seed=3,
     version=1,
 )
-FEATURES = FeatureSpec(frames=FRAMES, backbone=BACKBONE, cut="layer4", crop=224, dtype="float16", layout=1)
+AUGMENTATION = AugmentationSpec(
+    support=ViewPolicy(
+        crop="centre", flip=0.25, jitter=Jitter(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, gray=0.1)
+    ),
+    query=ViewPolicy(
+        crop="random", flip=0.5, jitter=Jitter(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25, gray=0.3)
+    ),
+)
+FEATURES = FeatureSpec(
+    frames=FRAMES, backbone=BACKBONE, cut="layer4", crop=224, dtype="float16", augmentation=AUGMENTATION, layout=1
+)
 EPISODES = EpisodeSpec(
     dataset="ssv2",
     card="0123456789ab",
@@ -86,7 +100,7 @@ RUN = RunSpec(
     test=EPISODES,
     seed=3,
 )
-ALL = [Component(name="otam"), FRAMES, BACKBONE, BACKBONE_TRAINING, FEATURES, EPISODES, TRAINING, RUN]
+ALL = [Component(name="otam"), FRAMES, AUGMENTATION, BACKBONE, BACKBONE_TRAINING, FEATURES, EPISODES, TRAINING, RUN]
 by_class = pytest.mark.parametrize("spec", ALL, ids=lambda spec: type(spec).__name__)
 
 
@@ -122,13 +136,13 @@ def changes(spec):
     ("spec", "digest"),
     [
         (Component(name="otam"), "9a744e4452fa"),
-        (FRAMES, "19569b6fc895"),
+        (FRAMES, "4868d5d9234b"),
         (BACKBONE, "b10dae60c208"),
-        (BACKBONE_TRAINING, "534242ce7645"),
-        (FEATURES, "8fdd124e3fa1"),
+        (BACKBONE_TRAINING, "69806b98d0ea"),
+        (FEATURES, "255853f6dcf5"),
         (EPISODES, "a8782584744d"),
         (TRAINING, "2fc467503e88"),
-        (RUN, "4f99031de719"),
+        (RUN, "0e90b22aa3c4"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Spec) else "",
 )
@@ -278,3 +292,25 @@ def test_difference_names_the_field_of_a_store():
     smaller = FEATURES.model_copy(update={"frames": FRAMES.model_copy(update={"size": 72})})
     found = difference(FEATURES.model_dump(mode="json"), smaller.model_dump(mode="json"))
     assert found == "frames.size: expected 256, found 72"
+
+
+def test_training_views():
+    one = ViewPolicy(crop="random", flip=0.5)
+    same, other = AugmentationSpec(support=one, query=one), AUGMENTATION
+
+    def views(count, augmentation, cut="layer4"):
+        frames = FRAMES.model_copy(update={"views": count})
+        spec = FEATURES.model_copy(update={"frames": frames, "augmentation": augmentation, "cut": cut})
+        return spec.training_views()
+
+    assert views(1, None) == ((0,), (0,)) and views(3, None) == ((0, 1, 2), (0, 1, 2))
+    assert views(4, same) == ((1, 2, 3), (1, 2, 3))
+    assert views(6, other) == ((1, 3, 5), (2, 4))
+    # at the cut `frames` every stored view is augmented anew, the first one too
+    assert views(1, other, "frames") == ((0,), (0,)) and views(2, other, "frames") == ((0, 1), (0, 1))
+
+
+def test_a_data_set_without_flips():
+    kept = AUGMENTATION.without_flip()
+    assert (kept.support.flip, kept.query.flip) == (0, 0)
+    assert kept.query.jitter == AUGMENTATION.query.jitter and kept.support.crop == "centre"

@@ -67,6 +67,7 @@ CONFIG = {
     "datasets": {"ssv2_small": "demo_temporal", "ssv2_full": "demo_temporal", "ucf101": "demo_spatial"},
     "presets": {"demo": DEMO, "pretrained": DEMO | {"backbone": PRETRAINED}},
 }
+AUGMENTATION = {"support": {"crop": "random", "flip": 0.0}, "query": {"crop": "random", "flip": 0.5}}
 OTAM = {"head": {"name": "identity"}, "matching": {"name": "otam"}}
 TRX = {"head": {"name": "identity"}, "matching": {"name": "trx"}}
 DMGAL = {"head": {"name": "dmgal"}, "matching": {"name": "otam"}}
@@ -116,6 +117,23 @@ def refused(*args, **changes) -> str:
     with pytest.raises(FsarError) as error:
         _ = study(*args, **changes).runs
     return str(error.value)
+
+
+# -- views ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_card_forbids_mirrored_clips(workflow):
+    made = study(workflow, augmentation=AUGMENTATION, frames__views=3)
+    assert made.dataset("demo_spatial").card.flip and not made.dataset("demo_temporal").card.flip
+    assert made.features("demo_spatial").augmentation.query.flip == 0.5
+    assert made.features("demo_temporal").augmentation.query.flip == 0.0
+
+
+def test_at_the_cut_frames_the_frame_store_is_the_feature_store(workflow):
+    made = study(workflow, augmentation=AUGMENTATION, backbone__cut="frames", backbone__train_tail=True)
+    run = made.cells("a_table1")[0].run
+    assert made.store_path(run.features) == made.store_path(run.features.frames)
+    assert run.features.augmentation.support.crop == "random" and run.train_tail
 
 
 # -- runs ------------------------------------------------------------------------------------------------------------------
@@ -356,6 +374,20 @@ def test_misspelt_published_weights(workflow):
         ),
         ({"backbone__cut": "layer5"}, "preset 'demo': backbone 'demo_cnn' has no cut 'layer5'; did you mean 'layer"),
         ({"backbone__crop": 96}, "preset 'demo': backbone.crop 96 is larger than frames.size 72"),
+        (
+            {"augmentation": AUGMENTATION},
+            "preset 'demo': augmentation at the cut 'layer4' is stored in views of the training clips; expected "
+            "frames.views of at least 3 (1 test view + 2), found 1",
+        ),
+        (
+            {"augmentation": {**AUGMENTATION, "query": AUGMENTATION["support"]}},
+            "preset 'demo': augmentation at the cut 'layer4' is stored in views of the training clips; expected "
+            "frames.views of at least 2 (1 test view + 1), found 1",
+        ),
+        (
+            {"augmentation": {"support": AUGMENTATION["support"]}},
+            "config.yaml: missing key 'presets.demo.augmentation.query'",
+        ),
         ({"heads": {"dmgl": {}}}, "preset 'demo': heads.dmgl: unknown name 'dmgl' in heads; did you mean 'dmgal'?"),
         (
             {"matching": {"otam": {"lamda": 1}}},

@@ -10,7 +10,8 @@ from einops import rearrange
 from tqdm import tqdm
 
 from fsar_core.backbones._stages import StagedBackbone
-from fsar_core.data.transforms import centre_crop
+from fsar_core.data.augmentation import apply, draw
+from fsar_core.seeding import rng
 from fsar_core.specs import LAYOUT_VERSION, FeatureSpec
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
 from fsar_core.stores.reader import StoreReader
@@ -54,9 +55,8 @@ def blocks(
                 sound = [r for r in part if r not in frames.failed and (view == 0 or r in train_rows)]
                 for first in range(0, len(sound), batch_clips):
                     chunk = np.array(sound[first : first + batch_clips])
-                    images = centre_crop(frames.read(chunk, view), spec.crop)
-                    images = torch.from_numpy(np.ascontiguousarray(rearrange(images, "b t h w c -> (b t) c h w")))
-                    activations = backbone.to_cut(images.to(device), spec.cut)
+                    images = [_seen(spec, clip, row, view) for clip, row in zip(frames.read(chunk, view), chunk)]
+                    activations = backbone.to_cut(torch.cat(images).to(device), spec.cut)
                     clips = rearrange(activations, "(clip frames) d h w -> clip frames d h w", clip=len(chunk))
                     out[chunk - start, view] = clips.cpu().numpy().astype(spec.dtype)
             failures = [
@@ -64,3 +64,10 @@ def blocks(
             ]
             bar.update(len(part))
             yield {"features": out}, failures
+
+
+def _seen(spec: FeatureSpec, clip: np.ndarray, row: int, view: int) -> torch.Tensor:
+    """uint8 [frames channels crop crop]: the centre crop, or what this training view draws once and for all."""
+    policy = spec.policy_of(view)
+    random = rng(spec.frames.seed, "augmentation", spec.dataset, int(row), view) if policy else None
+    return apply(clip, draw(policy, clip.shape[-2], spec.crop, random), spec.crop)

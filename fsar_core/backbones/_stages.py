@@ -1,4 +1,7 @@
-"""What all backbones share: named stages in order, a cut between two of them, and the tail behind the cut."""
+"""What all backbones share: named stages in order, a cut between two of them, and the tail behind the cut.
+
+The first cut of every backbone is `frames`: nothing is frozen, and the tail is the whole network with its normalisation.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,18 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from fsar_core.errors import FsarError, did_you_mean
+
+
+class Normalise(nn.Module):
+    """uint8 images in 0..255 to a network's input range: images / 255 minus `mean`, over `std`, a colour channel each."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: UInt8[Tensor, "images 3 height width"]) -> Float[Tensor, "images 3 height width"]:
+        return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
 
 
 class StagedBackbone(nn.Module):
@@ -25,33 +40,31 @@ class StagedBackbone(nn.Module):
         """
         super().__init__()
         self.stages = nn.ModuleDict(stages)
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.normalise = Normalise(mean, std)
 
     @property
     def cuts(self) -> list[str]:
-        return list(self.stages)
-
-    def normalise(self, images: UInt8[Tensor, "images 3 height width"]) -> Float[Tensor, "images 3 height width"]:
-        """uint8 in 0..255 to the network's input range."""
-        return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
+        return ["frames", *self.stages]
 
     def to_cut(self, images: UInt8[Tensor, "images 3 height width"], cut: str) -> Float[Tensor, "images dim h w"]:
-        """Activations after the stage `cut`. FsarError for an unknown cut."""
-        hidden = self.normalise(images)
-        for name in self._until(cut):
-            hidden = self.stages[name](hidden)
+        """Activations after the stage `cut`; the images themselves at `frames`. FsarError for an unknown cut."""
+        hidden = images
+        for module in self._sides(cut)[0]:
+            hidden = module(hidden)
         return hidden
 
     def tail(self, cut: str) -> nn.Module:
-        """The stages after `cut`, from its activations to the last stage's; nn.Identity where none is left."""
-        rest = [self.stages[name] for name in self.cuts[len(self._until(cut)) :]]
+        """What comes after `cut`, from its activations to the last stage's; nn.Identity where nothing is left."""
+        rest = self._sides(cut)[1]
         return nn.Sequential(*rest) if rest else nn.Identity()
 
-    def _until(self, cut: str) -> list[str]:
-        if cut not in self.stages:
+    def _sides(self, cut: str) -> tuple[list[nn.Module], list[nn.Module]]:
+        """What runs before and what after a cut. The normalisation belongs to the first stage."""
+        if cut not in self.cuts:
             raise FsarError(f"unknown cut '{cut}' of {type(self).__name__}{did_you_mean(cut, self.cuts)}")
-        return self.cuts[: self.cuts.index(cut) + 1]
+        modules, position = [self.normalise, *self.stages.values()], self.cuts.index(cut)
+        before = position + 1 if position else 0
+        return modules[:before], modules[before:]
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from fsar_core.backbones._stages import StagedBackbone, load_strictly, read_stat
 from fsar_core.errors import FsarError
 
 VERSION = 1
-CUTS = ("layer1", "layer2", "layer3", "layer4")
+CUTS = ("frames", "layer1", "layer2", "layer3", "layer4")
 TRAINABLE = True  # the pipeline trains it where no weights are named
 
 
@@ -33,7 +33,7 @@ class DemoCNN(StagedBackbone):
         if dim % 4 or dim < 8:
             raise FsarError(f"backbones 'demo_cnn': dim {dim}; expected a multiple of 4 that is at least 8")
         widths = (3, dim // 4, dim // 2, dim, dim)
-        stages = OrderedDict((cut, _stage(widths[i], widths[i + 1])) for i, cut in enumerate(CUTS))
+        stages = OrderedDict((cut, _stage(widths[i], widths[i + 1])) for i, cut in enumerate(CUTS[1:]))
         super().__init__(stages, mean=(0.45,) * 3, std=(0.225,) * 3)
         if weights is not None:
             load_strictly(self, read_state_dict(Path(weights)), weights)

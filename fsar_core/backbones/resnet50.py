@@ -16,7 +16,7 @@ from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import file_sha256
 
 VERSION = 1
-CUTS = ("layer1", "layer2", "layer3", "layer4")
+CUTS = ("frames", "layer1", "layer2", "layer3", "layer4")
 # Published files that torchvision names; their hash is part of the file name and checked after the download.
 WEIGHTS = ("IMAGENET1K_V1", "IMAGENET1K_V2")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from fsar_core.specs import RunSpec
@@ -10,7 +11,9 @@ from fsar_core.specs import RunSpec
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", required=True, help="JSON of a RunSpec")
-    parser.add_argument("--features", type=Path, required=True, help="the feature store")
+    parser.add_argument(
+        "--features", type=Path, required=True, help="the feature store; at the cut `frames` the frame store"
+    )
     parser.add_argument("--weights", help="of the backbone; needed where a tail runs behind the cut")
     parser.add_argument("--weights-root", type=Path)
     parser.add_argument("--threads", type=int, default=1)
@@ -21,25 +24,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(args: argparse.Namespace, spec: RunSpec):
-    """(reader, model, machine) of a run: its feature store, its untrained model, where it computes."""
+    """(bank, model, machine, failed) of a run: a function from rows to their bank, its untrained model, where it computes
+    and the rows that hold nothing."""
     import torch
 
     from fsar_core.devices import Machine, torch_device
+    from fsar_core.episodes.loader import FeatureBank, FrameBank
     from fsar_core.registry import build, entry
     from fsar_core.stores.reader import StoreReader
     from fsar_core.training.model import build_model
 
     torch.set_num_threads(args.threads)
-    reader = StoreReader(args.features, "features", spec.features)
-    frames, *grid = reader.clip_shape
-    backbone = spec.features.backbone
+    features, backbone = spec.features, spec.features.backbone
+    if features.cut == "frames":
+        reader = StoreReader(args.features, "frames", features.frames)
+        frames, grid, dtype = reader.clip_shape[0], [3, features.crop, features.crop], torch.uint8
+        bank = partial(FrameBank, crop=features.crop, augmentation=features.augmentation)
+    else:
+        reader = StoreReader(args.features, "features", features)
+        (frames, *grid), dtype = reader.clip_shape, torch.float32
+        bank = FeatureBank
     tail, dim = torch.nn.Identity(), grid[0]
-    if spec.features.cut != entry("backbones", backbone.name).constants["CUTS"][-1]:
-        whole = build(
-            "backbones", backbone.name, weights=args.weights, weights_root=args.weights_root, **backbone.params
-        )
-        tail = whole.tail(spec.features.cut).eval()
+    if features.cut != entry("backbones", backbone.name).constants["CUTS"][-1]:
+        weights = dict(weights=args.weights, weights_root=args.weights_root)
+        tail = build("backbones", backbone.name, **weights, **backbone.params).tail(features.cut).eval()
         with torch.inference_mode():
-            dim = tail(torch.zeros(1, *grid)).shape[1]
+            dim = tail(torch.zeros(1, *grid, dtype=dtype)).shape[1]
     model = build_model(spec, tail, dim, frames)
-    return reader, model, Machine(torch_device(args.device), args.mixed_precision, args.evaluation_batch)
+    machine = Machine(torch_device(args.device), args.mixed_precision, args.evaluation_batch)
+    return partial(bank, reader, memory_gib=args.memory_gib, threads=args.threads), model, machine, reader.failed

@@ -19,18 +19,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from fsar_core.episodes import tables
-    from fsar_core.episodes.loader import FeatureBank
     from fsar_core.evaluation import protocol, statistics
     from fsar_core.provenance import atomic_write, environment, write_json
     from fsar_core.training import checkpoint
 
     spec = RunSpec.parse(args.spec)
-    reader, model, machine = _run.prepare(args, spec)
+    bank, model, machine, _ = _run.prepare(args, spec)
     model.load_state_dict(checkpoint.load(args.checkpoint, spec.digest)["model"])
     model.to(machine.device)
     table = tables.load(args.episodes, spec.test)
-    bank = FeatureBank(reader, table.rows, args.memory_gib, args.threads)
-    queries = protocol.query_results(table, protocol.logits(model, bank, table, machine, progress=True))
+    queries = protocol.query_results(table, protocol.logits(model, bank(table.rows), table, machine, progress=True))
     total = statistics.estimate(statistics.episode_accuracy(queries))
     with atomic_write(args.queries, "wb") as stream:
         # A fixed mtime: equal results are equal files.

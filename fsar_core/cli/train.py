@@ -26,22 +26,20 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from fsar_core.episodes import tables
-    from fsar_core.episodes.loader import FeatureBank
     from fsar_core.episodes.sampler import Split, check
     from fsar_core.provenance import atomic_write, environment
     from fsar_core.training import checkpoint
     from fsar_core.training.loop import train
 
     spec = RunSpec.parse(args.spec)
-    reader, model, machine = _run.prepare(args, spec)
-    split = Split.from_index(read_index(args.index), "train", reader.failed)
+    bank, model, machine, failed = _run.prepare(args, spec)
+    split = Split.from_index(read_index(args.index), "train", failed)
     check(split, spec.test.way, spec.train_shot, spec.training.query, group_disjoint=spec.test.group_disjoint)
     validation = tables.load(args.validation, spec.validation)
     train_rows = np.concatenate(split.rows) if model.trainable else np.empty(0, np.int64)
     rows = np.concatenate([train_rows, validation.rows])
-    bank = FeatureBank(reader, rows, args.memory_gib, args.threads, many_views=train_rows)
     last = args.checkpoint.with_name("last.pt")
-    state, history = train(spec, model, bank, split, validation, last, machine, args.code)
+    state, history = train(spec, model, bank(rows, many_views=train_rows), split, validation, last, machine, args.code)
     with atomic_write(args.history) as stream:
         pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
     state = {key: value.cpu() for key, value in state.items()}

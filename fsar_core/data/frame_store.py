@@ -59,7 +59,7 @@ def _clip(spec: FrameSpec, folder: Path, clip: dict) -> np.ndarray | str:
     total, fps = int(clip["frames"]), float(clip["fps"]) or 30.0
     wanted = [frame_indices(spec.policy, total, spec.count, _view_rng(spec, clip["path"], 0), fps=fps)]
     for view in range(1, views):
-        wanted.append(frame_indices("segment_random", total, spec.count, _view_rng(spec, clip["path"], view)))
+        wanted.append(frame_indices(spec.train_policy, total, spec.count, _view_rng(spec, clip["path"], view), fps=fps))
     unique, inverse = np.unique(np.concatenate(wanted), return_inverse=True)
     try:
         decoded = fit_square(decode(folder / clip["path"], unique), spec.size, spec.fit)

@@ -7,6 +7,7 @@ evaluations; here every episode is addressable by its number, on any worker, in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +55,7 @@ class Episode:
         query: int64 [way * query], store rows, shuffled.
         labels: int64 [way * query], episode-local labels 0..way-1 of the queries.
         views: stored view of every support and query clip; None is view 0, the deterministic test view.
+        augmentation: seed of what is drawn for the clips when they are cut from frames; None is the centre crop.
     """
 
     classes: np.ndarray
@@ -61,11 +63,13 @@ class Episode:
     query: np.ndarray
     labels: np.ndarray
     views: tuple[np.ndarray, np.ndarray] | None = None
+    augmentation: int | None = None
 
-    def with_views(self, count: int, random: np.random.Generator) -> Episode:
-        """The same episode with one of `count` stored views drawn for every clip."""
-        views = random.integers(count, size=self.support.shape), random.integers(count, size=self.query.shape)
-        return replace(self, views=views)
+    def for_training(self, views: tuple[Sequence[int], Sequence[int]], seed: int) -> Episode:
+        """The same episode with a stored view drawn for every clip, among those of its side, and a seed to augment it by."""
+        random = np.random.default_rng(seed)
+        drawn = tuple(random.choice(v, of.shape) for v, of in zip(views, (self.support, self.query)))
+        return replace(self, views=drawn, augmentation=seed)
 
 
 def sample(

@@ -20,7 +20,7 @@ from fsar_core.episodes.sampler import Split, sample
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
-from fsar_core.seeding import derive, rng
+from fsar_core.seeding import derive
 from fsar_core.specs import RunSpec
 from fsar_core.training import checkpoint, optim
 from fsar_core.training.losses import episodic_cross_entropy
@@ -56,10 +56,12 @@ def train(
     state = _resume(last, run, model, optimizer, scaler)
     checks = {round((i + 1) * total / training.validations) for i in range(training.validations)} - {0}
 
+    views = spec.features.training_views()
+
     def episode(number: int):
         way, disjoint = spec.test.way, spec.test.group_disjoint
         drawn = sample(spec.seed, split, way, spec.train_shot, training.query, number, group_disjoint=disjoint)
-        return drawn.with_views(bank.views, rng(spec.seed, "views", number)) if bank.views > 1 else drawn
+        return drawn.for_training(views, derive(spec.seed, "views", number))
 
     numbers = range(state["step"] * per_step, total * per_step)
     coming = batches(bank, (episode(number) for number in numbers), training.batch)

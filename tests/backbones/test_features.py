@@ -6,12 +6,15 @@ import torch
 
 from fsar_core.backbones import _features
 from fsar_core.backbones.demo_cnn import DemoCNN
+from fsar_core.data.augmentation import draw
 from fsar_core.errors import FsarError
+from fsar_core.seeding import rng
+from fsar_core.specs import AugmentationSpec, ViewPolicy
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import write_job
-from fsar_core.testing import toy_feature_spec
+from fsar_core.testing import toy_feature_spec, toy_frame_spec
 
 CPU = torch.device("cpu")
 CLIPS, FAILED, TRAIN = 70, frozenset({2, 66}), frozenset({0, 1, 2, 5, 65})
@@ -89,6 +92,35 @@ def test_failed_clips_stay_failed(backbone, frames):
         [{"row": 2, "path": "", "problem": problem}],
         [{"row": 66, "path": "", "problem": problem}],
     ]
+
+
+SUPPORT = ViewPolicy(crop="random", flip=0.0)
+QUERY = ViewPolicy(crop="centre", flip=1.0)
+
+
+def test_baked_views_are_augmented_and_the_test_view_is_not(backbone):
+    """Odd views by the support's policy, even ones by the query's; each clip has a draw of its own."""
+    wide = Frames()
+    wide.values = np.repeat(wide.values[:, :1], 4, axis=1)  # four stored views of the same frames
+    frames = toy_frame_spec(count=3, views=4, seed=5)
+    spec = spec_of(dtype="float32").model_copy(
+        update={"frames": frames, "augmentation": AugmentationSpec(support=SUPPORT, query=QUERY)}
+    )
+    assert spec.training_views() == ((1, 3), (2,))
+    values = np.concatenate([arrays["features"] for arrays, _ in all_blocks(spec, backbone, wide, range(CLIPS))])
+    corners = set()
+    for row in sorted(TRAIN - FAILED):
+        clip = wide.values[row, 0]
+        np.testing.assert_allclose(values[row, 0], direct(backbone, clip), rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(values[row, 2], direct(backbone, clip[:, :, ::-1]), rtol=2e-3, atol=1e-4)
+        for view in (1, 3):
+            drawn = draw(SUPPORT, 24, 16, rng(5, "augmentation", "toy", row, view))
+            moved = np.roll(
+                clip, (4 - drawn.top, 4 - drawn.left), axis=(1, 2)
+            )  # the drawn corner comes to the centre's
+            np.testing.assert_allclose(values[row, view], direct(backbone, moved), rtol=2e-3, atol=1e-4)
+            corners.add((drawn.top, drawn.left))
+    assert len(corners) > 4
 
 
 @pytest.mark.parametrize("batch_clips", [1, 5, 200])

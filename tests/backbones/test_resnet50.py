@@ -9,7 +9,7 @@ from fsar_core.backbones.resnet50 import CUTS, WEIGHTS, ResNet50
 from fsar_core.errors import FsarError
 from fsar_core.registry import build, entry
 
-STRIDES = {"layer1": (256, 4), "layer2": (512, 8), "layer3": (1024, 16), "layer4": (2048, 32)}
+STRIDES = {"frames": (3, 1), "layer1": (256, 4), "layer2": (512, 8), "layer3": (1024, 16), "layer4": (2048, 32)}
 
 
 @pytest.fixture(scope="module")

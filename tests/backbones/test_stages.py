@@ -22,7 +22,7 @@ def images() -> torch.Tensor:
 
 
 def test_cuts_are_the_stages_in_order(backbone):
-    assert backbone.cuts == ["first", "second", "last"]
+    assert backbone.cuts == ["frames", "first", "second", "last"]
 
 
 def test_normalise_by_hand(backbone):
@@ -30,7 +30,9 @@ def test_normalise_by_hand(backbone):
     torch.testing.assert_close(backbone.normalise(images).flatten(), torch.tensor([-1.0, 3.0, 0.1]))
 
 
-@pytest.mark.parametrize(("cut", "shape"), [("first", (4, 4, 4)), ("second", (5, 2, 2)), ("last", (6, 2, 2))])
+@pytest.mark.parametrize(
+    ("cut", "shape"), [("frames", (3, 8, 8)), ("first", (4, 4, 4)), ("second", (5, 2, 2)), ("last", (6, 2, 2))]
+)
 def test_cut_and_tail_make_the_whole(backbone, images, cut, shape):
     at_cut = backbone.to_cut(images, cut)
     assert at_cut.shape == (2, *shape)
@@ -42,7 +44,12 @@ def test_cut_and_tail_make_the_whole(backbone, images, cut, shape):
 
 def test_a_tail_is_the_backbones_own_stages(backbone):
     assert list(backbone.tail("first")) == [backbone.stages["second"], backbone.stages["last"]]
+    assert list(backbone.tail("frames")) == [backbone.normalise, *backbone.stages.values()]
     assert isinstance(backbone.tail("last"), nn.Identity)
+
+
+def test_nothing_is_done_before_the_cut_frames(backbone, images):
+    assert backbone.to_cut(images, "frames") is images
 
 
 @pytest.mark.parametrize("call", [lambda b, x: b.to_cut(x, "secnd"), lambda b, x: b.tail("secnd")])

@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, batches
+from fsar_core.data.frame_store import plan as frame_store_plan
+from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, FrameBank, batches
 from fsar_core.episodes.sampler import Split, sample
+from fsar_core.specs import AugmentationSpec, ViewPolicy
+from fsar_core.stores.layout import create
+from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
-from fsar_core.testing import toy_feature_store, toy_features, toy_index
+from fsar_core.stores.writer import write_job
+from fsar_core.testing import toy_feature_store, toy_features, toy_frame_spec, toy_index
 
 SHAPE = dict(frames=3, dim=4, height=2, width=2)
 NO_MEMORY = 1e-9
@@ -32,8 +37,7 @@ def split(index):
 
 def episodes_of(split, count, shot=2, query=1, views=0):
     drawn = [sample(0, split, 3, shot, query, index) for index in range(count)]
-    random = np.random.default_rng(0)
-    return [episode.with_views(views, random) for episode in drawn] if views else drawn
+    return [e.for_training((range(views), range(views)), seed) for seed, e in enumerate(drawn)] if views else drawn
 
 
 @pytest.mark.parametrize("memory_gib", [1.0, NO_MEMORY])
@@ -153,3 +157,54 @@ def test_moved_to_a_device():
     features = EpisodeFeatures(torch.zeros(1), torch.ones(1), torch.ones(1, dtype=torch.int64))
     moved = features.to(torch.device("meta"))
     assert [part.device.type for part in (moved.support, moved.query, moved.labels)] == ["meta"] * 3
+
+
+@pytest.fixture(scope="module")
+def frame_store(tmp_path_factory):
+    """(reader, values) of 12 x 12 frames in two views."""
+    index = toy_index({"train": 4, "val": 3, "test": 3}, clips=5)
+    spec = toy_frame_spec(count=2, size=12, views=2)
+    values = np.random.default_rng(0).integers(0, 256, (len(index), 2, 2, 12, 12, 3), np.uint8)
+    store = tmp_path_factory.mktemp("frames")
+    plan = frame_store_plan(spec, index, 64)
+    create(store, plan)
+    write_job(store, 0, [({"frames": values}, [])], store / "receipts" / "0.json")
+    seal(store, max_failures=0.0)
+    return StoreReader(store, "frames", spec), values
+
+
+POLICIES = AugmentationSpec(support=ViewPolicy(crop="random", flip=0.0), query=ViewPolicy(crop="centre", flip=1.0))
+
+
+@pytest.mark.parametrize("memory_gib", [1.0, NO_MEMORY])
+def test_frames_are_cut_in_the_centre_for_a_test(frame_store, split, memory_gib):
+    reader, values = frame_store
+    bank = FrameBank(reader, np.concatenate(split.rows), memory_gib, crop=8, augmentation=POLICIES)
+    episode = episodes_of(split, 1)[0]
+    batch = bank.batch([episode])
+    assert batch.support.dtype == torch.uint8 and batch.support.shape == (1, 3, 2, 2, 3, 8, 8)
+    centre = values[:, 0, :, 2:10, 2:10].transpose(0, 1, 4, 2, 3)
+    np.testing.assert_array_equal(batch.support[0], centre[episode.support])
+    np.testing.assert_array_equal(batch.query[0], centre[episode.query])
+
+
+def test_support_and_queries_have_policies_of_their_own(frame_store, split):
+    reader, values = frame_store
+    rows = np.concatenate(split.rows)
+    bank = FrameBank(reader, rows, 1.0, threads=2, many_views=rows, crop=8, augmentation=POLICIES)
+    plain = episodes_of(split, 2)
+    episodes = [e.for_training(((0, 1), (1,)), seed) for seed, e in enumerate(plain)]
+    batch = bank.batch(episodes)
+    mirrored = values[:, 1, :, 2:10, 2:10].transpose(0, 1, 4, 2, 3)[..., ::-1]
+    corners = set()
+    for number, episode in enumerate(episodes):
+        np.testing.assert_array_equal(batch.query[number], mirrored[episode.query])
+        for way, shot in np.ndindex(3, 2):
+            whole = values[episode.support[way, shot], episode.views[0][way, shot]].transpose(0, 3, 1, 2)
+            found = batch.support[number, way, shot].numpy()
+            fits = [c for c in np.ndindex(5, 5) if (whole[:, :, c[0] : c[0] + 8, c[1] : c[1] + 8] == found).all()]
+            assert len(fits) == 1  # the same corner in both frames
+            corners.add(fits[0])
+    assert len(corners) > 3
+    again = bank.batch([plain[0].for_training(((0, 1), (1,)), 0)])
+    np.testing.assert_array_equal(again.support[0], batch.support[0])

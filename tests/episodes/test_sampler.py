@@ -252,16 +252,18 @@ def test_a_split_without_classes_is_refused():
 @given(st.integers(1, 5), st.integers(0, 100))
 def test_views_are_drawn_for_every_clip(count, seed):
     episode = sample(0, split_of([9] * 4), 3, 2, 2, 0)
-    viewed = episode.with_views(count, np.random.default_rng(seed))
+    viewed = episode.for_training((range(count), range(count, 2 * count)), seed)
     assert as_text(viewed) == as_text(episode)
     support, query = viewed.views
     assert support.shape == episode.support.shape and query.shape == episode.query.shape
-    assert {*support.reshape(-1).tolist(), *query.tolist()} <= set(range(count))
-    assert episode.views is None
+    assert set(support.reshape(-1).tolist()) <= set(range(count))
+    assert set(query.tolist()) <= set(range(count, 2 * count))
+    assert viewed.augmentation == seed
+    assert episode.views is None and episode.augmentation is None
 
 
 def test_all_views_occur():
     episode = sample(0, split_of([9] * 4), 3, 2, 2, 0)
-    random = np.random.default_rng(0)
-    seen = {view for _ in range(30) for part in episode.with_views(3, random).views for view in part.reshape(-1)}
-    assert seen == {0, 1, 2}
+    drawn = [episode.for_training(((0, 1, 2), (1, 3)), seed).views for seed in range(30)]
+    assert {int(view) for support, _ in drawn for view in support.reshape(-1)} == {0, 1, 2}
+    assert {int(view) for _, query in drawn for view in query} == {1, 3}

@@ -54,7 +54,7 @@ def test_an_unsealed_store_is_refused(toy):
 
 
 OTHERS = [
-    (toy_feature_spec(frames=2, views=2, cut="layer3"), "cut: expected 'layer3', found 'frames'"),
+    (toy_feature_spec(frames=2, views=2, cut="layer3"), "cut: expected 'layer3', found 'layer4'"),
     (toy_feature_spec(frames=2, views=2, dtype="float32"), "dtype: expected 'float32', found 'float16'"),
     (toy_feature_spec(frames=3, views=2), "frames.count: expected 3, found 2"),
     (toy_feature_spec(frames=2, views=2, seed=9), "frames.seed: expected 9, found 0"),
@@ -66,7 +66,7 @@ OTHERS = [
         toy_feature_spec(frames=2, views=2).model_copy(update={"frames": toy_frame_spec(count=2, views=2, size=64)}),
         "frames.size: expected 64, found 32",
     ),
-    (toy_frame_spec(count=2, views=2), "backbone: expected 'absent', found {"),
+    (toy_frame_spec(count=2, views=2), "augmentation: expected 'absent', found None"),
 ]
 
 

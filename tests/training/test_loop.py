@@ -7,7 +7,7 @@ from fsar_core.devices import Machine
 from fsar_core.episodes.sampler import sample
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
-from fsar_core.seeding import rng
+from fsar_core.seeding import derive, rng
 from fsar_core.specs import Component
 from fsar_core.testing import toy_index
 from fsar_core.training import checkpoint, loop
@@ -177,12 +177,10 @@ def test_the_episodes_of_a_training(tmp_path, views):
         expected = sample(3, toy.split, 3, 2, 1, number, group_disjoint=True)
         np.testing.assert_array_equal(episode.support, expected.support)
         np.testing.assert_array_equal(episode.query, expected.query)
-        if views == 1:
-            assert episode.views is None
-        else:
-            expected = expected.with_views(views, rng(3, "views", number))
-            np.testing.assert_array_equal(episode.views[0], expected.views[0])
-            np.testing.assert_array_equal(episode.views[1], expected.views[1])
+        expected = expected.for_training((range(views), range(views)), derive(3, "views", number))
+        np.testing.assert_array_equal(episode.views[0], expected.views[0])
+        np.testing.assert_array_equal(episode.views[1], expected.views[1])
+        assert episode.augmentation == derive(3, "views", number)
 
 
 def test_nothing_is_trained_where_nothing_is_trainable(tmp_path):

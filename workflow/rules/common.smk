@@ -21,7 +21,7 @@ ROOTS = STUDY.config.roots
 PRESET = STUDY.preset
 DATASETS = {spec.features.dataset: STUDY.dataset(spec.features.dataset) for spec in RUNS.values()}
 FRAMES = {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
-FEATURES = {spec.key: spec for spec in map(STUDY.features, DATASETS)}
+FEATURES = {spec.key: spec for spec in map(STUDY.features, DATASETS) if spec.cut != "frames"}
 BACKBONES = {spec.key: spec for spec in map(STUDY.backbone_training, DATASETS) if spec is not None}
 EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation, run.test)}
 

@@ -1,0 +1,79 @@
+"""Augmentation of training clips: one draw of crop, flip and colour jitter a clip, done alike to all of its frames.
+
+Source: DMGAL IV-B ("random crop, horizontal flip and color jitter ... no flip on SSv2"); public code crops support clips
+only and flips and jitters queries too, hence two policies (`fsar_core.specs.AugmentationSpec`). The colour operations are
+torchvision's. A draw is plain numbers, so that masks can follow the geometry of their frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from fsar_core.errors import FsarError
+from fsar_core.specs import Jitter, ViewPolicy
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is done to one clip.
+
+    Attributes:
+        top, left: corner of the crop, pixels of the stored square.
+        flip: mirrored left to right.
+        colour: (operation, value) in the order of application; empty without jitter.
+    """
+
+    top: int
+    left: int
+    flip: bool = False
+    colour: tuple[tuple[str, float], ...] = ()
+
+
+def draw(policy: ViewPolicy | None, size: int, crop: int, rng: np.random.Generator | None = None) -> Draw:
+    """The draw of one clip; without a policy the centre crop of the test view.
+
+    Args:
+        size: pixels of the stored square; crop: pixels of the square that is cut out.
+    Raises:
+        FsarError: the crop is larger than the stored square.
+    """
+    if crop > size:
+        raise FsarError(f"cannot crop {crop} pixels from frames of {size} x {size}")
+    top = left = (size - crop) // 2
+    if policy is None:
+        return Draw(top, left)
+    if policy.crop == "random":
+        top, left = (int(n) for n in rng.integers(0, size - crop + 1, 2))
+    flip = bool(rng.random() < policy.flip)
+    return Draw(top, left, flip, () if policy.jitter is None else _colour(policy.jitter, rng))
+
+
+def _colour(jitter: Jitter, rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
+    if rng.random() < jitter.gray:
+        return (("gray", 1.0),)
+    spans = {name: getattr(jitter, name) for name in ("brightness", "contrast", "saturation")}
+    values = [(name, float(rng.uniform(1 - x, 1 + x))) for name, x in spans.items() if x]
+    values += [("hue", float(rng.uniform(-jitter.hue, jitter.hue)))] if jitter.hue else []
+    return tuple(values[i] for i in rng.permutation(len(values)))
+
+
+def cut_out(images: Tensor, drawn: Draw, crop: int) -> Tensor:
+    """The geometry of a draw: [... height width] to [... crop crop], for frames and for their masks."""
+    part = images[..., drawn.top : drawn.top + crop, drawn.left : drawn.left + crop]
+    return part.flip(-1) if drawn.flip else part
+
+
+def apply(clip: np.ndarray, drawn: Draw, crop: int) -> Tensor:
+    """uint8 [frames height width channels] as stored to uint8 [frames channels crop crop]."""
+    images = cut_out(torch.from_numpy(clip).permute(0, 3, 1, 2), drawn, crop).contiguous()
+    for operation, value in drawn.colour:
+        if operation == "gray":
+            images = functional.rgb_to_grayscale(images, num_output_channels=3)
+        else:
+            images = getattr(functional, f"adjust_{operation}")(images, value)
+    return images
