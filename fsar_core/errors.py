@@ -24,3 +24,9 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; valid: {', '.join(valid)}" if valid else "; nothing is valid here"
+
+
+def one_of(owner: str, name: str, value: object, valid: tuple) -> None:
+    """FsarError unless the option `name` of the component `owner` is one of `valid`, which the message lists."""
+    if value not in valid:
+        raise FsarError(f"{owner}: {name}={value!r} is not valid; valid: {', '.join(map(repr, valid))}")

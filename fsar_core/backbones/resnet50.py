@@ -11,9 +11,8 @@ from pathlib import Path
 
 from torch import nn
 
-from fsar_core.backbones._stages import StagedBackbone, load_strictly, read_state_dict
-from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.provenance import file_sha256
+from fsar_core.backbones._published import read_weights
+from fsar_core.backbones._stages import StagedBackbone, load_strictly
 
 VERSION = 1
 CUTS = ("frames", "layer1", "layer2", "layer3", "layer4")
@@ -30,16 +29,13 @@ class ResNet50(StagedBackbone):
     """
 
     def __init__(self, weights: str | Path | None = None, weights_root: str | Path | None = None) -> None:
-        from torchvision.models import resnet50
+        from torchvision.models import ResNet50_Weights, resnet50
 
         network = resnet50(weights=None)
+        network.fc = nn.Identity()
         if weights is not None:
-            state = (
-                _published(str(weights), weights_root) if str(weights) in WEIGHTS else read_state_dict(Path(weights))
-            )
-            state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-            network.fc = nn.Identity()
-            load_strictly(network, state, weights)
+            state = read_weights(ResNet50_Weights, weights, weights_root)
+            load_strictly(network, {key: value for key, value in state.items() if not key.startswith("fc.")}, weights)
         stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
         stages = OrderedDict(
             layer1=nn.Sequential(stem, network.layer1),
@@ -48,30 +44,3 @@ class ResNet50(StagedBackbone):
             layer4=network.layer4,
         )
         super().__init__(stages, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-
-
-def _published(name: str, root: str | Path | None) -> dict:
-    import torch
-    from torchvision.models import ResNet50_Weights
-
-    try:
-        held = Path(root or torch.hub.get_dir()) / ResNet50_Weights[name].url.split("/")[-1]
-        if held.is_file() and not file_sha256(held).startswith(held.stem.split("-")[-1]):
-            raise FsarError(
-                f"{held}: not the published weights '{name}' (its SHA-256 is not that of its name); remove it"
-            )
-        return torch.hub.load_state_dict_from_url(
-            ResNet50_Weights[name].url,
-            model_dir=root,
-            check_hash=True,
-            weights_only=True,
-            progress=False,
-            map_location="cpu",
-        )
-    except KeyError:
-        raise FsarError(f"unknown weights '{name}' of resnet50{did_you_mean(name, WEIGHTS)}") from None
-    except (OSError, RuntimeError) as error:
-        raise FsarError(
-            f"weights '{name}' of resnet50 cannot be downloaded ({error}); put the file "
-            f"{ResNet50_Weights[name].url.split('/')[-1]} into {root} or name a local file as `weights:` of the preset's backbone"
-        ) from None

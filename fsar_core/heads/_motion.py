@@ -14,17 +14,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fsar_core.errors import FsarError
-
 MotionMap = Float[Tensor, "batch frames patches channels"]
 MotionPair = tuple[MotionMap, MotionMap]
 KeyMap = Float[Tensor, "batch frames _patches channels"]
-
-
-def one_of(name: str, value: object, valid: tuple) -> None:
-    """FsarError unless `value` is one of `valid`, which the message lists."""
-    if value not in valid:
-        raise FsarError(f"dmgal: {name}={value!r} is not valid; valid: {', '.join(map(repr, valid))}")
 
 
 class MultiScale(nn.Module):

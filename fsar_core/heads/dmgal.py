@@ -39,13 +39,12 @@ from einops import parse_shape, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fsar_core.errors import FsarError
+from fsar_core.errors import FsarError, one_of
 from fsar_core.heads._motion import (
     BidirectionalMotion,
     DepthwiseValues,
     MotionPair,
     motion_guided_attention,
-    one_of,
 )
 from fsar_core.heads._positions import sinusoid
 from fsar_core.types import GridQuery, GridSupport, HeadOutput
@@ -104,9 +103,9 @@ class DMGAL(nn.Module):
         mixer: bool | None = None,
     ) -> None:
         super().__init__()
-        one_of("s_mga", s_mga, CHOICES["s_mga"])
-        one_of("mixer", mixer, CHOICES["mixer"])
-        one_of("c_mga", c_mga, CHOICES["c_mga"])
+        one_of("dmgal", "s_mga", s_mga, CHOICES["s_mga"])
+        one_of("dmgal", "mixer", mixer, CHOICES["mixer"])
+        one_of("dmgal", "c_mga", c_mga, CHOICES["c_mga"])
         _check(variant, phi3, end_frames, dropout)
         _whole("dim", dim, least=1)
         _whole("frames", frames, least=2)
@@ -226,7 +225,7 @@ class CrossMotionGuidedAttention(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        one_of("scope", scope, CHOICES["c_mga"][:2])
+        one_of("dmgal", "scope", scope, CHOICES["c_mga"][:2])
         _check(variant, phi3, end_frames, dropout)
         self.scope, self.variant, self.end_frames, self.dropout = scope, variant, end_frames, dropout
         channels = _compressed(dim, "r2", r2)
@@ -289,7 +288,7 @@ def _channels_last(features: Tensor) -> Tensor:
 
 def _compressed(dim: int, name: str, ratio: int) -> int:
     _whole("dim", dim, least=1)
-    one_of(name, ratio, tuple(divisor for divisor in range(1, dim + 1) if dim % divisor == 0))
+    one_of("dmgal", name, ratio, tuple(divisor for divisor in range(1, dim + 1) if dim % divisor == 0))
     return dim // int(ratio)
 
 
@@ -299,8 +298,8 @@ def _whole(name: str, value: object, least: int) -> None:
 
 
 def _check(variant: str, phi3: str, end_frames: str, dropout: float) -> None:
-    one_of("variant", variant, CHOICES["variant"])
-    one_of("phi3", phi3, CHOICES["phi3"])
-    one_of("end_frames", end_frames, CHOICES["end_frames"])
+    one_of("dmgal", "variant", variant, CHOICES["variant"])
+    one_of("dmgal", "phi3", phi3, CHOICES["phi3"])
+    one_of("dmgal", "end_frames", end_frames, CHOICES["end_frames"])
     if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise FsarError(f"dmgal: dropout={dropout!r} is not valid; valid: numbers from 0 to below 1")

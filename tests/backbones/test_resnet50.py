@@ -140,7 +140,7 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
     with pytest.raises(
-        FsarError, match=r"cannot be downloaded \(no route to host\); put the file resnet50-0676ba61\.pth"
+        FsarError, match=r"\(resnet50-0676ba61\.pth\) cannot be downloaded \(no route to host\); put that file into"
     ):
         ResNet50("IMAGENET1K_V1", weights_root=tmp_path)
 
