@@ -5,6 +5,7 @@ A mistake is one `FsarError` line that names the file, the key, what was expecte
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
@@ -65,7 +66,6 @@ class BackboneTraining(Model):
 
 class Backbone(Model):
     name: str
-    params: dict[str, Any] = {}
     cut: str
     crop: int = Field(ge=16)
     weights: str | None = None  # a name the backbone knows, or a file below roots.weights
@@ -74,12 +74,6 @@ class Backbone(Model):
     clips_per_job: int = Field(ge=1)
     batch_clips: int = Field(ge=1)
     dtype: Literal["float16", "float32"] = "float16"
-
-    @field_validator("params", mode="before")
-    @classmethod
-    def _none(cls, value: Any) -> Any:
-        # A file laid over config.yaml adds keys and cannot take any away: `params: null` takes all.
-        return {} if value is None else value
 
 
 class Episodes(Model):
@@ -109,6 +103,7 @@ class Preset(Model):
     backbone: Backbone
     episodes: Episodes
     training: TrainingSpec
+    backbones: dict[str, dict[str, Any]] = {}  # parameters by name
     heads: dict[str, dict[str, Any]] = {}  # parameters for every run with that head, under those of a table
     matching: dict[str, dict[str, Any]] = {}
     resources: Resources
@@ -134,13 +129,69 @@ class Config(Model):
 
 
 class SplitSource(Model):
-    format: Literal["split_tsv"]
-    file: str  # below the card's folder, or below the data root where `generator` makes it
+    """The project's own list, or three published ones; all beside the card or below the data set's folder."""
 
-    @field_validator("file")
+    format: Literal["split_tsv", "class_video", "numbered"]
+    file: str | None = None  # of split_tsv
+    train: str | None = None  # lists of the other formats
+    val: str | None = None
+    test: str | None = None
+    labels: list[str] = []  # numbered: JSON files with the template of every video, as Something-Something V2 has them
+    names: dict[Literal["train", "val", "test"], str] = {}  # numbered: class names, one a line; line 1 names number 0
+
+    @field_validator("file", "train", "val", "test")
     @classmethod
-    def _inside(cls, value: str) -> str:
-        return relative(value)
+    def _inside(cls, value: str | None) -> str | None:
+        return value if value is None else relative(value)
+
+    @field_validator("labels", "names")
+    @classmethod
+    def _all_inside(cls, value: list[str] | dict[str, str]) -> list[str] | dict[str, str]:
+        for path in value.values() if isinstance(value, dict) else value:
+            relative(path)
+        return value
+
+    @model_validator(mode="after")
+    def _files_of_the_format(self) -> SplitSource:
+        needed = ("file",) if self.format == "split_tsv" else SPLITS
+        missing = [key for key in needed if getattr(self, key) is None]
+        if missing:
+            raise ValueError(f"format {self.format} needs the key '{missing[0]}'")
+        surplus = sorted(set(self.model_fields_set) - {"format", *needed})
+        if surplus and not (self.format == "numbered" and set(surplus) <= {"labels", "names"}):
+            raise ValueError(f"format {self.format} has no key '{surplus[0]}'")
+        return self
+
+
+class Files(Model):
+    """How a listed clip is found among the files (fsar_core/data/files.py) and written out of a published list."""
+
+    roots: list[str] = ["."]  # folders below the data set's, tried in this order
+    extensions: list[str] = [".mp4", ".webm", ".avi", ".mkv", ".mov"]  # tried in this order
+    match: Literal["exact", "youtube_id"] = "exact"  # youtube_id: the first 11 characters of a file's name decide
+    path: str | None = None  # of a clip in a published list, out of {class} and {video}; null: as listed
+
+    @field_validator("roots")
+    @classmethod
+    def _inside(cls, value: list[str]) -> list[str]:
+        return [root if root == "." else relative(root) for root in value]
+
+    @field_validator("extensions")
+    @classmethod
+    def _dotted(cls, value: list[str]) -> list[str]:
+        for extension in value:
+            if len(extension) < 2 or extension[0] != "." or set(extension[1:]) & set("./\\"):
+                raise ValueError(f"'{extension}' is no extension; expected one like .mp4")
+        return [extension.lower() for extension in value]
+
+    @field_validator("path")
+    @classmethod
+    def _known_fields(cls, value: str | None) -> str | None:
+        if value is not None:
+            rest = relative(value).replace("{class}", "").replace("{video}", "")
+            if "{video}" not in value or set(rest) & set("{}"):
+                raise ValueError(f"'{value}' must hold {{video}}, may hold {{class}}, and no other braces")
+        return value
 
 
 class Card(Model):
@@ -155,7 +206,11 @@ class Card(Model):
     folder: str  # below roots.data
     split: SplitSource
     flip: bool  # whether a horizontal flip leaves the class as it is
+    files: Files = Files()
     groups: bool = False  # whether the split list names the source video of a clip
+    # Published lists: what in a video's name (without extension) is its source, a regular expression for the whole name with
+    # the named group `group`; {class} stands for the class's name. A name that does not fit is a source of its own.
+    group: str | None = None
     classes: list[str] | None = None  # all class names; where given, a split list may name no other
     expected: dict[Literal["train", "val", "test"], tuple[int, int | None]] = {}  # classes, clips (null: not stated)
     max_failures: float = Field(ge=0, le=1)  # share of clips that may be missing or broken
@@ -164,6 +219,18 @@ class Card(Model):
     @classmethod
     def _inside(cls, value: str) -> str:
         return relative(value)
+
+    @field_validator("group")
+    @classmethod
+    def _names_a_group(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                groups = re.compile(value.replace("{class}", "x")).groupindex
+            except re.error as error:
+                raise ValueError(f"no regular expression: {error}") from None
+            if "group" not in groups:
+                raise ValueError("expected a regular expression with (?P<group>...)")
+        return value
 
 
 class Row(Model):

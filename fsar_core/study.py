@@ -97,7 +97,7 @@ class Study:
             )
         return BackboneTrainingSpec(
             frames=self.frames(dataset),
-            backbone=Component(name=backbone.name, params=backbone.params),
+            backbone=_under(self.preset.backbones, Component(name=backbone.name)),
             crop=backbone.crop,
             seed=self.config.seed,
             version=entry.constants["VERSION"],
@@ -110,7 +110,7 @@ class Study:
             frames=self.frames(dataset),
             backbone=BackboneSpec(
                 name=backbone.name,
-                params=backbone.params,
+                params=self.preset.backbones.get(backbone.name, {}),
                 weights=self._weights_identity(dataset),
                 version=registry.entry("backbones", backbone.name).constants["VERSION"],
             ),
@@ -268,7 +268,7 @@ class Study:
     def _check_components(self) -> None:
         """Names and parameters of everything that a job would build, and that every table can be read."""
         backbone, where = self.preset.backbone, f"preset '{self.config.preset}'"
-        entry = _checked(f"{where}: backbone", "backbones", backbone.name, backbone.params)
+        entry = _checked(f"{where}: backbone", "backbones", backbone.name, {})
         cuts = entry.constants["CUTS"]
         if backbone.cut not in cuts:
             raise FsarError(
@@ -283,8 +283,8 @@ class Study:
             raise FsarError(
                 f"{where}: backbone.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}"
             )
-        for kind, settings in (("heads", self.preset.heads), ("matching", self.preset.matching)):
-            for name, params in settings.items():
+        for kind in ("backbones", "heads", "matching"):
+            for name, params in getattr(self.preset, kind).items():
                 _checked(f"{where}: {kind}.{name}", kind, name, params)
         for name in self.table_names:
             for row in self.table(name).rows:

@@ -194,7 +194,7 @@ def test_resnet50_from_a_local_file(smoke, tmp_path):
     torch.manual_seed(0)
     weights = tmp_path / "resnet50.pth"
     torch.save(resnet50(weights=None).state_dict(), weights)
-    backbone = {"name": "resnet50", "params": None, "weights": str(weights), "cut": "layer3"}
+    backbone = {"name": "resnet50", "weights": str(weights), "cut": "layer3"}
     config = tmp_path / "resnet50.yaml"
     change = {"presets": {"demo": {"backbone": backbone}}}
     config.write_text(json.dumps(overlay(smoke_config(), change)))
