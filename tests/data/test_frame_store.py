@@ -18,7 +18,7 @@ from fsar_core.stores.writer import write_job
 from fsar_core.testing import read_codes, shared, toy_card, toy_dataset, toy_frame_spec, write_code_video
 
 FRAMES = 30
-CENTRES = [1, 5, 9, 13, 16, 20, 24, 28]  # of 8 segments of 30 frames
+CENTRES = [1, 5, 8, 12, 16, 20, 23, 27]  # of 8 segments of 30 frames
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,9 @@ def test_only_training_clips_have_more_views(toy):
     assert not frames[4:, 1:].any()  # rows 36.. are of the validation split
     drawn = np.array(read_codes(frames[:4, 1:])).reshape(4, 3, 8, 2)
     assert (drawn[..., 0] == np.arange(32, 36)[:, None, None]).all()
-    # Each view takes one frame of every segment of 3.75, and no two views of a clip are the same.
-    starts = np.arange(8) * 3.75
-    assert (drawn[..., 1] >= np.floor(starts)).all() and (drawn[..., 1] < np.ceil(starts + 3.75)).all()
+    # Each view takes one frame of every segment of 3 or 4, and no two views of a clip are the same.
+    edges = np.array([0, 3, 7, 11, 15, 18, 22, 26, 30])
+    assert (drawn[..., 1] >= edges[:-1]).all() and (drawn[..., 1] < edges[1:]).all()
     assert all(len({tuple(view) for view in clip}) == 3 for clip in drawn[..., 1].tolist())
     assert len({tuple(map(tuple, clip)) for clip in drawn[..., 1].tolist()}) == 4
 
@@ -96,7 +96,7 @@ def test_a_short_clip_repeats_frames(toy, tmp_path):
     index = toy[1].iloc[:1].assign(frames=3, path="short.mp4")
     write_code_video(tmp_path / "short.mp4", frames=3, clip=200)
     ((arrays, failures),) = frame_store.blocks(toy_frame_spec(), index, tmp_path, range(0, 1))
-    assert failures == [] and [frame for _, frame in read_codes(arrays["frames"])] == [0, 0, 0, 1, 1, 2, 2, 2]
+    assert failures == [] and [frame for _, frame in read_codes(arrays["frames"])] == [0, 0, 0, 0, 1, 1, 1, 2]
 
 
 def test_the_interval_policy_knows_the_clip_s_frame_rate(toy, tmp_path):
@@ -118,7 +118,7 @@ def test_failures_are_recorded_and_leave_zeros(toy):
         {"row": 1, "path": index.path[1], "problem": "empty file"},
         {"row": 2, "path": "videos/gone since.mp4", "problem": "no such file"},
     ]
-    assert found[1][1] == [{"row": 66, "path": index.path[66], "problem": "frame 281 asked, 30 present"}]
+    assert found[1][1] == [{"row": 66, "path": index.path[66], "problem": "frame 280 asked, 30 present"}]
     frames = np.concatenate([arrays["frames"] for arrays, _ in found])
     assert not frames[[1, 2, 66]].any()
     sound = [row for row in range(72) if row not in (1, 2, 66)]
