@@ -119,7 +119,9 @@ def toy_index(classes: Mapping[str, int] = CLASSES, clips: int = 8) -> pd.DataFr
     """A clip index of sound clips that no file stands behind: `classes` a split, `clips` a class."""
     index = toy_entries(classes, clips)
     index.insert(0, "row", range(len(index)))
-    return index.assign(frames=30, fps=30.0, duration=1.0, height=64, width=64, decoder="decord", problem="")
+    return index.assign(
+        file=index.path, frames=30, fps=30.0, duration=1.0, height=64, width=64, decoder="decord", problem=""
+    )
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ def array_blocks(values: np.ndarray, rows: range, index: pd.DataFrame | None = N
         stop = min(start + FILE_CLIPS, rows.stop)
         broken = [] if index is None else index.iloc[start:stop].query("problem != ''").to_dict("records")
         failures = [{"row": int(clip["row"]), "path": clip["path"], "problem": clip["problem"]} for clip in broken]
-        yield {"features": values[start:stop]}, failures
+        yield Block({"features": values[start:stop]}, failures)
 
 
 def toy_feature_store(

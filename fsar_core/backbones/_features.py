@@ -63,7 +63,7 @@ def blocks(
                 {"row": r, "path": "", "problem": "failed in the frame store"} for r in part if r in frames.failed
             ]
             bar.update(len(part))
-            yield {"features": out}, failures
+            yield Block({"features": out}, failures)
 
 
 def _seen(spec: FeatureSpec, clip: np.ndarray, row: int, view: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fsar_core.config import Card, load, load_config
-from fsar_core.data.cards import card_names
+from fsar_core.data.cards import card_file, card_names
 from fsar_core.study import Study
 
 
@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     study = Study(load_config(args.config), args.workflow)
     for name in card_names(args.workflow / "datasets"):
-        load(Card, args.workflow / "datasets" / name / "card.yaml")
+        load(Card, card_file(args.workflow / "datasets", name))
     for name in study.table_names:
         runs = {cell.run.run_id for cell in study.cells(name)}
         used = sorted({study.behind(dataset) for dataset in study.table(name).datasets})

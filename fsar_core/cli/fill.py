@@ -17,6 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--receipt", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="frames: the folder of the videos")
+    parser.add_argument("--timeout", type=float, default=60.0, help="frames: seconds that a clip may take")
     parser.add_argument("--frames", type=Path, help="features: the frame store")
     parser.add_argument("--weights", help="features: a file, or a name that the backbone knows")
     parser.add_argument("--weights-root", type=Path, help="features: where named weights are kept")
@@ -30,10 +31,15 @@ def run(args: argparse.Namespace) -> None:
     if spec.kind == "frames":
         from fsar_core.data import frame_store
 
-        blocks = frame_store.blocks(spec, index, args.folder, rows, args.threads)
+        blocks = frame_store.blocks(spec, index, args.folder, rows, args.threads, args.timeout)
     else:
         blocks = _features(args, spec, plan, index, rows)
-    writer.write_job(args.store, args.job, blocks, args.receipt)
+    receipt = writer.write_job(args.store, args.job, blocks, args.receipt)
+    counts = "".join(f", {name} {count}" for name, count in receipt["counts"].items())
+    print(
+        f"job {args.job}: {len(rows)} clips in {receipt['seconds']:.1f} s, {len(rows) / max(receipt['seconds'], 0.001):.1f} a "
+        f"second{counts}, {len(receipt['failures'])} failed"
+    )
 
 
 def _features(args, spec, plan, index, rows):

@@ -10,6 +10,7 @@ import yaml
 
 from fsar_core.config import SPLITS, Card, load_config, validate
 from fsar_core.data import splits
+from fsar_core.data.cards import check_name
 from fsar_core.data.new_dataset import link, propose
 from fsar_core.errors import FsarError
 from fsar_core.provenance import atomic_write
@@ -31,7 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    name = args.name or re.sub(r"[^A-Za-z0-9_-]+", "_", args.folder.resolve().name).strip("_")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", args.folder.resolve().name).strip("_") if args.name is None else args.name
+    check_name(name, "--name")
     target = args.workflow / "datasets" / name
     if (target / "card.yaml").exists():
         raise FsarError(f"{target}/card.yaml is there already; remove that folder, or choose another --name")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from fsar_core.config import Card, DemoVideos, load
-from fsar_core.data import demo, splits
+from fsar_core.config import SPLITS, Card, DemoVideos, Files, load
+from fsar_core.data import demo, split_formats, splits
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import digest
+
+NAME = re.compile(r"[A-Za-z0-9_-]+")  # also a wildcard's constraint in workflow/rules/common.smk
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,21 @@ def card_names(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in Path(folder).glob("*/card.yaml"))
 
 
+def check_name(name: str, where: Path | str) -> str:
+    """The name of a data set, as file names and wildcards of the workflow can hold it. FsarError for any other."""
+    if not NAME.fullmatch(name):
+        raise FsarError(f"{where}: '{name}' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only")
+    return name
+
+
+def card_file(folder: Path, name: str) -> Path:
+    """The file of a card below `folder` (workflow/datasets). FsarError for a name that is unknown or no name."""
+    known = card_names(folder)
+    if name not in known:
+        raise FsarError(f"no card for data set '{name}' in {folder}{did_you_mean(name, known)}")
+    return Path(folder) / check_name(name, folder) / "card.yaml"
+
+
 def load_dataset(folder: Path, name: str, data_root: Path, demo_videos: DemoVideos, seed: int) -> Dataset:
     """Read a card and its split list. Looks at no video.
 
@@ -47,24 +65,54 @@ def load_dataset(folder: Path, name: str, data_root: Path, demo_videos: DemoVide
     Raises:
         FsarError: unknown name, invalid card, unreadable or inconsistent split list.
     """
-    known = card_names(folder)
-    if name not in known:
-        raise FsarError(f"no card for data set '{name}' in {folder}{did_you_mean(name, known)}")
-    card_file = Path(folder) / name / "card.yaml"
-    card = load(Card, card_file)
+    file = card_file(folder, name)
+    card = load(Card, file)
     root = Path(data_root) / card.folder
     identity: dict = {"name": name, "folder": card.folder, "flip": card.flip}
     if card.generator:
-        entries = splits.check(demo.split_table(card.generator, demo_videos.clips), card, card_file)
+        entries = splits.check(demo.split_table(card.generator, demo_videos.clips), card, file)
         sizes = demo_videos.model_dump(mode="json", exclude={"jobs"})
         identity["generator"] = [card.generator, demo.VERSION, seed, sizes]
     else:
-        split_file = Path(folder) / name / card.split.file
-        split_file = split_file if split_file.exists() else root / card.split.file
-        entries = splits.check(splits.read(split_file, card.split.format), card, split_file)
+        entries = load_entries(file, card, root)
         text = entries.to_csv(sep="\t", index=False, lineterminator="\n")
         identity["clips"] = hashlib.sha256(text.encode()).hexdigest()
+        files = card.files.model_copy(update={"path": None})  # the paths of the clips are in `clips`
+        if files != Files():
+            identity["files"] = files.model_dump(mode="json")
     found = digest(identity)
     # Demo videos of other sizes or seeds lie beside each other.
     videos = root / found if card.generator else root
     return Dataset(name=name, card=card, folder=videos, clips=entries, digest=found)
+
+
+def load_entries(file: Path, card: Card, folder: Path) -> pd.DataFrame:
+    """The clips of a card's split list, whatever its format, checked and in stored order (see Dataset.clips).
+
+    Args:
+        file: the card's own.
+        folder: of the data set's videos; a list lies there or beside the card.
+    Raises:
+        FsarError: a list is missing, unreadable or inconsistent.
+    """
+    source, beside, folder = card.split, Path(file).parent, Path(folder)
+
+    def located(name: str) -> Path:
+        path = next((place / name for place in (beside, folder) if (place / name).exists()), None)
+        if path is None:
+            # Published lists and labels are others' work: they are never shipped with a card.
+            raise FsarError(
+                f"{folder / name}: no such split list, here or beside the card; make it from published lists with "
+                f"`fsar import-split LISTS --card {beside.name} --out {beside / name}`"
+                if source.format == "split_tsv"
+                else f"{folder / name}: no such file, here or beside {file}, which names it under `split`"
+            )
+        return path
+
+    if source.format == "split_tsv":
+        where = located(source.file)
+        return splits.check(splits.read(where), card, where)
+    lists = {split: located(getattr(source, split)) for split in SPLITS}
+    names = {split: located(name) for split, name in source.names.items()}
+    entries, _ = split_formats.read(source.format, lists, [located(name) for name in source.labels], names)
+    return splits.check(split_formats.arranged(entries, card)[0], card, lists["train"].parent)

@@ -27,12 +27,13 @@ class Missing(Exception):
 
 @dataclass
 class _Listing:
-    """A folder, read once: the names in it, and the names behind each looser key (`FileFinder._key`)."""
+    """A folder, read once: the names in it, and the names behind each looser key."""
 
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
     loose_files: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    loose_folders: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    loose_folders: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # on the way to a clip
+    loose_frames: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # that are a clip
 
 
 class FileFinder:
@@ -106,15 +107,13 @@ class FileFinder:
     def _frames(self, place: str, name: str) -> str | None:
         listing, short = self._list(place), stem(name, self.files)
         exact = next((folder for folder in (name, short) if folder in listing.folders), None)
-        found = exact or _only(listing.loose_folders.get(self._key(short), []))
+        found = exact or _only(listing.loose_frames.get(self._key(short), []))
         if found and not _holds_pictures(self.folder / place / found):
             raise Missing(f"no {', '.join(PICTURES)} in the folder '{found}'")
         return found
 
     def _preference(self, name: str) -> tuple[int, str]:
-        extension = name[len(stem(name, self.files)) :].lower()
-        known = self.files.extensions
-        return known.index(extension) if extension in known else len(known), name
+        return self.files.extensions.index(name[len(stem(name, self.files)) :].lower()), name
 
     def _key(self, short: str) -> str:
         # In YouTube ids, case and the difference of `-` and `_` count.
@@ -133,10 +132,14 @@ class FileFinder:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     if entry.is_file():
                         listing.files.add(entry.name)
-                        listing.loose_files[self._key(stem(entry.name, self.files))].append(entry.name)
+                        short = stem(entry.name, self.files)
+                        # What a download leaves (x.mp4.part, x.info.json) is no other spelling of x.
+                        if short != entry.name:
+                            listing.loose_files[self._key(short)].append(entry.name)
                     elif entry.is_dir():
                         listing.folders.add(entry.name)
                         listing.loose_folders[_fold(entry.name)].append(entry.name)
+                        listing.loose_frames[self._key(entry.name)].append(entry.name)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

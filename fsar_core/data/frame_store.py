@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from tqdm import tqdm
 
 from fsar_core.data.decoding import VideoProblem, decode
 from fsar_core.data.frame_sampling import frame_indices
+from fsar_core.data.isolation import Lost, isolated_map
 from fsar_core.data.transforms import fit_square
 from fsar_core.seeding import rng
 from fsar_core.specs import LAYOUT_VERSION, FrameSpec
@@ -33,25 +36,37 @@ def plan(spec: FrameSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
     )
 
 
-def blocks(spec: FrameSpec, index: pd.DataFrame, folder: Path, rows: range, threads: int = 1) -> Iterator[Block]:
-    """Frames of `rows`, FILE_CLIPS at a time: {"frames": uint8 [clip view frames height width channels]}, failures."""
-    make = partial(_clip, spec, Path(folder))
-    with ThreadPoolExecutor(threads) as pool, tqdm(total=len(rows), desc="frames", unit="clip", mininterval=1) as bar:
-        for start in range(rows.start, rows.stop, FILE_CLIPS):
-            part = index.iloc[start : min(start + FILE_CLIPS, rows.stop)]
-            out = np.zeros((len(part), spec.views, spec.count, spec.size, spec.size, 3), np.uint8)
-            failures = []
-            for position, (clip, result) in enumerate(zip(part.itertuples(), pool.map(make, part.to_dict("records")))):
-                if isinstance(result, str):
-                    failures.append({"row": int(clip.row), "path": clip.path, "problem": result})
-                else:
-                    out[position, : len(result)] = result
-                bar.update()
-            yield {"frames": out}, failures
+def blocks(
+    spec: FrameSpec, index: pd.DataFrame, folder: Path, rows: range, workers: int = 1, timeout: float = 60.0
+) -> Iterator[Block]:
+    """Frames of `rows`, FILE_CLIPS at a time: uint8 [clip view frames height width channels]; counts are of the decoders.
+
+    Args:
+        workers: processes; a clip that hangs or crashes one of them, or takes it longer than `timeout` seconds, is a failure.
+    """
+    clips = index.iloc[rows.start : rows.stop].to_dict("records")
+    results = isolated_map(partial(_clip, spec, Path(folder)), clips, workers, timeout)
+    results = iter(tqdm(results, total=len(clips), desc="frames", unit="clip", mininterval=1))
+    for start in range(0, len(clips), FILE_CLIPS):
+        part = clips[start : start + FILE_CLIPS]
+        out = np.zeros((len(part), spec.views, spec.count, spec.size, spec.size, 3), np.uint8)
+        failures, counts = [], Counter()
+        for position, (clip, result) in enumerate(zip(part, islice(results, len(part)), strict=True)):
+            if isinstance(result, str | Lost):
+                problem = result.reason if isinstance(result, Lost) else result
+                failures.append({"row": int(clip["row"]), "path": clip["path"], "problem": problem})
+                continue
+            frames, decoder = result
+            out[position, : len(frames)] = frames
+            counts[decoder] += 1
+            if decoder != clip["decoder"]:
+                counts[f"{decoder} in place of {clip['decoder']}"] += 1
+                tqdm.write(f"'{clip['path']}': {decoder} in place of {clip['decoder']}", file=sys.stderr)
+        yield Block({"frames": out}, failures, counts)
 
 
-def _clip(spec: FrameSpec, folder: Path, clip: dict) -> np.ndarray | str:
-    """[view frames height width channels], or why the clip cannot be had."""
+def _clip(spec: FrameSpec, folder: Path, clip: dict) -> tuple[np.ndarray, str] | str:
+    """[view frames height width channels] and who decoded them, or why the clip cannot be had."""
     if clip["problem"]:
         return clip["problem"]
     # Only training clips are seen from several views.
@@ -62,10 +77,10 @@ def _clip(spec: FrameSpec, folder: Path, clip: dict) -> np.ndarray | str:
         wanted.append(frame_indices(spec.train_policy, total, spec.count, _view_rng(spec, clip["path"], view), fps=fps))
     unique, inverse = np.unique(np.concatenate(wanted), return_inverse=True)
     try:
-        decoded = fit_square(decode(folder / clip["path"], unique), spec.size, spec.fit)
+        decoded, decoder = decode(folder / clip["file"], unique, clip["decoder"])
     except VideoProblem as problem:
         return str(problem)
-    return decoded[inverse.reshape(views, spec.count)]
+    return fit_square(decoded, spec.size, spec.fit)[inverse.reshape(views, spec.count)], decoder
 
 
 def _view_rng(spec: FrameSpec, path: str, view: int) -> np.random.Generator | None:

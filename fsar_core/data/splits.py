@@ -18,14 +18,14 @@ from fsar_core.provenance import atomic_write
 COLUMNS = ("split", "class", "path", "group")
 
 
-def read(path: Path, format: str = "split_tsv") -> pd.DataFrame:
+def read(path: Path) -> pd.DataFrame:
     """One row a clip with the columns split, class, path, group, in the order of the file."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
     except FileNotFoundError:
         raise FsarError(
-            f"{path}: no such split list; expected a {format} with the header {' '.join(COLUMNS)}"
+            f"{path}: no such split list; expected a split.tsv with the header {' '.join(COLUMNS)}"
         ) from None
     except UnicodeDecodeError as error:
         raise FsarError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,15 +15,26 @@ from fsar_core.errors import FsarError
 from fsar_core.provenance import environment, file_sha256, write_json
 from fsar_core.stores.layout import FILE_CLIPS, Plan, open_arrays, read_plan
 
-Block = tuple[dict[str, np.ndarray], list[dict]]
+
+class Block(NamedTuple):
+    """What a job has made of a run of rows.
+
+    Attributes:
+        arrays: by name [rows views ...].
+        failures: among the rows, each `{"row": int, "path": str, "problem": str}`; they stay zero.
+        counts: of anything worth a line in the receipt, summed up over the job's blocks.
+    """
+
+    arrays: dict[str, np.ndarray]
+    failures: list[dict]
+    counts: Mapping[str, int] = MappingProxyType({})
 
 
 def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> dict:
     """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last.
 
     Args:
-        blocks: for each run of FILE_CLIPS rows in order: arrays by name [rows views ...] and the failures among them, each
-            `{"row": int, "path": str, "problem": str}`; a failed clip's rows stay zero and are never served to readers.
+        blocks: one for each run of FILE_CLIPS rows, in order; a failed clip's rows are never served to readers.
     Raises:
         FsarError: values that the dtype cannot hold (an infinity or NaN in a feature), a full disk.
     """
@@ -31,8 +45,8 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     (Path(store) / "manifest.json").unlink(missing_ok=True)
     _remove_leftovers(store, plan, rows)
     stored = open_arrays(store, plan.shapes, mode="r+")
-    started, failures, start = time.time(), [], rows.start
-    for arrays, failed in blocks:
+    started, failures, counts, start = time.time(), [], Counter(), rows.start
+    for arrays, failed, counted in blocks:
         stop = min(start + FILE_CLIPS, rows.stop)
         for name, block in arrays.items():
             _check(block, name, start, stop, plan)
@@ -41,6 +55,7 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
             except OSError as error:
                 raise FsarError(f"{store}: cannot write rows {start}..{stop - 1}: {error.strerror or error}") from None
         failures += failed
+        counts.update(counted)
         start = stop
     if start != rows.stop:
         raise FsarError(f"{store}: job {job} ended at row {start}, expected {rows.stop}")
@@ -49,6 +64,7 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
         "rows": [rows.start, rows.stop],
         "files": shard_files(store, plan, rows),
         "failures": failures,
+        "counts": dict(sorted(counts.items())),
         "seconds": round(time.time() - started, 3),
         "environment": environment(),
     }

@@ -72,8 +72,8 @@ def direct(backbone, clip: np.ndarray) -> np.ndarray:
 def test_blocks_are_the_direct_forward_pass(backbone, frames, dtype):
     backbone.train()
     found = all_blocks(spec_of(dtype=dtype), backbone, frames, range(CLIPS))
-    assert [arrays["features"].shape for arrays, _ in found] == [(64, 2, *SHAPE), (6, 2, *SHAPE)]
-    values = np.concatenate([arrays["features"] for arrays, _ in found])
+    assert [arrays["features"].shape for arrays, *_ in found] == [(64, 2, *SHAPE), (6, 2, *SHAPE)]
+    values = np.concatenate([arrays["features"] for arrays, *_ in found])
     assert values.dtype == dtype
     for row in range(CLIPS):
         for view in range(2):
@@ -88,7 +88,7 @@ def test_blocks_are_the_direct_forward_pass(backbone, frames, dtype):
 def test_failed_clips_stay_failed(backbone, frames):
     found = all_blocks(spec_of(), backbone, frames, range(CLIPS))
     problem = "failed in the frame store"
-    assert [failures for _, failures in found] == [
+    assert [block.failures for block in found] == [
         [{"row": 2, "path": "", "problem": problem}],
         [{"row": 66, "path": "", "problem": problem}],
     ]
@@ -107,7 +107,7 @@ def test_baked_views_are_augmented_and_the_test_view_is_not(backbone):
         update={"frames": frames, "augmentation": AugmentationSpec(support=SUPPORT, query=QUERY)}
     )
     assert spec.training_views() == ((1, 3), (2,))
-    values = np.concatenate([arrays["features"] for arrays, _ in all_blocks(spec, backbone, wide, range(CLIPS))])
+    values = np.concatenate([arrays["features"] for arrays, *_ in all_blocks(spec, backbone, wide, range(CLIPS))])
     corners = set()
     for row in sorted(TRAIN - FAILED):
         clip = wide.values[row, 0]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from fsar_core.config import DemoVideos
+from fsar_core.__main__ import main
+from fsar_core.config import SPLITS, Card, DemoVideos, load
 from fsar_core.data import cards, splits
+from fsar_core.data.files import FileFinder
 from fsar_core.errors import FsarError
 from fsar_core.testing import toy_card, toy_dataset
+from tests.data import published
 
 SIZES = DemoVideos(clips={"train": 2, "val": 1, "test": 1}, frames=16, height=64, width=96, jobs=2)
 
@@ -114,6 +117,16 @@ def test_unknown_name(made):
     assert message == f"no card for data set 'tyo' in {made.cards}; did you mean 'toy'?"
 
 
+def test_a_folder_whose_name_the_workflow_cannot_hold(tmp_path):
+    made = toy_dataset(tmp_path, name="my set", videos=False)
+    assert _failure(lambda: _load(made)) == (
+        f"{made.cards}: 'my set' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only"
+    )
+
+
+NUMBERED = {"format": "numbered", "train": "a", "val": "b", "test": "c"}
+
+
 @pytest.mark.parametrize(
     ("card", "words"),
     [
@@ -124,6 +137,26 @@ def test_unknown_name(made):
         (toy_card(modality="temporel"), "modality: input should be 'temporal' or 'spatial' (found 'temporel')"),
         ({k: v for k, v in toy_card().items() if k != "licence"}, "missing key 'licence'"),
         (toy_card(generator="demo_temporel"), "did you mean 'demo_temporal'?"),
+        (toy_card(split={"format": "split_tsv"}), "split: format split_tsv needs the key 'file'"),
+        (toy_card(split={**NUMBERED, "val": None}), "split: format numbered needs the key 'val'"),
+        (toy_card(split={**NUMBERED, "file": "x"}), "split: format numbered has no key 'file'"),
+        (toy_card(split={**NUMBERED, "format": "class_video", "labels": ["x"]}), "class_video has no key 'labels'"),
+        (toy_card(split={**NUMBERED, "labels": ["../x"]}), "split.labels: '../x' must be a relative path"),
+        (toy_card(split={**NUMBERED, "names": {"val": "/x"}}), "split.names: '/x' must be a relative path"),
+        (
+            toy_card(split={**NUMBERED, "format": "numberd"}),
+            "split.format: input should be 'split_tsv', 'class_video' or",
+        ),
+        (toy_card(files={"roots": ["videos", ".."]}), "files.roots: '..' must be a relative path"),
+        (toy_card(files={"extensions": ["mp4"]}), "files.extensions: 'mp4' is no extension; expected one like .mp4"),
+        (
+            toy_card(files={"path": "{class}"}),
+            "files.path: '{class}' must hold {video}, may hold {class}, and no other",
+        ),
+        (toy_card(files={"path": "{class}/{video}/{id}"}), "files.path: '{class}/{video}/{id}' must hold {video}"),
+        (toy_card(files={"path": "/{video}"}), "files.path: '/{video}' must be a relative path"),
+        (toy_card(group="(.+)_x"), "group: expected a regular expression with (?P<group>...)"),
+        (toy_card(group="(?P<group>.+"), "group: no regular expression: missing ), unterminated subpattern"),
     ],
 )
 def test_a_wrong_card_is_told_in_one_line(made, card, words):
@@ -146,3 +179,112 @@ def test_a_missing_split_list_names_where_it_was_looked_for(made):
 def test_counts_of_the_card_are_checked_against_the_list(made):
     made.card_file.write_text(yaml.safe_dump(toy_card(expected={"test": [1, 5]})))
     assert _failure(lambda: _load(made)) == f"{made.split_file}: 2 clips in test, expected 5 by the card"
+
+
+# -- the five benchmarks ---------------------------------------------------------------------------------------------------
+
+# Clips and classes of every released list; a benchmark's folder, whether flips are allowed, whether sources are known, names.
+BENCHMARKS = {
+    "ssv2_full": ({"train": (64, 67013), "val": (12, 1926), "test": (24, 2857)}, "ssv2", False, False, None),
+    "ssv2_small": ({"train": (64, 6400), "val": (12, 1200), "test": (24, 2400)}, "ssv2", False, False, None),
+    "kinetics100": ({"train": (64, 6400), "val": (12, 1200), "test": (24, 2400)}, "kinetics", True, True, None),
+    "hmdb51": ({"train": (31, 4280), "val": (10, 1194), "test": (10, 1292)}, "hmdb51", True, True, 51),
+    "ucf101": ({"train": (70, 9154), "val": (10, 1421), "test": (21, 2745)}, "ucf101", True, True, 101),
+}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_cards_of_the_benchmarks(name):
+    card = load(Card, cards.card_file(published.CARDS, name))
+    names = None if card.classes is None else len(set(card.classes))
+    assert (card.expected, card.folder, card.flip, card.groups, names) == BENCHMARKS[name]
+    assert card.groups == (card.group is not None)
+    assert card.max_failures == (0.1 if name == "kinetics100" else 0)
+    assert card.modality == ("temporal" if name.startswith("ssv2") else "spatial")
+
+
+def _imported(root, name, kind) -> tuple[list[str], cards.Dataset]:
+    """From published lists of a kind through `fsar import-split` to the data set; also where its files are."""
+    published.install(root, name)
+    folder = root / "workflow" / "datasets"
+    if kind == "numbered":
+        published.numbered_lists(root / "lists", name)
+        words = ["--labels", *map(str, published.label_files(root))] if name.startswith("ssv2") else []
+    else:
+        published.class_video_lists(root / "lists", name, kind)
+        words = []
+    words += ["--workflow", str(root / "workflow"), "--card", name, "--out", str(folder / name / "split.tsv")]
+    assert main(["import-split", str(root / "lists"), *words]) == 0
+    there = published.put_videos(root / "data" / BENCHMARKS[name][1], name)
+    return there, cards.load_dataset(folder, name, root / "data", SIZES, 0)
+
+
+@pytest.mark.parametrize("kind", ["list03.txt", ".list", "numbered"])
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_listed_clip_of_a_benchmark_is_found(tmp_path, name, kind):
+    there, dataset = _imported(tmp_path, name, kind)
+    find = FileFinder(dataset.folder, dataset.card.files).find
+    numbered_kinetics = (name, kind) == ("kinetics100", "numbered")
+    wanted = {
+        (split, clip.replace(" ", "_") if numbered_kinetics else clip, path)
+        for (split, clip, _), path in zip(published.clips(name), there)
+    }
+    rows = zip(dataset.clips.split, dataset.clips["class"], map(find, dataset.clips.path))
+    assert len(dataset) == len(wanted) and set(rows) == wanted
+    assert (dataset.clips.group != "").all() == dataset.card.groups
+
+
+@pytest.mark.parametrize("name", ["ssv2_small", "hmdb51", "ucf101"])
+def test_the_format_of_the_lists_is_not_part_of_the_identity(tmp_path, name):
+    """Kinetics' two kinds of lists spell classes differently, and differ in clips."""
+    _, imported = _imported(tmp_path / "a", name, "list03.txt")
+    _, numbered = _imported(tmp_path / "b", name, "numbered")
+    assert numbered.digest == imported.digest
+    # As they are, beside the videos.
+    root = tmp_path / "c"
+    lists = published.numbered_lists(root / "data" / imported.card.folder / "lists", name)
+    source = {"format": "numbered", **{split: f"lists/{path.name}" for split, path in lists.items()}}
+    if name == "ssv2_small":
+        source["labels"] = [path.name for path in published.label_files(root / "data" / imported.card.folder)]
+    published.install(root, name, split=source)
+    direct = cards.load_dataset(root / "workflow" / "datasets", name, root / "data", SIZES, 0)
+    assert direct.digest == imported.digest
+    assert direct.clips.to_numpy().tolist() == imported.clips.to_numpy().tolist()
+
+
+def test_lists_of_names_may_lie_beside_the_card(tmp_path):
+    file = published.install(tmp_path, "ssv2_small")
+    lists = published.numbered_lists(file.parent, "ssv2_small")
+    for split, classes in published.CLIPS["ssv2_small"].items():
+        published.write(file.parent / f"{split} names", list(classes))
+    source = {"format": "numbered", "names": {split: f"{split} names" for split in SPLITS}}
+    file = published.install(tmp_path, "ssv2_small", split=source | {s: path.name for s, path in lists.items()})
+    entries = cards.load_entries(file, load(Card, file), tmp_path)
+    assert sorted(entries["class"]) == sorted(kind for _, kind, _ in published.clips("ssv2_small"))
+
+
+def test_digest_knows_what_finds_the_files_but_not_how_lists_are_read(made):
+    before = _load(made).digest
+    changes = [{"roots": ["videos"]}, {"extensions": [".avi", ".mp4"]}, {"match": "youtube_id"}]
+    assert len({before, *(_change(made, files=files) for files in changes)}) == 4
+    assert _change(made, files={}) == before
+    assert _change(made, files={"path": "{video}"}, group="(?P<group>.+)") == before
+
+
+def test_a_missing_published_list_is_told_with_what_to_do(tmp_path):
+    def failure(**changes):
+        file = published.install(tmp_path, "ucf101", **changes)
+        return _failure(lambda: cards.load_dataset(file.parents[1], "ucf101", tmp_path / "data", SIZES, 0))
+
+    beside, folder = tmp_path / "workflow/datasets/ucf101", tmp_path / "data/ucf101"
+    assert failure() == (
+        f"{folder}/split.tsv: no such split list, here or beside the card; make it from published lists with "
+        f"`fsar import-split LISTS --card ucf101 --out {beside}/split.tsv`"
+    )
+    assert failure(split={**NUMBERED, "format": "class_video"}) == (
+        f"{folder}/a: no such file, here or beside {beside}/card.yaml, which names it under `split`"
+    )
+    lists = published.class_video_lists(beside, "ucf101")
+    source = {"format": "class_video", **{split: path.name for split, path in lists.items()}}
+    assert failure(split=source, expected={"val": [1, 3]}) == f"{beside}: 2 clips in val, expected 3 by the card"
+    assert failure(split=source, classes=["YoYo"]) == f"{beside}: unknown class 'ApplyEyeMakeup' in train; valid: YoYo"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+import sys
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from fsar_core.data import decoding
 from fsar_core.data.decoding import VideoProblem, decode, probe
@@ -28,29 +31,43 @@ KINDS = [
 ]
 
 
+def readers(path, wanted):
+    return decoding._Decord(path), decoding._PyAV(path, set(wanted.tolist()))
+
+
+def codes(path, wanted, decoder="decord"):
+    return read_codes(decode(path, np.array(wanted), decoder)[0])
+
+
 @pytest.mark.parametrize(("suffix", "codec"), KINDS)
 def test_decord_and_pyav_give_the_frame_that_was_asked(tmp_path, suffix, codec):
     path = write_code_video(tmp_path / f"clip.{suffix}", frames=40, clip=5, codec=codec)
     wanted = np.array([39, 0, 13, 12, 11, 13, 38, 25])
-    decord, pyav = decoding._Decord(path), decoding._PyAV(path, wanted)
+    decord, pyav = readers(path, wanted)
     for reader in (decord, pyav):
         assert reader.total == 40 and reader.fps == pytest.approx(30)
         assert read_codes(reader.frames(wanted)) == [(5, i) for i in wanted]
-        assert read_codes(reader.frame(0)[None]) == [(5, 0)]
     np.testing.assert_array_equal(decord.frames(wanted), pyav.frames(wanted))
+
+
+def test_pyav_stops_behind_the_last_frame_that_is_asked(tmp_path):
+    path = write_code_video(tmp_path / "clip.mp4", frames=40)
+    assert decoding._PyAV(path, {3, 20}).total == 40
+    reader = decoding._PyAV(path, {3, 20}, stop=True)
+    assert reader.total == 21 and read_codes(reader.frames(np.array([20, 3]))) == [(0, 20), (0, 3)]
 
 
 def test_long_gaps_between_key_frames(tmp_path):
     path = write_code_video(tmp_path / "clip.mp4", frames=200, gop=250, codec="libx264")
     wanted = frame_indices("segment_centre", 200, 8)
-    assert read_codes(decode(path, wanted)) == [(0, i) for i in (12, 37, 62, 87, 112, 137, 162, 187)]
+    assert codes(path, wanted) == [(0, i) for i in (12, 37, 62, 87, 112, 137, 162, 187)]
 
 
 def test_probe_describes_what_is_shown(tmp_path):
     path = write_code_video(tmp_path / "clip.mp4", frames=25, height=48, width=80, fps=24)
     assert probe(path) == decoding.VideoInfo(frames=25, fps=24.0, height=48, width=80, decoder="decord")
-    frames = decode(path, np.array([3]))
-    assert frames.shape == (1, 48, 80, 3) and frames.dtype == np.uint8
+    frames, decoder = decode(path, np.array([3]))
+    assert decoder == "decord" and frames.shape == (1, 48, 80, 3) and frames.dtype == np.uint8
     # Lossless but for the conversion of colours: black, white and the greys beside the code come back.
     assert np.abs(frames[0].astype(int) - code_picture(0, 3, 48, 80)).max() <= 3
 
@@ -64,8 +81,8 @@ def test_colours_are_rgb(tmp_path):
         for _ in range(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-    for reader in (decoding._Decord(tmp_path / "c.mp4"), decoding._PyAV(tmp_path / "c.mp4", np.array([0]))):
-        assert np.abs(reader.frame(0).reshape(-1, 3).mean(axis=0) - (200, 100, 20)).max() < 6
+    for reader in readers(tmp_path / "c.mp4", np.array([0])):
+        assert np.abs(reader.frames(np.array([0])).reshape(-1, 3).mean(axis=0) - (200, 100, 20)).max() < 6
 
 
 def _rotate(path, degrees: int) -> None:
@@ -87,8 +104,8 @@ def test_rotation_metadata_is_applied_by_both_decoders(tmp_path, degrees, shape)
     info = probe(path)
     assert (info.height, info.width) == shape
     expected = np.rot90(code_picture(77, 2, 64, 128).astype(int), k=-degrees // 90)  # clockwise
-    for reader in (decoding._Decord(path), decoding._PyAV(path, np.array([2]))):
-        assert np.abs(reader.frame(2) - expected).max() <= 3
+    for reader in readers(path, np.array([2])):
+        assert np.abs(reader.frames(np.array([2]))[0] - expected).max() <= 3
 
 
 @pytest.mark.parametrize("degrees", [90, 270])
@@ -98,7 +115,8 @@ def test_rotated_clips_of_an_odd_width_are_read_too(tmp_path, degrees):
     _rotate(path, degrees)
     info = probe(path)
     assert (info.frames, info.height, info.width) == (5, 80, 48)
-    found = decode(path, np.array([4, 1]))
+    assert info.decoder == "pyav"
+    found, _ = decode(path, np.array([4, 1]), info.decoder)
     for picture, number in zip(found, (4, 1)):
         expected = np.rot90(code_picture(77, number, 48, 80).astype(int), k=-degrees // 90)
         assert np.abs(picture - expected).max() <= 3
@@ -115,7 +133,7 @@ def _audio(path) -> None:
 
 UNREADABLE = {
     "missing": (lambda path: None, "no such file"),
-    "a folder": (lambda path: path.mkdir(), "no such file"),
+    "an empty folder": (lambda path: path.mkdir(), "no .jpg, .jpeg, .png in the folder"),
     "empty": (lambda path: path.touch(), "empty file"),
     "text": (lambda path: path.write_text("not a video\n" * 50), "Invalid data found when processing input"),
     "zeros": (lambda path: path.write_bytes(bytes(5000)), "Invalid data found when processing input"),
@@ -134,7 +152,8 @@ def test_an_unreadable_file_says_why(tmp_path, kind):
     make, words = UNREADABLE[kind]
     path = tmp_path / "clip.mp4"
     make(path)
-    for call in (lambda: probe(path), lambda: decode(path, np.array([0]))):
+    decoder = "pictures" if path.is_dir() else "decord"
+    for call in (lambda: probe(path), lambda: decode(path, np.array([0]), decoder)):
         with pytest.raises(VideoProblem) as problem:
             call()
         assert words in str(problem.value)
@@ -145,9 +164,9 @@ def test_an_unreadable_file_says_why(tmp_path, kind):
 def test_a_truncated_stream_gives_its_sound_beginning(tmp_path):
     path = write_code_video(tmp_path / "clip.mkv", frames=60)
     _cut(path, 0.5)
-    found = probe(path).frames
-    assert 10 < found < 40
-    assert read_codes(decode(path, np.arange(found))) == [(0, i) for i in range(found)]
+    info = probe(path)
+    assert 10 < info.frames < 40
+    assert codes(path, range(info.frames), info.decoder) == [(0, i) for i in range(info.frames)]
 
 
 def test_pyav_reads_what_decord_rejects(tmp_path):
@@ -161,24 +180,114 @@ def test_pyav_reads_what_decord_rejects(tmp_path):
     assert probe(path).decoder == "decord"
     _cut(path, 0.7)
     with pytest.raises(VideoProblem):
-        decoding._Decord(path).frame(0)
+        decoding._Decord(path)
     info = probe(path)
     assert info.decoder == "pyav" and 10 < info.frames < 55
-    assert read_codes(decode(path, np.arange(info.frames))) == [(0, i) for i in range(info.frames)]
+    assert codes(path, range(info.frames), "pyav") == [(0, i) for i in range(info.frames)]
+    # Who decoded is told where decord was expected.
+    assert decode(path, np.array([2, 1]))[1] == "pyav"
 
 
-@pytest.mark.parametrize("first", ["decord", "pyav"])
-def test_a_frame_behind_the_end_is_a_problem(tmp_path, monkeypatch, first):
+def _hide(source, path, frames: int) -> None:
+    """A copy in which an edit list hides the first frames: they are there, and shown before time 0."""
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(source)) as read, av.open(str(path), "w", options=options) as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux():
+            if packet.dts is not None:
+                packet.pts -= frames * packet.duration
+                packet.dts -= frames * packet.duration
+                packet.stream = stream
+                written.mux(packet)
+
+
+def test_frames_that_an_edit_list_hides_are_not_counted(tmp_path):
+    path = tmp_path / "clip.mp4"
+    _hide(write_code_video(tmp_path / "whole.mp4", frames=40), path, 5)
+    assert decoding._Decord(path).total == 40  # which is why PyAV decodes it
+    info = probe(path)
+    assert (info.decoder, info.frames) == ("pyav", 35)
+    assert codes(path, range(35), "pyav") == [(0, i) for i in range(5, 40)]
+    with pytest.raises(VideoProblem, match="frame 35 asked, 35 present"):
+        decode(path, np.array([0, 35]), "pyav")
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_variable_frame_rate(tmp_path, suffix):
+    """Frames are counted, not timed, whatever time lies between them."""
+    path, tick = tmp_path / f"clip.{suffix}", Fraction(1, 1000)
+    gaps = [10, 200, 33, 33, 500, 5, 5, 100] * 5
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"qp": "0", "preset": "ultrafast", "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt, stream.codec_context.time_base = 64, 64, "yuv420p", tick
+        for number in range(40):
+            picture = av.VideoFrame.from_ndarray(code_picture(3, number), format="rgb24")
+            picture.pts, picture.time_base = sum(gaps[:number]), tick
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    info = probe(path)
+    assert (info.frames, info.decoder) == (40, "decord")
+    for decoder in ("decord", "pyav"):
+        assert codes(path, [39, 0, 7, 20, 21], decoder) == [(3, i) for i in (39, 0, 7, 20, 21)]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A function: names to a folder of lossless pictures, the one with the first name showing frame 0."""
+
+    def made(*names: str):
+        folder = tmp_path / "clip (1) [a] & b"
+        folder.mkdir()
+        for number, name in enumerate(names):
+            Image.fromarray(code_picture(9, number, 48, 80)).save(folder / name, quality=95)
+        return folder
+
+    return made
+
+
+def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(pictures):
+    names = ["img_1.png", "img_2.PNG", "img_9.jpg", "img_10.jpeg", "img_11.png", "img_100.png"]
+    folder = pictures(*names)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "._img_3.png").write_bytes(b"left by another system")
+    assert probe(folder) == decoding.VideoInfo(frames=6, fps=0.0, height=48, width=80, decoder="pictures")
+    frames, decoder = decode(folder, np.array([5, 0, 3, 0]), "pictures")
+    assert decoder == "pictures" and read_codes(frames) == [(9, 5), (9, 0), (9, 3), (9, 0)]
+    np.testing.assert_array_equal(frames[0], code_picture(9, 5, 48, 80))
+
+
+def test_what_a_folder_of_frames_may_not_hold(pictures):
+    folder = pictures("1.png", "2.png", "3.png")
+    with pytest.raises(VideoProblem, match="frame 3 asked, 3 present"):
+        decode(folder, np.array([3]), "pictures")
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:-60])
+    for broken in (folder / "2.png").read_bytes(), b"no picture", b"":
+        (folder / "2.png").write_bytes(broken)
+        with pytest.raises(VideoProblem, match=r"picture '2\.png': ") as problem:
+            decode(folder, np.array([0, 1]), "pictures")
+        assert str(folder) not in str(problem.value)
+    Image.new("RGB", (10, 10)).save(folder / "2.png")
+    with pytest.raises(VideoProblem, match="the size of its frames changes"):
+        decode(folder, np.array([0, 1]), "pictures")
+    Image.new("L", (80, 48)).save(folder / "2.png")  # grey ones are no problem
+    assert decode(folder, np.array([0, 1]), "pictures")[0].shape == (2, 48, 80, 3)
+    Image.new("RGB", (80, 48)).save(folder / "2.jpg")
+    with pytest.raises(VideoProblem, match="2 pictures are called '2'"):
+        probe(folder)
+
+
+@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+def test_a_frame_behind_the_end_is_a_problem(tmp_path, decoder):
     path = write_code_video(tmp_path / "clip.mp4", frames=10)
-    if first == "pyav":
-        monkeypatch.setattr(decoding, "_Decord", _reject)
-    assert probe(path).decoder == first
     with pytest.raises(VideoProblem, match="frame 10 asked, 10 present"):
-        decode(path, np.array([0, 10]))
+        decode(path, np.array([0, 10]), decoder)
 
 
-def _reject(path):
-    raise VideoProblem("rejected")
+def test_without_decord_pyav_decodes_everything(tmp_path, monkeypatch):
+    path = write_code_video(tmp_path / "clip.mp4", frames=10)
+    monkeypatch.setitem(sys.modules, "decord", None)
+    assert probe(path).decoder == "pyav"
+    assert decode(path, np.array([7]))[1] == "pyav" and codes(path, [7, 2]) == [(0, 7), (0, 2)]
 
 
 @real
@@ -198,15 +307,24 @@ def test_real_rotations(name, shape):
     path = CLIPS / f"rotated_{name}.mov"
     info = probe(path)
     assert (info.height, info.width) == shape
-    np.testing.assert_array_equal(decoding._Decord(path).frame(1), decoding._PyAV(path, np.array([1])).frame(1))
+    decord, pyav = readers(path, np.array([1]))
+    np.testing.assert_array_equal(decord.frames(np.array([1])), pyav.frames(np.array([1])))
 
 
 @real
 @pytest.mark.parametrize(
-    ("name", "frames"), [("unordered.mov", 4), ("xvid.avi", 164), ("kinetics_arm_wrestling.mp4", 280)]
+    ("name", "frames"),
+    [
+        ("unordered.mov", 4),
+        ("xvid.avi", 164),
+        ("kinetics_arm_wrestling.mp4", 280),
+        ("long_h264.mp4", 300),
+        ("flipping_a_pancake.mkv", 310),
+    ],
 )
 def test_real_clips_agree_between_decoders(name, frames):
     path = CLIPS / name
     assert probe(path).frames == frames
     wanted = frame_indices("segment_centre", frames, 4)
-    np.testing.assert_array_equal(decoding._Decord(path).frames(wanted), decoding._PyAV(path, wanted).frames(wanted))
+    decord, pyav = readers(path, wanted)
+    np.testing.assert_array_equal(decord.frames(wanted), pyav.frames(wanted))

@@ -9,7 +9,7 @@ from fsar_core.config import Card
 from fsar_core.data import frame_store
 from fsar_core.data.decoding import decode
 from fsar_core.data.frame_sampling import frame_indices
-from fsar_core.data.index import build_index
+from fsar_core.data.probing import build_index
 from fsar_core.data.transforms import fit_square
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
@@ -25,7 +25,7 @@ CENTRES = [1, 5, 8, 12, 16, 20, 23, 27]  # of 8 segments of 30 frames
 def toy(tmp_path_factory):
     """72 clips (train 0..35, val 36..53, test 54..71), and their index."""
     made = toy_dataset(tmp_path_factory.mktemp("toy"), clips=18, frames=FRAMES, height=64, width=80)
-    return made, build_index(made.entries, Card.model_validate(toy_card()), made.folder, threads=2)
+    return made, build_index(made.entries, Card.model_validate(toy_card()), made.folder, workers=2)
 
 
 def _blocks(toy, spec, rows, index=None, **options):
@@ -42,10 +42,10 @@ def test_plan(toy):
 
 
 def test_the_right_frames_are_in_the_right_rows(toy):
-    found = _blocks(toy, toy_frame_spec(), range(0, 72), threads=2)
-    assert [arrays["frames"].shape for arrays, _ in found] == [(64, 1, 8, 32, 32, 3), (8, 1, 8, 32, 32, 3)]
-    assert [failures for _, failures in found] == [[], []]
-    frames = np.concatenate([arrays["frames"] for arrays, _ in found])
+    found = _blocks(toy, toy_frame_spec(), range(0, 72), workers=2)
+    assert [block.arrays["frames"].shape for block in found] == [(64, 1, 8, 32, 32, 3), (8, 1, 8, 32, 32, 3)]
+    assert [(block.failures, block.counts) for block in found] == [([], {"decord": 64}), ([], {"decord": 8})]
+    frames = np.concatenate([block.arrays["frames"] for block in found])
     assert frames.dtype == np.uint8
     assert read_codes(frames) == [(clip, frame) for clip in range(72) for frame in CENTRES]
 
@@ -53,20 +53,20 @@ def test_the_right_frames_are_in_the_right_rows(toy):
 def test_pixels_are_those_of_decode_and_fit(toy):
     made, index = toy
     for spec in (toy_frame_spec(fit="crop"), toy_frame_spec(fit="squash", policy="linspace", count=4)):
-        ((arrays, _),) = _blocks(toy, spec, range(40, 41))
+        ((arrays, _, _),) = _blocks(toy, spec, range(40, 41))
         wanted = frame_indices(spec.policy, FRAMES, spec.count)
-        expected = fit_square(decode(made.folder / index.path[40], wanted), 32, spec.fit)
+        expected = fit_square(decode(made.folder / index.file[40], wanted)[0], 32, spec.fit)
         np.testing.assert_array_equal(arrays["frames"][0, 0], expected)
 
 
 def test_a_clip_does_not_depend_on_its_job(toy):
     spec = toy_frame_spec(views=2, policy="segment_random")
     whole = _blocks(toy, spec, range(0, 72))
-    np.testing.assert_array_equal(whole[1][0]["frames"], _blocks(toy, spec, range(64, 72), threads=2)[0][0]["frames"])
+    np.testing.assert_array_equal(whole[1][0]["frames"], _blocks(toy, spec, range(64, 72), workers=2)[0][0]["frames"])
 
 
 def test_only_training_clips_have_more_views(toy):
-    ((arrays, _),) = _blocks(toy, toy_frame_spec(views=4), range(32, 40))
+    ((arrays, _, _),) = _blocks(toy, toy_frame_spec(views=4), range(32, 40))
     frames = arrays["frames"]
     assert frames.shape == (8, 4, 8, 32, 32, 3)
     assert read_codes(frames[:, 0]) == [(clip, frame) for clip in range(32, 40) for frame in CENTRES]
@@ -93,17 +93,17 @@ def test_random_views_are_decided_by_the_seed(toy):
 
 
 def test_a_short_clip_repeats_frames(toy, tmp_path):
-    index = toy[1].iloc[:1].assign(frames=3, path="short.mp4")
+    index = toy[1].iloc[:1].assign(frames=3, file="short.mp4")
     write_code_video(tmp_path / "short.mp4", frames=3, clip=200)
-    ((arrays, failures),) = frame_store.blocks(toy_frame_spec(), index, tmp_path, range(0, 1))
+    ((arrays, failures, _),) = frame_store.blocks(toy_frame_spec(), index, tmp_path, range(0, 1))
     assert failures == [] and [frame for _, frame in read_codes(arrays["frames"])] == [0, 0, 0, 0, 1, 1, 1, 2]
 
 
 def test_the_interval_policy_knows_the_clip_s_frame_rate(toy, tmp_path):
     write_code_video(tmp_path / "long.mp4", frames=250, fps=10)
     for fps in (10.0, 0.0):  # 0: unknown to the container, taken for 30
-        index = toy[1].iloc[:1].assign(frames=250, fps=fps, path="long.mp4")
-        ((arrays, _),) = frame_store.blocks(toy_frame_spec(policy="interval"), index, tmp_path, range(0, 1))
+        index = toy[1].iloc[:1].assign(frames=250, fps=fps, file="long.mp4")
+        ((arrays, _, _),) = frame_store.blocks(toy_frame_spec(policy="interval"), index, tmp_path, range(0, 1))
         expected = frame_indices("interval", 250, 8, fps=fps or 30.0).tolist()
         assert [frame for _, frame in read_codes(arrays["frames"])] == expected
 
@@ -111,15 +111,16 @@ def test_the_interval_policy_knows_the_clip_s_frame_rate(toy, tmp_path):
 def test_failures_are_recorded_and_leave_zeros(toy):
     index = toy[1].copy()
     index.loc[1, "problem"] = "empty file"  # known from the index
-    index.loc[2, "path"] = "videos/gone since.mp4"
+    index.loc[2, "file"] = "videos/gone since.mp4"
     index.loc[66, "frames"] = 300  # the file was replaced by a shorter one since
     found = _blocks(toy, toy_frame_spec(), range(0, 72), index)
     assert found[0][1] == [
         {"row": 1, "path": index.path[1], "problem": "empty file"},
-        {"row": 2, "path": "videos/gone since.mp4", "problem": "no such file"},
+        {"row": 2, "path": index.path[2], "problem": "no such file"},
     ]
-    assert found[1][1] == [{"row": 66, "path": index.path[66], "problem": "frame 280 asked, 30 present"}]
-    frames = np.concatenate([arrays["frames"] for arrays, _ in found])
+    problem = "decord: frame 280 asked, 30 present; pyav: frame 280 asked, 30 present"
+    assert found[1][1] == [{"row": 66, "path": index.path[66], "problem": problem}]
+    frames = np.concatenate([block.arrays["frames"] for block in found])
     assert not frames[[1, 2, 66]].any()
     sound = [row for row in range(72) if row not in (1, 2, 66)]
     assert read_codes(frames[sound]) == [(clip, frame) for clip in sound for frame in CENTRES]
@@ -147,7 +148,7 @@ def test_a_real_corrupted_clip_becomes_a_recorded_failure(toy, tmp_path):
     folder = shared("real", "clips")
     entries = toy[0].entries.iloc[:2].assign(path=["corrupted.mp4", "rotated_90.mov"])
     index = build_index(entries, Card.model_validate(toy_card()), folder)
-    ((arrays, failures),) = frame_store.blocks(toy_frame_spec(), index, folder, range(0, 2))
+    ((arrays, failures, _),) = frame_store.blocks(toy_frame_spec(), index, folder, range(0, 2))
     assert [(entry["row"], entry["path"]) for entry in failures] == [(0, "corrupted.mp4")]
     assert failures[0]["problem"] and not arrays["frames"][0].any()
     assert arrays["frames"][1, 0].std() > 5

@@ -166,6 +166,16 @@ def test_nothing_is_overwritten(project, videos, capsys):
     assert not (project / "workflow" / "datasets" / "other").exists()
 
 
+@pytest.mark.parametrize("name", ["my set", "a/b", "..", "", "größe"])
+def test_a_name_that_the_workflow_cannot_hold_is_told(project, videos, capsys, name):
+    before = sorted(project.rglob("*"))
+    assert main(["init-dataset", str(videos), "--name", name]) == 2
+    assert capsys.readouterr().err == (
+        f"fsar: error: --name: '{name}' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only\n"
+    )
+    assert sorted(project.rglob("*")) == before
+
+
 def test_a_missing_folder_is_told(project, capsys):
     assert main(["init-dataset", "nowhere"]) == 2
     assert "nowhere: no such folder; expected one that holds class/clip files" in capsys.readouterr().err

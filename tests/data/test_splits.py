@@ -106,7 +106,7 @@ def test_a_mistake_in_the_file_names_its_line(tmp_path, text, words):
 def test_a_file_that_is_no_text_or_not_there(tmp_path):
     path = tmp_path / "split.tsv"
     assert _failure(lambda: splits.read(path)) == (
-        f"{path}: no such split list; expected a split_tsv with the header split class path group"
+        f"{path}: no such split list; expected a split.tsv with the header split class path group"
     )
     path.write_bytes(HEADER.encode() + b"train\tgr\xf6\xdfe\t1.mp4\t\n")
     assert "not UTF-8 text (invalid start byte at byte " in _failure(lambda: splits.read(path))

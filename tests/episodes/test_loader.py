@@ -11,7 +11,7 @@ from fsar_core.specs import AugmentationSpec, ViewPolicy
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
-from fsar_core.stores.writer import write_job
+from fsar_core.stores.writer import Block, write_job
 from fsar_core.testing import toy_feature_store, toy_features, toy_frame_spec, toy_index
 
 SHAPE = dict(frames=3, dim=4, height=2, width=2)
@@ -168,7 +168,7 @@ def frame_store(tmp_path_factory):
     store = tmp_path_factory.mktemp("frames")
     plan = frame_store_plan(spec, index, 64)
     create(store, plan)
-    write_job(store, 0, [({"frames": values}, [])], store / "receipts" / "0.json")
+    write_job(store, 0, [Block({"frames": values}, [])], store / "receipts" / "0.json")
     seal(store, max_failures=0.0)
     return StoreReader(store, "frames", spec), values
 

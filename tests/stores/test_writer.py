@@ -17,7 +17,7 @@ from fsar_core.errors import FsarError
 from fsar_core.specs import LAYOUT_VERSION
 from fsar_core.stores.layout import Plan, create
 from fsar_core.stores.reader import StoreReader
-from fsar_core.stores.writer import write_job
+from fsar_core.stores.writer import Block, write_job
 from fsar_core.testing import array_blocks
 
 
@@ -107,9 +107,12 @@ def test_several_arrays_and_blocks_in_one_job(tmp_path):
     masks = np.arange(280).reshape(70, 1, 2, 2).astype(np.uint8)
     failed = [[{"row": row, "path": f"{row}.mp4", "problem": "no frames"}] for row in (63, 64)]
     parts = (slice(0, 64), slice(64, 70))
-    blocks = [({"scores": scores[part], "masks": masks[part]}, problems) for part, problems in zip(parts, failed)]
+    blocks = [
+        Block({"scores": scores[part], "masks": masks[part]}, problems, {"decord": 3})
+        for part, problems in zip(parts, failed)
+    ]
     value = write_job(tmp_path, 0, blocks, tmp_path / "0.json")
-    assert len(value["files"]) == 4 and value["failures"] == failed[0] + failed[1]
+    assert len(value["files"]) == 4 and value["failures"] == failed[0] + failed[1] and value["counts"] == {"decord": 6}
     group = zarr.open_group(tmp_path / "data.zarr", mode="r")
     np.testing.assert_array_equal(group["scores"][:], scores)
     np.testing.assert_array_equal(group["masks"][:], masks)

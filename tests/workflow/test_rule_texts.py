@@ -95,7 +95,7 @@ def test_rules_without_a_command_only_name_targets_and_stay_local():
 def test_the_parts_of_a_rule(rule):
     assert {"output", "log", "conda", "shell"} <= set(rule.directives)
     assert not {"run", "script", "notebook", "wrapper"} & set(rule.directives)
-    assert command(rule).endswith(" > {log:q} 2>&1")
+    assert re.search(r" > \{log(\.text)?:q\} 2>&1$", command(rule))
 
 
 @each_rule
@@ -114,7 +114,9 @@ def test_a_command_names_a_verb_and_its_options(rule):
         assert rule.name == "primary_table"
         return
     words = words.removeprefix("python -m fsar_core lease -n {resources.gpu} -- ")
-    verb, rest = re.fullmatch(r"python -m fsar_core ([a-z-]+) (.*) > \{log:q\} 2>&1", words, re.DOTALL).groups()
+    verb, rest = re.fullmatch(
+        r"python -m fsar_core ([a-z-]+) (.*) > \{log(?:\.text)?:q\} 2>&1", words, re.DOTALL
+    ).groups()
     parser = argparse.ArgumentParser()
     importlib.import_module(f"fsar_core.cli.{VERBS[verb]}").arguments(parser)
     known = {word for action in parser._actions for word in action.option_strings}

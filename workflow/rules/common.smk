@@ -122,12 +122,6 @@ def demo_receipts(dataset):
     return [str(DEMOS[dataset].folder / "receipts" / f"{job}.json") for job in jobs]
 
 
-def split_list(wildcards):
-    data = DATASETS[wildcards.dataset]
-    beside_card = WORKFLOW / "datasets" / data.name / data.card.split.file
-    return str(beside_card if beside_card.exists() else data.folder / data.card.split.file)
-
-
 ENDINGS = ("csv", "md", "tex")
 
 

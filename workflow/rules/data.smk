@@ -33,7 +33,9 @@ rule clip_index:
     output:
         index=str(ROOTS.stores / "index" / "{dataset}.{digest}.tsv"),
     log:
-        log_of("clip_index/{dataset}.{digest}"),
+        text=log_of("clip_index/{dataset}.{digest}"),
+        # Kept where the job fails because there are too many.
+        problems=str(ROOTS.results / "logs" / "clip_index" / "{dataset}.{digest}.problems.tsv"),
     benchmark:
         benchmark_of("clip_index/{dataset}.{digest}")
     conda:
@@ -42,13 +44,14 @@ rule clip_index:
     resources:
         mem_mb=PRESET.resources.mem_mb,
         runtime=240,
+        decode_timeout=PRESET.resources.decode_timeout,
     params:
-        split=split_list,
+        min_frames=lambda wildcards: DATASETS[wildcards.dataset].card.min_frames,
         max_failures=lambda wildcards: DATASETS[wildcards.dataset].card.max_failures,
         folder=lambda wildcards: str(DATASETS[wildcards.dataset].folder),
     shell:
-        "python -m fsar_core index --card {input.card:q} --split {params.split:q} --folder {params.folder:q}"
-        " --threads {threads} --out {output.index:q} > {log:q} 2>&1"
+        "python -m fsar_core index --card {input.card:q} --folder {params.folder:q} --threads {threads}"
+        " --timeout {resources.decode_timeout} --problems {log.problems:q} --out {output.index:q} > {log.text:q} 2>&1"
 
 
 # plan -> receipts -> manifest. The feature stores take these three over with their own inputs.
@@ -89,13 +92,15 @@ rule fill_frames:
     resources:
         mem_mb=PRESET.resources.mem_mb,
         runtime=240,
+        decode_timeout=PRESET.resources.decode_timeout,
     params:
         spec=json_of(frames_spec),
         store=lambda wildcards, input: str(Path(input.plan).parent),
         folder=lambda wildcards: str(DATASETS[frames_spec(wildcards).dataset].folder),
     shell:
         "python -m fsar_core fill --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
-        " --job {wildcards.job} --receipt {output.receipt:q} --folder {params.folder:q} --threads {threads} > {log:q} 2>&1"
+        " --job {wildcards.job} --receipt {output.receipt:q} --folder {params.folder:q} --threads {threads}"
+        " --timeout {resources.decode_timeout} > {log:q} 2>&1"
 
 
 rule seal_frames:

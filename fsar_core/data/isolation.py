@@ -1,0 +1,63 @@
+"""Work on clips in processes of their own: a decoder that hangs or crashes costs one clip, not the job."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import TimeoutError
+from dataclasses import dataclass
+from typing import Any
+
+# Started once and forked from: workers neither inherit the threads of this process nor import anew.
+PRELOADED = ["av", "decord", "PIL.Image", "fsar_core.data.frame_store", "fsar_core.data.probing"]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What there is of an item whose process hung or died; `reason` in a few words."""
+
+    reason: str
+
+
+def isolated_map(
+    function: Callable[[Any], Any], items: Iterable[Any], workers: int, timeout: float, ahead: int = 16
+) -> Iterator[Any]:
+    """`function` of every item, in order; `Lost` where it takes longer than `timeout` seconds or kills its process.
+
+    A worker that is lost is replaced. At most `ahead` items for each worker are waiting, under way or done and not yet taken, so
+    that memory does not grow with their number.
+
+    Args:
+        function: importable by its name, as it is called in other processes; its own exceptions are raised here.
+        workers: processes.
+    """
+    from pebble import ProcessPool
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    pool = ProcessPool(workers, context=context)
+    try:
+        waiting: deque = deque()
+        for item in items:
+            waiting.append(pool.schedule(function, args=[item], timeout=timeout))
+            if len(waiting) > ahead * workers:
+                yield _result(waiting.popleft(), timeout)
+        while waiting:
+            yield _result(waiting.popleft(), timeout)
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _result(future, timeout: float) -> Any:
+    from pebble import ProcessExpired
+
+    try:
+        return future.result()
+    except TimeoutError:
+        return Lost(f"no answer within {timeout:g} s")
+    except ProcessExpired as error:
+        code = error.exitcode or 0
+        return Lost(f"the decoder crashed ({signal.Signals(-code).name if code < 0 else f'exit status {code}'})")
