@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     entries, sources = split_formats.read(kind, lists, args.labels, names)
     entries, strangers = split_formats.arranged(entries, card)
     print("\n".join([f"format: {kind}", *split_formats.report(entries, card, sources, strangers)]))
-    entries = splits.check(entries, card, args.lists or args.train.parent)
+    entries = splits.check(entries, card, args.lists or next(iter(lists.values())).parent)
     if args.folder:
         missing = FileFinder(args.folder, card.files).missing(entries.path)
         first = "".join(f"; first missing: {path} ({reason})" for path, reason in list(missing.items())[:1])

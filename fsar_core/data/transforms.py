@@ -19,22 +19,18 @@ def fit_square(frames: np.ndarray, size: int, fit: str) -> np.ndarray:
     """
     height, width = frames.shape[1:3]
     if fit == "squash":
-        target = (size, size)
+        box = (0, 0, width, height)
     elif fit == "crop":
+        # Only what the centre is made of is resized: the same pixels, to a grey level, as those of the whole frame.
         scale = size / min(height, width)
-        target = (max(size, round(width * scale)), max(size, round(height * scale)))
+        tall, wide = max(size, round(height * scale)), max(size, round(width * scale))
+        top, left = (tall - size) // 2, (wide - size) // 2
+        if (tall, wide) == (height, width):
+            return frames[:, top : top + size, left : left + size]
+        box = (left * width / wide, top * height / tall, (left + size) * width / wide, (top + size) * height / tall)
     else:
         raise FsarError(f"unknown fit '{fit}'; valid: crop, squash")
-    if target != (width, height):
-        resized = [np.asarray(Image.fromarray(f).resize(target, Image.Resampling.BILINEAR)) for f in frames]
-        frames = np.stack(resized)
-    return centre_crop(frames, size)
-
-
-def centre_crop(frames: np.ndarray, size: int) -> np.ndarray:
-    """The central size x size pixels of [... height width channels]."""
-    height, width = frames.shape[-3:-1]
-    if size > min(height, width):
-        raise FsarError(f"cannot crop {size} pixels from frames of {height} x {width}")
-    top, left = (height - size) // 2, (width - size) // 2
-    return frames[..., top : top + size, left : left + size, :]
+    if (size, size) == (height, width):
+        return frames
+    pictures = (Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR, box=box) for frame in frames)
+    return np.stack([np.asarray(picture) for picture in pictures])

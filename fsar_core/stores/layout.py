@@ -111,8 +111,10 @@ def open_arrays(store: Path, names: Iterable[str], mode: Literal["r", "r+", "a"]
 
     path = Path(store) / "data.zarr"
     try:
-        group = zarr.open_group(path, mode=mode, zarr_format=3)
-        return {name: group[name] for name in names if mode != "a" or name in group}
+        # Zarr would look for zeros in every chunk, which takes longer than compressing it.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            group = zarr.open_group(path, mode=mode, zarr_format=3)
+            return {name: group[name] for name in names if mode != "a" or name in group}
     except Exception as error:  # zarr raises its own kinds, KeyError and JSONDecodeError
         reason = (str(error).splitlines() or [repr(error)])[0]
         raise FsarError(f"{path}: cannot be opened ({reason}); remove {store} and run snakemake again") from None

@@ -51,7 +51,9 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
         for name, block in arrays.items():
             _check(block, name, start, stop, plan)
             try:
-                stored[name][start:stop] = block
+                for view in range(plan.views):
+                    if block[:, view].any():  # an all-zero shard has no file
+                        stored[name][start:stop, view] = block[:, view]
             except OSError as error:
                 raise FsarError(f"{store}: cannot write rows {start}..{stop - 1}: {error.strerror or error}") from None
         failures += failed
