@@ -90,5 +90,5 @@ def test_every_frame_is_resized_by_itself():
 
 
 def test_an_unknown_fit():
-    with pytest.raises(FsarError, match="^unknown fit 'stretch'; valid: crop, squash$"):
+    with pytest.raises(FsarError, match=r"^unknown fit 'stretch'; valid: crop, squash$"):
         fit_square(_ramp(1, 30, 20), 16, "stretch")
