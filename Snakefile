@@ -15,6 +15,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/heads.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/figures.smk"
 
 
 localrules:
@@ -25,6 +26,8 @@ localrules:
     episodes,
     heads,
     tables,
+    dmgal,
+    figures,
 
 
 # Every table of the primary paper.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -18,6 +18,7 @@ from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.specs import AugmentationSpec, Component, Policy, TrainingSpec
 
 Name = str
+Hyperparameters = Literal["as_written", "as_executed"]
 SPLITS = ("train", "val", "test")
 
 
@@ -70,10 +71,19 @@ class Backbone(Model):
     crop: int = Field(ge=16)
     weights: str | None = None  # a name the backbone knows, or a file below roots.weights
     train_tail: bool = False
+    batch_norm: Literal["train", "frozen"] = "train"  # of a trained tail
     training: BackboneTraining | None = None
+    recipe: str | None = None  # which of a card's published trainings belongs to it
     clips_per_job: int = Field(ge=1)
     batch_clips: int = Field(ge=1)
     dtype: Literal["float16", "float32"] = "float16"
+
+
+class Setup(Model):
+    """Another backbone for the tables and rows that name it, and what its training does differently."""
+
+    backbone: Backbone
+    training: dict[str, Any] = {}  # keys of `training` that differ
 
 
 class Episodes(Model):
@@ -104,6 +114,10 @@ class Preset(Model):
     backbone: Backbone
     episodes: Episodes
     training: TrainingSpec
+    # Of a data set's published trainings (`training` of its card), the one that the text gives or what the code makes of it; a
+    # card without one, and null: `training` above.
+    hyperparameters: Hyperparameters | None = None
+    setups: dict[str, Setup] = {}
     backbones: dict[str, dict[str, Any]] = {}  # parameters by name
     heads: dict[str, dict[str, Any]] = {}  # parameters for every run with that head, under those of a table
     matching: dict[str, dict[str, Any]] = {}
@@ -122,6 +136,26 @@ class Config(Model):
     def _preset_exists(self) -> Config:
         if self.preset not in self.presets:
             raise ValueError(f"preset '{self.preset}' is not among presets{did_you_mean(self.preset, self.presets)}")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lay_presets_over_those_they_extend(cls, value: Any) -> Any:
+        presets = value.get("presets") if isinstance(value, Mapping) else None
+        if not isinstance(presets, Mapping):
+            return value
+        return {**value, "presets": {name: _extended(presets, name) for name in presets}}
+
+    @model_validator(mode="after")
+    def _setups_train(self) -> Config:
+        for preset in self.presets.values():
+            for name, setup in preset.setups.items():
+                if unknown := set(setup.training) - set(TrainingSpec.model_fields):
+                    raise ValueError(
+                        f"setups.{name}.training has the unknown key '{min(unknown)}'"
+                        f"{did_you_mean(min(unknown), TrainingSpec.model_fields)}"
+                    )
+                TrainingSpec.model_validate(preset.training.model_dump() | setup.training)
         return self
 
     @property
@@ -216,6 +250,8 @@ class Card(Model):
     classes: list[str] | None = None  # all class names; where given, a split list may name no other
     expected: dict[Literal["train", "val", "test"], tuple[int, int | None]] = {}  # classes, clips (null: not stated)
     max_failures: float = Field(ge=0, le=1)  # share of clips that may be missing or broken
+    # Published settings of the training, by the name that a backbone calls its recipe: keys of TrainingSpec.
+    training: dict[str, dict[Hyperparameters, dict[str, Any]]] = {}
 
     @field_validator("folder")
     @classmethod
@@ -245,6 +281,8 @@ class Row(Model):
     head: Component | None = None
     matching: Component | None = None
     compare_to: str | None = None  # a method of this table: paired difference on the same episodes
+    setup: str | None = None  # of the preset; null: the table's
+    frames: int | None = Field(default=None, ge=2)  # taken of a clip; null: the preset's
 
     @model_validator(mode="after")
     def _head_and_matching(self) -> Row:
@@ -261,14 +299,30 @@ class Row(Model):
         return value
 
 
-class Table(Model):
-    """workflow/tables/<paper>_table<n>.yaml"""
+class Cost(Model):
+    """One episode of random features: what memory, time and operations of a table's rows are measured on."""
 
+    dim: int = Field(ge=1)
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    frames: int = Field(ge=2)
+    way: int = Field(ge=2)
+    shot: int = Field(ge=1)
+    query: int = Field(ge=1)  # of the episode, all classes together
+    repeats: int = Field(ge=1)  # timed passes of every row
+
+
+class Table(Model):
+    """workflow/tables/<paper>_table<n>.yaml of kind accuracy, and what the other kinds share with it."""
+
+    kind: Literal["accuracy"] = "accuracy"
     title: str
     where: str
     backbone: str  # as printed, for rows that name none of their own
     datasets: list[str]
     shots: list[int]
+    setup: str | None = None  # of the preset, for rows that name none; null: the preset's own backbone
+    cost: Cost | None = None  # measured for every row with a head, beside its accuracy
     notes: list[str] = []
     rows: list[Row]
 
@@ -276,7 +330,10 @@ class Table(Model):
     def _consistent(self) -> Table:
         methods = [row.method for row in self.rows]
         for row in self.rows:
-            if methods.count(row.method) > 1:
+            same = [other for other in self.rows if other.method == row.method]
+            # A method may be printed with several backbones; what is run or compared to goes by its name alone.
+            runs = any(other.head or row.method in (r.compare_to for r in self.rows) for other in same)
+            if len(same) > 1 and (runs or len({other.backbone for other in same}) < len(same)):
                 raise ValueError(f"two rows are called '{row.method}'")
             if row.compare_to is not None and row.compare_to not in methods:
                 raise ValueError(
@@ -288,6 +345,167 @@ class Table(Model):
                         f"row '{row.method}' prints a number for '{dataset}'{did_you_mean(dataset, self.datasets)}"
                     )
         return self
+
+    def components(self) -> list[tuple[str, str, Component]]:
+        """(row, kind, component) of everything that its rows build."""
+        parts = [(row.method, ("heads", row.head), ("matching", row.matching)) for row in self.rows]
+        return [(method, kind, component) for method, *both in parts for kind, component in both if component]
+
+    def complexity(self) -> dict[str, Any] | None:
+        """What `fsar complexity` is to measure; None: nothing."""
+        if self.cost is None:
+            return None
+        rows = [(row.method, row.head.model_dump(), row.matching.model_dump()) for row in self.rows if row.head]
+        return {"rows": rows, **self.cost.model_dump()}
+
+
+class DatasetRow(Model):
+    """A data set and its splits as printed."""
+
+    dataset: str  # as config.yaml names it
+    name: str
+    reference: str  # of the split
+    modality: str
+    classes: dict[Literal["train", "val", "test"], int]
+    videos: dict[Literal["train", "val", "test"], int]
+
+    @field_validator("classes", "videos")
+    @classmethod
+    def _all_splits(cls, value: dict[str, int]) -> dict[str, int]:
+        if set(value) != set(SPLITS):
+            raise ValueError("expected a number for each of train, val, test")
+        return value
+
+
+class DatasetsTable(Model):
+    """Kind datasets: printed statistics, and those of the clip indices behind them."""
+
+    kind: Literal["datasets"]
+    title: str
+    where: str
+    notes: list[str] = []
+    rows: list[DatasetRow]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> DatasetsTable:
+        for dataset in self.datasets:
+            if self.datasets.count(dataset) > 1:
+                raise ValueError(f"two rows are of the data set '{dataset}'")
+        return self
+
+    @property
+    def datasets(self) -> list[str]:
+        return [row.dataset for row in self.rows]
+
+    def components(self) -> list[tuple[str, str, Component]]:
+        return []
+
+    def complexity(self) -> None:
+        return None
+
+
+class ParametersRow(Model):
+    """A head, and how many parameters are printed for it."""
+
+    method: str
+    published: str  # 22.06M
+    head: Component
+
+    @field_validator("published")
+    @classmethod
+    def _millions(cls, value: str) -> str:
+        if not re.fullmatch(r"\d+(\.\d+)?M", value):
+            raise ValueError(f"'{value}' is no printed number of parameters; expected one like 22.06M")
+        return value
+
+
+class ParametersTable(Model):
+    """Kind parameters: printed counts, and those of the heads built for features of `dim` channels."""
+
+    kind: Literal["parameters"]
+    title: str
+    where: str
+    dim: int = Field(ge=1)
+    frames: int = Field(ge=2)
+    notes: list[str] = []
+    rows: list[ParametersRow]
+    datasets: ClassVar[list[str]] = []
+
+    @model_validator(mode="after")
+    def _each_once(self) -> ParametersTable:
+        methods = [row.method for row in self.rows]
+        for method in methods:
+            if methods.count(method) > 1:
+                raise ValueError(f"two rows are called '{method}'")
+        return self
+
+    def components(self) -> list[tuple[str, str, Component]]:
+        return [(row.method, "heads", row.head) for row in self.rows]
+
+    def complexity(self) -> dict[str, Any]:
+        rows = [(row.method, row.head.model_dump(), None) for row in self.rows]
+        return {"rows": rows, "dim": self.dim, "frames": self.frames}
+
+
+AnyTable = Table | DatasetsTable | ParametersTable
+KINDS = {"accuracy": Table, "datasets": DatasetsTable, "parameters": ParametersTable}
+
+
+def validate_table(value: Any, where: str) -> AnyTable:
+    """A table from plain data, of the kind that it names."""
+    kind = value.get("kind", "accuracy") if isinstance(value, dict) else "accuracy"
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise FsarError(f"{where}: unknown kind of table '{kind}'{did_you_mean(str(kind), KINDS)}")
+    return validate(KINDS[kind], value, where)
+
+
+def load_table(path: Path) -> AnyTable:
+    """Read and validate one file of workflow/tables."""
+    return validate_table(read_yaml(path), str(path))
+
+
+class Curve(Model):
+    """A line of a panel: one method, run for every value of the horizontal axis."""
+
+    method: str
+    head: Component
+    matching: Component
+    setup: str | None = None
+
+
+class Panel(Model):
+    """Accuracy over something that is varied.
+
+    Attributes:
+        sets: what the horizontal axis sets: `frames` of a clip, or parameters of the head, all to the same value.
+    """
+
+    title: str
+    dataset: str
+    shots: list[int]
+    label: str
+    sets: list[str] = Field(min_length=1)
+    values: list[int] = Field(min_length=2)
+    curves: list[Curve] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Panel:
+        methods = [curve.method for curve in self.curves]
+        if len(set(methods)) < len(methods):
+            raise ValueError(f"panel '{self.title}' has two curves of one name; names of methods must differ")
+        if self.values != sorted(set(self.values)):
+            raise ValueError(f"panel '{self.title}': values {self.values} must rise")
+        return self
+
+
+class Figure(Model):
+    """workflow/figures/<paper>_fig<n>.yaml"""
+
+    kind: Literal["curves"] = "curves"
+    title: str
+    where: str
+    notes: list[str] = []
+    panels: list[Panel] = Field(min_length=1)
 
 
 def printed_number(value: float | str | None) -> float | None:
@@ -368,3 +586,24 @@ def load_config(raw: Mapping | Path, where: str = "config.yaml") -> Config:
     if isinstance(raw, Path):
         return load(Config, raw)
     return validate(Config, dict(raw), where)
+
+
+def overlay(base: Mapping, top: Mapping) -> dict:
+    """`top` laid over `base`, key by key, as Snakemake lays one configuration over another."""
+    both = {
+        k: overlay(base[k], v) for k, v in top.items() if isinstance(v, Mapping) and isinstance(base.get(k), Mapping)
+    }
+    return {**base, **top, **both}
+
+
+def _extended(presets: Mapping, name: str, above: tuple[str, ...] = ()) -> Any:
+    """A preset as plain data, over the one that its `extends` names."""
+    preset = presets[name]
+    if not isinstance(preset, Mapping) or "extends" not in preset:
+        return preset
+    base = preset["extends"]
+    if base not in presets or base in (name, *above):
+        reason = "a circle" if base in presets else f"no such preset{did_you_mean(str(base), presets)}"
+        raise ValueError(f"presets.{name} extends '{base}': {reason}")
+    own = {key: value for key, value in preset.items() if key != "extends"}
+    return overlay(_extended(presets, base, (name, *above)), own)

@@ -18,6 +18,8 @@ from fsar_core.errors import FsarError, did_you_mean
 
 PACKAGE = Path(__file__).parent
 KINDS = ("backbones", "heads", "matching", "instance_masks")
+# Parameters of heads and metrics that a run fills in itself: `tail` is for the heads that declare `WRAPS_TAIL = True`.
+SUPPLIED = ("dim", "frames", "tail")
 
 
 @dataclass(frozen=True)

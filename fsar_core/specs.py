@@ -80,8 +80,8 @@ class FrameSpec(Spec):
 class BackboneSpec(Spec):
     """A frozen feature extractor and the identity of its weights.
 
-    `weights` is `sha256:...` (a local file), `torchvision:NAME` (a pinned published file) or `trained:DIGEST` (made by
-    this pipeline from the `BackboneTrainingSpec` of that digest).
+    `weights` is `sha256:...` (a local file), `torchvision:NAME` (a pinned published file), `open_clip:TAG` (the hub's file of
+    that tag) or `trained:DIGEST` (made by this pipeline from the `BackboneTrainingSpec` of that digest).
     """
 
     name: str
@@ -210,11 +210,21 @@ class TrainingSpec(Spec):
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
-    warmup: int = Field(ge=0)  # optimizer steps of linear warm-up from lr / 10
+    warmup: int = Field(ge=0)  # optimizer steps of linear warm-up
+    warmup_lr: float | None = Field(default=None, gt=0)  # where it starts; null: lr / 10
     schedule: Literal["constant", "cosine", "step"]
-    milestones: tuple[float, ...] = ()  # fractions of the training at which `step` multiplies the rate by 0.1
+    milestones: tuple[float, ...] = ()  # fractions of the training at which the rate of `step` falls
+    factors: tuple[float, ...] | None = None  # of `lr` from each milestone on; null: 0.1, 0.01, ...
     clip_norm: float | None = Field(default=None, gt=0)
     validations: int = Field(ge=1)  # evenly spaced selections on the validation episodes
+
+    @model_validator(mode="after")
+    def _a_factor_for_each_milestone(self) -> TrainingSpec:
+        if self.factors is not None and len(self.factors) != len(self.milestones):
+            raise ValueError(f"{len(self.milestones)} milestones need as many factors, found {len(self.factors)}")
+        if list(self.milestones) != sorted(self.milestones):
+            raise ValueError(f"milestones {list(self.milestones)} must rise")
+        return self
 
     @model_validator(mode="after")
     def _one_step_at_least(self) -> TrainingSpec:
@@ -229,6 +239,9 @@ class RunSpec(Spec):
 
     features: FeatureSpec
     train_tail: bool = False
+    # Of a trained tail. train: BatchNorm normalises by the statistics of the batch (support and queries apart) and updates its
+    # own; frozen: by its own, which stay as they are. A frozen tail is always frozen.
+    batch_norm: Literal["train", "frozen"] = "train"
     head: Component
     matching: Component
     training: TrainingSpec

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fsar_core import registry
-from fsar_core.config import Config, Row, Table, load
+from fsar_core.config import AnyTable, Backbone, Config, Figure, Row, Setup, load, load_table
 from fsar_core.data.cards import Dataset, load_dataset
 from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
@@ -26,6 +26,7 @@ from fsar_core.specs import (
     FrameSpec,
     RunSpec,
     StoreSpec,
+    TrainingSpec,
 )
 from fsar_core.stores.layout import job_count
 
@@ -37,6 +38,19 @@ class Cell:
     row: Row
     paper_dataset: str
     shot: int
+    setup: str | None
+    run: RunSpec
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve: a panel of a figure, a method at a shot, and where it lies on the horizontal axis."""
+
+    panel: int
+    method: str
+    shot: int
+    value: int
+    setup: str | None
     run: RunSpec
 
 
@@ -46,16 +60,18 @@ class Study:
     def __init__(self, config: Config, workflow: Path) -> None:
         """
         Args:
-            workflow: the folder with datasets/ and tables/.
+            workflow: the folder with datasets/, tables/ and figures/.
         """
         self.config, self.preset, self.workflow = config, config.active, Path(workflow)
         self.table_names = sorted(path.stem for path in (self.workflow / "tables").glob("*.yaml"))
+        self.figure_names = sorted(path.stem for path in (self.workflow / "figures").glob("*.yaml"))
         for name, card in config.datasets.items():
             if not (self.workflow / "datasets" / card / "card.yaml").exists():
                 known = [path.parent.name for path in (self.workflow / "datasets").glob("*/card.yaml")]
                 raise FsarError(f"config.yaml: datasets.{name}: no card named '{card}'{did_you_mean(card, known)}")
         self._datasets: dict[str, Dataset] = {}
         self._splits: dict[tuple[str, str], Split] = {}
+        self._sha256: dict[Path, str] = {}
         self._check_components()
 
     # -- data sets and stores ------------------------------------------------------------------------------------------
@@ -76,18 +92,20 @@ class Study:
             )
         return known[paper_dataset]
 
-    def frames(self, dataset: str) -> FrameSpec:
-        settings = self.preset.frames
-        return FrameSpec(
-            dataset=dataset,
-            card=self.dataset(dataset).digest,
-            seed=self.config.seed,
-            **settings.model_dump(exclude={"clips_per_job"}),
-        )
+    def frames(self, dataset: str, count: int | None = None) -> FrameSpec:
+        """A frame store; `count` frames a clip in place of the preset's."""
+        settings = self.preset.frames.model_dump(exclude={"clips_per_job"})
+        if count is not None:
+            settings["count"] = count
+        return FrameSpec(dataset=dataset, card=self.dataset(dataset).digest, seed=self.config.seed, **settings)
 
-    def backbone_training(self, dataset: str) -> BackboneTrainingSpec | None:
+    def setup(self, name: str | None) -> Setup:
+        """A setup of the preset; None: its own backbone and training."""
+        return Setup(backbone=self.preset.backbone) if name is None else self.preset.setups[name]
+
+    def backbone_training(self, dataset: str, setup: str | None = None) -> BackboneTrainingSpec | None:
         """How the pipeline trains the backbone itself; None where its weights come from outside."""
-        backbone = self.preset.backbone
+        backbone = self.setup(setup).backbone
         entry = registry.entry("backbones", backbone.name)
         if backbone.weights is not None or not entry.constants.get("TRAINABLE", False):
             return None
@@ -104,14 +122,14 @@ class Study:
             **backbone.training.model_dump(),
         )
 
-    def features(self, dataset: str) -> FeatureSpec:
-        backbone = self.preset.backbone
+    def features(self, dataset: str, setup: str | None = None, count: int | None = None) -> FeatureSpec:
+        backbone = self.setup(setup).backbone
         return FeatureSpec(
-            frames=self.frames(dataset),
+            frames=self.frames(dataset, count),
             backbone=BackboneSpec(
                 name=backbone.name,
                 params=self.preset.backbones.get(backbone.name, {}),
-                weights=self._weights_identity(dataset),
+                weights=self._weights_identity(dataset, setup),
                 version=registry.entry("backbones", backbone.name).constants["VERSION"],
             ),
             cut=backbone.cut,
@@ -129,17 +147,24 @@ class Study:
 
     def jobs(self, spec: StoreSpec) -> int:
         """Filling jobs of a store."""
-        settings = self.preset.frames if spec.kind == "frames" else self.preset.backbone
+        settings = self.preset.frames if spec.kind == "frames" else self.backbone_of(spec)
         return job_count(len(self.dataset(spec.dataset)), settings.clips_per_job)
 
-    def weights(self, dataset: str) -> str:
+    def backbone_of(self, spec: FeatureSpec) -> Backbone:
+        """The settings that a feature store is made by."""
+        return self.setup(self._setups[spec.key]).backbone
+
+    def training_of(self, spec: FeatureSpec) -> BackboneTrainingSpec | None:
+        """The training that a feature store's backbone comes from, if it is the pipeline's."""
+        return self.backbone_training(spec.dataset, self._setups[spec.key])
+
+    def weights(self, spec: FeatureSpec) -> str:
         """What `--weights` of the feature jobs says: a file, or a name that the backbone knows."""
-        training = self.backbone_training(dataset)
+        training, backbone = self.training_of(spec), self.backbone_of(spec)
         if training is not None:
             return str(self.weights_path(training))
-        name = self.preset.backbone.weights
-        published = registry.entry("backbones", self.preset.backbone.name).constants.get("WEIGHTS", ())
-        return name if name in published else str(self._weights_file())
+        published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
+        return backbone.weights if backbone.weights in published else str(self._weights_file(backbone))
 
     # -- episodes and runs ---------------------------------------------------------------------------------------------
 
@@ -157,43 +182,106 @@ class Study:
             group_disjoint=settings.group_disjoint,
         )
 
-    def run(self, dataset: str, head: Component, matching: Component, shot: int) -> RunSpec:
-        """The run of a head and a metric on a data set at a shot, with the preset's parameters under the given ones."""
-        train_shot = self.preset.episodes.train_shot
+    def run(
+        self,
+        dataset: str,
+        head: Component,
+        matching: Component,
+        shot: int,
+        setup: str | None = None,
+        count: int | None = None,
+    ) -> RunSpec:
+        """The run of a head and a metric on a data set at a shot, with the preset's parameters under the given ones.
+
+        Args:
+            setup, count: backbone and frames of a clip, where they are not the preset's own.
+        """
+        train_shot, different = self.preset.episodes.train_shot, self.setup(setup)
         return RunSpec(
-            features=self.features(dataset),
-            train_tail=self.preset.backbone.train_tail,
+            features=self.features(dataset, setup, count),
+            train_tail=different.backbone.train_tail,
+            batch_norm=different.backbone.batch_norm,
             head=_under(self.preset.heads, head),
             matching=_under(self.preset.matching, matching),
-            training=self.preset.training,
+            training=self._training(dataset, different),
             train_shot=shot if train_shot == "tested" else train_shot,
             validation=self.episodes(dataset, "val", shot if train_shot == "tested" else train_shot),
             test=self.episodes(dataset, "test", shot),
             seed=self.config.seed,
         )
 
+    def _training(self, dataset: str, setup: Setup) -> TrainingSpec:
+        """The preset's, under what the card has of the backbone's recipe, under the setup's own."""
+        recipes, which = self.dataset(dataset).card.training, self.preset.hyperparameters
+        published = recipes.get(setup.backbone.recipe, {}).get(which, {})
+        return TrainingSpec.model_validate(self.preset.training.model_dump() | published | setup.training)
+
     # -- tables --------------------------------------------------------------------------------------------------------
 
-    def table(self, name: str) -> Table:
+    def table(self, name: str) -> AnyTable:
         if name not in self.table_names:
             raise FsarError(f"no table '{name}' in {self.workflow / 'tables'}{did_you_mean(name, self.table_names)}")
-        return load(Table, self.workflow / "tables" / f"{name}.yaml")
+        return load_table(self.workflow / "tables" / f"{name}.yaml")
 
     def cells(self, name: str) -> list[Cell]:
         """The measured numbers of a table; two paper data sets on one card share their runs."""
         table = self.table(name)
+        if table.kind != "accuracy":
+            return []
         return [
-            Cell(row, dataset, shot, self.run(self.behind(dataset), row.head, row.matching, shot))
+            Cell(row, dataset, shot, setup, self.run(behind, row.head, row.matching, shot, setup, row.frames))
             for row in table.rows
             if row.head is not None
-            for dataset in table.datasets
+            for setup in [row.setup or table.setup]
+            for dataset, behind in [(name, self.behind(name)) for name in table.datasets]
             for shot in table.shots
         ]
 
+    def figure(self, name: str) -> Figure:
+        if name not in self.figure_names:
+            raise FsarError(f"no figure '{name}' in {self.workflow / 'figures'}{did_you_mean(name, self.figure_names)}")
+        return load(Figure, self.workflow / "figures" / f"{name}.yaml")
+
+    def points(self, name: str) -> list[Point]:
+        """The runs behind a figure."""
+        return [
+            Point(
+                number,
+                curve.method,
+                shot,
+                value,
+                curve.setup,
+                self.run(
+                    self.behind(panel.dataset),
+                    _with(curve.head, {key: value for key in panel.sets if key != "frames"}),
+                    curve.matching,
+                    shot,
+                    curve.setup,
+                    value if "frames" in panel.sets else None,
+                ),
+            )
+            for number, panel in enumerate(self.figure(name).panels)
+            for curve in panel.curves
+            for shot in panel.shots
+            for value in panel.values
+        ]
+
+    @cached_property
+    def _numbers(self) -> list[Cell | Point]:
+        """Everything that a table or a figure shows of a run."""
+        cells = [cell for name in self.table_names for cell in self.cells(name)]
+        return cells + [point for name in self.figure_names for point in self.points(name)]
+
     @cached_property
     def runs(self) -> dict[str, RunSpec]:
-        """Every run of every table, by run id."""
-        return {cell.run.run_id: cell.run for name in self.table_names for cell in self.cells(name)}
+        """Every run of every table and figure, by run id."""
+        return {number.run.run_id: number.run for number in self._numbers}
+
+    @cached_property
+    def _setups(self) -> dict[str, str | None]:
+        """The setup behind every feature store, by the store's key."""
+        own = {self.features(dataset).key: None for dataset in set(self.config.datasets.values())}
+        return own | {number.run.features.key: number.setup for number in self._numbers}
 
     # -- where things lie ----------------------------------------------------------------------------------------------
 
@@ -217,34 +305,34 @@ class Study:
 
     # -- checks --------------------------------------------------------------------------------------------------------
 
-    def _weights_identity(self, dataset: str) -> str:
-        training = self.backbone_training(dataset)
+    def _weights_identity(self, dataset: str, setup: str | None) -> str:
+        training = self.backbone_training(dataset, setup)
         if training is not None:
             return f"trained:{training.digest}"
-        backbone = self.preset.backbone
+        backbone = self.setup(setup).backbone
         published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
         if backbone.weights is None:
             raise FsarError(
                 f"preset '{self.config.preset}': backbone '{backbone.name}' needs `weights:` (a name or a file)"
             )
         if backbone.weights in published:
-            return f"torchvision:{backbone.weights}"
-        return f"sha256:{self._weights_sha256}"
+            publisher = registry.entry("backbones", backbone.name).constants.get("PUBLISHER", "torchvision")
+            return f"{publisher}:{backbone.weights}"
+        path = self._weights_file(backbone)
+        if path not in self._sha256:
+            self._sha256[path] = file_sha256(path)
+        return f"sha256:{self._sha256[path]}"
 
-    def _weights_file(self) -> Path:
-        name, root = self.preset.backbone.weights, self.config.roots.weights
+    def _weights_file(self, backbone: Backbone) -> Path:
+        name, root = backbone.weights, self.config.roots.weights
         for path in (Path(name), root / name):
             if path.is_file():
                 return path
-        published = registry.entry("backbones", self.preset.backbone.name).constants.get("WEIGHTS", ())
+        published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
         raise FsarError(
             f"preset '{self.config.preset}': backbone.weights: no file '{name}', here or in roots.weights ({root})"
             + (did_you_mean(name, published) if published else "")
         )
-
-    @cached_property
-    def _weights_sha256(self) -> str:
-        return file_sha256(self._weights_file())
 
     def check_episodes(self, spec: EpisodeSpec) -> None:
         """FsarError where the split list already tells that such episodes cannot be drawn."""
@@ -267,34 +355,59 @@ class Study:
 
     def _check_components(self) -> None:
         """Names and parameters of everything that a job would build, and that every table can be read."""
-        backbone, where = self.preset.backbone, f"preset '{self.config.preset}'"
-        entry = _checked(f"{where}: backbone", "backbones", backbone.name, {})
-        cuts = entry.constants["CUTS"]
-        if backbone.cut not in cuts:
-            raise FsarError(
-                f"{where}: backbone '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}"
-            )
-        if backbone.train_tail and backbone.cut == cuts[-1]:
-            raise FsarError(
-                f"{where}: backbone.train_tail: nothing is left to train behind the last cut '{backbone.cut}'"
-            )
-        self._check_views(where)
-        if backbone.crop > self.preset.frames.size:
-            raise FsarError(
-                f"{where}: backbone.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}"
-            )
+        where = f"preset '{self.config.preset}'"
+        self._check_backbone(f"{where}: backbone", self.preset.backbone)
+        for name, setup in self.preset.setups.items():
+            self._check_backbone(f"{where}: setups.{name}.backbone", setup.backbone)
         for kind in ("backbones", "heads", "matching"):
             for name, params in getattr(self.preset, kind).items():
                 _checked(f"{where}: {kind}.{name}", kind, name, params)
         for name in self.table_names:
-            for row in self.table(name).rows:
-                for kind, component in (("heads", row.head), ("matching", row.matching)):
-                    if component is not None:
-                        _checked(f"{name}.yaml: row '{row.method}'", kind, component.name, component.params)
+            table = self.table(name)
+            for method, kind, component in table.components():
+                _checked(f"{name}.yaml: row '{method}'", kind, component.name, component.params)
+            for row in table.rows if table.kind == "accuracy" else ():
+                self._check_setup(f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head)
+        for name in self.figure_names:
+            for panel in self.figure(name).panels:
+                for curve in panel.curves:
+                    where = f"{name}.yaml: panel '{panel.title}', '{curve.method}'"
+                    for value in panel.values:
+                        head = _with(curve.head, {key: value for key in panel.sets if key != "frames"})
+                        _checked(where, "heads", head.name, head.params)
+                    _checked(where, "matching", curve.matching.name, curve.matching.params)
+                    self._check_setup(where, curve.setup, curve.head)
 
-    def _check_views(self, where: str) -> None:
+    def _check_setup(self, where: str, setup: str | None, head: Component | None) -> None:
+        """The setup exists, and a head that works inside a transformer gets one that has blocks behind its cut."""
+        if setup is not None and setup not in self.preset.setups:
+            raise FsarError(
+                f"{where}: preset '{self.config.preset}' has no setup '{setup}'{did_you_mean(setup, self.preset.setups)}"
+            )
+        if head is None or not registry.entry("heads", head.name).constants.get("WRAPS_TAIL", False):
+            return
+        backbone = self.setup(setup).backbone
+        cuts = registry.entry("backbones", backbone.name).constants["CUTS"]
+        if "tokens" not in cuts or cuts.index(backbone.cut) > len(cuts) - 3:
+            raise FsarError(
+                f"{where}: the head '{head.name}' works in the blocks of a transformer behind the cut, and '{backbone.name}' "
+                f"has none behind '{backbone.cut}'; name a setup of a transformer, cut at 'tokens' or an early block"
+            )
+
+    def _check_backbone(self, where: str, backbone: Backbone) -> None:
+        entry = _checked(where, "backbones", backbone.name, {})
+        cuts = entry.constants["CUTS"]
+        if backbone.cut not in cuts:
+            raise FsarError(f"{where}: '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}")
+        if backbone.train_tail and backbone.cut == cuts[-1]:
+            raise FsarError(f"{where}.train_tail: nothing is left to train behind the last cut '{backbone.cut}'")
+        if backbone.crop > self.preset.frames.size:
+            raise FsarError(f"{where}.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}")
+        self._check_views(where, backbone.cut)
+
+    def _check_views(self, where: str, cut: str) -> None:
         """An augmentation is refused that has no stored view of its own."""
-        augmentation, views, cut = self.preset.augmentation, self.preset.frames.views, self.preset.backbone.cut
+        augmentation, views = self.preset.augmentation, self.preset.frames.views
         if augmentation is None or cut == "frames":
             return
         needed = 2 if augmentation.support == augmentation.query else 3
@@ -305,6 +418,10 @@ class Study:
             )
 
 
+def _with(component: Component, params: dict) -> Component:
+    return Component(name=component.name, params={**component.params, **params})
+
+
 def _under(settings: dict[str, dict], component: Component) -> Component:
     """A component with the preset's parameters where it names none of its own."""
     return Component(name=component.name, params={**settings.get(component.name, {}), **component.params})
@@ -313,6 +430,6 @@ def _under(settings: dict[str, dict], component: Component) -> Component:
 def _checked(where: str, kind: str, name: str, params: dict) -> registry.Entry:
     """`registry.check` with the place of the mistake in its error; `dim` and `frames` come from the feature store."""
     try:
-        return registry.check(kind, name, params, supplied=("dim", "frames"))
+        return registry.check(kind, name, params, supplied=registry.SUPPLIED)
     except FsarError as error:
         raise FsarError(f"{where}: {error}") from None

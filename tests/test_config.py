@@ -15,10 +15,12 @@ from fsar_core.config import (
     Table,
     load,
     load_config,
+    load_table,
     printed_number,
     read_yaml,
     relative,
     validate,
+    validate_table,
 )
 from fsar_core.errors import FsarError
 
@@ -75,7 +77,7 @@ def mistake(model, raw) -> str:
 def test_the_shipped_configuration_is_valid(preset):
     config = load_config(SHIPPED | {"preset": preset})
     assert config.preset == preset
-    assert set(config.presets) == {"demo", "paper"}
+    assert set(config.presets) == {"demo", "paper", "paper_finetuned"}
     assert config.active is config.presets[preset]
     assert config.active.backbone.cut == "layer4"
 
@@ -281,9 +283,9 @@ def test_values_are_frozen():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "tables").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_tables_are_valid(path):
-    table = load(Table, path)
+    table = load_table(path)
     assert table.rows
-    assert any(row.head for row in table.rows)
+    assert table.kind == "datasets" or table.components()
 
 
 @pytest.mark.parametrize(
@@ -319,6 +321,75 @@ def test_shipped_cards_are_valid(path):
 )
 def test_table_mistakes(path, value, line):
     assert mistake(Table, edited(TABLE, path, value)).startswith(line)
+
+
+DATASETS_TABLE = {
+    "kind": "datasets",
+    "title": "t",
+    "where": "w",
+    "rows": [
+        {
+            "dataset": name,
+            "name": name,
+            "reference": "CMN",
+            "modality": "Spatial",
+            "classes": {"train": 3, "val": 2, "test": 1},
+            "videos": {"train": 30, "val": 20, "test": 10},
+        }
+        for name in ("ucf101", "hmdb51")
+    ],
+}
+PARAMETERS_TABLE = {
+    "kind": "parameters",
+    "title": "t",
+    "where": "w",
+    "dim": 2048,
+    "frames": 8,
+    "rows": [{"method": "r_2: 2", "published": "22.06M", "head": {"name": "dmgal"}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "path", "value", "line"),
+    [
+        (DATASETS_TABLE, ("kind",), "dataset", "x.yaml: unknown kind of table 'dataset'; did you mean 'datasets'?"),
+        (DATASETS_TABLE, ("kind",), ["datasets"], "x.yaml: unknown kind of table '['datasets']'"),
+        (DATASETS_TABLE, ("kind",), ..., "x.yaml: unknown key"),
+        (DATASETS_TABLE, ("rows", 0, "clases"), {}, "x.yaml: unknown key 'rows.0.clases'; did you mean 'classes'?"),
+        (DATASETS_TABLE, ("rows", 1, "dataset"), "ucf101", "x.yaml: two rows are of the data set 'ucf101'"),
+        (
+            DATASETS_TABLE,
+            ("rows", 0, "videos", "val"),
+            ...,
+            "x.yaml: rows.0.videos: expected a number for each of train, val, test",
+        ),
+        (DATASETS_TABLE, ("shots",), [1], "x.yaml: unknown key 'shots'"),
+        (
+            PARAMETERS_TABLE,
+            ("rows", 0, "published"),
+            "22.06",
+            "x.yaml: rows.0.published: '22.06' is no printed number of",
+        ),
+        (PARAMETERS_TABLE, ("rows", 0, "head"), ..., "x.yaml: missing key 'rows.0.head'"),
+        (PARAMETERS_TABLE, ("rows", 0, "metric"), "trx", "x.yaml: unknown key 'rows.0.metric'; did you mean 'method'?"),
+        (PARAMETERS_TABLE, ("rows",), PARAMETERS_TABLE["rows"] * 2, "x.yaml: two rows are called 'r_2: 2'"),
+        (PARAMETERS_TABLE, ("dimm",), 3, "x.yaml: unknown key 'dimm'; did you mean 'dim'?"),
+        (TABLE, ("cost",), {"dims": 3}, "x.yaml: unknown key 'cost.dims'; did you mean 'dim'?"),
+    ],
+)
+def test_mistakes_in_tables_of_every_kind(table, path, value, line):
+    with pytest.raises(FsarError) as error:
+        validate_table(edited(table, path, value), "x.yaml")
+    assert str(error.value).startswith(line)
+
+
+def test_a_method_may_be_printed_with_two_backbones():
+    rows = [{"method": "SA-CT", "backbone": name} for name in ("ResNet-50", "ViT-B")]
+    assert len(validate(Table, TABLE | {"rows": rows}, "x").rows) == 2
+    run = {"head": {"name": "identity"}, "matching": {"name": "otam"}}
+    compared = {"method": "New", "compare_to": "SA-CT"}
+    for wrong in ([rows[0], rows[0]], [rows[0], rows[1] | run], [*rows, compared]):
+        assert mistake(Table, TABLE | {"rows": wrong}) == "two rows are called 'SA-CT'"
 
 
 def test_a_table_survives_json():

@@ -13,7 +13,7 @@ from torch import nn
 
 from fsar_core import registry
 from fsar_core.errors import FsarError
-from fsar_core.registry import Entry, accepted, build, check, entry, names
+from fsar_core.registry import SUPPLIED, Entry, accepted, build, check, entry, names
 
 WIDGET = '''
 """A widget for tests.
@@ -60,7 +60,7 @@ def test_the_contract():
     ("kind", "some"),
     [
         ("backbones", {"resnet50", "demo_cnn"}),
-        ("heads", {"identity", "dmgal"}),
+        ("heads", {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim"}),
         ("matching", {"otam", "bimhm", "trx", "sca", "prototype"}),
         ("instance_masks", set()),
     ],
@@ -100,6 +100,12 @@ def test_mistakes_name_the_nearest_valid_one(call, line):
 
 def test_supplied_parameters_count_as_given():
     assert check("matching", "trx", {"out_dim": 64}, supplied=("dim", "frames")).class_name == "TRX"
+
+
+@pytest.mark.parametrize("kind", ["heads", "matching"])
+def test_a_run_supplies_all_that_heads_and_metrics_require(kind):
+    for name in names(kind):
+        assert check(kind, name, {}, supplied=SUPPLIED).name == name
 
 
 def test_text_parameters_stay_text():

@@ -84,8 +84,10 @@ TRAINING = TrainingSpec(
     lr=0.0001,
     weight_decay=0.0005,
     warmup=250,
+    warmup_lr=0.00002,
     schedule="step",
     milestones=(0.4, 0.8),
+    factors=(0.5, 0.1),
     clip_norm=5.0,
     validations=20,
 )
@@ -141,8 +143,8 @@ def changes(spec):
         (BACKBONE_TRAINING, "69806b98d0ea"),
         (FEATURES, "255853f6dcf5"),
         (EPISODES, "a8782584744d"),
-        (TRAINING, "2fc467503e88"),
-        (RUN, "0e90b22aa3c4"),
+        (TRAINING, "a9a845c510c5"),
+        (RUN, "d6de7049a263"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Spec) else "",
 )

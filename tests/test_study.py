@@ -119,6 +119,151 @@ def refused(*args, **changes) -> str:
     return str(error.value)
 
 
+# -- figures --------------------------------------------------------------------------------------------------------------
+
+PANELS = [
+    {
+        "title": "Frames",
+        "dataset": "ssv2_full",
+        "shots": [1, 5],
+        "label": "frames",
+        "sets": ["frames"],
+        "values": [4, 8],
+        "curves": [{"method": "OTAM", **OTAM}],
+    },
+    {
+        "title": "Both",
+        "dataset": "ucf101",
+        "shots": [1],
+        "label": "r1 = r2",
+        "sets": ["r1", "r2"],
+        "values": [2, 4],
+        "curves": [
+            {"method": "DMGAL", "head": {"name": "dmgal", "params": {"mixer": False}}, "matching": {"name": "otam"}}
+        ],
+    },
+]
+
+
+def write_figure(folder, *panels):
+    (folder / "figures").mkdir(exist_ok=True)
+    figure = {"title": "Fig. 1", "where": "nowhere", "panels": list(panels)}
+    (folder / "figures" / "a_fig1.yaml").write_text(yaml.safe_dump(figure), encoding="utf-8")
+
+
+def test_the_points_of_a_figure(workflow):
+    write_figure(workflow, *PANELS)
+    made = study(workflow)
+    points = made.points("a_fig1")
+    assert [(p.panel, p.method, p.shot, p.value) for p in points] == [
+        *((0, "OTAM", shot, value) for shot in (1, 5) for value in (4, 8)),
+        (1, "DMGAL", 1, 2),
+        (1, "DMGAL", 1, 4),
+    ]
+    assert [p.run.features.frames.count for p in points] == [4, 8, 4, 8, 8, 8]
+    assert points[4].run.head.params == {"mixer": False, "r1": 2, "r2": 2}
+    assert points[4].run.features.dataset == "demo_spatial"
+    # 8 frames are the preset's: that run is the table's.
+    assert points[1].run in [cell.run for cell in made.cells("a_table1")]
+    assert {p.run.run_id for p in points} <= set(made.runs)
+    assert made.training_of(points[0].run.features) == made.backbone_training("demo_temporal")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"sets": ["r3"]}, "a_fig1.yaml: panel 'Both', 'DMGAL': heads 'dmgal' has no parameter 'r3'; did you mean 'r"),
+        (
+            {"curves": [PANELS[1]["curves"][0] | {"setup": "vit"}]},
+            "a_fig1.yaml: panel 'Both', 'DMGAL': preset 'demo' has no setup 'vit'",
+        ),
+        ({"dataset": "ucf"}, "config.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'?"),
+    ],
+)
+def test_mistakes_in_a_figure(workflow, changes, line):
+    write_figure(workflow, PANELS[1] | changes)
+    assert refused(workflow).startswith(line)
+
+
+# -- setups and frames ----------------------------------------------------------------------------------------------------
+
+DEEP = {
+    "setups": {
+        "deep": {"backbone": DEMO["backbone"] | {"cut": "layer3", "clips_per_job": 128}, "training": {"lr": 0.5}}
+    }
+}
+
+
+def test_a_setup_is_another_backbone_and_training(workflow):
+    rows = [{"method": "Plain", **OTAM}, {"method": "Deep", **OTAM, "setup": "deep"}]
+    write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows)
+    made = study(workflow, **DEEP)
+    plain, deep = (cell.run for cell in made.cells("a_table1"))
+    assert (plain.features.cut, plain.training.lr) == ("layer4", 0.001)
+    assert (deep.features.cut, deep.training.lr, deep.training.episodes) == ("layer3", 0.5, 1600)
+    assert plain.test == deep.test and plain.features.frames == deep.features.frames
+    assert plain.features.key != deep.features.key and plain.features.backbone == deep.features.backbone
+    # 48 classes of 24, 12 or 16 clips in jobs of 1,024 and of 128.
+    clips = len(made.dataset("demo_temporal"))
+    assert (made.jobs(plain.features), made.jobs(deep.features)) == (1, -(-clips // 128))
+    assert made.training_of(plain.features) == made.training_of(deep.features) is not None
+    assert made.weights(deep.features) == str(made.weights_path(made.training_of(deep.features)))
+    # A whole table may name one; its rows may name another.
+    write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows[:1], setup="deep")
+    assert [cell.run for cell in study(workflow, **DEEP).cells("a_table1")] == [deep]
+
+
+def test_a_row_may_take_another_number_of_frames(workflow):
+    rows = [{"method": "8", **OTAM}, {"method": "4", **OTAM, "frames": 4}]
+    write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows)
+    made = study(workflow)
+    eight, four = (cell.run for cell in made.cells("a_table1"))
+    assert (eight.features.frames.count, four.features.frames.count) == (8, 4)
+    assert eight.test == four.test and eight.run_id != four.run_id
+    # The backbone is trained once, on the preset's frames.
+    assert eight.features.backbone == four.features.backbone
+    assert made.training_of(four.features).frames == eight.features.frames
+    assert made.jobs(four.features.frames) == made.jobs(eight.features.frames)
+
+
+@pytest.mark.parametrize(
+    ("which", "lr", "weight_decay", "milestones"),
+    [(None, 0.001, 0.0, ()), ("as_written", 5e-5, 5e-4, ()), ("as_executed", 5e-5, 1e-3, (0.666667,))],
+)
+def test_the_published_training_of_a_card(workflow, which, lr, weight_decay, milestones):
+    root = workflow.parent
+    (workflow / "datasets").unlink()
+    (workflow / "datasets").mkdir()
+    for name in ("demo_spatial", "demo_temporal"):
+        card = yaml.safe_load((ROOT / "workflow/datasets" / name / "card.yaml").read_text())
+        if name == "demo_spatial":
+            card["training"] = yaml.safe_load((ROOT / "workflow/datasets/ucf101/card.yaml").read_text())["training"]
+        (root / "workflow/datasets" / name).mkdir()
+        (root / "workflow/datasets" / name / "card.yaml").write_text(yaml.safe_dump(card))
+    made = study(workflow, hyperparameters=which, backbone__recipe="molo")
+    otam = Component(name="otam")
+    found = made.run("demo_spatial", Component(name="identity"), otam, 1).training
+    assert (found.lr, found.weight_decay, found.milestones) == (lr, weight_decay, milestones)
+    assert found.validations == 8  # what a recipe does not say is the preset's
+    assert made.run("demo_temporal", Component(name="identity"), otam, 1).training.lr == 0.001
+
+
+def test_a_preset_may_extend_another(workflow):
+    raw = copy.deepcopy(CONFIG)
+    raw["presets"]["mine"] = {"extends": "demo", "frames": {"count": 4}, "augmentation": None}
+    raw["presets"]["deeper"] = {"extends": "mine", "episodes": {"way": 3}}
+    found = load_config(raw).presets["deeper"]
+    assert (found.frames.count, found.frames.size, found.episodes.way, found.episodes.test) == (4, 72, 3, 1000)
+    for name, line in (
+        ("demmo", "config.yaml: presets.mine extends 'demmo': no such preset; did you mean 'demo'?"),
+        ("deeper", "extends 'mine': a circle"),
+    ):
+        raw["presets"]["mine"]["extends"] = name
+        with pytest.raises(FsarError) as error:
+            load_config(raw)
+        assert line in str(error.value)
+
+
 # -- views ----------------------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +428,7 @@ def test_where_things_lie(workflow):
     assert made.index_path("demo_spatial") == Path(f"/s/index/demo_spatial.{spec.frames.card}.tsv")
     assert made.episodes_path(run.test) == Path(f"/r/episodes/{run.test.key}.npz")
     assert made.run_path(run) == Path("/r/runs", run.run_id)
-    assert made.weights("demo_spatial") == f"/w/trained/{made.backbone_training('demo_spatial').key}.pt"
+    assert made.weights(made.features("demo_spatial")) == f"/w/trained/{made.backbone_training('demo_spatial').key}.pt"
 
 
 def test_jobs_of_a_store(workflow):
@@ -309,7 +454,7 @@ def test_published_weights(workflow):
     made = study(workflow, PRESET="pretrained")
     assert made.backbone_training("demo_temporal") is None
     assert made.features("demo_temporal").backbone.weights == "torchvision:IMAGENET1K_V1"
-    assert made.weights("demo_temporal") == "IMAGENET1K_V1"
+    assert made.weights(made.features("demo_temporal")) == "IMAGENET1K_V1"
 
 
 def test_a_local_file_is_known_by_its_content(workflow, tmp_path):
@@ -317,7 +462,7 @@ def test_a_local_file_is_known_by_its_content(workflow, tmp_path):
     made = study(workflow, ROOTS__WEIGHTS=str(tmp_path), backbone__weights="mine.pt")
     assert made.features("demo_temporal").backbone.weights == f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
     assert made.backbone_training("demo_temporal") is None
-    assert made.weights("demo_temporal") == str(tmp_path / "mine.pt")
+    assert made.weights(made.features("demo_temporal")) == str(tmp_path / "mine.pt")
     key = made.features("demo_temporal").key
     (tmp_path / "mine.pt").rename(tmp_path / "renamed.pt")
     again = study(workflow, ROOTS__WEIGHTS="elsewhere", backbone__weights=str(tmp_path / "renamed.pt"))
@@ -332,10 +477,10 @@ def test_a_file_beside_the_work_goes_before_one_in_the_root(workflow, tmp_path, 
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "mine.pt").write_bytes(b"of the root")
     made = study(workflow, ROOTS__WEIGHTS="root", backbone__weights="mine.pt")
-    assert made.weights("demo_temporal") == "root/mine.pt"
+    assert made.weights(made.features("demo_temporal")) == "root/mine.pt"
     (tmp_path / "mine.pt").write_bytes(b"of the work")
     made = study(workflow, ROOTS__WEIGHTS="root", backbone__weights="mine.pt")
-    assert made.weights("demo_temporal") == "mine.pt"
+    assert made.weights(made.features("demo_temporal")) == "mine.pt"
     assert made.features("demo_temporal").backbone.weights == f"sha256:{hashlib.sha256(b'of the work').hexdigest()}"
 
 
@@ -372,16 +517,24 @@ def test_misspelt_published_weights(workflow):
             {"backbones": {"demo_cnn": {"width": 3}}},
             "preset 'demo': backbones.demo_cnn: backbones 'demo_cnn' has no parameter 'width'; ",
         ),
-        ({"backbone__cut": "layer5"}, "preset 'demo': backbone 'demo_cnn' has no cut 'layer5'; did you mean 'layer"),
+        ({"backbone__cut": "layer5"}, "preset 'demo': backbone: 'demo_cnn' has no cut 'layer5'; did you mean 'layer"),
+        (
+            {"setups": {"deep": {"backbone": DEMO["backbone"] | {"cut": "layer5"}}}},
+            "preset 'demo': setups.deep.backbone: 'demo_cnn' has no cut 'layer5'; did you mean 'layer",
+        ),
+        (
+            {"setups": {"deep": {"backbone": DEMO["backbone"], "training": {"lrr": 1}}}},
+            "config.yaml: setups.deep.training has the unknown key 'lrr'; did you mean 'lr'?",
+        ),
         ({"backbone__crop": 96}, "preset 'demo': backbone.crop 96 is larger than frames.size 72"),
         (
             {"augmentation": AUGMENTATION},
-            "preset 'demo': augmentation at the cut 'layer4' is stored in views of the training clips; expected "
+            "preset 'demo': backbone: augmentation at the cut 'layer4' is stored in views of the training clips; expected "
             "frames.views of at least 3 (1 test view + 2), found 1",
         ),
         (
             {"augmentation": {**AUGMENTATION, "query": AUGMENTATION["support"]}},
-            "preset 'demo': augmentation at the cut 'layer4' is stored in views of the training clips; expected "
+            "preset 'demo': backbone: augmentation at the cut 'layer4' is stored in views of the training clips; expected "
             "frames.views of at least 2 (1 test view + 1), found 1",
         ),
         (
@@ -415,6 +568,15 @@ def test_mistakes_in_the_configuration(workflow, changes, line):
             {"rows": [{"method": "M", "head": {"name": "dmgal"}, "matching": {"name": "trx", "params": {"dims": 3}}}]},
             "a_table1.yaml: row 'M': matching 'trx' has no parameter 'dims'; did you mean 'dim'?",
         ),
+        (
+            {"rows": [{"method": "M", "head": {"name": "aim"}, "matching": {"name": "otam"}}]},
+            "a_table1.yaml: row 'M': the head 'aim' works in the blocks of a transformer behind the cut, and 'demo_cnn' has "
+            "none behind 'layer4'; name a setup of a transformer",
+        ),
+        (
+            {"rows": [{"method": "M", **OTAM, "setup": "vit"}]},
+            "a_table1.yaml: row 'M': preset 'demo' has no setup 'vit'",
+        ),
     ],
 )
 def test_mistakes_in_a_table(workflow, changes, line):
@@ -442,7 +604,7 @@ def test_a_broken_card_is_told(tmp_path):
     assert "card.yaml: unknown key 'flp'; did you mean 'flip'?" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("preset", ["demo", "paper"])
+@pytest.mark.parametrize("preset", ["demo", "paper", "paper_finetuned"])
 def test_the_shipped_study_is_valid_and_torch_free(preset, tmp_path):
     code = (
         "import sys; from pathlib import Path; from fsar_core.config import load_config, read_yaml;"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fsar_core.errors import FsarError, did_you_mean
@@ -31,6 +32,11 @@ class StagedBackbone(nn.Module):
     """A backbone as an ordered dictionary of stages; the name of a stage is the cut after it.
 
     `to_cut` is what is run once and cached; `tail` is what remains to be run with the head.
+
+    BatchNorm: what lies before a cut is frozen and runs in evaluation mode, by its running statistics. Behind it
+    `training.model.EpisodeModel` decides: a frozen tail stays in evaluation mode as well, so that any cut gives the same
+    logits; a trained one (`train_tail`) normalises by the statistics of each batch and updates the running ones, which the
+    evaluation then uses.
     """
 
     def __init__(self, stages: OrderedDict[str, nn.Module], mean: tuple[float, ...], std: tuple[float, ...]) -> None:
@@ -67,18 +73,30 @@ class StagedBackbone(nn.Module):
         return modules[:before], modules[before:]
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """A state dict from a local file, tensors only. FsarError for anything else; no pickled code is run."""
+def read_state_dict(path: Path, inside: str | None = None) -> dict[str, Tensor]:
+    """A state dict from a local file (torch.save or *.safetensors), tensors only.
+
+    Args:
+        inside: key of the state dict in a training checkpoint; a file without that key is the state dict itself.
+
+    Raises:
+        FsarError: anything else; no pickled code is run.
+    """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FsarError(f"{path}: no such weights file") from None
-    except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zipfile errors ...
+    except Exception as error:  # UnpicklingError, RuntimeError, EOFError, SafetensorError, zipfile errors ...
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise FsarError(
             f"{path}: not a state dict that loads with weights_only=True ({reason}); expected a file written by "
-            f"torch.save(model.state_dict())"
+            f"torch.save(model.state_dict()), or *.safetensors"
         ) from None
+    if isinstance(state, dict) and inside in state:
+        state = state[inside]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise FsarError(f"{path}: expected a state dict of tensors, found {type(state).__name__}")
     return state

@@ -23,6 +23,9 @@ WEIGHTS = ("IMAGENET1K_V1", "IMAGENET1K_V2")
 class ResNet50(StagedBackbone):
     """Input: RGB, normalised with ImageNet's mean and std. layer4: 2048 x 7 x 7 for a 224-pixel crop.
 
+    BatchNorm follows StagedBackbone's rule: running statistics wherever the network is frozen, batch statistics (and updates of
+    the running ones) in the stages that are trained with the head, of all frames of one forward pass of support or queries.
+
     Args:
         weights: a name in WEIGHTS, a file with torchvision's keys (with or without `fc`), or None for random weights.
         weights_root: where a named file is looked for and downloaded to.

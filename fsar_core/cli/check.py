@@ -22,5 +22,5 @@ def run(args: argparse.Namespace) -> None:
     for name in study.table_names:
         runs = {cell.run.run_id for cell in study.cells(name)}
         used = sorted({study.behind(dataset) for dataset in study.table(name).datasets})
-        print(f"{name}: {len(runs)} runs on {', '.join(used)}")
+        print(f"{name}: {len(runs)} runs" + (f" on {', '.join(used)}" if used else ""))
     print(f"{args.config}, cards and tables are valid; {len(study.runs)} different runs in all")

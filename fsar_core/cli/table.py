@@ -1,4 +1,4 @@
-"""Write a paper's table as CSV, Markdown and LaTeX from the summaries of its runs."""
+"""Write a paper's table as CSV, Markdown and LaTeX from the summaries of its runs, clip indices or measured costs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import argparse
 import json
 from pathlib import Path
 
-from fsar_core.config import Table, validate
-from fsar_core.reporting.tables import Resolved, write
+from fsar_core.config import validate_table
+from fsar_core.reporting import datasets, parameters, tables
+from fsar_core.stores.manifest import read_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument(
-        "--spec", required=True, help="JSON: table, behind, way, cells of [method, data set, shot, run id]"
+        "--spec",
+        required=True,
+        help="JSON: table, behind, way, cells of [method, data set, shot, run id]; of a table of data sets also indices and "
+        "modalities of the cards; where something is counted or measured, complexity: what `fsar complexity` wrote",
     )
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
     parser.add_argument("--out", type=Path, required=True, help="the files' path without its ending")
@@ -21,6 +25,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     spec = json.loads(args.spec)
-    cells = {(method, dataset, shot): args.runs / run_id for method, dataset, shot, run_id in spec["cells"]}
-    table = validate(Table, spec["table"], args.name)
-    write(Resolved(name=args.name, table=table, behind=spec["behind"], runs=cells, way=spec["way"]), args.out)
+    table, behind = validate_table(spec["table"], args.name), spec["behind"]
+    complexity = None
+    if spec.get("complexity"):
+        complexity = read_json(spec["complexity"], "run snakemake to measure it")
+    if table.kind == "datasets":
+        datasets.write(table, behind, spec["modalities"], spec["indices"], args.out)
+    elif table.kind == "parameters":
+        parameters.write(table, complexity, args.out)
+    else:
+        cells = {(method, dataset, shot): args.runs / run_id for method, dataset, shot, run_id in spec["cells"]}
+        tables.write(tables.Resolved(args.name, table, behind, cells, spec["way"], complexity), args.out)

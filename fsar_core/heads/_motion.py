@@ -46,14 +46,18 @@ class BidirectionalMotion(nn.Module):
 
     Args:
         dim: channels of the features.
-        channels: channels after the compression, D / r.
+        channels: channels after the compression, D / r; None leaves the compression out.
         variant: "paper" F_i - Φ2(F_j), bilinear upsampling; "released" Φ2(F_j) - F_i, nearest upsampling.
     """
 
-    def __init__(self, dim: int, channels: int, variant: str) -> None:
+    def __init__(self, dim: int, channels: int | None, variant: str) -> None:
         super().__init__()
         self.variant = variant
-        self.compress = nn.Sequential(nn.Conv2d(dim, channels, 1, bias=False), nn.BatchNorm2d(channels))
+        if channels is None:
+            channels, self.compress = dim, nn.Identity()
+        else:
+            self.compress = nn.Sequential(nn.Conv2d(dim, channels, 1, bias=False), nn.BatchNorm2d(channels))
+        self.channels = channels
         self.phi2 = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
         self.scales = MultiScale(channels, "bilinear" if variant == "paper" else "nearest")
 

@@ -47,6 +47,7 @@ from fsar_core.heads._motion import (
     motion_guided_attention,
 )
 from fsar_core.heads._positions import sinusoid
+from fsar_core.heads._sizes import compressed, whole
 from fsar_core.types import GridQuery, GridSupport, HeadOutput
 
 # Read by the registry, so that a mistake in a table or in config.yaml is found before any job.
@@ -68,8 +69,9 @@ class DMGAL(nn.Module):
 
     Args:
         dim: channels of the features, D.
-        r1: compression of S-MGA's motion channels; divides `dim`.
-        r2: compression of C-MGA's motion channels; divides `dim`.
+        r1: compression of S-MGA's motion channels; divides `dim`. None: motion of the features as they are, without
+            the 1x1 convolution and its BatchNorm.
+        r2: the same of C-MGA.
         frames: frames of a clip, at least 2. The mixer's weights depend on it.
         s_mga: with S-MGA and the mixer that belongs to it, or without both.
         c_mga: "frame_wise" attends to the support patches of the same frame, "frame_all" to those of all frames, None
@@ -91,8 +93,8 @@ class DMGAL(nn.Module):
     def __init__(
         self,
         dim: int,
-        r1: int = 8,
-        r2: int = 8,
+        r1: int | None = 8,
+        r2: int | None = 8,
         frames: int = 8,
         s_mga: bool = True,
         c_mga: str | None = "frame_wise",
@@ -107,8 +109,8 @@ class DMGAL(nn.Module):
         one_of("dmgal", "mixer", mixer, CHOICES["mixer"])
         one_of("dmgal", "c_mga", c_mga, CHOICES["c_mga"])
         _check(variant, phi3, end_frames, dropout)
-        _whole("dim", dim, least=1)
-        _whole("frames", frames, least=2)
+        whole("dmgal", "dim", dim, least=1)
+        whole("dmgal", "frames", frames, least=2)
         self.dim, self.frames = dim, frames
         shared = {"variant": variant, "phi3": phi3, "end_frames": end_frames, "dropout": dropout}
         self.self_attention = SelfMotionGuidedAttention(dim, r1, **shared) if s_mga else nn.Identity()
@@ -155,7 +157,7 @@ class SelfMotionGuidedAttention(nn.Module):
     def __init__(
         self,
         dim: int,
-        r1: int = 8,
+        r1: int | None = 8,
         variant: str = "paper",
         phi3: str = "3x3",
         end_frames: str = "zero",
@@ -164,7 +166,8 @@ class SelfMotionGuidedAttention(nn.Module):
         super().__init__()
         _check(variant, phi3, end_frames, dropout)
         self.variant, self.end_frames = variant, end_frames
-        self.motion = BidirectionalMotion(dim, _compressed(dim, "r1", r1), variant)
+        channels = None if r1 is None else compressed("dmgal", dim, "r1", r1)
+        self.motion = BidirectionalMotion(dim, channels, variant)
         self.phi3 = DepthwiseValues(dim, phi3)
         self.lambda_ = nn.Parameter(torch.zeros(()))
         self.dropout = nn.Dropout(dropout)
@@ -217,7 +220,7 @@ class CrossMotionGuidedAttention(nn.Module):
     def __init__(
         self,
         dim: int,
-        r2: int = 8,
+        r2: int | None = 8,
         scope: str = "frame_wise",
         variant: str = "paper",
         phi3: str = "3x3",
@@ -228,9 +231,9 @@ class CrossMotionGuidedAttention(nn.Module):
         one_of("dmgal", "scope", scope, CHOICES["c_mga"][:2])
         _check(variant, phi3, end_frames, dropout)
         self.scope, self.variant, self.end_frames, self.dropout = scope, variant, end_frames, dropout
-        channels = _compressed(dim, "r2", r2)
+        channels = None if r2 is None else compressed("dmgal", dim, "r2", r2)
         self.motion = BidirectionalMotion(dim, channels, variant)
-        self.norm = nn.LayerNorm(channels)
+        self.norm = nn.LayerNorm(self.motion.channels)
         self.phi3 = DepthwiseValues(dim, phi3)
         self.lambda_1 = nn.Parameter(torch.zeros(()))
         self.lambda_2 = nn.Parameter(torch.zeros(()))
@@ -284,17 +287,6 @@ def _over_frames(linear: nn.Linear, rows: Tensor) -> Tensor:
 def _channels_last(features: Tensor) -> Tensor:
     rows = rearrange(features, "... dim height width -> ... height width dim").contiguous()
     return rearrange(rows, "... height width dim -> ... dim height width")
-
-
-def _compressed(dim: int, name: str, ratio: int) -> int:
-    _whole("dim", dim, least=1)
-    one_of("dmgal", name, ratio, tuple(divisor for divisor in range(1, dim + 1) if dim % divisor == 0))
-    return dim // int(ratio)
-
-
-def _whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or value < least:
-        raise FsarError(f"dmgal: {name}={value!r} is not valid; valid: whole numbers from {least}")
 
 
 def _check(variant: str, phi3: str, end_frames: str, dropout: float) -> None:

@@ -12,19 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tabulate import tabulate
 
 from fsar_core.config import Row, Table, printed_number
 from fsar_core.evaluation.statistics import Estimate, paired_difference
-from fsar_core.provenance import atomic_write
+from fsar_core.registry import entry
+from fsar_core.reporting import costs, render
+from fsar_core.reporting.render import Block
 from fsar_core.stores.manifest import read_json
-
-PLUS_MINUS_TEX = r"$\pm$"
-TEX = {sign: "\\" + sign for sign in "&%#_${}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Measured:
     accuracy: Estimate
     gain: Estimate | None
     backbone: str
-    train_tail: bool = False
+    trained: str = "heads on frozen features"
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,7 @@ class Resolved:
         behind: paper data set -> data set really used.
         runs: (method, data set really used, shot) -> folder of the run.
         way: of the test episodes.
+        complexity: what `fsar complexity` measured for a table with `cost`.
     """
 
     name: str
@@ -52,6 +47,7 @@ class Resolved:
     behind: dict[str, str]
     runs: dict[tuple[str, str, int], Path]
     way: int
+    complexity: dict[str, Any] | None = None
 
 
 def measure(resolved: Resolved) -> dict[tuple[str, str, int], Measured]:
@@ -70,8 +66,16 @@ def measure(resolved: Resolved) -> dict[tuple[str, str, int], Measured]:
         plain = resolved.runs.get((rows[method].compare_to, dataset, shot))
         gain = paired_difference(of(run), of(plain)) if plain is not None else None
         accuracy = Estimate(summary["accuracy"], summary["ci95"], summary["episodes"])
-        found[method, dataset, shot] = Measured(accuracy, gain, summary["backbone"], summary["spec"]["train_tail"])
+        found[method, dataset, shot] = Measured(accuracy, gain, summary["backbone"], _trained(summary["spec"]))
     return found
+
+
+def _trained(spec: dict[str, Any]) -> str:
+    """What a run trains."""
+    if spec["train_tail"]:
+        return "backbone and head trained"
+    adapters = entry("heads", spec["head"]["name"]).constants.get("WRAPS_TAIL", False)
+    return "adapters in a frozen backbone" if adapters else "heads on frozen features"
 
 
 def frame(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> pd.DataFrame:
@@ -79,7 +83,7 @@ def frame(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) ->
 
     Columns: method, reference, backbone (of the measured run, else as printed), then for every data set really used and
     shot `<dataset>_<k>shot`, `..._ci95`, `..._gain`, `..._gain_ci95`, and for every data set of the paper
-    `<dataset>_<k>shot_published`; percent, gains in points.
+    `<dataset>_<k>shot_published`; percent, gains in points. Then the columns of `costs.columns`, if they were measured.
     """
     table, records = resolved.table, []
     for row in table.rows:
@@ -97,6 +101,8 @@ def frame(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) ->
                     record[f"{name}_gain_ci95"] = cell and cell.gain and round(cell.gain.ci95, 2)
                 if dataset in table.datasets:
                     record[f"{name}_published"] = printed_number(row.published.get(dataset, {}).get(shot))
+        if resolved.complexity is not None:
+            record |= costs.columns(row, resolved.complexity)
         records.append(record)
     return pd.DataFrame(records)
 
@@ -104,41 +110,18 @@ def frame(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) ->
 def write(resolved: Resolved, prefix: Path) -> None:
     """Write `<prefix>.csv`, `.md` and `.tex`, each atomically."""
     measured = measure(resolved)
-    with atomic_write(prefix.with_suffix(".csv")) as stream:
-        frame(resolved, measured).to_csv(stream, index=False, lineterminator="\n")
-    with atomic_write(prefix.with_suffix(".md")) as stream:
-        stream.write(markdown(resolved, measured))
-    with atomic_write(prefix.with_suffix(".tex")) as stream:
-        stream.write(latex(resolved, measured))
+    render.write(prefix, frame(resolved, measured), markdown(resolved, measured), latex(resolved, measured))
 
 
 def markdown(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> str:
-    """For reading: the measured table, with the printed number beside a measured one of the same data set, then the
-    printed table."""
-    parts = [f"# {resolved.table.title}\n"]
-    for caption, header, body in _blocks(resolved, measured, "±"):
-        parts.append(f"{caption}\n\n{tabulate(body, header, tablefmt='github', disable_numparse=True)}\n")
-    if resolved.table.notes:
-        parts.append("Notes\n\n" + "\n".join(f"- {note}" for note in resolved.table.notes) + "\n")
-    return "\n".join(parts)
+    """For reading: the measured table, with the printed number beside a measured one of the same data set, what its rows
+    cost, then the printed table."""
+    return render.markdown(resolved.table.title, _blocks(resolved, measured), resolved.table.notes)
 
 
 def latex(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> str:
     """booktabs tables, one for each block of the Markdown."""
-    parts = []
-    for caption, header, body in _blocks(resolved, measured, PLUS_MINUS_TEX):
-        grid = tabulate(
-            [[_tex(cell) for cell in line] for line in body],
-            [_tex(cell) for cell in header],
-            tablefmt="latex_raw",
-            disable_numparse=True,
-        )
-        rules = iter((r"\toprule", r"\midrule", r"\bottomrule"))
-        lines = [next(rules) if line == r"\hline" else line for line in grid.splitlines()]
-        parts.append(
-            "\n".join([r"\begin{table}", rf"\caption{{{_tex(caption)}}}", r"\centering", *lines, r"\end{table}", ""])
-        )
-    return "\n".join(["% needs \\usepackage{booktabs}", *parts])
+    return render.latex(_blocks(resolved, measured))
 
 
 def _columns(resolved: Resolved) -> list[str]:
@@ -147,61 +130,73 @@ def _columns(resolved: Resolved) -> list[str]:
     return list(dict.fromkeys(order))
 
 
-def _blocks(resolved: Resolved, measured, plus_minus: str) -> list[tuple[str, list[str], list[list[str]]]]:
-    """(caption, header, rows) of the measured and of the printed table."""
-    table, used = resolved.table, list(dict.fromkeys(d for _, d, _ in resolved.runs))
-    blocks = []
-    if used:
-        columns = [(d, k) for d in used for k in table.shots]
-        header = ["Method", "Backbone"]
-        for dataset, shot in columns:
-            header.append(f"{dataset} {shot}-shot")
-            if dataset in table.datasets:
-                header.append(f"{dataset} {shot}-shot, printed")
-        body = []
-        for row in table.rows:
-            cells = {(d, k): measured.get((row.method, d, k)) for d, k in columns}
-            if not any(cells.values()):
-                continue
-            line = [row.method, next(cell.backbone for cell in cells.values() if cell)]
-            for (dataset, shot), cell in cells.items():
-                line.append(_cell(cell, plus_minus))
-                if dataset in table.datasets:
-                    line.append(_printed(row, dataset, shot))
-            body.append(line)
-        episodes = sorted({cell.accuracy.episodes for cell in measured.values()})
-        trained = (
-            "backbone and head trained" if any(c.train_tail for c in measured.values()) else "heads on frozen features"
-        )
-        caption = (
-            f"Measured here: {resolved.way}-way accuracy in percent on {', '.join(used)}, {trained}, "
-            f"mean {plus_minus} 95 % interval over "
-            f"{' or '.join(f'{count:,}' for count in episodes)} episodes shared by all methods; in parentheses the paired gain "
-            f"over the row that it is compared to (the plain metric, unless a note says otherwise) on the same episodes."
-        )
-        blocks.append((caption, header, body))
+def _blocks(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> list[Block]:
+    """The measured table, the costs, the printed table; those that there are."""
+    table = resolved.table
+    blocks = [_measured_block(resolved, measured)] if resolved.runs else []
+    if resolved.complexity is not None:
+        blocks.append(costs.block(table, resolved.complexity))
     if any(row.published for row in table.rows):
-        columns = [(d, k) for d in table.datasets for k in table.shots]
-        header = ["Method", "Reference", *(f"{d} {k}-shot" for d, k in columns)]
-        body = [[row.method, row.reference, *(_printed(row, d, k) for d, k in columns)] for row in table.rows]
-        caption = f"Printed in {table.where} (percent; * as marked there: the authors' own run of another's method)."
-        blocks.append((caption, header, body))
+        blocks.append(_printed_block(table))
     return blocks
 
 
-def _cell(cell: Measured | None, plus_minus: str) -> str:
+def _measured_block(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> Block:
+    table, used = resolved.table, list(dict.fromkeys(d for _, d, _ in resolved.runs))
+    columns = [(d, k) for d in used for k in table.shots]
+    header = ["Method", "Backbone"]
+    for dataset, shot in columns:
+        header.append(f"{dataset} {shot}-shot")
+        if dataset in table.datasets:
+            header.append(f"{dataset} {shot}-shot, printed")
+    body = []
+    for row in table.rows:
+        cells = {(d, k): measured.get((row.method, d, k)) for d, k in columns}
+        if not any(cells.values()):
+            continue
+        line = [row.method, next(cell.backbone for cell in cells.values() if cell)]
+        for (dataset, shot), cell in cells.items():
+            line.append(_cell(cell))
+            if dataset in table.datasets:
+                line.append(_printed(row, dataset, shot))
+        body.append(line)
+    episodes = sorted({cell.accuracy.episodes for cell in measured.values()})
+    trained = " or ".join(sorted({cell.trained for cell in measured.values()}))
+    caption = (
+        f"Measured here: {resolved.way}-way accuracy in percent on {', '.join(used)}, {trained}, mean ± 95 % interval over "
+        f"{' or '.join(f'{count:,}' for count in episodes)} episodes shared by all methods"
+    )
+    if any(row.compare_to for row in table.rows):
+        caption += (
+            "; in parentheses the paired gain over the row that it is compared to (the plain metric, unless a note says "
+            "otherwise) on the same episodes"
+        )
+    return Block(f"{caption}.", header, body)
+
+
+def _printed_block(table: Table) -> Block:
+    columns = [(d, k) for d in table.datasets for k in table.shots]
+    # Only what differs between the rows has a column of its own.
+    extra = {"Reference": [row.reference for row in table.rows]}
+    extra["Backbone"] = [row.backbone or table.backbone for row in table.rows]
+    extra = {name: values for name, values in extra.items() if len(set(values)) > 1}
+    body = [
+        [row.method, *(values[i] for values in extra.values()), *(_printed(row, d, k) for d, k in columns)]
+        for i, row in enumerate(table.rows)
+    ]
+    caption = f"Printed in {table.where} (percent"
+    if any("*" in cell for line in body for cell in line):
+        caption += "; * as marked there: the authors' own run of another's method"
+    return Block(f"{caption}).", ["Method", *extra, *(f"{d} {k}-shot" for d, k in columns)], body)
+
+
+def _cell(cell: Measured | None) -> str:
     if cell is None:
         return "-"
-    text = f"{cell.accuracy.mean:.1f} {plus_minus} {cell.accuracy.ci95:.1f}"
-    return text if cell.gain is None else f"{text} ({cell.gain.mean:+.1f} {plus_minus} {cell.gain.ci95:.1f})"
+    text = f"{cell.accuracy.mean:.1f} ± {cell.accuracy.ci95:.1f}"
+    return text if cell.gain is None else f"{text} ({cell.gain.mean:+.1f} ± {cell.gain.ci95:.1f})"
 
 
 def _printed(row: Row, dataset: str, shot: int) -> str:
     value = row.published.get(dataset, {}).get(shot)
     return "-" if value is None else str(value)
-
-
-def _tex(text: str) -> str:
-    """Text with LaTeX's own characters escaped; the formulas of `_blocks` (`$\\pm$`) are left alone."""
-    parts = text.split(PLUS_MINUS_TEX)
-    return PLUS_MINUS_TEX.join("".join(TEX.get(sign, sign) for sign in part) for part in parts)

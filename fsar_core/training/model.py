@@ -7,26 +7,45 @@ from einops import reduce
 from torch import Tensor, nn
 
 from fsar_core.episodes.loader import EpisodeFeatures
-from fsar_core.registry import accepted, build
+from fsar_core.registry import accepted, build, entry
 from fsar_core.seeding import derive
 from fsar_core.specs import RunSpec
 from fsar_core.types import Logits
 
 
 class EpisodeModel(nn.Module):
-    """support and query features at the cut -> logits [batch query way] and auxiliary losses."""
+    """support and query features at the cut -> logits [batch query way] and auxiliary losses.
 
-    def __init__(self, tail: nn.Module, head: nn.Module, matching: nn.Module, train_tail: bool = False) -> None:
+    A head that wraps the tail of the backbone (`WRAPS_TAIL` in its module) holds it as `tail` and runs it itself; the
+    model's own is then nn.Identity.
+    """
+
+    def __init__(
+        self,
+        tail: nn.Module,
+        head: nn.Module,
+        matching: nn.Module,
+        train_tail: bool = False,
+        batch_norm: str = "train",
+    ) -> None:
         super().__init__()
         self.tail, self.head, self.matching = tail, head, matching
-        self.train_tail = train_tail
-        self.tail.requires_grad_(train_tail)
+        self.train_tail, self.batch_norm = train_tail, batch_norm
+        self._behind_the_cut.requires_grad_(train_tail)
 
     def train(self, mode: bool = True) -> EpisodeModel:
         """A frozen tail stays in evaluation mode: its BatchNorm statistics are part of the cached features' definition."""
         super().train(mode)
-        self.tail.train(mode and self.train_tail)
+        self._behind_the_cut.train(mode and self.train_tail)
+        if self.batch_norm == "frozen":
+            for module in self._behind_the_cut.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         return self
+
+    @property
+    def _behind_the_cut(self) -> nn.Module:
+        return getattr(self.head, "tail", self.tail)
 
     def forward(self, episodes: EpisodeFeatures) -> tuple[Logits, dict[str, Tensor]]:
         out = self.head(self._through_tail(episodes.support), self._through_tail(episodes.query))
@@ -51,12 +70,15 @@ class EpisodeModel(nn.Module):
 def build_model(spec: RunSpec, tail: nn.Module, dim: int, frames: int) -> EpisodeModel:
     """The model of a run. `dim` is that of the last stage's features, where head and metric work.
 
+    A head with `WRAPS_TAIL` works before that stage: it is given the tail in place of sizes that it can read off it.
+
     Head and metric have random streams of their own: equal heads, and equal metrics, start from equal weights, whatever
     else two runs differ in, so that their comparison on the same episodes is not one of initial draws.
     """
     parts = []
     for kind, component in (("heads", spec.head), ("matching", spec.matching)):
-        offered = {k: v for k, v in dict(dim=dim, frames=frames).items() if k not in component.params}
+        offered = {k: v for k, v in dict(dim=dim, frames=frames, tail=tail).items() if k not in component.params}
         torch.manual_seed(derive(spec.seed, "init", kind, component.name))
         parts.append(build(kind, component.name, **accepted(kind, component.name, **offered), **component.params))
-    return EpisodeModel(tail, *parts, train_tail=spec.train_tail)
+    wrapped = entry("heads", spec.head.name).constants.get("WRAPS_TAIL", False)
+    return EpisodeModel(nn.Identity() if wrapped else tail, *parts, spec.train_tail, spec.batch_norm)

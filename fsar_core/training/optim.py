@@ -27,13 +27,15 @@ def steps(spec: TrainingSpec) -> int:
 
 
 def rate(spec: TrainingSpec, step: int) -> float:
-    """Learning rate of optimizer step `step` (0-based): linear warm-up from lr / 10, then the schedule."""
+    """Learning rate of optimizer step `step` (0-based): linear warm-up, then the schedule."""
     total = steps(spec)
     if step < spec.warmup:
-        return spec.lr * (0.1 + 0.9 * step / spec.warmup)
+        first = spec.lr / 10 if spec.warmup_lr is None else spec.warmup_lr
+        return first + (spec.lr - first) * step / spec.warmup
     if spec.schedule == "cosine":
         progress = (step - spec.warmup) / max(1, total - spec.warmup)
         return spec.lr * 0.5 * (1 + math.cos(math.pi * progress))
     if spec.schedule == "step":
-        return spec.lr * 0.1 ** sum(step >= milestone * total for milestone in spec.milestones)
+        passed = sum(step >= milestone * total for milestone in spec.milestones)
+        return spec.lr * (0.1**passed if spec.factors is None else (1.0, *spec.factors)[passed])
     return spec.lr

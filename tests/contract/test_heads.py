@@ -1,7 +1,8 @@
 """Laws of every head, found through the registry: a new file in fsar_core/heads is tested on arrival.
 
 A head whose defaults do not fit 16 channels and 4 frames names smaller settings in SETTINGS; one that takes tensors beside
-the features names them in AUX. No head may need one to be evaluated.
+the features names them in AUX. No head may need one to be evaluated. A head that wraps the tail of a vision transformer
+(`WRAPS_TAIL`) gets a small one and tokens in place of grids.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import torch
 from beartype import beartype
 from jaxtyping import jaxtyped
 
+from fsar_core.backbones._vit import Block, ClassToken
 from fsar_core.errors import FsarError
-from fsar_core.registry import accepted, build, entry, names
+from fsar_core.registry import Entry, accepted, build, entry, names
 from fsar_core.types import HeadOutput
 
-DIM, FRAMES, GRID = 16, 4, (4, 3)
+DIM, FRAMES, GRID, TOKENS = 16, 4, (4, 3), (5, 1)
 
 # head -> parameters that differ from their defaults
 SETTINGS: dict[str, dict] = {}
@@ -41,7 +43,8 @@ def one_thread():
 def make(name: str, seed: int = 0, **params) -> torch.nn.Module:
     """A head with no weight at its initial value: a factor that starts at 0 would hide what it multiplies."""
     torch.manual_seed(seed)
-    params = accepted("heads", name, dim=DIM, frames=FRAMES) | SETTINGS.get(name, {}) | params
+    tail = torch.nn.Sequential(Block(DIM, 2), Block(DIM, 2), ClassToken(DIM, 6)).requires_grad_(False)
+    params = accepted("heads", name, dim=DIM, frames=FRAMES, tail=tail) | SETTINGS.get(name, {}) | params
     head = build("heads", name, **params)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -49,10 +52,12 @@ def make(name: str, seed: int = 0, **params) -> torch.nn.Module:
     return head
 
 
-def episode(batch=2, way=3, shot=2, query=4, dtype=torch.float32, seed=1):
+def episode(name, batch=2, way=3, shot=2, query=4, seed=1):
+    """Support and query features of the layout that a head takes."""
     generator = torch.Generator().manual_seed(seed)
-    support = torch.randn(batch, way, shot, FRAMES, DIM, *GRID, generator=generator)
-    return support.to(dtype), torch.randn(batch, query, FRAMES, DIM, *GRID, generator=generator).to(dtype)
+    grid = TOKENS if entry("heads", name).constants.get("WRAPS_TAIL") else GRID
+    support = torch.randn(batch, way, shot, FRAMES, DIM, *grid, generator=generator)
+    return support, torch.randn(batch, query, FRAMES, DIM, *grid, generator=generator)
 
 
 def aux_of(head: torch.nn.Module, support, query) -> dict:
@@ -68,14 +73,14 @@ def close(got: HeadOutput, support, query) -> None:
 
 
 def test_there_are_heads_to_test():
-    assert {"identity", "dmgal"} <= set(HEADS)
+    assert {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim"} <= set(HEADS)
     assert not [name for name in HEADS if name.startswith("_")]
 
 
 @pytest.mark.parametrize("name", HEADS)
 @pytest.mark.parametrize("way, shot, query", [(5, 1, 5), (2, 5, 3), (1, 1, 1)])
 def test_an_episode_keeps_its_axes_and_annotated_shapes_hold(name, way, shot, query):
-    support, queries = episode(1, way, shot, query)
+    support, queries = episode(name, 1, way, shot, query)
     head = make(name).eval()
     out = jaxtyped(typechecker=beartype)(type(head).forward)(head, support, queries)
     assert isinstance(out, HeadOutput)
@@ -88,7 +93,7 @@ def test_an_episode_keeps_its_axes_and_annotated_shapes_hold(name, way, shot, qu
 @pytest.mark.parametrize("name", HEADS)
 def test_a_batch_is_its_episodes(name):
     head = make(name).eval()
-    support, query = episode(batch=3)
+    support, query = episode(name, batch=3)
     together = head(support, query)
     for b in range(3):
         alone = head(support[b : b + 1], query[b : b + 1])
@@ -98,7 +103,7 @@ def test_a_batch_is_its_episodes(name):
 @pytest.mark.parametrize("name", HEADS)
 def test_queries_do_not_see_each_other(name):
     head = make(name).eval()
-    support, query = episode()
+    support, query = episode(name)
     together = head(support, query)
     for m in range(query.shape[1]):
         close(head(support, query[:, m : m + 1]), together.support, together.query[:, m : m + 1])
@@ -107,7 +112,7 @@ def test_queries_do_not_see_each_other(name):
 @pytest.mark.parametrize("name", HEADS)
 def test_the_order_of_classes_and_shots_means_nothing(name):
     head = make(name).eval()
-    support, query = episode()
+    support, query = episode(name)
     straight = head(support, query)
     way, shot = [2, 0, 1], [1, 0]
     close(head(support[:, way][:, :, shot], query), straight.support[:, way][:, :, shot], straight.query)
@@ -116,7 +121,7 @@ def test_the_order_of_classes_and_shots_means_nothing(name):
 @pytest.mark.parametrize("name", HEADS)
 def test_evaluation_is_repeatable_and_leaves_its_inputs_alone(name):
     head = make(name).eval()
-    support, query = episode()
+    support, query = episode(name)
     kept = support.clone(), query.clone()
     first, second = head(support, query), head(support, query)
     assert torch.equal(first.support, second.support) and torch.equal(first.query, second.query)
@@ -125,7 +130,7 @@ def test_evaluation_is_repeatable_and_leaves_its_inputs_alone(name):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_a_state_restores_the_head(name):
-    support, query = episode()
+    support, query = episode(name)
     head, other = make(name), make(name, seed=7).eval()
     head(support, query, **aux_of(head, support, query))
     other.load_state_dict(head.state_dict())
@@ -136,7 +141,7 @@ def test_a_state_restores_the_head(name):
 @pytest.mark.parametrize("name", HEADS)
 def test_training_gives_scalar_losses_and_gradients_to_inputs_and_weights(name):
     head = make(name).train()
-    support, query = (features.requires_grad_() for features in episode())
+    support, query = (features.requires_grad_() for features in episode(name))
     out = head(support, query, **aux_of(head, support, query))
     for loss, value in out.losses.items():
         assert value.ndim == 0 and value.isfinite(), loss
@@ -149,7 +154,7 @@ def test_training_gives_scalar_losses_and_gradients_to_inputs_and_weights(name):
 @pytest.mark.parametrize("name", HEADS)
 def test_half_precision_is_finite(name):
     head = make(name).train()
-    support, query = episode()
+    support, query = episode(name)
     with torch.autocast("cpu", torch.bfloat16):
         out = head(support, query, **aux_of(head, support, query))
     assert out.support.isfinite().all() and out.query.isfinite().all()
@@ -159,7 +164,7 @@ def test_half_precision_is_finite(name):
 @pytest.mark.parametrize("name", HEADS)
 def test_tensors_that_a_head_does_not_know_are_ignored(name):
     head = make(name).eval()
-    support, query = episode()
+    support, query = episode(name)
     plain = head(support, query)
     close(head(support, query, nobody_takes_this=torch.zeros(1)), plain.support, plain.query)
 
@@ -171,3 +176,10 @@ def test_source_is_named_and_a_wrong_parameter_refused(name):
     assert entry("heads", name).summary
     with pytest.raises(FsarError, match="no parameter 'flavour'"):
         build("heads", name, flavour=1)
+
+
+@pytest.mark.parametrize("name", [name for name in HEADS if entry("heads", name).constants.get("WRAPS_TAIL")])
+def test_a_head_that_wraps_a_tail_takes_it_and_holds_it_as_tail(name):
+    """So that `EpisodeModel` can freeze it there."""
+    assert entry("heads", name).parameters["tail"] == Entry.REQUIRED
+    assert type(make(name).tail) is torch.nn.Sequential

@@ -10,6 +10,7 @@ from fsar_core.config import SPLITS, Card, DemoVideos, load
 from fsar_core.data import cards, splits
 from fsar_core.data.files import FileFinder
 from fsar_core.errors import FsarError
+from fsar_core.specs import TrainingSpec
 from fsar_core.testing import toy_card, toy_dataset
 from tests.data import published
 
@@ -201,6 +202,34 @@ def test_the_cards_of_the_benchmarks(name):
     assert card.groups == (card.group is not None)
     assert card.max_failures == (0.1 if name == "kinetics100" else 0)
     assert card.modality == ("temporal" if name.startswith("ssv2") else "spatial")
+
+
+# Iterations, peak rate, and from which iteration on which factor of it is used, as written and as executed.
+RECIPES = {
+    ("kinetics100", "molo"): (5000, 2e-5, {1400: 0.1, 2100: 0.01}, {700: 0.1, 1050: 0.01}),
+    ("kinetics100", "clip_fsar"): (5000, 1e-5, {1500: 0.1, 2250: 0.01}, {750: 0.1, 1250: 0.01}),
+    ("ssv2_full", "molo"): (50000, 1e-4, {36000: 0.1}, {18000: 0.1, 30000: 0.01}),
+    ("ssv2_full", "clip_fsar"): (30000, 5e-5, {16000: 0.1, 24000: 0.01}, {8000: 0.1, 12000: 0.01}),
+    ("ssv2_small", "molo"): (20000, 1e-4, {6000: 0.1, 12000: 0.01}, {3000: 0.1, 6000: 0.01}),
+    ("ssv2_small", "clip_fsar"): (30000, 5e-5, {8000: 0.1, 12000: 0.01}, {4000: 0.1, 6000: 0.01}),
+    ("ucf101", "molo"): (6000, 5e-5, {}, {4000: 0.1}),
+    ("ucf101", "clip_fsar"): (3000, 2e-6, {2400: 0.1}, {1200: 0.1, 1800: 0.01}),
+    ("hmdb51", "molo"): (2000, 5e-5, {1500: 0.5}, {1000: 0.5, 1500: 0.1}),
+    ("hmdb51", "clip_fsar"): (5000, 1e-5, {2800: 0.1, 4200: 0.01}, {1400: 0.1, 2100: 0.01}),
+}
+
+
+@pytest.mark.parametrize(("name", "recipe"), RECIPES)
+def test_the_published_trainings_of_the_benchmarks(name, recipe):
+    iterations, lr, *falls = RECIPES[name, recipe]
+    card = load(Card, cards.card_file(published.CARDS, name))
+    assert set(card.training) == {"molo", "clip_fsar"}
+    for which, fall in zip(("as_written", "as_executed"), falls):
+        spec = TrainingSpec.model_validate(card.training[recipe][which] | {"query": 1, "validations": 1})
+        # One episode on each of 4 GPUs an iteration, and a step every 4 iterations.
+        assert (spec.episodes, spec.batch * spec.accumulate, spec.lr) == (4 * iterations, 16, lr)
+        assert [round(m * iterations) for m in spec.milestones] == list(fall) and spec.factors == tuple(fall.values())
+        assert which == "as_written" or spec.weight_decay == 1e-3
 
 
 def _imported(root, name, kind) -> tuple[list[str], cards.Dataset]:

@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from fsar_core.errors import FsarError
 from fsar_core.heads._motion import BidirectionalMotion, motion_guided_attention
@@ -22,6 +20,7 @@ from fsar_core.heads.dmgal import (
     SelfMotionGuidedAttention,
     TemporalChannelMixer,
 )
+from tests.heads.memory import LargestTensor
 from tests.oracles import dmgal as oracle
 
 VARIANTS = ("paper", "released")
@@ -319,19 +318,6 @@ class TestTraining:
         (out.support.float().mean() + out.query.float().mean()).backward()
         assert out.support.isfinite().all() and out.query.isfinite().all()
         assert all(p.grad.isfinite().all() for p in head.parameters())
-
-
-class LargestTensor(TorchDispatchMode):
-    """Elements of the largest tensor that any operation returns, views with repeated elements included."""
-
-    largest = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, torch.Tensor):
-                self.largest = max(self.largest, leaf.numel())
-        return out
 
 
 class TestMemory:

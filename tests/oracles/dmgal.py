@@ -99,7 +99,9 @@ def motion_map(frame: np.ndarray, neighbour: np.ndarray, weights: dict, variant:
 
 def motion(video: np.ndarray, weights: dict, variant: str) -> list[dict[str, np.ndarray | None]]:
     """Both directions of every frame of [frames dim height width]; None where there is no neighbour."""
-    here = [batch_norm(dense(frame, weights["compress.0.weight"]), part(weights, "compress.1")) for frame in video]
+    here = list(video)
+    if "compress.0.weight" in weights:
+        here = [batch_norm(dense(frame, weights["compress.0.weight"]), part(weights, "compress.1")) for frame in video]
     last = len(video) - 1
     return [
         {

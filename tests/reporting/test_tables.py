@@ -51,7 +51,7 @@ def write_run(folder: Path, correct, accuracy: float, ci95: float, clips: int = 
     columns = ["episode", "clip", "class", "predicted", "correct", "margin"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "queries.csv.gz", index=False)
     summary = {"accuracy": accuracy, "ci95": ci95, "episodes": 1000, "backbone": "demo_cnn"}
-    summary["spec"] = {"train_tail": False}
+    summary["spec"] = {"train_tail": False, "head": {"name": "identity"}}
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
 
@@ -157,10 +157,10 @@ def test_markdown(runs):
         ["Ours & 50%", "demo_cnn", "87.5 ± 1.0 (+37.5 ± 46.9)", "60.2 ± 1.2 (-37.5 ± 46.9)"],
     ]
     assert grid_of(text, 1) == [
-        ["Method", "Reference", "ssv2_small 1-shot", "ssv2_small 5-shot", "ssv2_full 1-shot", "ssv2_full 5-shot"],
-        ["Elsewhere_1", "ECCV'22", "-", "-", "43.1*", "68.0"],
-        ["Plain", "CVPR'20", "36.4", "-", "-", "-"],
-        ["Ours & 50%", "-", "40.9", "-", "53.9", "68.6"],
+        ["Method", "Reference", "Backbone", *(f"{dataset} {k}-shot" for dataset in ONE_DEMO for k in (1, 5))],
+        ["Elsewhere_1", "ECCV'22", "ResNet-50", "-", "-", "43.1*", "68.0"],
+        ["Plain", "CVPR'20", "ViT-B", "36.4", "-", "-", "-"],
+        ["Ours & 50%", "-", "ResNet-50", "40.9", "-", "53.9", "68.6"],
     ]
     assert "5-way accuracy in percent on demo_temporal" in text and "over 1,000 episodes" in text
     assert "Printed in Nobody et al., Table I" in text and text.endswith("Notes\n\n- A note.\n")
@@ -212,6 +212,29 @@ def test_latex_structure(runs):
     assert r"Ours \& 50\%" in tables[0] and r"Elsewhere\_1" in tables[1]
     assert r"87.5 $\pm$ 1.0 (+37.5 $\pm$ 46.9)" in tables[0] and r"ssv2\_small 1-shot, printed" in tables[0]
     assert "±" not in text
+
+
+@pytest.mark.parametrize(
+    ("train_tail", "head", "told"),
+    [
+        (False, "dmgal", "on demo_temporal, heads on frozen features, mean"),
+        (True, "dmgal", "on demo_temporal, backbone and head trained or heads on frozen features, mean"),
+        (False, "st_adapter", "on demo_temporal, adapters in a frozen backbone or heads on frozen features, mean"),
+    ],
+)
+def test_the_caption_says_what_was_trained(runs, train_tail, head, told):
+    path = runs["Ours & 50%", 1] / "summary.json"
+    summary = json.loads(path.read_text()) | {"spec": {"train_tail": train_tail, "head": {"name": head}}}
+    path.write_text(json.dumps(summary))
+    table = resolved(runs, ONE_DEMO)
+    assert told in markdown(table, measure(table))
+
+
+def test_without_a_comparison_the_caption_speaks_of_no_gain(runs):
+    plain = {place: run for place, run in runs.items() if place[0] == "Plain"}
+    table = resolved(plain, ONE_DEMO, TABLE | {"rows": TABLE["rows"][:2]})
+    text = markdown(table, measure(table))
+    assert "episodes shared by all methods.\n" in text and "gain" not in text
 
 
 def test_a_missing_summary_is_told(runs):

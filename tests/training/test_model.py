@@ -2,13 +2,15 @@ import pytest
 import torch
 from torch import nn
 
+from fsar_core.backbones._vit import Block, ClassToken
 from fsar_core.errors import FsarError
-from fsar_core.registry import build
+from fsar_core.registry import build, entry, names
 from fsar_core.specs import Component
-from fsar_core.testing import toy_episodes
+from fsar_core.testing import toy_episodes, toy_features, toy_index
+from fsar_core.training.loop import train
 from fsar_core.training.model import EpisodeModel, build_model
 from fsar_core.types import HeadOutput
-from tests.training.toys import model_of, run_spec
+from tests.training.toys import MACHINE, SHAPE, Toy, equal_states, model_of, run_spec
 
 
 class AddOne(nn.Module):
@@ -70,6 +72,27 @@ def test_a_tail_is_frozen_unless_asked_for(train_tail):
     assert not tail.training and not model.matching.training
 
 
+@pytest.mark.parametrize("batch_norm", ["train", "frozen"])
+def test_batch_norm_of_a_trained_tail(batch_norm):
+    norm = nn.BatchNorm2d(2)
+    norm.running_mean.copy_(torch.tensor([3.0, -1.0]))
+    tail = nn.Sequential(nn.Conv2d(2, 2, 1), norm)
+    model = model_of(run_spec(train_tail=True, batch_norm=batch_norm), tail=tail, dim=2).train()
+    assert norm.training == (batch_norm == "train") and norm.weight.requires_grad and tail[0].training
+    images = torch.randn(6, 2, 4, 4)
+    found = model.tail(images)
+    hidden = tail[0](images)
+    if batch_norm == "frozen":
+        expected = (hidden - torch.tensor([3.0, -1.0]).view(2, 1, 1)) / (1 + norm.eps) ** 0.5
+        assert norm.running_mean.tolist() == [3.0, -1.0]
+    else:
+        mean, variance = hidden.mean((0, 2, 3), keepdim=True), hidden.var((0, 2, 3), keepdim=True, unbiased=False)
+        expected = (hidden - mean) / (variance + norm.eps).sqrt()
+        assert norm.running_mean.tolist() != [3.0, -1.0]
+    torch.testing.assert_close(found, expected)
+    assert not model.eval().tail[1].training
+
+
 def test_build_model_passes_dim_and_frames_unless_named():
     model = build_model(run_spec(Component(name="trx", params={"out_dim": 8, "frames": 5})), nn.Identity(), 16, 8)
     assert (model.matching.dim, model.matching.frames) == (16, 5)
@@ -102,3 +125,69 @@ def test_equal_parts_start_from_equal_weights_whatever_they_are_joined_to():
     assert all(torch.equal(plain[key], joined[key]) for key in plain if key.startswith("matching."))
     assert all(torch.equal(other[key], joined[key]) for key in other if key.startswith("head."))
     assert any(key.startswith("matching.") for key in plain) and any(key.startswith("head.") for key in other)
+
+
+WRAPPING = [name for name in names("heads") if entry("heads", name).constants.get("WRAPS_TAIL")]
+
+
+def vit_tail(dim=8, out_dim=None):
+    torch.manual_seed(3)
+    return nn.Sequential(Block(dim, 2), Block(dim, 2), ClassToken(dim, out_dim)).eval()
+
+
+class TestHeadsThatWrapTheTail:
+    def test_there_are_some(self):
+        assert {"dmgal_adapter", "st_adapter", "aim"} <= set(WRAPPING)
+
+    @pytest.mark.parametrize("name", WRAPPING)
+    def test_the_tail_is_in_the_head_and_nowhere_else(self, name):
+        tail = vit_tail()
+        model = model_of(run_spec("bimhm", head=name), tail=tail)
+        assert model.head.tail is tail and isinstance(model.tail, nn.Identity)
+        assert {id(p) for p in model.trainable} == {id(p) for p in model.head.adapters.parameters()} | {
+            id(p) for p in model.head.parameters(recurse=False)
+        }
+
+    @pytest.mark.parametrize("name", WRAPPING)
+    @pytest.mark.parametrize("train_tail", [False, True])
+    def test_the_tail_is_frozen_unless_asked_for(self, name, train_tail):
+        tail = vit_tail()
+        model = model_of(run_spec("bimhm", head=name, train_tail=train_tail), tail=tail).train()
+        assert model.head.training and model.head.adapters.training and tail.training == train_tail
+        assert {p.requires_grad for p in tail.parameters()} == {train_tail}
+        assert {module.training for module in tail.modules()} == {train_tail}
+
+    @pytest.mark.parametrize("name", WRAPPING)
+    def test_an_untrained_one_is_the_identity_head_on_the_frozen_transformer(self, name):
+        episodes = toy_episodes(batch=2, way=3, shot=2, query=1, frames=4, dim=8, height=5, width=1)
+        wrapped = model_of(run_spec("otam", head=name), tail=vit_tail(out_dim=6)).eval()
+        plain = model_of(run_spec("otam"), tail=vit_tail(out_dim=6)).eval()
+        with torch.no_grad():
+            torch.testing.assert_close(wrapped(episodes)[0], plain(episodes)[0])
+
+    @pytest.mark.parametrize("name", WRAPPING)
+    def test_the_metric_works_on_what_the_tail_gives(self, name):
+        model = build_model(run_spec("trx", head=name), vit_tail(out_dim=6), dim=6, frames=4)
+        assert model.matching.dim == 6 and model.head.dim == 8
+        logits, losses = model(toy_episodes(batch=1, way=3, shot=1, query=1, frames=4, dim=8, height=5, width=1))
+        assert logits.shape == (1, 3, 3) and losses == {}
+
+    @pytest.mark.parametrize("name", WRAPPING)
+    @pytest.mark.parametrize("tail", [nn.Identity(), nn.Sequential(nn.Conv2d(8, 8, 1))])
+    def test_no_transformer_behind_the_cut_is_one_line(self, name, tail):
+        with pytest.raises(FsarError, match=f"^{name}: needs the blocks of a vision transformer behind the cut, found"):
+            model_of(run_spec("bimhm", head=name), tail=tail)
+
+    @pytest.mark.parametrize("name", WRAPPING)
+    def test_training_moves_the_adapters_and_leaves_the_transformer(self, name, tmp_path):
+        spec = run_spec("bimhm", head=name, episodes=8, validations=1)
+        values = toy_features(toy_index(), **SHAPE | dict(height=5))
+        toy, model = Toy(spec, values), model_of(spec, tail=vit_tail())
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        best, _ = train(spec, model, toy.bank, toy.split, toy.validation, tmp_path / "last.pt", MACHINE)
+        moved = {key for key in before if not torch.equal(before[key], best[key])}
+        assert {n for n, p in model.named_parameters() if p.requires_grad} <= moved
+        assert not any(key.startswith("head.tail.") for key in moved)
+        again = model_of(spec, seed=9, tail=vit_tail())
+        again.load_state_dict(best)
+        assert equal_states(again.state_dict(), best)

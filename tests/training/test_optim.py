@@ -55,6 +55,19 @@ def test_step_milestones_are_fractions_of_the_training():
     assert found == pytest.approx([1.0] * 4 + [0.1] * 4 + [0.01] * 2)
 
 
+def test_factors_and_the_first_rate_of_the_warm_up_as_a_configuration_says_them():
+    found = rates(lr=1.0, schedule="step", milestones=(0.4, 0.8), factors=(0.5, 0.1), episodes=20)
+    assert found == pytest.approx([1.0] * 4 + [0.5] * 4 + [0.1] * 2)
+    assert rates(lr=1.0, warmup=4, warmup_lr=0.2, episodes=12) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+
+
+def test_milestones_and_factors_that_contradict_each_other():
+    with pytest.raises(ValidationError, match="2 milestones need as many factors, found 1"):
+        training_spec(milestones=(0.4, 0.8), factors=(0.1,))
+    with pytest.raises(ValidationError, match=r"milestones \[0.8, 0.4\] must rise"):
+        training_spec(milestones=(0.8, 0.4))
+
+
 def test_step_after_a_warm_up_that_ends_behind_the_first_milestone():
     found = rates(lr=1.0, schedule="step", milestones=(0.2,), warmup=4, episodes=12)
     assert found == pytest.approx([0.1, 0.325, 0.55, 0.775, 0.1, 0.1])

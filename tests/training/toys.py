@@ -50,7 +50,9 @@ def training_spec(**changes) -> TrainingSpec:
     return TrainingSpec(**usual | changes)
 
 
-def run_spec(matching="trx", head="identity", views=1, seed=0, train_tail=False, train_shot=1, **training) -> RunSpec:
+def run_spec(
+    matching="trx", head="identity", views=1, seed=0, train_tail=False, train_shot=1, batch_norm="train", **training
+) -> RunSpec:
     """A 3-way 1-shot run; `matching` is the name of a metric or a component."""
     if matching == "trx":
         matching = Component(name="trx", params=TRX)
@@ -58,6 +60,7 @@ def run_spec(matching="trx", head="identity", views=1, seed=0, train_tail=False,
     return RunSpec(
         features=toy_feature_spec(frames=SHAPE["frames"], views=views),
         train_tail=train_tail,
+        batch_norm=batch_norm,
         head=Component(name=head),
         matching=Component(name=matching) if isinstance(matching, str) else matching,
         training=training_spec(**training),

@@ -11,22 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fsar_core.config import load_config
+from fsar_core.config import load_config, overlay
 from fsar_core.study import Study
 
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = Path(__file__).parent / "smoke.yaml"
 FRONT = Path(sys.executable).parent / "snakemake"
-
-
-def overlay(base: dict, top: dict) -> dict:
-    """`top` laid over `base`, as Snakemake lays one configfile over another."""
-    merged = dict(base)
-    for key, value in top.items():
-        merged[key] = (
-            overlay(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
-        )
-    return merged
 
 
 def smoke_config(**training) -> dict:

@@ -76,6 +76,7 @@ def test_the_rules_are_read():
         "draw_episodes",
         "train_head",
         "evaluate_head",
+        "complexity",
         "table",
         "primary_table",
     }
@@ -183,7 +184,15 @@ def test_an_environment_is_complete_and_pinned(path):
         for version in (versions[name] for name in names if name in versions):
             assert requirement.specifier.contains(Version(version)), f"{text}: {version}"
         # Snakemake starts the jobs and is not needed in them; decoding jobs import nothing of torch.
-        torch_only = {"torch", "torchvision", "einops", "jaxtyping", "open_clip_torch"}
+        torch_only = {
+            "torch",
+            "torchvision",
+            "einops",
+            "jaxtyping",
+            "open_clip_torch",
+            "huggingface_hub",
+            "safetensors",
+        }
         if requirement.name != "snakemake" and not (path.stem == "decode" and requirement.name in torch_only):
             assert any(name in versions for name in names), f"{requirement.name} is missing"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import FRONT, REPOSITORY, Folder
+from tests.workflow.conftest import FRONT, REPOSITORY, Folder, study
 
 pytestmark = pytest.mark.workflow
 
@@ -69,6 +69,22 @@ def test_stages_can_be_asked_for_by_name(tmp_path, stage):
     }
     assert jobs[last[stage]]
     assert ("train_head" in jobs) == (stage in ("heads", "tables"))
+
+
+def test_dmgal_is_every_table_of_the_paper(tmp_path):
+    """Tables I to VIII; equal runs of several tables are one, and no run is made that no printed row needs."""
+    jobs = Folder(tmp_path).planned("--", "dmgal")
+    assert sorted(jobs["table"]) == [f"table=dmgal_table{number}" for number in range(1, 9)]
+    assert sorted(jobs["complexity"]) == ["table=dmgal_table7", "table=dmgal_table8"]
+    planned = study()
+    runs = {cell.run.run_id for number in range(1, 9) for cell in planned.cells(f"dmgal_table{number}")}
+    assert sorted(jobs["train_head"]) == sorted(f"run={run}" for run in runs) and len(runs) == 80
+
+
+@pytest.mark.parametrize(("number", "made"), [(1, "clip_index"), (7, "complexity")])
+def test_a_table_without_runs_needs_only_what_it_counts(tmp_path, number, made):
+    jobs = Folder(tmp_path).planned("--", f"results/tables/table{number}.csv")
+    assert set(jobs) - {"demo_videos"} == {made, "table", "primary_table"}
 
 
 def test_gpu_rules_ask_for_one_and_are_leased():

@@ -100,9 +100,12 @@ def test_another_learning_rate_reruns_training_and_never_a_store(smoke, tmp_path
 def test_another_frame_size_is_another_store(smoke, tmp_path):
     """The old store stays; the new one is planned beside it."""
     config = tmp_path / "size.yaml"
-    config.write_text(json.dumps(overlay(smoke_config(), {"presets": {"demo": {"frames": {"size": 44}}}})))
-    jobs = smoke.planned("--", "frames", config=config)
-    assert set(jobs) == {"frames", "plan_frames", "fill_frames", "seal_frames"}
+    settings = overlay(smoke_config(), {"presets": {"demo": {"frames": {"size": 44}}}})
+    config.write_text(json.dumps(settings))
+    whole = Study(load_config(settings), REPOSITORY / "workflow")
+    manifest = whole.store_path(whole.frames("demo_temporal")) / "manifest.json"
+    jobs = smoke.planned("--", str(manifest), config=config)
+    assert set(jobs) == {"plan_frames", "fill_frames", "seal_frames"}
 
 
 def test_a_rules_shell_line_can_be_pasted_and_run_alone(smoke):

@@ -19,10 +19,12 @@ except FsarError as error:
 
 ROOTS = STUDY.config.roots
 PRESET = STUDY.preset
-DATASETS = {spec.features.dataset: STUDY.dataset(spec.features.dataset) for spec in RUNS.values()}
-FRAMES = {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
-FEATURES = {spec.key: spec for spec in map(STUDY.features, DATASETS) if spec.cut != "frames"}
-BACKBONES = {spec.key: spec for spec in map(STUDY.backbone_training, DATASETS) if spec is not None}
+DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
+STORES = {spec.features.key: spec.features for spec in RUNS.values()}
+BACKBONES = {spec.key: spec for spec in map(STUDY.training_of, STORES.values()) if spec is not None}
+FRAMES = {spec.frames.key: spec.frames for spec in (*STORES.values(), *BACKBONES.values())}
+FRAMES |= {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
+FEATURES = {key: spec for key, spec in STORES.items() if spec.cut != "frames"}
 EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation, run.test)}
 
 
@@ -34,6 +36,7 @@ wildcard_constraints:
     episodes=r"[A-Za-z0-9_.-]+",
     run=r"[A-Za-z0-9_.-]+",
     table=r"[A-Za-z0-9_]+",
+    figure=r"[A-Za-z0-9_]+",
     job=r"\d+",
 
 
@@ -81,9 +84,9 @@ def summary_of(spec):
     return str(STUDY.run_path(spec) / "summary.json")
 
 
-def trained_weights(dataset):
-    """The weights file that the pipeline makes for a data set's backbone, or nothing."""
-    spec = STUDY.backbone_training(dataset)
+def trained_weights(features):
+    """The weights file that the pipeline makes for a feature store's backbone, or nothing."""
+    spec = STUDY.training_of(features)
     return [] if spec is None else [str(STUDY.weights_path(spec))]
 
 
@@ -125,22 +128,64 @@ def demo_receipts(dataset):
 ENDINGS = ("csv", "md", "tex")
 
 
+def tables_of(paper):
+    """Names of the numbered tables of a paper."""
+    return [name for name in STUDY.table_names if name.startswith(f"{paper}_table")]
+
+
+def figures_of(paper):
+    """Names of the numbered figures of a paper."""
+    return [name for name in STUDY.figure_names if name.startswith(f"{paper}_fig")]
+
+
 def primary_tables():
     """results/tables/table<n>.csv for every numbered table of the primary paper."""
-    prefix = f"{STUDY.config.paper}_table"
-    numbers = [name.removeprefix(prefix) for name in STUDY.table_names if name.startswith(prefix)]
+    paper = STUDY.config.paper
+    numbers = [name.removeprefix(f"{paper}_table") for name in tables_of(paper)]
     return [str(ROOTS.results / "tables" / f"table{number}.csv") for number in numbers]
 
 
+def cards_counted(table):
+    """The cards whose clip indices a table counts."""
+    kind, names = STUDY.table(table).kind, STUDY.table(table).datasets
+    return list(dict.fromkeys(STUDY.behind(name) for name in names)) if kind == "datasets" else []
+
+
+def complexity_of(table):
+    """What `fsar complexity` makes for a table, or nothing."""
+    measured = STUDY.table(table).complexity() is not None
+    return [str(ROOTS.results / "complexity" / f"{table}.json")] if measured else []
+
+
+def complexity_modules(table):
+    """Modules that a count or a measurement reaches through the registry by name."""
+    parts = STUDY.table(table).components()
+    return sorted({f"fsar_core.{kind}.{component.name}" for _, kind, component in parts})
+
+
 def table_spec(wildcards):
-    """What `fsar table` needs to know: the table, the data sets behind it, and the run of every cell."""
+    """What `fsar table` needs to know: the table, the data sets behind it, the run of every cell, and what it counts."""
     table, cells = STUDY.table(wildcards.table), STUDY.cells(wildcards.table)
     runs = sorted({(cell.row.method, cell.run.features.dataset, cell.shot, cell.run.run_id) for cell in cells})
+    cards = cards_counted(wildcards.table)
     return canonical_json(
         {
             "table": table.model_dump(mode="json"),
             "behind": {name: STUDY.behind(name) for name in table.datasets},
             "cells": runs,
             "way": PRESET.episodes.way,
+            "indices": {card: index_of(card) for card in cards},
+            "modalities": {card: DATASETS[card].card.modality for card in cards},
+            "complexity": next(iter(complexity_of(wildcards.table)), None),
         }
     )
+
+
+def figure_spec(wildcards):
+    """What `fsar figure` needs to know: the figure, and the run of every point."""
+    points = [
+        (point.panel, point.method, point.shot, point.value, point.run.run_id)
+        for point in STUDY.points(wildcards.figure)
+    ]
+    figure = STUDY.figure(wildcards.figure).model_dump(mode="json")
+    return canonical_json({"figure": figure, "way": PRESET.episodes.way, "points": points})

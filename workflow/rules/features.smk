@@ -41,7 +41,7 @@ use rule plan_frames as plan_features with:
     params:
         spec=json_of(features_spec),
         store=lambda wildcards, output: str(Path(output.plan).parent),
-        clips_per_job=PRESET.backbone.clips_per_job,
+        clips_per_job=lambda wildcards: STUDY.backbone_of(features_spec(wildcards)).clips_per_job,
 
 
 rule fill_features:
@@ -49,7 +49,7 @@ rule fill_features:
         plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(features_spec(wildcards).dataset),
         frames=lambda wildcards: manifest_of(features_spec(wildcards).frames),
-        trained=lambda wildcards: trained_weights(features_spec(wildcards).dataset),
+        trained=lambda wildcards: trained_weights(features_spec(wildcards)),
     output:
         receipt=str(ROOTS.stores / "features" / "{store}" / "receipts" / "{job}.json"),
     log:
@@ -65,12 +65,12 @@ rule fill_features:
         runtime=240,
         # How it is computed, not what: a change of a resource makes nothing run again.
         device=PRESET.resources.device,
-        batch_clips=PRESET.backbone.batch_clips,
+        batch_clips=lambda wildcards: STUDY.backbone_of(features_spec(wildcards)).batch_clips,
     params:
         spec=json_of(features_spec),
         store=lambda wildcards, input: str(Path(input.plan).parent),
         frames=lambda wildcards, input: str(Path(input.frames).parent),
-        weights=lambda wildcards: STUDY.weights(features_spec(wildcards).dataset),
+        weights=lambda wildcards: STUDY.weights(features_spec(wildcards)),
         weights_root=str(ROOTS.weights),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core fill --spec {params.spec:q}"

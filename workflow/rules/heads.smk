@@ -26,6 +26,7 @@ rule draw_episodes:
 rule train_head:
     input:
         features=lambda wildcards: manifest_of(run_spec(wildcards).features),
+        trained=lambda wildcards: trained_weights(run_spec(wildcards).features),
         index=lambda wildcards: index_of(run_spec(wildcards).features.dataset),
         validation=lambda wildcards: str(STUDY.episodes_path(run_spec(wildcards).validation)),
     output:
@@ -48,7 +49,7 @@ rule train_head:
     params:
         spec=json_of(run_spec),
         features=lambda wildcards, input: str(Path(input.features).parent),
-        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features.dataset),
+        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features),
         weights_root=str(ROOTS.weights),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=lambda wildcards: code_digest("fsar_core.cli.train", *components_of(run_spec(wildcards))),
@@ -63,6 +64,7 @@ rule train_head:
 rule evaluate_head:
     input:
         features=lambda wildcards: manifest_of(run_spec(wildcards).features),
+        trained=lambda wildcards: trained_weights(run_spec(wildcards).features),
         episodes=lambda wildcards: str(STUDY.episodes_path(run_spec(wildcards).test)),
         checkpoint=str(ROOTS.results / "runs" / "{run}" / "checkpoint.pt"),
     output:
@@ -85,7 +87,7 @@ rule evaluate_head:
     params:
         spec=json_of(run_spec),
         features=lambda wildcards, input: str(Path(input.features).parent),
-        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features.dataset),
+        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features),
         weights_root=str(ROOTS.weights),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=lambda wildcards: code_digest("fsar_core.cli.evaluate", *components_of(run_spec(wildcards))),

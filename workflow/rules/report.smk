@@ -1,7 +1,36 @@
 # Tables.
+
+
+# Parameters, operations, memory and time of a table's rows. With as many threads as a small machine has cores, so that no
+# other job runs beside it there and times are its own.
+rule complexity:
+    output:
+        measured=str(ROOTS.results / "complexity" / "{table}.json"),
+    log:
+        log_of("complexity/{table}"),
+    wildcard_constraints:
+        table="|".join(name for name in STUDY.table_names if complexity_of(name)),
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: PRESET.resources.backbone_threads
+    resources:
+        gpu=GPUS,
+        mem_mb=PRESET.resources.mem_mb + 8000,
+        runtime=60,
+        device=PRESET.resources.device,
+    params:
+        spec=lambda wildcards: canonical_json(STUDY.table(wildcards.table).complexity()),
+        code=lambda wildcards: code_digest("fsar_core.cli.complexity", *complexity_modules(wildcards.table)),
+    shell:
+        "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core complexity --spec {params.spec:q}"
+        " --threads {threads} --device {resources.device} --out {output.measured:q} > {log:q} 2>&1"
+
+
 rule table:
     input:
         summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.cells(wildcards.table)}),
+        indices=lambda wildcards: [index_of(card) for card in cards_counted(wildcards.table)],
+        complexity=lambda wildcards: complexity_of(wildcards.table),
     output:
         expand(str(ROOTS.results / "tables" / "{{table}}.{ending}"), ending=ENDINGS),
     log:
@@ -47,3 +76,10 @@ rule primary_table:
 rule tables:
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=STUDY.table_names),
+
+
+# Every table and figure of the DMGAL paper.
+rule dmgal:
+    input:
+        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("dmgal")),
+        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("dmgal")),

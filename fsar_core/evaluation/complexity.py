@@ -1,0 +1,137 @@
+"""What a head and a metric cost: parameters, operations, time and peak memory of one episode.
+
+Parameters are counted on torch's meta device, operations by `torch.utils.flop_counter` (a multiplication with its addition is
+two). Memory is what torch's allocator holds at most during a pass beyond what it held before, features and parameters not
+counted: on a GPU `torch.cuda.max_memory_allocated`, on a CPU the allocations that `torch.profiler` records
+(`profile_memory=True`), which are the same in every run, unlike the resident memory of the process. Times are of whole
+passes, the rows in turn in every round, so that a slow minute of the machine falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from fsar_core.episodes.loader import EpisodeFeatures
+from fsar_core.registry import accepted, build
+from fsar_core.training.losses import episodic_cross_entropy
+from fsar_core.training.model import EpisodeModel
+
+
+def parameters(module: torch.nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def count(spec: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Row -> {"parameters": n} of the heads of `spec` ({rows: [name, head, ...], dim, frames}), none of them allocated."""
+    with torch.device("meta"):
+        return {name: {"parameters": parameters(_part("heads", head, spec))} for name, head, _ in spec["rows"]}
+
+
+def measure(spec: dict[str, Any], device: torch.device) -> dict[str, dict[str, Any]]:
+    """Cost of every row of `spec` on one episode of random features.
+
+    Args:
+        spec: rows of [name, head, metric], dim, height, width, frames, way, shot, query, repeats (`config.Cost`).
+
+    Returns:
+        row -> parameters, flop (of the test pass), and for the passes `test` (without gradients) and `train` (forward and
+        backward) seconds of every repeat and peak_bytes.
+    """
+    episode = _episode(spec).to(device)
+    rows = {}
+    for name, head, metric in spec["rows"]:
+        torch.manual_seed(0)
+        rows[name] = EpisodeModel(torch.nn.Identity(), _part("heads", head, spec), _part("matching", metric, spec))
+        rows[name].to(device)
+    passes = {(name, kind): pass_of(model, episode) for name, model in rows.items() for kind, pass_of in PASSES.items()}
+    found = {name: {"parameters": parameters(model)} for name, model in rows.items()}
+    for (name, kind), run in passes.items():
+        found[name][kind] = {"seconds": [], "peak_bytes": peak_bytes(run, device)}  # also warms it
+        if kind == "test":
+            with FlopCounterMode(display=False) as counter:
+                run()
+            found[name]["flop"] = counter.get_total_flops()
+    for _ in range(spec["repeats"]):
+        for (name, kind), run in passes.items():
+            found[name][kind]["seconds"].append(_seconds(run, device))
+    return found
+
+
+def peak_bytes(run: Callable[[], Any], device: torch.device) -> int:
+    """Bytes that torch holds at most during `run`, beyond what it holds before."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        return torch.cuda.max_memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    changes = sorted((event["ts"], event["args"]) for event in events if event["name"] == "[memory]")
+    before = changes[0][1]["Total Allocated"] - changes[0][1]["Bytes"]
+    return max(change["Total Allocated"] for _, change in changes) - before
+
+
+def _test_pass(model: EpisodeModel, episode: EpisodeFeatures) -> Callable[[], None]:
+    def run() -> None:
+        model.eval()
+        with torch.inference_mode():
+            model(episode)
+
+    return run
+
+
+def _training_pass(model: EpisodeModel, episode: EpisodeFeatures) -> Callable[[], None]:
+    def run() -> None:
+        model.train()
+        logits, extra = model(episode)
+        loss = episodic_cross_entropy(logits, episode.labels) + sum(extra.values())
+        if loss.requires_grad:  # a plain metric has nothing to train
+            loss.backward()
+            model.zero_grad(set_to_none=True)
+
+    return run
+
+
+PASSES = {"test": _test_pass, "train": _training_pass}
+
+
+def _seconds(run: Callable[[], None], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def _part(kind: str, component: dict[str, Any], spec: dict[str, Any]) -> torch.nn.Module:
+    """A head or a metric for features of the given size."""
+    name, params = component["name"], component["params"]
+    offered = {key: spec[key] for key in ("dim", "frames") if key not in params}
+    return build(kind, name, **accepted(kind, name, **offered), **params)
+
+
+def _episode(spec: dict[str, Any]) -> EpisodeFeatures:
+    generator = torch.Generator().manual_seed(0)
+    grid = spec["frames"], spec["dim"], spec["height"], spec["width"]
+    return EpisodeFeatures(
+        torch.rand(1, spec["way"], spec["shot"], *grid, generator=generator),
+        torch.rand(1, spec["query"], *grid, generator=generator),
+        (torch.arange(spec["query"]) % spec["way"])[None],
+    )

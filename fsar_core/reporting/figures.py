@@ -1,0 +1,110 @@
+"""A paper's figure from the results of its runs: PNG and PDF for people, and the points as CSV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from fsar_core.config import Figure
+from fsar_core.evaluation.statistics import Estimate
+from fsar_core.provenance import atomic_write
+from fsar_core.stores.manifest import read_json
+
+SETTINGS = {
+    "figure.dpi": 150,
+    "savefig.bbox": "tight",
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 9,
+}
+MARKERS = "osD^vP*X"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a curve: its panel's number, its method, shot and place on the horizontal axis."""
+
+    panel: int
+    method: str
+    shot: int
+    value: int
+    run: Path
+
+
+def curves(figure: Figure, points: list[Point]) -> pd.DataFrame:
+    """One row a point: panel, dataset (really used), method, shot, x, accuracy and ci95 (percent), episodes, run."""
+    rows = []
+    for point in points:
+        summary = read_json(point.run / "summary.json", "run snakemake to test this run")
+        result = Estimate(summary["accuracy"], summary["ci95"], summary["episodes"])
+        rows.append(
+            {
+                "panel": figure.panels[point.panel].title,
+                "dataset": summary["dataset"],
+                "method": point.method,
+                "shot": point.shot,
+                "x": point.value,
+                "accuracy": result.mean,
+                "ci95": result.ci95,
+                "episodes": result.episodes,
+                "run": point.run.name,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def draw_curves(figure: Figure, table: pd.DataFrame, way: int):
+    """A matplotlib figure: a panel each, a line for every method and shot, the 95 % interval as a band, chance dotted."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with pyplot.rc_context(SETTINGS):
+        canvas, all_axes = pyplot.subplots(
+            1, len(figure.panels), figsize=(4.6 * len(figure.panels), 3.6), squeeze=False, layout="constrained"
+        )
+        for axes, panel in zip(all_axes[0], figure.panels):
+            part = table[table.panel == panel.title]
+            lines = part.groupby(["method", "shot"], sort=False)
+            for number, ((method, shot), line) in enumerate(lines):
+                line, colour = line.sort_values("x"), f"C{number}"
+                axes.plot(line.x, line.accuracy, marker=MARKERS[number % len(MARKERS)], ms=4, color=colour)
+                axes.fill_between(line.x, line.accuracy - line.ci95, line.accuracy + line.ci95, alpha=0.2, color=colour)
+                axes.annotate(
+                    f"{method}, {shot}-shot",
+                    (line.x.iloc[-1], line.accuracy.iloc[-1]),
+                    xytext=(5, 0),
+                    textcoords="offset points",
+                    va="center",
+                    color=colour,
+                    fontsize=7,
+                )
+            axes.axhline(100 / way, color="grey", linestyle=":", linewidth=1)
+            axes.annotate("chance", (panel.values[0], 100 / way), xytext=(0, 3), textcoords="offset points", fontsize=7)
+            axes.set_title(panel.title)
+            axes.set_xlabel(panel.label)
+            axes.set_xticks(panel.values)
+            if "frames" not in panel.sets:
+                axes.set_xscale("log", base=2)
+                axes.set_xticks(panel.values, [str(value) for value in panel.values])
+            axes.set_ylabel(f"{way}-way accuracy (%)")
+        names = ", ".join(dict.fromkeys(table.dataset))
+        episodes = " or ".join(f"{count:,}" for count in sorted(set(table.episodes)))
+        canvas.suptitle(
+            f"{figure.title}\nmeasured on {names}; bands: 95 % interval over {episodes} episodes", fontsize=10
+        )
+    return canvas
+
+
+def write(canvas, table: pd.DataFrame, prefix: Path) -> None:
+    """`<prefix>.csv`, `.png` and `.pdf`, each atomically; no time stamps inside."""
+    with atomic_write(prefix.with_suffix(".csv")) as stream:
+        table.to_csv(stream, index=False, lineterminator="\n", float_format="%.4f")
+    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
+        with atomic_write(prefix.with_suffix(suffix), "wb") as stream:
+            canvas.savefig(stream, format=suffix[1:], metadata=metadata)
