@@ -101,7 +101,8 @@ class Study:
 
     def setup(self, name: str | None) -> Setup:
         """A setup of the preset; None: its own backbone and training."""
-        return Setup(backbone=self.preset.backbone) if name is None else self.preset.setups[name]
+        own = Setup(backbone=self.preset.backbone, augmentation=self.preset.augmentation)
+        return own if name is None else self.preset.setups[name]
 
     def backbone_training(self, dataset: str, setup: str | None = None) -> BackboneTrainingSpec | None:
         """How the pipeline trains the backbone itself; None where its weights come from outside."""
@@ -135,12 +136,12 @@ class Study:
             cut=backbone.cut,
             crop=backbone.crop,
             dtype=backbone.dtype,
-            augmentation=self._augmentation(dataset),
+            augmentation=self._augmentation(dataset, setup),
         )
 
-    def _augmentation(self, dataset: str) -> AugmentationSpec | None:
-        """The preset's, without mirrored clips where the card forbids them."""
-        augmentation = self.preset.augmentation
+    def _augmentation(self, dataset: str, setup: str | None) -> AugmentationSpec | None:
+        """The setup's, without mirrored clips where the card forbids them."""
+        augmentation = self.setup(setup).augmentation
         if augmentation is None or self.dataset(dataset).card.flip:
             return augmentation
         return augmentation.without_flip()
@@ -356,9 +357,9 @@ class Study:
     def _check_components(self) -> None:
         """Names and parameters of everything that a job would build, and that every table can be read."""
         where = f"preset '{self.config.preset}'"
-        self._check_backbone(f"{where}: backbone", self.preset.backbone)
+        self._check_setup(f"{where}: backbone", self.setup(None))
         for name, setup in self.preset.setups.items():
-            self._check_backbone(f"{where}: setups.{name}.backbone", setup.backbone)
+            self._check_setup(f"{where}: setups.{name}.backbone", setup)
         for kind in ("backbones", "heads", "matching"):
             for name, params in getattr(self.preset, kind).items():
                 _checked(f"{where}: {kind}.{name}", kind, name, params)
@@ -367,7 +368,7 @@ class Study:
             for method, kind, component in table.components():
                 _checked(f"{name}.yaml: row '{method}'", kind, component.name, component.params)
             for row in table.rows if table.kind == "accuracy" else ():
-                self._check_setup(f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head)
+                self._check_head(f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head)
         for name in self.figure_names:
             for panel in self.figure(name).panels:
                 for curve in panel.curves:
@@ -376,9 +377,9 @@ class Study:
                         head = _with(curve.head, {key: value for key in panel.sets if key != "frames"})
                         _checked(where, "heads", head.name, head.params)
                     _checked(where, "matching", curve.matching.name, curve.matching.params)
-                    self._check_setup(where, curve.setup, curve.head)
+                    self._check_head(where, curve.setup, curve.head)
 
-    def _check_setup(self, where: str, setup: str | None, head: Component | None) -> None:
+    def _check_head(self, where: str, setup: str | None, head: Component | None) -> None:
         """The setup exists, and a head that works inside a transformer gets one that has blocks behind its cut."""
         if setup is not None and setup not in self.preset.setups:
             raise FsarError(
@@ -394,7 +395,8 @@ class Study:
                 f"has none behind '{backbone.cut}'; name a setup of a transformer, cut at 'tokens' or an early block"
             )
 
-    def _check_backbone(self, where: str, backbone: Backbone) -> None:
+    def _check_setup(self, where: str, setup: Setup) -> None:
+        backbone = setup.backbone
         entry = _checked(where, "backbones", backbone.name, {})
         cuts = entry.constants["CUTS"]
         if backbone.cut not in cuts:
@@ -403,11 +405,11 @@ class Study:
             raise FsarError(f"{where}.train_tail: nothing is left to train behind the last cut '{backbone.cut}'")
         if backbone.crop > self.preset.frames.size:
             raise FsarError(f"{where}.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}")
-        self._check_views(where, backbone.cut)
+        self._check_views(where, setup.augmentation, backbone.cut)
 
-    def _check_views(self, where: str, cut: str) -> None:
+    def _check_views(self, where: str, augmentation: AugmentationSpec | None, cut: str) -> None:
         """An augmentation is refused that has no stored view of its own."""
-        augmentation, views = self.preset.augmentation, self.preset.frames.views
+        views = self.preset.frames.views
         if augmentation is None or cut == "frames":
             return
         needed = 2 if augmentation.support == augmentation.query else 3

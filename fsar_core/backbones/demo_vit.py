@@ -1,7 +1,7 @@
 """A small vision transformer that the pipeline trains itself: adapters in the demo, without a download.
 
-Source: own; patches of 8 pixels (or as asked), four pre-norm blocks (Dosovitskiy et al., ICLR 2021), trained as a TSN classifier (Wang et al.,
-ECCV 2016: mean of frame logits) on the training classes by `fsar train-backbone`.
+Source: own; patches of 8 pixels (or as asked), four pre-norm blocks (Dosovitskiy et al., ICLR 2021), trained as a TSN
+classifier (Wang et al., ECCV 2016: mean of frame logits) on the training classes by `fsar train-backbone`.
 """
 
 from __future__ import annotations

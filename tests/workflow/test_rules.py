@@ -71,14 +71,16 @@ def test_stages_can_be_asked_for_by_name(tmp_path, stage):
     assert ("train_head" in jobs) == (stage in ("heads", "tables"))
 
 
-def test_dmgal_is_every_table_of_the_paper(tmp_path):
-    """Tables I to VIII; equal runs of several tables are one, and no run is made that no printed row needs."""
+def test_dmgal_is_every_table_and_figure_of_the_paper(tmp_path):
+    """Tables I to VIII, figures 6 and 7; equal runs of several tables are one, and no run is made that no printed row needs."""
     jobs = Folder(tmp_path).planned("--", "dmgal")
     assert sorted(jobs["table"]) == [f"table=dmgal_table{number}" for number in range(1, 9)]
     assert sorted(jobs["complexity"]) == ["table=dmgal_table7", "table=dmgal_table8"]
     planned = study()
     runs = {cell.run.run_id for number in range(1, 9) for cell in planned.cells(f"dmgal_table{number}")}
-    assert sorted(jobs["train_head"]) == sorted(f"run={run}" for run in runs) and len(runs) == 80
+    assert len(runs) == 80 and sorted(jobs["figure"]) == ["figure=dmgal_fig6", "figure=dmgal_fig7"]
+    runs |= {point.run.run_id for number in (6, 7) for point in planned.points(f"dmgal_fig{number}")}
+    assert sorted(jobs["train_head"]) == sorted(f"run={run}" for run in runs)
 
 
 @pytest.mark.parametrize(("number", "made"), [(1, "clip_index"), (7, "complexity")])
