@@ -80,7 +80,7 @@ class Backbone(Model):
 
 
 class Setup(Model):
-    """Another backbone for the tables and rows that name it, with its own augmentation, and what its training does differently."""
+    """Another backbone for the tables and rows that name it: its augmentation, and what its training does differently."""
 
     backbone: Backbone
     augmentation: AugmentationSpec | None = None
