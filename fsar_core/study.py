@@ -347,9 +347,17 @@ class Study:
         disjoint = self.preset.episodes.group_disjoint
         check(self._splits[dataset, split], way, shot, query, group_disjoint=disjoint)
 
+    def check_features(self, spec: FeatureSpec) -> None:
+        """FsarError where the crop does not fit into the stored frames; asked of what is made, not of every setup."""
+        if spec.crop > spec.frames.size:
+            setup = self._setups[spec.key]
+            where = f"preset '{self.config.preset}': {f'setups.{setup}.' if setup else ''}backbone"
+            raise FsarError(f"{where}.crop {spec.crop} is larger than frames.size {spec.frames.size}")
+
     def check_run(self, spec: RunSpec) -> None:
         """FsarError where the split lists already tell that a run cannot be trained or tested."""
         dataset, training = spec.features.dataset, spec.training
+        self.check_features(spec.features)
         self._check_draw(dataset, "train", spec.test.way, spec.train_shot, training.query)
         for episodes in (spec.validation, spec.test):
             self.check_episodes(episodes)
@@ -403,8 +411,6 @@ class Study:
             raise FsarError(f"{where}: '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}")
         if backbone.train_tail and backbone.cut == cuts[-1]:
             raise FsarError(f"{where}.train_tail: nothing is left to train behind the last cut '{backbone.cut}'")
-        if backbone.crop > self.preset.frames.size:
-            raise FsarError(f"{where}.crop {backbone.crop} is larger than frames.size {self.preset.frames.size}")
         self._check_views(where, setup.augmentation, backbone.cut)
 
     def _check_views(self, where: str, augmentation: AugmentationSpec | None, cut: str) -> None:

@@ -526,7 +526,6 @@ def test_misspelt_published_weights(workflow):
             {"setups": {"deep": {"backbone": DEMO["backbone"], "training": {"lrr": 1}}}},
             "config.yaml: setups.deep.training has the unknown key 'lrr'; did you mean 'lr'?",
         ),
-        ({"backbone__crop": 96}, "preset 'demo': backbone.crop 96 is larger than frames.size 72"),
         (
             {"augmentation": AUGMENTATION},
             "preset 'demo': backbone: augmentation at the cut 'layer4' is stored in views of the training clips; expected "
@@ -554,6 +553,23 @@ def test_misspelt_published_weights(workflow):
 )
 def test_mistakes_in_the_configuration(workflow, changes, line):
     assert refused(workflow, **changes).startswith(line)
+
+
+def test_a_crop_above_the_frames_is_refused_where_it_is_used(workflow):
+    """A setup that nothing asked for uses stops nothing."""
+    deep = {"deep": {"backbone": DEMO["backbone"] | {"crop": 80}}}
+    made = study(workflow, setups=deep)
+    run = made.cells("a_table1")[0].run
+    made.check_run(run)
+    wide = made.run("demo_temporal", run.head, run.matching, 1, setup="deep")
+    made.__dict__["_setups"] = made._setups | {wide.features.key: "deep"}
+    with pytest.raises(
+        FsarError, match=r"^preset 'demo': setups\.deep\.backbone\.crop 80 is larger than frames\.size 72$"
+    ):
+        made.check_run(wide)
+    made = study(workflow, backbone__crop=96)
+    with pytest.raises(FsarError, match=r"^preset 'demo': backbone\.crop 96 is larger than frames\.size 72$"):
+        made.check_features(made.cells("a_table1")[0].run.features)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
 
     spec = RunSpec.parse(args.spec)
     bank, model, machine, _ = _run.prepare(args, spec)
-    model.load_state_dict(checkpoint.load(args.checkpoint, spec.digest)["model"])
+    model.load_learned(checkpoint.load(args.checkpoint, spec.digest)["model"])
     model.to(machine.device)
     table = tables.load(args.episodes, spec.test)
     queries = protocol.query_results(table, protocol.logits(model, bank(table.rows), table, machine, progress=True))

@@ -151,6 +151,29 @@ def motion_guided_attention(
     return torch.cat([backward[:, :1], both, forward[:, -1:]], dim=1)
 
 
+def motion_guided_weights(
+    query: MotionPair,
+    key: tuple[KeyMap, KeyMap],
+    *,
+    variant: str,
+    end_frames: str,
+    frame_all: bool = False,
+) -> Float[Tensor, "batch frames patches keys"]:
+    """The weights that `motion_guided_attention` gives to the values, for people to look at; arguments as there.
+
+    Returns:
+        For every patch of a frame its weights, which sum to 1. keys: the patches of the same frame side by side, under
+        `frame_all` those of all frames, frame by frame.
+    """
+    batch, frames, patches, _ = key[0].shape
+    keys = frames * patches if frame_all else patches
+    # Attention is linear in its values: values that are the unit vectors of the keys give the weights themselves.
+    one = torch.eye(keys, dtype=key[0].dtype, device=key[0].device)
+    values = one.unflatten(0, (frames, patches)) if frame_all else one.expand(frames, -1, -1)
+    options = dict(variant=variant, end_frames=end_frames, dropout=0.0, frame_all=frame_all)
+    return motion_guided_attention(query, key, values.expand(batch, -1, -1, -1), **options)
+
+
 def _without_missing(pair: MotionPair) -> MotionPair:
     """Zero again what positions or a normalisation's bias wrote over the missing maps: their terms of a score are 0."""
     backward, forward = pair

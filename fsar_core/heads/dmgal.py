@@ -35,6 +35,7 @@ Differs: both directions pass BatchNorm together and share their statistics of a
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from einops import parse_shape, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -45,6 +46,7 @@ from fsar_core.heads._motion import (
     DepthwiseValues,
     MotionPair,
     motion_guided_attention,
+    motion_guided_weights,
 )
 from fsar_core.heads._positions import sinusoid
 from fsar_core.heads._sizes import compressed, whole
@@ -136,6 +138,31 @@ class DMGAL(nn.Module):
             support, query = self.cross_attention(support, query)
         return HeadOutput(support, query)
 
+    def attention(self, support: GridSupport, query: GridQuery, grid: int = 3) -> dict[str, Tensor]:
+        """What the attentions of an episode look like, for figures; in evaluation mode. Arguments as in `forward`.
+
+        Args:
+            grid: side of the grid to which the motion of `association` is averaged.
+
+        Returns:
+            Whatever the head has of
+            self_support, self_query: `SelfMotionGuidedAttention.weights`
+            association_support, association_query: `SelfMotionGuidedAttention.association`
+            cross: `CrossMotionGuidedAttention.weights`
+            lambda_self, lambda_cross: the scalars by which the attended values are added to the features
+        """
+        found: dict[str, Tensor] = {}
+        if isinstance(self.self_attention, SelfMotionGuidedAttention):
+            for side, videos in (("support", support), ("query", query)):
+                found[f"self_{side}"] = self.self_attention.weights(videos)
+                found[f"association_{side}"] = self.self_attention.association(videos, grid)
+            found["lambda_self"] = self.self_attention.lambda_.detach()
+        if self.cross_attention is not None:
+            mixed = (self.mixer(self.self_attention(videos)) for videos in (support, query))
+            found["cross"] = self.cross_attention.weights(*mixed)
+            found["lambda_cross"] = self.cross_attention.lambda_1.detach()
+        return found
+
     def _check_features(self, name: str, features: Tensor, axes: str) -> None:
         if features.ndim != len(axes.split()):
             raise FsarError(f"dmgal: {name} must be [{axes}], got {features.ndim} axes: {list(features.shape)}")
@@ -175,9 +202,7 @@ class SelfMotionGuidedAttention(nn.Module):
     def forward(self, videos: Videos) -> Videos:
         """Videos in, videos out, [*batch frames dim height width] with any leading axes."""
         clips = videos.flatten(0, -5)
-        motion = self.motion(clips)
-        positions = POSITION_SCALE * sinusoid(*motion[0].shape[-2:], like=motion[0])
-        motion = tuple(self.dropout(tokens + positions) for tokens in motion)
+        motion = self._placed_motion(clips)
         attended = motion_guided_attention(
             motion,
             motion,
@@ -190,6 +215,37 @@ class SelfMotionGuidedAttention(nn.Module):
             attended, "batch frames (height width) dim -> batch frames dim height width", height=videos.shape[-2]
         )
         return (clips + self.lambda_ * attended).unflatten(0, videos.shape[:-4])
+
+    def _placed_motion(self, clips: Float[Tensor, "batch frames dim height width"]) -> MotionPair:
+        motion = self.motion(clips)
+        positions = POSITION_SCALE * sinusoid(*motion[0].shape[-2:], like=motion[0])
+        return tuple(self.dropout(tokens + positions) for tokens in motion)
+
+    def weights(self, videos: Videos) -> Float[Tensor, "*batch frames patches patches"]:
+        """Eq. 4-6: how much every patch of a frame (third axis from the last) attends to each of the same frame."""
+        motion = self._placed_motion(videos.flatten(0, -5))
+        options = dict(variant=self.variant, end_frames=self.end_frames)
+        return motion_guided_weights(motion, motion, **options).unflatten(0, videos.shape[:-4])
+
+    def association(self, videos: Videos, grid: int = 3) -> Float[Tensor, "*batch pairs patches patches"]:
+        """Fig. 4: the patches of frame i attend to those of frame i + 1 by their motion, for every i but the last.
+
+        The motion maps are averaged to a grid of `grid` x `grid` first; no positions are added, so that what associates
+        two patches is their motion alone.
+        """
+        height = videos.shape[-2]
+        motion = []
+        for tokens in self.motion(videos.flatten(0, -5)):
+            maps = rearrange(
+                tokens, "batch frames (height width) channels -> batch frames channels height width", height=height
+            )
+            pooled = F.adaptive_avg_pool2d(maps.flatten(0, 1), grid).unflatten(0, maps.shape[:2])
+            motion.append(
+                rearrange(pooled, "batch frames channels height width -> batch frames (height width) channels")
+            )
+        here, following = tuple(tokens[:, :-1] for tokens in motion), tuple(tokens[:, 1:] for tokens in motion)
+        weights = motion_guided_weights(here, following, variant=self.variant, end_frames="zero")
+        return weights.unflatten(0, videos.shape[:-4])
 
 
 class TemporalChannelMixer(nn.Module):
@@ -244,9 +300,7 @@ class CrossMotionGuidedAttention(nn.Module):
             support: [batch way shot frames dim height width]
             query: [batch query frames dim height width]
         """
-        support_motion, support_values = self._motion_and_values(
-            rearrange(support, "batch way shot frames dim height width -> batch (way shot) frames dim height width")
-        )
+        support_motion, support_values = self._motion_and_values(_videos_of(support))
         query_motion, query_values = self._motion_and_values(query)
         attended = motion_guided_attention(
             query_motion,
@@ -269,6 +323,26 @@ class CrossMotionGuidedAttention(nn.Module):
         )
         return support + support_change, query + query_change
 
+    def weights(
+        self, support: GridSupport, query: GridQuery
+    ) -> Float[Tensor, "batch query frames patches key_frames way shot key_patches"]:
+        """Eq. 10-12: how much every patch of a query's frame attends to the patches of all supports.
+
+        key_frames is 1, the same frame, or under "frame_all" the number of frames.
+        """
+        keys, _ = self._motion_and_values(_videos_of(support))
+        queries, _ = self._motion_and_values(query)
+        every = self.scope == "frame_all"
+        options = dict(variant=self.variant, end_frames=self.end_frames, frame_all=every)
+        return rearrange(
+            motion_guided_weights(queries, keys, **options),
+            "batch frames (query patches) (key_frames way shot key_patches)"
+            " -> batch query frames patches key_frames way shot key_patches",
+            query=query.shape[1],
+            key_frames=query.shape[2] if every else 1,
+            **parse_shape(support, "_ way shot _ _ _ _"),
+        )
+
     def _motion_and_values(self, videos: GridQuery) -> tuple[MotionPair, Tensor]:
         """Normalised motion and values, the videos of an episode side by side: [batch frames (query patches) ...]."""
         clips = rearrange(videos, "batch query frames dim height width -> (batch query) frames dim height width")
@@ -277,6 +351,10 @@ class CrossMotionGuidedAttention(nn.Module):
             rearrange(self.norm(tokens), side_by_side, query=videos.shape[1]) for tokens in self.motion(clips)
         )
         return (backward, forward), rearrange(self.phi3(clips), side_by_side, query=videos.shape[1])
+
+
+def _videos_of(support: GridSupport) -> GridQuery:
+    return rearrange(support, "batch way shot frames dim height width -> batch (way shot) frames dim height width")
 
 
 def _over_frames(linear: nn.Linear, rows: Tensor) -> Tensor:

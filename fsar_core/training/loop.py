@@ -37,7 +37,8 @@ def train(
     machine: Machine,
     code: str = "",
 ) -> tuple[dict, list[dict]]:
-    """Train and return the state dict of the best validation and the history (one row a validation).
+    """Train and return what the model had learned at the best validation (`EpisodeModel.learned`) and the history, one row a
+    validation.
 
     Args:
         bank: holds the rows of the training split and of the validation episodes.
@@ -48,7 +49,7 @@ def train(
     model.to(machine.device)
     if not model.trainable:
         score = accuracy(model, bank, validation, machine)
-        return model.state_dict(), [_row(0, 0, None, score, 0.0, 0.0)]
+        return model.learned(), [_row(0, 0, None, score, 0.0, 0.0)]
     total = optim.steps(training)
     per_step = training.batch * training.accumulate
     optimizer = optim.optimizer(training, model.trainable)
@@ -97,7 +98,7 @@ def train(
                 _row(step + 1, (step + 1) * per_step, mean_loss, score, optim.rate(training, step), seconds)
             )
             if score > state["best_score"]:
-                state["best_score"], state["best"] = score, copy.deepcopy(model.state_dict())
+                state["best_score"], state["best"] = score, copy.deepcopy(model.learned())
             losses.clear()
             bar.set_postfix(loss=f"{mean_loss:.3f}", val=f"{100 * score:.1f}%")
             _save(last, run, step + 1, seconds, state, model, optimizer, scaler)
@@ -127,7 +128,7 @@ def _row(step: int, episodes: int, loss: float | None, score: float, lr: float, 
 
 def _save(last, run, step, seconds, state, model, optimizer, scaler) -> None:
     state |= {"step": step, "seconds": seconds}
-    parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
+    parts = {"model": model.learned(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
     checkpoint.save(last, {"run": run, **state, **parts})
 
 
@@ -139,7 +140,7 @@ def _resume(last: Path, run: str, model: EpisodeModel, optimizer, scaler) -> dic
     if saved["run"] != run:
         tqdm.write(f"{last} was begun by other code or for another run and is not resumed: training starts anew")
         return {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None}
-    model.load_state_dict(saved["model"])
+    model.load_learned(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     scaler.load_state_dict(saved["scaler"])
     return {key: saved[key] for key in ("step", "seconds", "history", "best_score", "best")}

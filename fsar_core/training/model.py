@@ -62,6 +62,20 @@ class EpisodeModel(nn.Module):
         out = self.tail(features.reshape(-1, dim, height, width))
         return out.reshape(*lead, *out.shape[1:])
 
+    def learned(self) -> dict[str, Tensor]:
+        """The state dict without a frozen tail: that is the backbone's, whose weights have a file of their own."""
+        return {key: value for key, value in self.state_dict().items() if not key.startswith(self._frozen)}
+
+    def load_learned(self, state: dict[str, Tensor]) -> None:
+        """Take what `learned` gave; every key has to be there, and no other."""
+        frozen = {key: value for key, value in self.state_dict().items() if key.startswith(self._frozen)}
+        self.load_state_dict(frozen | state)
+
+    @property
+    def _frozen(self) -> tuple[str, ...]:
+        """What the names of all parameters and statistics of a frozen tail start with."""
+        return () if self.train_tail else ("head.tail." if hasattr(self.head, "tail") else "tail.",)
+
     @property
     def trainable(self) -> list[nn.Parameter]:
         return [p for p in self.parameters() if p.requires_grad]

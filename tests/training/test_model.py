@@ -185,9 +185,37 @@ class TestHeadsThatWrapTheTail:
         toy, model = Toy(spec, values), model_of(spec, tail=vit_tail())
         before = {key: value.clone() for key, value in model.state_dict().items()}
         best, _ = train(spec, model, toy.bank, toy.split, toy.validation, tmp_path / "last.pt", MACHINE)
-        moved = {key for key in before if not torch.equal(before[key], best[key])}
-        assert {n for n, p in model.named_parameters() if p.requires_grad} <= moved
-        assert not any(key.startswith("head.tail.") for key in moved)
+        trained = {n for n, p in model.named_parameters() if p.requires_grad}
+        assert trained <= {key for key in best if not torch.equal(before[key], best[key])}
+        # The frozen transformer is as it was, and no checkpoint holds it.
+        after = model.state_dict()
+        assert {key for key in before if key.startswith("head.tail.")} == before.keys() - best.keys() != set()
+        assert all(torch.equal(before[key], after[key]) for key in before.keys() - best.keys())
         again = model_of(spec, seed=9, tail=vit_tail())
-        again.load_state_dict(best)
-        assert equal_states(again.state_dict(), best)
+        again.load_learned(best)
+        assert equal_states(again.learned(), best)
+        assert equal_states(again.state_dict(), {**after, **best})
+
+
+class TestWhatACheckpointHolds:
+    """A frozen tail is the backbone's, which has a file of its own; all the rest is the run's."""
+
+    def tail(self):
+        return nn.Sequential(nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8))
+
+    @pytest.mark.parametrize("train_tail", [False, True])
+    def test_a_tail_is_held_where_it_is_trained(self, train_tail):
+        model = model_of(run_spec("trx", train_tail=train_tail), tail=self.tail())
+        every = set(model.state_dict())
+        of_the_tail = {key for key in every if key.startswith("tail.")}
+        assert len(of_the_tail) == 7
+        assert set(model.learned()) == (every if train_tail else every - of_the_tail)
+
+    def test_taken_whole_or_not_at_all(self):
+        model = model_of(run_spec("trx"), tail=self.tail())
+        state = model.learned()
+        first = next(iter(state))
+        with pytest.raises(RuntimeError, match="Missing key"):
+            model.load_learned({key: value for key, value in state.items() if key != first})
+        with pytest.raises(RuntimeError, match="Unexpected key"):
+            model.load_learned(state | {"matching.other": state[first]})

@@ -57,7 +57,7 @@ def named(specs, what, check=lambda spec: None):
 
 
 frames_spec = named(FRAMES, "store")
-features_spec = named(FEATURES, "store")
+features_spec = named(FEATURES, "store", STUDY.check_features)
 backbone_spec = named(BACKBONES, "backbone")
 episodes_spec = named(EPISODES, "episodes", STUDY.check_episodes)
 run_spec = named(RUNS, "run", STUDY.check_run)
