@@ -9,12 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from fsar_core import registry
-from fsar_core.config import AnyTable, Backbone, Config, Figure, Row, Setup, load, load_table
+from fsar_core.config import Backbone, Config, Setup
 from fsar_core.data.cards import Dataset, load_dataset
 from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.paper import (
+    AnyFigure,
+    AnyTable,
+    AttentionFigure,
+    EmbeddingEpisode,
+    EmbeddingFigure,
+    Figure,
+    Row,
+    Subject,
+    load_figure,
+    load_table,
+)
 from fsar_core.provenance import file_sha256
 from fsar_core.specs import (
     AugmentationSpec,
@@ -52,6 +65,18 @@ class Point:
     value: int
     setup: str | None
     run: RunSpec
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a figure takes out of one trained run: on which episodes, and what of them."""
+
+    dataset: str
+    subject: Subject
+    setup: str | None
+    run: RunSpec
+    episodes: EpisodeSpec
+    wanted: dict[str, Any]
 
 
 class Study:
@@ -169,16 +194,16 @@ class Study:
 
     # -- episodes and runs ---------------------------------------------------------------------------------------------
 
-    def episodes(self, dataset: str, split: str, shot: int) -> EpisodeSpec:
+    def episodes(self, dataset: str, split: str, shot: int, **different: int) -> EpisodeSpec:
+        """Frozen episodes as the preset has them; `different`: another way, query or count."""
         settings = self.preset.episodes
+        usual = dict(way=settings.way, query=settings.query, count=settings.test if split == "test" else settings.val)
         return EpisodeSpec(
             dataset=dataset,
             card=self.dataset(dataset).digest,
             split=split,
-            way=settings.way,
             shot=shot,
-            query=settings.query,
-            count=settings.test if split == "test" else settings.val,
+            **usual | different,
             seed=self.config.seed,
             group_disjoint=settings.group_disjoint,
         )
@@ -238,13 +263,16 @@ class Study:
             for shot in table.shots
         ]
 
-    def figure(self, name: str) -> Figure:
+    def figure(self, name: str) -> AnyFigure:
         if name not in self.figure_names:
             raise FsarError(f"no figure '{name}' in {self.workflow / 'figures'}{did_you_mean(name, self.figure_names)}")
-        return load(Figure, self.workflow / "figures" / f"{name}.yaml")
+        return load_figure(self.workflow / "figures" / f"{name}.yaml")
 
     def points(self, name: str) -> list[Point]:
-        """The runs behind a figure."""
+        """The runs behind a figure of curves."""
+        figure = self.figure(name)
+        if figure.kind != "curves":
+            return []
         return [
             Point(
                 number,
@@ -261,17 +289,36 @@ class Study:
                     value if "frames" in panel.sets else None,
                 ),
             )
-            for number, panel in enumerate(self.figure(name).panels)
+            for number, panel in enumerate(figure.panels)
             for curve in panel.curves
             for shot in panel.shots
             for value in panel.values
         ]
 
+    def looks(self, name: str) -> list[Look]:
+        """What any other figure takes out of which runs."""
+        figure = self.figure(name)
+        found = []
+        for dataset, subject in figure.subjects if figure.kind != "curves" else ():
+            behind = self.behind(dataset)
+            run = self.run(behind, subject.head, subject.matching, subject.shot, subject.setup)
+            episodes = self._many_clips(behind, figure.episode) if figure.kind == "embedding" else run.test
+            found.append(Look(dataset, subject, subject.setup, run, episodes, figure.wanted(dataset)))
+        return found
+
+    def _many_clips(self, dataset: str, wanted: EmbeddingEpisode) -> EpisodeSpec:
+        """Episodes of as many clips as a figure wants, or as the smallest test class has, in the same proportion."""
+        clips, together = self.dataset(dataset).clips, wanted.shot + wanted.query
+        smallest = int(clips[clips.split == "test"]["class"].value_counts().min())
+        query = wanted.query if smallest >= together else max(1, smallest * wanted.query // together)
+        shot = wanted.shot if smallest >= together else max(1, smallest - query)
+        return self.episodes(dataset, "test", shot, way=wanted.way, query=query, count=wanted.count)
+
     @cached_property
-    def _numbers(self) -> list[Cell | Point]:
+    def _numbers(self) -> list[Cell | Point | Look]:
         """Everything that a table or a figure shows of a run."""
         cells = [cell for name in self.table_names for cell in self.cells(name)]
-        return cells + [point for name in self.figure_names for point in self.points(name)]
+        return cells + [shown for name in self.figure_names for shown in (*self.points(name), *self.looks(name))]
 
     @cached_property
     def runs(self) -> dict[str, RunSpec]:
@@ -362,6 +409,20 @@ class Study:
         for episodes in (spec.validation, spec.test):
             self.check_episodes(episodes)
 
+    def check_figure(self, name: str) -> None:
+        """FsarError where a figure's examples are not among the episodes or the frames; asked of figures that are made."""
+        figure = self.figure(name)
+        pair = figure.kind == "association"  # shows a frame and the next
+        for look in self.looks(name) if figure.kind != "embedding" else ():
+            test, frames = look.episodes, look.run.features.frames.count
+            last = {"episode": test.count - 1, "query": test.way * test.query - 1, "frame": frames - pair}
+            for example in figure.examples:
+                for key, limit in last.items():
+                    if getattr(example, key) > limit:
+                        raise FsarError(
+                            f"{name}.yaml: an example has {key} {getattr(example, key)}; the last one is {limit}"
+                        )
+
     def _check_components(self) -> None:
         """Names and parameters of everything that a job would build, and that every table can be read."""
         where = f"preset '{self.config.preset}'"
@@ -378,14 +439,32 @@ class Study:
             for row in table.rows if table.kind == "accuracy" else ():
                 self._check_head(f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head)
         for name in self.figure_names:
-            for panel in self.figure(name).panels:
-                for curve in panel.curves:
-                    where = f"{name}.yaml: panel '{panel.title}', '{curve.method}'"
-                    for value in panel.values:
-                        head = _with(curve.head, {key: value for key in panel.sets if key != "frames"})
-                        _checked(where, "heads", head.name, head.params)
-                    _checked(where, "matching", curve.matching.name, curve.matching.params)
-                    self._check_head(where, curve.setup, curve.head)
+            figure = self.figure(name)
+            if figure.kind == "curves":
+                self._check_curves(name, figure)
+            else:
+                self._check_subjects(name, figure)
+
+    def _check_curves(self, name: str, figure: Figure) -> None:
+        for panel in figure.panels:
+            for curve in panel.curves:
+                where = f"{name}.yaml: panel '{panel.title}', '{curve.method}'"
+                for value in panel.values:
+                    head = _with(curve.head, {key: value for key in panel.sets if key != "frames"})
+                    _checked(where, "heads", head.name, head.params)
+                _checked(where, "matching", curve.matching.name, curve.matching.params)
+                self._check_head(where, curve.setup, curve.head)
+
+    def _check_subjects(self, name: str, figure: AttentionFigure | EmbeddingFigure) -> None:
+        for _, subject in figure.subjects:
+            where = f"{name}.yaml: '{subject.method}'"
+            found = _checked(where, "heads", subject.head.name, subject.head.params)
+            _checked(where, "matching", subject.matching.name, subject.matching.params)
+            self._check_head(where, subject.setup, subject.head)
+            if figure.kind == "embedding":
+                continue
+            if not found.constants.get("ATTENTION", False):
+                raise FsarError(f"{where}: the head '{subject.head.name}' has no attention to show; choose `dmgal`")
 
     def _check_head(self, where: str, setup: str | None, head: Component | None) -> None:
         """The setup exists, and a head that works inside a transformer gets one that has blocks behind its cut."""

@@ -12,17 +12,14 @@ import yaml
 from fsar_core.config import (
     Card,
     Config,
-    Table,
     load,
     load_config,
-    load_table,
-    printed_number,
     read_yaml,
     relative,
     validate,
-    validate_table,
 )
 from fsar_core.errors import FsarError
+from fsar_core.paper import Table, load_table, printed_number, validate_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = read_yaml(ROOT / "config.yaml")

@@ -1,4 +1,4 @@
-"""Draw a paper's figure as PNG and PDF from the results of its runs, and write its points as CSV."""
+"""Draw a paper's figure as PNG and PDF from the results of its runs or from what was taken out of them; what is drawn as CSV."""
 
 from __future__ import annotations
 
@@ -6,23 +6,35 @@ import argparse
 import json
 from pathlib import Path
 
-from fsar_core.config import Figure, validate
+from fsar_core.paper import validate_figure
+from fsar_core.reporting import attention, embedding, figures
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument(
-        "--spec", required=True, help="JSON: figure, way, points of [panel, method, shot, value, run id]"
+        "--spec",
+        required=True,
+        help="JSON: figure, way; of curves points of [panel, method, shot, value, run id], of others looks of [data set, "
+        "method, file of `fsar inspect`]",
     )
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
     parser.add_argument("--out", type=Path, required=True, help="the files' path without its ending")
 
 
 def run(args: argparse.Namespace) -> None:
-    from fsar_core.reporting import figures
-
     spec = json.loads(args.spec)
-    figure = validate(Figure, spec["figure"], args.name)
-    points = [figures.Point(*place, run=args.runs / run_id) for *place, run_id in spec["points"]]
-    table = figures.curves(figure, points)
-    figures.write(figures.draw_curves(figure, table, spec["way"]), table, args.out)
+    figure, looks = validate_figure(spec["figure"], args.name), spec.get("looks", ())
+    if figure.kind == "curves":
+        points = [figures.Point(*place, run=args.runs / run_id) for *place, run_id in spec["points"]]
+        table = figures.curves(figure, points)
+        canvas = figures.draw_curves(figure, table, spec["way"])
+    elif figure.kind == "embedding":
+        canvas, table = embedding.embedding(figure, looks)
+    else:
+        shown, right = attention.read(figure, looks)
+        if figure.kind == "task_attention":
+            canvas, table = attention.task_attention(figure, shown, right)
+        else:
+            canvas, table = getattr(attention, figure.kind)(figure, shown)
+    figures.write(canvas, table, args.out)

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from fsar_core.config import validate_table
+from fsar_core.paper import validate_table
 from fsar_core.reporting import datasets, parameters, tables
 from fsar_core.stores.manifest import read_json
 

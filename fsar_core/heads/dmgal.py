@@ -61,6 +61,8 @@ CHOICES = {
     "phi3": ("3x3", "3x1x1"),
     "end_frames": ("zero", "valid"),
 }
+# `attention` shows what the attentions of an episode look like.
+ATTENTION = True
 POSITION_SCALE = 0.1
 
 Videos = Float[Tensor, "*batch frames dim height width"]

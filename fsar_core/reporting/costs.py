@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from fsar_core.config import Row, Table
+from fsar_core.paper import Row, Table
 from fsar_core.reporting.render import Block
 
 PASSES = {"test": "test pass", "train": "training pass"}

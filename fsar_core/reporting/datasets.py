@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from fsar_core.config import SPLITS, DatasetsTable
+from fsar_core.config import SPLITS
 from fsar_core.data.index import read_index
+from fsar_core.paper import DatasetsTable
 from fsar_core.reporting import render
 from fsar_core.reporting.render import Block
 

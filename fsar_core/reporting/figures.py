@@ -1,14 +1,17 @@
-"""A paper's figure from the results of its runs: PNG and PDF for people, and the points as CSV."""
+"""A paper's figure: PNG and PDF for people, and what is drawn as CSV. Here curves, from the results of runs; `attention` and
+`embedding` draw what was taken out of trained runs."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from fsar_core.config import Figure
 from fsar_core.evaluation.statistics import Estimate
+from fsar_core.paper import Figure
 from fsar_core.provenance import atomic_write
 from fsar_core.stores.manifest import read_json
 
@@ -57,14 +60,21 @@ def curves(figure: Figure, points: list[Point]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw_curves(figure: Figure, table: pd.DataFrame, way: int):
-    """A matplotlib figure: a panel each, a line for every method and shot, the 95 % interval as a band, chance dotted."""
+@contextlib.contextmanager
+def drawing(**settings) -> Iterator:
+    """matplotlib.pyplot without a screen, in the style of all figures."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    with pyplot.rc_context(SETTINGS):
+    with pyplot.rc_context(SETTINGS | settings):
+        yield pyplot
+
+
+def draw_curves(figure: Figure, table: pd.DataFrame, way: int):
+    """A matplotlib figure: a panel each, a line for every method and shot, the 95 % interval as a band, chance dotted."""
+    with drawing() as pyplot:
         canvas, all_axes = pyplot.subplots(
             1, len(figure.panels), figsize=(4.6 * len(figure.panels), 3.6), squeeze=False, layout="constrained"
         )

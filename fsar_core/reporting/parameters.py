@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from fsar_core.config import ParametersTable
+from fsar_core.paper import ParametersTable
 from fsar_core.reporting import render
 from fsar_core.reporting.render import Block
 

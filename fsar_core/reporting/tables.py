@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from fsar_core.config import Row, Table, printed_number
 from fsar_core.evaluation.statistics import Estimate, paired_difference
+from fsar_core.paper import Row, Table, printed_number
 from fsar_core.registry import entry
 from fsar_core.reporting import costs, render
 from fsar_core.reporting.render import Block

@@ -10,7 +10,7 @@ from fsar_core.episodes.loader import EpisodeFeatures
 from fsar_core.registry import accepted, build, entry
 from fsar_core.seeding import derive
 from fsar_core.specs import RunSpec
-from fsar_core.types import Logits
+from fsar_core.types import HeadOutput, Logits
 
 
 class EpisodeModel(nn.Module):
@@ -48,12 +48,21 @@ class EpisodeModel(nn.Module):
         return getattr(self.head, "tail", self.tail)
 
     def forward(self, episodes: EpisodeFeatures) -> tuple[Logits, dict[str, Tensor]]:
-        out = self.head(self._through_tail(episodes.support), self._through_tail(episodes.query))
-        support, query = out.support, out.query
-        if not self.matching.spatial:
-            support = reduce(support, "batch way shot frames dim height width -> batch way shot frames dim", "mean")
-            query = reduce(query, "batch query frames dim height width -> batch query frames dim", "mean")
-        return self.matching(support, query), out.losses
+        out = self.head(*self.before_head(episodes))
+        return self.matching(*self.pooled(out)), out.losses
+
+    def before_head(self, episodes: EpisodeFeatures) -> tuple[Tensor, Tensor]:
+        """Support and query as the head is given them."""
+        return self._through_tail(episodes.support), self._through_tail(episodes.query)
+
+    def pooled(self, out: HeadOutput) -> tuple[Tensor, Tensor]:
+        """Support and query as the metric is given them: without a grid, unless it is spatial."""
+        if self.matching.spatial:
+            return out.support, out.query
+        return (
+            reduce(out.support, "batch way shot frames dim height width -> batch way shot frames dim", "mean"),
+            reduce(out.query, "batch query frames dim height width -> batch query frames dim", "mean"),
+        )
 
     def _through_tail(self, features: Tensor) -> Tensor:
         if isinstance(self.tail, nn.Identity):

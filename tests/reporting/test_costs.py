@@ -6,7 +6,8 @@ import json
 import pytest
 
 from fsar_core.__main__ import main
-from fsar_core.config import Table, validate, validate_table
+from fsar_core.config import validate
+from fsar_core.paper import Table, validate_table
 from fsar_core.reporting import costs
 from fsar_core.reporting.tables import Resolved, frame, latex, markdown
 

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from fsar_core.config import DatasetsTable, validate_table
 from fsar_core.data.index import COLUMNS, write_index
+from fsar_core.paper import DatasetsTable, validate_table
 from fsar_core.reporting.datasets import Counted, count, frame, write
 
 TABLE = {

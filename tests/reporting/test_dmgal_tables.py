@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fsar_core.config import load_table, printed_number
+from fsar_core.paper import load_table, printed_number
 from fsar_core.reporting.tables import Resolved, latex, markdown
 
 TABLES = Path(__file__).parents[2] / "workflow" / "tables"

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from fsar_core.__main__ import main
-from fsar_core.config import Figure, validate
+from fsar_core.config import validate
 from fsar_core.errors import FsarError
+from fsar_core.paper import Figure
 from fsar_core.reporting import figures
 
 OTAM = {"head": {"name": "identity"}, "matching": {"name": "otam"}}

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fsar_core.config import Table, load, validate
+from fsar_core.config import load, validate
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.statistics import Estimate
+from fsar_core.paper import Table
 from fsar_core.reporting.tables import Resolved, frame, latex, markdown, measure, write
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"

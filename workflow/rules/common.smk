@@ -26,6 +26,7 @@ FRAMES = {spec.frames.key: spec.frames for spec in (*STORES.values(), *BACKBONES
 FRAMES |= {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
 FEATURES = {key: spec for key, spec in STORES.items() if spec.cut != "frames"}
 EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation, run.test)}
+EPISODES |= {look.episodes.key: look.episodes for name in STUDY.figure_names for look in STUDY.looks(name)}
 
 
 wildcard_constraints:
@@ -181,11 +182,44 @@ def table_spec(wildcards):
     )
 
 
+def looks_of(figure):
+    """What a figure takes out of trained runs, checked."""
+    try:
+        STUDY.check_figure(figure)
+    except FsarError as error:
+        sys.exit(report_error(error))
+    return STUDY.looks(figure)
+
+
+def look_of(wildcards):
+    """What a figure takes out of one run."""
+    looks = [look for look in looks_of(wildcards.figure) if look.run.run_id == wildcards.run]
+    if not looks:
+        sys.exit(report_error(FsarError(f"the figure '{wildcards.figure}' looks into no run '{wildcards.run}'")))
+    # Two data sets of a paper on one card share the run: what is wanted of it are the examples of both.
+    wanted = dict(looks[0].wanted)
+    if "attention" in wanted:
+        wanted["attention"] = [example for look in looks for example in look.wanted["attention"]]
+    return looks[0], wanted
+
+
+def inspection_of(figure, look):
+    return str(ROOTS.results / "inspections" / figure / f"{look.run.run_id}.npz")
+
+
+def inspections_of(figure):
+    return list(dict.fromkeys(inspection_of(figure, look) for look in looks_of(figure)))
+
+
 def figure_spec(wildcards):
-    """What `fsar figure` needs to know: the figure, and the run of every point."""
+    """What `fsar figure` needs to know: the figure; the run of every point, or what was taken out of which run."""
     points = [
         (point.panel, point.method, point.shot, point.value, point.run.run_id)
         for point in STUDY.points(wildcards.figure)
     ]
+    looks = [
+        (look.dataset, look.subject.method, inspection_of(wildcards.figure, look))
+        for look in looks_of(wildcards.figure)
+    ]
     figure = STUDY.figure(wildcards.figure).model_dump(mode="json")
-    return canonical_json({"figure": figure, "way": PRESET.episodes.way, "points": points})
+    return canonical_json({"figure": figure, "way": PRESET.episodes.way, "points": points, "looks": looks})

@@ -1,7 +1,50 @@
 # Figures.
+
+
+# What a figure shows of a trained run: attention on chosen queries, or what its metric is given of episodes.
+rule inspect_run:
+    input:
+        features=lambda wildcards: manifest_of(run_spec(wildcards).features),
+        frames=lambda wildcards: manifest_of(run_spec(wildcards).features.frames),
+        trained=lambda wildcards: trained_weights(run_spec(wildcards).features),
+        episodes=lambda wildcards: str(STUDY.episodes_path(look_of(wildcards)[0].episodes)),
+        checkpoint=str(ROOTS.results / "runs" / "{run}" / "checkpoint.pt"),
+    output:
+        found=str(ROOTS.results / "inspections" / "{figure}" / "{run}.npz"),
+    log:
+        log_of("inspect_run/{figure}.{run}"),
+    wildcard_constraints:
+        figure="|".join(STUDY.figure_names),
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: PRESET.resources.train_threads
+    resources:
+        gpu=GPUS,
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=60,
+        device=PRESET.resources.device,
+        memory_gib=str(PRESET.resources.memory_gib),
+    params:
+        spec=json_of(run_spec),
+        features=lambda wildcards, input: str(Path(input.features).parent),
+        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features),
+        weights_root=str(ROOTS.weights),
+        episode_spec=lambda wildcards: look_of(wildcards)[0].episodes.json_text,
+        wanted=lambda wildcards: canonical_json(look_of(wildcards)[1]),
+        code=lambda wildcards: code_digest("fsar_core.cli.inspect", *components_of(run_spec(wildcards))),
+    shell:
+        "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core inspect --spec {params.spec:q}"
+        " --features {params.features:q} --episodes {input.episodes:q} --episode-spec {params.episode_spec:q}"
+        " --checkpoint {input.checkpoint:q} --frames {params.frames:q} --wanted {params.wanted:q}"
+        " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
+        " --memory-gib {resources.memory_gib} --threads {threads} --out {output.found:q} > {log:q} 2>&1"
+
+
 rule figure:
     input:
         summaries=lambda wildcards: sorted({summary_of(point.run) for point in STUDY.points(wildcards.figure)}),
+        inspections=lambda wildcards: inspections_of(wildcards.figure),
     output:
         expand(str(ROOTS.results / "figures" / "{{figure}}.{ending}"), ending=("png", "pdf", "csv")),
     log:

@@ -1,0 +1,110 @@
+"""What is taken out of a trained model for figures: attention on chosen queries, and what the metric is given of episodes.
+
+Source: DMGAL, Fig. 4, 5, 8 (attention) and 9 (embeddings). Differs: examples are queries of the frozen test episodes, by
+number, and embeddings are taken of several episodes, so that what the drawn one shows can be measured.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from einops import rearrange, reduce
+from tqdm import tqdm
+
+from fsar_core.devices import Machine
+from fsar_core.episodes.loader import FeatureBank, FrameBank, batches
+from fsar_core.episodes.tables import EpisodeTable
+from fsar_core.training.model import EpisodeModel
+
+
+@torch.inference_mode()
+def attention(
+    model: EpisodeModel,
+    bank: FeatureBank,
+    pictures: FrameBank,
+    table: EpisodeTable,
+    examples: list[tuple[int, int]],
+    grid: int,
+    machine: Machine,
+) -> dict[str, np.ndarray]:
+    """What the head attends to on queries of episodes.
+
+    Args:
+        pictures: the frames of the same clips, cropped as the backbone sees them.
+        examples: (episode, query) of each.
+        grid: side of the grid of `DMGAL.attention`.
+
+    Returns:
+        For each example, under "<episode>.<query>.": query_frames uint8 [frames 3 height width], support_frames
+        [way shot frames 3 height width], query_class, predicted_class (text), support_classes [way] (text), lambda_self and
+        lambda_cross (scalars), and as far as the head has them self_query [frames patches patches], association_query
+        [pairs patches patches], cross [frames patches key_frames way shot key_patches].
+    """
+    model.eval()
+    found: dict[str, np.ndarray] = {}
+    for episode, query in tqdm(examples, desc="examples", unit="example"):
+        drawn = table[episode]
+        features = bank.batch([drawn]).to(machine.device)
+        names = [table.class_names[class_id] for class_id in drawn.classes]
+        logits, _ = model(features)
+        seen = pictures.batch([drawn])
+        parts = {
+            "query_frames": seen.query[0, query],
+            "support_frames": seen.support[0],
+            "query_class": names[drawn.labels[query]],
+            "predicted_class": names[int(logits[0, query].argmax())],
+            "support_classes": names,
+        }
+        for name, value in model.head.attention(*model.before_head(features), grid=grid).items():
+            if name.endswith(("_query", "cross")) and value.ndim:
+                parts[name] = value[0, query]
+            elif name.startswith("lambda"):
+                parts[name] = value
+        for name, value in parts.items():
+            array = value.cpu().numpy() if isinstance(value, torch.Tensor) else np.array(value)
+            found[f"{episode}.{query}.{name}"] = array
+    return found
+
+
+@torch.inference_mode()
+def attention_on_the_right_class(
+    model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, count: int, machine: Machine
+) -> np.ndarray:
+    """float64 [episode]: of the first `count` episodes, the share of a query's cross attention that falls on the supports of its
+    own class, the mean over queries, frames and patches. Uniform attention has 1 / way. Empty for a head without it."""
+    model.eval()
+    shares = []
+    for episodes in batches(bank, (table[i] for i in range(min(count, len(table)))), machine.evaluation_batch):
+        episodes = episodes.to(machine.device)
+        cross = model.head.attention(*model.before_head(episodes)).get("cross")
+        if cross is None:
+            return np.empty(0)
+        of_class = reduce(
+            cross, "batch query frames patches key_frames way shot key_patches -> batch query frames patches way", "sum"
+        )
+        of_class = reduce(of_class, "batch query frames patches way -> batch query way", "mean")
+        right = of_class.gather(-1, episodes.labels[..., None])
+        shares.append(right.double().mean((1, 2)).cpu().numpy())
+    return np.concatenate(shares)
+
+
+@torch.inference_mode()
+def embeddings(model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine) -> dict[str, np.ndarray]:
+    """What the metric is given of every clip, its frames (and patches, where the metric is spatial) side by side.
+
+    Returns:
+        support float32 [episode way*shot numbers] and query [episode query numbers], support_labels and query_labels
+        (class ids of the split) [episode ...], class_names [class] (text).
+    """
+    model.eval()
+    sides: dict[str, list[np.ndarray]] = {"support": [], "query": []}
+    for episodes in batches(bank, (table[i] for i in tqdm(range(len(table)), desc="episodes", unit="episode")), 1):
+        support, query = model.pooled(model.head(*model.before_head(episodes.to(machine.device))))
+        sides["support"].append(rearrange(support, "1 way shot ... -> (way shot) (...)").float().cpu().numpy())
+        sides["query"].append(rearrange(query, "1 query ... -> query (...)").float().cpu().numpy())
+    return {
+        **{side: np.stack(rows) for side, rows in sides.items()},
+        "support_labels": np.repeat(table.classes, table.support.shape[-1], axis=1),
+        "query_labels": np.take_along_axis(table.classes, table.labels, axis=1),
+        "class_names": np.array(table.class_names),
+    }

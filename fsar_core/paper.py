@@ -1,0 +1,354 @@
+"""A paper's tables and figures as data: printed numbers, and what is run or looked into for the measured ones. Torch-free."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from fsar_core.config import SPLITS, Model, read_yaml, validate
+from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.specs import Component
+
+
+class Row(Model):
+    """One row of a table: what was printed, and what to run for the measured number, if it is implemented."""
+
+    method: str
+    reference: str = "-"
+    backbone: str | None = None
+    published: dict[str, dict[int, float | str | None]] = {}  # data set -> shot -> number, "49.2*" as printed, or null
+    head: Component | None = None
+    matching: Component | None = None
+    compare_to: str | None = None  # a method of this table: paired difference on the same episodes
+    setup: str | None = None  # of the preset; null: the table's
+    frames: int | None = Field(default=None, ge=2)  # taken of a clip; null: the preset's
+
+    @model_validator(mode="after")
+    def _head_and_matching(self) -> Row:
+        if (self.head is None) != (self.matching is None):
+            raise ValueError(f"row '{self.method}': head and matching go together")
+        return self
+
+    @field_validator("published")
+    @classmethod
+    def _numbers(cls, value: dict) -> dict:
+        for shots in value.values():
+            for printed in shots.values():
+                printed_number(printed)
+        return value
+
+
+class Cost(Model):
+    """One episode of random features: what memory, time and operations of a table's rows are measured on."""
+
+    dim: int = Field(ge=1)
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    frames: int = Field(ge=2)
+    way: int = Field(ge=2)
+    shot: int = Field(ge=1)
+    query: int = Field(ge=1)  # of the episode, all classes together
+    repeats: int = Field(ge=1)  # timed passes of every row
+
+
+class Table(Model):
+    """workflow/tables/<paper>_table<n>.yaml of kind accuracy, and what the other kinds share with it."""
+
+    kind: Literal["accuracy"] = "accuracy"
+    title: str
+    where: str
+    backbone: str  # as printed, for rows that name none of their own
+    datasets: list[str]
+    shots: list[int]
+    setup: str | None = None  # of the preset, for rows that name none; null: the preset's own backbone
+    cost: Cost | None = None  # measured for every row with a head, beside its accuracy
+    notes: list[str] = []
+    rows: list[Row]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Table:
+        methods = [row.method for row in self.rows]
+        for row in self.rows:
+            same = [other for other in self.rows if other.method == row.method]
+            # A method may be printed with several backbones; what is run or compared to goes by its name alone.
+            runs = any(other.head or row.method in (r.compare_to for r in self.rows) for other in same)
+            if len(same) > 1 and (runs or len({other.backbone for other in same}) < len(same)):
+                raise ValueError(f"two rows are called '{row.method}'")
+            if row.compare_to is not None and row.compare_to not in methods:
+                raise ValueError(
+                    f"row '{row.method}' compares to an unknown '{row.compare_to}'{did_you_mean(row.compare_to, methods)}"
+                )
+            for dataset in row.published:
+                if dataset not in self.datasets:
+                    raise ValueError(
+                        f"row '{row.method}' prints a number for '{dataset}'{did_you_mean(dataset, self.datasets)}"
+                    )
+        return self
+
+    def components(self) -> list[tuple[str, str, Component]]:
+        """(row, kind, component) of everything that its rows build."""
+        parts = [(row.method, ("heads", row.head), ("matching", row.matching)) for row in self.rows]
+        return [(method, kind, component) for method, *both in parts for kind, component in both if component]
+
+    def complexity(self) -> dict[str, Any] | None:
+        """What `fsar complexity` is to measure; None: nothing."""
+        if self.cost is None:
+            return None
+        rows = [(row.method, row.head.model_dump(), row.matching.model_dump()) for row in self.rows if row.head]
+        return {"rows": rows, **self.cost.model_dump()}
+
+
+class DatasetRow(Model):
+    """A data set and its splits as printed."""
+
+    dataset: str  # as config.yaml names it
+    name: str
+    reference: str  # of the split
+    modality: str
+    classes: dict[Literal["train", "val", "test"], int]
+    videos: dict[Literal["train", "val", "test"], int]
+
+    @field_validator("classes", "videos")
+    @classmethod
+    def _all_splits(cls, value: dict[str, int]) -> dict[str, int]:
+        if set(value) != set(SPLITS):
+            raise ValueError("expected a number for each of train, val, test")
+        return value
+
+
+class DatasetsTable(Model):
+    """Kind datasets: printed statistics, and those of the clip indices behind them."""
+
+    kind: Literal["datasets"]
+    title: str
+    where: str
+    notes: list[str] = []
+    rows: list[DatasetRow]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> DatasetsTable:
+        for dataset in self.datasets:
+            if self.datasets.count(dataset) > 1:
+                raise ValueError(f"two rows are of the data set '{dataset}'")
+        return self
+
+    @property
+    def datasets(self) -> list[str]:
+        return [row.dataset for row in self.rows]
+
+    def components(self) -> list[tuple[str, str, Component]]:
+        return []
+
+    def complexity(self) -> None:
+        return None
+
+
+class ParametersRow(Model):
+    """A head, and how many parameters are printed for it."""
+
+    method: str
+    published: str  # 22.06M
+    head: Component
+
+    @field_validator("published")
+    @classmethod
+    def _millions(cls, value: str) -> str:
+        if not re.fullmatch(r"\d+(\.\d+)?M", value):
+            raise ValueError(f"'{value}' is no printed number of parameters; expected one like 22.06M")
+        return value
+
+
+class ParametersTable(Model):
+    """Kind parameters: printed counts, and those of the heads built for features of `dim` channels."""
+
+    kind: Literal["parameters"]
+    title: str
+    where: str
+    dim: int = Field(ge=1)
+    frames: int = Field(ge=2)
+    notes: list[str] = []
+    rows: list[ParametersRow]
+    datasets: ClassVar[list[str]] = []
+
+    @model_validator(mode="after")
+    def _each_once(self) -> ParametersTable:
+        methods = [row.method for row in self.rows]
+        for method in methods:
+            if methods.count(method) > 1:
+                raise ValueError(f"two rows are called '{method}'")
+        return self
+
+    def components(self) -> list[tuple[str, str, Component]]:
+        return [(row.method, "heads", row.head) for row in self.rows]
+
+    def complexity(self) -> dict[str, Any]:
+        rows = [(row.method, row.head.model_dump(), None) for row in self.rows]
+        return {"rows": rows, "dim": self.dim, "frames": self.frames}
+
+
+AnyTable = Table | DatasetsTable | ParametersTable
+KINDS = {"accuracy": Table, "datasets": DatasetsTable, "parameters": ParametersTable}
+
+
+def validate_table(value: Any, where: str) -> AnyTable:
+    """A table from plain data, of the kind that it names."""
+    return _of_kind(KINDS, "accuracy", "table", value, where)
+
+
+def load_table(path: Path) -> AnyTable:
+    """Read and validate one file of workflow/tables."""
+    return validate_table(read_yaml(path), str(path))
+
+
+class Curve(Model):
+    """A line of a panel: one method, run for every value of the horizontal axis."""
+
+    method: str
+    head: Component
+    matching: Component
+    setup: str | None = None
+
+
+class Panel(Model):
+    """Accuracy over something that is varied.
+
+    Attributes:
+        sets: what the horizontal axis sets: `frames` of a clip, or parameters of the head, all to the same value.
+    """
+
+    title: str
+    dataset: str
+    shots: list[int]
+    label: str
+    sets: list[str] = Field(min_length=1)
+    values: list[int] = Field(min_length=2)
+    curves: list[Curve] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Panel:
+        methods = [curve.method for curve in self.curves]
+        if len(set(methods)) < len(methods):
+            raise ValueError(f"panel '{self.title}' has two curves of one name; names of methods must differ")
+        if self.values != sorted(set(self.values)):
+            raise ValueError(f"panel '{self.title}': values {self.values} must rise")
+        return self
+
+
+class Page(Model):
+    """What every file workflow/figures/<paper>_fig<n>.yaml has."""
+
+    title: str
+    where: str
+    notes: list[str] = []
+
+
+class Figure(Page):
+    """Kind curves: accuracy over something that is varied."""
+
+    kind: Literal["curves"] = "curves"
+    panels: list[Panel] = Field(min_length=1)
+
+
+class Subject(Model):
+    """A method whose trained runs are looked into: what it is, and trained at which shot."""
+
+    method: str
+    head: Component
+    matching: Component
+    shot: int = Field(ge=1)
+    setup: str | None = None
+
+
+class Example(Model):
+    """A query of a frozen test episode of a data set; `frame` counts from 1, where one frame is shown."""
+
+    dataset: str
+    episode: int = Field(ge=0)
+    query: int = Field(ge=0)
+    frame: int = Field(default=1, ge=1)
+
+
+class AttentionFigure(Page):
+    """Kinds association (which patches of a frame go with which of the next), self_attention (what a frame attends to) and
+    task_attention (what a query's frame attends to in the supports), each of one subject on a few examples."""
+
+    kind: Literal["association", "self_attention", "task_attention"]
+    subject: Subject
+    examples: list[Example] = Field(min_length=1)
+    grid: int = Field(default=3, ge=1)  # side of the grid of patches, of an association
+    episodes: int = Field(default=100, ge=2)  # on which the cross attention's share of the right class is measured
+
+    @property
+    def subjects(self) -> list[tuple[str, Subject]]:
+        """(data set, subject) of everything that is looked into."""
+        return [(name, self.subject) for name in dict.fromkeys(example.dataset for example in self.examples)]
+
+    def wanted(self, dataset: str) -> dict[str, Any]:
+        """What `fsar inspect` is to take out of the run on a data set."""
+        examples = [(e.episode, e.query) for e in self.examples if e.dataset == dataset]
+        return {"attention": examples, "grid": self.grid, "episodes": self.episodes}
+
+
+class EmbeddingEpisode(Model):
+    """Episodes of test classes: the first is drawn, all count in what is measured of them. Where a class has fewer clips than
+    shot + query, both shrink in proportion."""
+
+    way: int = Field(ge=2)
+    shot: int = Field(ge=1)
+    query: int = Field(ge=2)  # a class
+    count: int = Field(ge=2)
+
+
+class EmbeddingFigure(Page):
+    """Kind embedding: t-SNE of what the metric is given of the clips of an episode, a panel for every subject."""
+
+    kind: Literal["embedding"]
+    dataset: str
+    episode: EmbeddingEpisode
+    perplexity: float = Field(default=15.0, gt=0)
+    panels: list[Subject] = Field(min_length=1)
+
+    @property
+    def subjects(self) -> list[tuple[str, Subject]]:
+        return [(self.dataset, subject) for subject in self.panels]
+
+    def wanted(self, dataset: str) -> dict[str, Any]:
+        return {"embedding": True}
+
+
+AnyFigure = Figure | AttentionFigure | EmbeddingFigure
+FIGURES = {
+    "curves": Figure,
+    **dict.fromkeys(("association", "self_attention", "task_attention"), AttentionFigure),
+    "embedding": EmbeddingFigure,
+}
+
+
+def validate_figure(value: Any, where: str) -> AnyFigure:
+    """A figure from plain data, of the kind that it names."""
+    return _of_kind(FIGURES, "curves", "figure", value, where)
+
+
+def load_figure(path: Path) -> AnyFigure:
+    """Read and validate one file of workflow/figures."""
+    return validate_figure(read_yaml(path), str(path))
+
+
+def _of_kind(kinds: dict[str, type[Model]], usual: str, what: str, value: Any, where: str):
+    kind = value.get("kind", usual) if isinstance(value, dict) else usual
+    if not isinstance(kind, str) or kind not in kinds:
+        raise FsarError(f"{where}: unknown kind of {what} '{kind}'{did_you_mean(str(kind), kinds)}")
+    return validate(kinds[kind], value, where)
+
+
+def printed_number(value: float | str | None) -> float | None:
+    """The number of a printed cell; `"49.2*"` (the authors' own run of another's method) is 49.2; None where none is printed."""
+    if value is None:
+        return None
+    try:
+        return float(value.rstrip("*")) if isinstance(value, str) else float(value)
+    except ValueError:
+        raise ValueError(f"'{value}' is no printed number; expected 49.2, '49.2*' or null") from None
