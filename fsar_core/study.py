@@ -310,7 +310,7 @@ class Study:
         """Episodes of as many clips as a figure wants, or as the smallest test class has, in the same proportion."""
         clips, together = self.dataset(dataset).clips, wanted.shot + wanted.query
         smallest = int(clips[clips.split == "test"]["class"].value_counts().min())
-        query = wanted.query if smallest >= together else max(1, smallest * wanted.query // together)
+        query = wanted.query if smallest >= together else max(2, smallest * wanted.query // together)
         shot = wanted.shot if smallest >= together else max(1, smallest - query)
         return self.episodes(dataset, "test", shot, way=wanted.way, query=query, count=wanted.count)
 

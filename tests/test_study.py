@@ -185,6 +185,115 @@ def test_mistakes_in_a_figure(workflow, changes, line):
     assert refused(workflow).startswith(line)
 
 
+# -- figures that look into runs --------------------------------------------------------------------------------------------
+
+ATTENTION = {
+    "kind": "task_attention",
+    "subject": {"method": "DMGAL", "head": {"name": "dmgal"}, "matching": {"name": "otam"}, "shot": 5},
+    "examples": [
+        {"dataset": "ssv2_full", "episode": 2, "query": 1, "frame": 8},
+        {"dataset": "ucf101", "episode": 0, "query": 0},
+        {"dataset": "ssv2_full", "episode": 1, "query": 4},
+    ],
+}
+EMBEDDING = {
+    "kind": "embedding",
+    "dataset": "ucf101",
+    "episode": {"way": 3, "shot": 30, "query": 10, "count": 7},
+    "panels": [{"method": "OTAM", **OTAM, "shot": 5}, {"method": "DMGAL", **DMGAL, "shot": 1}],
+}
+
+
+def write_look(folder, raw, **changes):
+    (folder / "figures").mkdir(exist_ok=True)
+    figure = {"title": "Fig. 2", "where": "nowhere", **raw, **changes}
+    (folder / "figures" / "a_fig2.yaml").write_text(yaml.safe_dump(figure), encoding="utf-8")
+
+
+def test_a_figure_of_attention_looks_into_the_runs_of_tables(workflow):
+    write_look(workflow, ATTENTION)
+    made = study(workflow)
+    looks = made.looks("a_fig2")
+    assert [look.dataset for look in looks] == ["ssv2_full", "ucf101"] and made.points("a_fig2") == []
+    in_table = {(c.paper_dataset, c.row.method, c.shot): c.run for c in made.cells("a_table1")}
+    assert looks[0].run == in_table["ssv2_full", "DMGAL", 5] and looks[0].episodes == looks[0].run.test
+    assert looks[0].wanted == {"attention": [(2, 1), (1, 4)], "grid": 3, "episodes": 100}
+    assert looks[1].wanted["attention"] == [(0, 0)] and looks[1].run.features.dataset == "demo_spatial"
+    assert {look.run.run_id for look in looks} <= set(made.runs)
+    made.check_figure("a_fig2")
+
+
+@pytest.mark.parametrize(
+    ("clips", "shot", "query"),
+    # 40 clips are enough for 30 + 10; fewer are shared out alike, and two queries are the least that can be told apart.
+    [(41, 30, 10), (40, 30, 10), (20, 15, 5), (7, 5, 2)],
+)
+def test_an_episode_of_many_clips_takes_what_there_is(workflow, clips, shot, query):
+    write_look(workflow, EMBEDDING)
+    made = study(workflow, demo_videos__clips={"train": 24, "val": 12, "test": clips})
+    plain, other = made.looks("a_fig2")
+    assert plain.episodes == other.episodes != plain.run.test
+    found = plain.episodes
+    assert (found.split, found.way, found.shot, found.query, found.count) == ("test", 3, shot, query, 7)
+    assert (plain.run.test.shot, other.run.test.shot) == (5, 1)
+    made.check_episodes(found)
+    made.check_figure("a_fig2")
+
+
+@pytest.mark.parametrize(
+    ("raw", "changes", "line"),
+    [
+        (
+            ATTENTION,
+            {"subject": ATTENTION["subject"] | OTAM},
+            "a_fig2.yaml: 'DMGAL': the head 'identity' has no attention",
+        ),
+        (
+            ATTENTION,
+            {"subject": ATTENTION["subject"] | {"setup": "vit"}},
+            "a_fig2.yaml: 'DMGAL': preset 'demo' has no setup 'vit'",
+        ),
+        (EMBEDDING, {"dataset": "ucf"}, "config.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'?"),
+        (
+            EMBEDDING,
+            {
+                "panels": [
+                    {"method": "OTAM", **OTAM, "shot": 5} | {"matching": {"name": "otam", "params": {"lamda_": 1.0}}}
+                ]
+            },
+            "a_fig2.yaml: 'OTAM': matching 'otam' has no parameter 'lamda_'; did you mean 'lambda_'",
+        ),
+        (
+            EMBEDDING,
+            {"kind": "embeding"},
+            "{workflow}/figures/a_fig2.yaml: unknown kind of figure 'embeding'; did you mean 'embedding'?",
+        ),
+        (ATTENTION, {"examples": []}, "{workflow}/figures/a_fig2.yaml: examples: "),
+        (ATTENTION, {"exmples": []}, "{workflow}/figures/a_fig2.yaml: unknown key 'exmples'; did you mean 'examples'?"),
+    ],
+)
+def test_mistakes_in_a_figure_that_looks_into_runs(workflow, raw, changes, line):
+    write_look(workflow, raw, **changes)
+    assert refused(workflow).startswith(line.format(workflow=workflow))
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "line"),
+    [
+        ("self_attention", {"episode": 1000}, "an example has episode 1000; the last one is 999"),
+        ("self_attention", {"query": 5}, "an example has query 5; the last one is 4"),
+        ("task_attention", {"frame": 9}, "an example has frame 9; the last one is 8"),
+        ("association", {"frame": 8}, "an example has frame 8; the last one is 7"),
+    ],
+)
+def test_examples_that_are_not_there_stop_their_figure_alone(workflow, kind, place, line):
+    write_look(workflow, ATTENTION, kind=kind, examples=[{"dataset": "ucf101", "episode": 0, "query": 0, **place}])
+    made = study(workflow)
+    assert made.runs
+    with pytest.raises(FsarError, match=f"^a_fig2.yaml: {line}$"):
+        made.check_figure("a_fig2")
+
+
 # -- setups and frames ----------------------------------------------------------------------------------------------------
 
 DEEP = {

@@ -6,6 +6,7 @@ patches, so that 1 is what it would have if all were attended to alike.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,67 +97,56 @@ def association(figure: AttentionFigure, shown: list[Shown]):
     """A row an example: a frame, the next one, and how much each patch of the first goes with each of the next."""
     rows = []
     with drawing(**QUIET) as pyplot:
-        canvas, axes = pyplot.subplots(
-            len(shown), 3, figsize=(7.6, 2.5 * len(shown)), squeeze=False, layout="constrained"
-        )
-        for line, one in zip(axes, shown):
+        canvas = pyplot.figure(figsize=(7.6, 2.7 * len(shown) + 0.6), layout="constrained")
+        for part, one in zip(np.atleast_1d(canvas.subfigures(len(shown), 1)), shown):
             first = one.example.frame
             weights, side = one["association_query"][first - 1], figure.grid
-            for axis, number in zip(line, (first, first + 1)):
+            part.suptitle(one.caption, fontsize=8)
+            *pictures, matrix = part.subplots(1, 3)
+            for axis, number in zip(pictures, (first, first + 1)):
                 picture = one.frame(number)
                 axis.imshow(picture)
                 for step in range(1, side):
                     axis.axhline(step * picture.shape[0] / side - 0.5, color="white", linewidth=0.6)
                     axis.axvline(step * picture.shape[1] / side - 0.5, color="white", linewidth=0.6)
                 axis.set_xlabel(f"frame {number}", fontsize=8)
-            line[0].set_title(one.caption, fontsize=8, loc="left")
-            drawn = line[2].imshow(weights, cmap=MAPS, vmin=0)
-            line[2].set_xlabel(f"patch of frame {first + 1}", fontsize=8)
-            line[2].set_ylabel(f"patch of frame {first}", fontsize=8)
+            part.colorbar(matrix.imshow(weights, cmap=MAPS, vmin=0), ax=matrix, label="weight (a row sums to 1)")
+            matrix.set_xlabel(f"patch of frame {first + 1}", fontsize=8)
+            matrix.set_ylabel(f"patch of frame {first}", fontsize=8)
             ticks = range(side * side)
-            line[2].set_xticks(ticks, [str(n + 1) for n in ticks], fontsize=6)
-            line[2].set_yticks(ticks, [str(n + 1) for n in ticks], fontsize=6)
-            line[2].tick_params(labelbottom=True, labelleft=True)
-            canvas.colorbar(drawn, ax=line[2], label="weight (a row sums to 1)")
+            matrix.set_xticks(ticks, [str(n + 1) for n in ticks], fontsize=6)
+            matrix.set_yticks(ticks, [str(n + 1) for n in ticks], fontsize=6)
+            matrix.tick_params(labelbottom=True, labelleft=True)
             rows += [
                 {**_place(one), "frame": first, "patch": i + 1, "next_patch": j + 1, "weight": value}
                 for (i, j), value in np.ndenumerate(weights)
             ]
-        canvas.suptitle(
-            f"{figure.title}\n{_measured(figure, shown)}; {figure.grid} x {figure.grid} patches, counted row by row; "
-            f"uniform: {1 / figure.grid**2:.2f}",
-            fontsize=9,
-        )
+        patches = f"{figure.grid} x {figure.grid} patches, counted row by row; uniform: {1 / figure.grid**2:.2f}"
+        canvas.suptitle(f"{figure.title}\n{_measured(figure, shown)}\n{patches}", fontsize=9)
     return canvas, pd.DataFrame(rows)
 
 
 def self_attention(figure: AttentionFigure, shown: list[Shown]):
     """Two rows an example: its frames, and over them how much S-MGA attends to each patch of the same frame."""
-    frames = max(len(one["query_frames"]) for one in shown)
-    rows = []
+    rows, most = [], max(len(one["query_frames"]) for one in shown)
     with drawing(**QUIET) as pyplot:
-        canvas, axes = pyplot.subplots(
-            2 * len(shown), frames, figsize=(1.2 * frames + 1.2, 2.7 * len(shown)), squeeze=False, layout="constrained"
-        )
-        for axis in axes.flat:
-            axis.set_axis_off()
-        for number, one in enumerate(shown):
+        canvas = pyplot.figure(figsize=(1.2 * most + 1.2, 3.1 * len(shown) + 0.6), layout="constrained")
+        for part, one in zip(np.atleast_1d(canvas.subfigures(len(shown), 1)), shown):
             maps = square(received(one["self_query"]))
-            pictures, overlays = axes[2 * number], axes[2 * number + 1]
+            part.suptitle(f"{one.caption}; λ = {float(one['lambda_self']):.2f}", fontsize=8)
+            pictures, overlays = part.subplots(2, len(maps), squeeze=False)
             for i, values in enumerate(maps):
                 pictures[i].imshow(one.frame(i + 1))
-                pictures[i].set_title(f"{i + 1}", fontsize=7)
+                pictures[i].set_title(f"frame {i + 1}", fontsize=7)
+                pictures[i].set_axis_off()
                 drawn = _overlay(overlays[i], one.frame(i + 1), values, maps)
                 rows += [
                     {**_place(one), "frame": i + 1, "row": y + 1, "column": x + 1, "received": value}
                     for (y, x), value in np.ndenumerate(values)
                 ]
-            pictures[0].set_title(f"{one.caption}; λ = {float(one['lambda_self']):.2f}\n1", fontsize=8, loc="left")
-            canvas.colorbar(drawn, ax=[*pictures, *overlays], label="attention received\n(uniform: 1)", shrink=0.8)
-        canvas.suptitle(
-            f"{figure.title}\n{_measured(figure, shown)}; frames and, over them, the attention that each patch receives",
-            fontsize=9,
-        )
+            part.colorbar(drawn, ax=[*pictures, *overlays], label="attention received\n(uniform: 1)", shrink=0.8)
+        over = "upper rows: frames; lower rows: the attention that each patch receives from those of its frame"
+        canvas.suptitle(f"{figure.title}\n{_measured(figure, shown)}\n{over}", fontsize=9)
     return canvas, pd.DataFrame(rows)
 
 
@@ -170,13 +160,14 @@ def task_attention(figure: AttentionFigure, shown: list[Shown], right: dict[str,
         for part, one in zip(np.atleast_1d(canvas.subfigures(len(shown), 1)), shown):
             rows += _task(part, one, way)
         told = [
-            f"{dataset}: {e.mean:.1f} ± {e.ci95:.1f} % of a query's cross attention on its own class, over {e.episodes} episodes"
+            f"{dataset}: {e.mean:.1f} ± {e.ci95:.1f} % of the cross attention is on the query's own class ({e.episodes} episodes)"
             for dataset, shares in right.items()
             if len(shares)
             for e in [estimate(shares)]
         ]
         canvas.suptitle(
-            "\n".join([figure.title, _measured(figure, shown), *told, f"(uniform: {100 / way:.0f} %)"]), fontsize=9
+            "\n".join([figure.title, _measured(figure, shown), *told, f"(uniform attention: {100 / way:.0f} %)"]),
+            fontsize=9,
         )
     return canvas, pd.DataFrame(rows)
 
@@ -200,7 +191,8 @@ def _task(part, one: Shown, way: int) -> list[dict[str, Any]]:
         axis = part.add_subplot(grid[0, label + 2])
         _overlay(axis, np.moveaxis(one["support_frames"][label, 0, number - 1], 0, -1), maps[label], maps)
         right = name == str(one["query_class"])
-        axis.set_title(f"{name}\n{100 * of_class[label]:.1f} %", fontsize=6, fontweight="bold" if right else "normal")
+        told = f"{textwrap.fill(name, 20)}\n{100 * of_class[label]:.1f} %"
+        axis.set_title(told, fontsize=6, fontweight="bold" if right else "normal")
     axis = part.add_subplot(grid[1, :2])
     part.colorbar(axis.imshow(own, cmap=MAPS, vmin=0), ax=axis, label="weight")
     axis.set_xlabel("patch attended to", fontsize=7)
@@ -237,7 +229,7 @@ def _overlay(axis, picture: np.ndarray, values: np.ndarray, scale: np.ndarray):
         alpha=0.6,
         vmin=float(scale.min()),
         vmax=float(scale.max()),
-        interpolation="bilinear",
+        interpolation="bicubic",
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
     )
     axis.set_axis_off()

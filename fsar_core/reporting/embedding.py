@@ -72,7 +72,7 @@ def embedding(figure: EmbeddingFigure, looks: list[tuple[str, str, Path]]):
             names = [str(one["class_names"][label]) for label in labels]
             table = table.assign(side=np.where(supports, "support", "query"), x=places[:, 0], y=places[:, 1])
             tables.append(table.assign(**{"class": names}))
-        canvas.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", title="class", fontsize=7)
+        canvas.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", title="class", fontsize=7)
         episodes, way = len(shares[0]), figure.episode.way
         shot, queries = int(found[0]["shot"]), found[0]["query"].shape[1] // way
         asked = "" if shot == figure.episode.shot else f" ({figure.episode.shot} asked for, more than the classes have)"

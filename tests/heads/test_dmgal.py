@@ -450,3 +450,93 @@ class TestErrors:
         assert str(caught.value) == (
             "dmgal: query must be [batch query frames dim height width], got 5 axes: [2, 4, 8, 3, 5]"
         )
+
+
+class TestWhatItAttendsTo:
+    """`weights` and `association` are for people to look at; what the modules do with them is known."""
+
+    @pytest.mark.parametrize("variant, end_frames", list(product(VARIANTS, END_FRAMES)))
+    def test_s_mga_adds_the_values_by_these_weights(self, variant, end_frames):
+        module = random_state(SelfMotionGuidedAttention(4, 2, variant, end_frames=end_frames)).double().eval()
+        video = episode()[1]
+        weights = module.weights(video)
+        assert weights.shape == (1, 2, 4, 15, 15)
+        torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+        attended = weights @ module.phi3(video[0])[None]
+        attended = rearrange(attended, "b q frames (h w) dim -> b q frames dim h w", h=3)
+        torch.testing.assert_close(module(video), video + module.lambda_ * attended)
+
+    @pytest.mark.parametrize("scope, variant, end_frames", list(product(SCOPES, VARIANTS, END_FRAMES)))
+    def test_c_mga_adds_the_values_by_these_weights(self, scope, variant, end_frames):
+        module = random_state(CrossMotionGuidedAttention(4, 2, scope, variant, end_frames=end_frames)).double().eval()
+        support, query = episode(batch=2, way=3, shot=2)
+        weights = module.weights(support, query)
+        assert weights.shape == (2, 2, 4, 15, 4 if scope == "frame_all" else 1, 3, 2, 15)
+        total = weights.sum((-4, -3, -2, -1))
+        torch.testing.assert_close(total, torch.ones_like(total))
+        values = module.phi3(support.flatten(0, 2)).unflatten(0, (2, 3, 2))  # batch way shot frames patches dim
+        expected = torch.zeros(2, 2, 4, 15, 4, dtype=torch.float64)
+        for i in range(4):
+            for j in range(4) if scope == "frame_all" else (i,):
+                of_frame = weights[:, :, i, :, j if scope == "frame_all" else 0]
+                expected[:, :, i] += torch.einsum("bqpwsk,bwskd->bqpd", of_frame, values[:, :, :, j])
+        changed = module(support, query)[1] - query
+        own = module.phi3(query.flatten(0, 1)).unflatten(0, (2, 2))
+        expected = module.lambda_1 * expected + module.lambda_2 * own
+        torch.testing.assert_close(changed, rearrange(expected, "b q frames (h w) dim -> b q frames dim h w", h=3))
+
+    @pytest.mark.parametrize("variant", VARIANTS)
+    def test_association_is_attention_from_each_frame_to_the_next(self, variant):
+        module = random_state(SelfMotionGuidedAttention(4, 2, variant)).double().eval()
+        clip = episode(grid=(4, 6))[1][0, 0]
+        got = module.association(clip[None, None], grid=2)
+        assert got.shape == (1, 1, 3, 4, 4)
+        pooled = []
+        for pair in oracle.motion(clip.numpy(), arrays(module.motion), variant):
+            found = {}
+            for direction, tokens in pair.items():
+                maps = np.zeros((4, 6, 2)) if tokens is None else np.asarray(tokens).reshape(4, 6, 2)
+                blocks = [maps[2 * y : 2 * y + 2, 3 * x : 3 * x + 3].mean((0, 1)) for y in range(2) for x in range(2)]
+                found[direction] = np.array(blocks)
+            pooled.append(found)
+        for i in range(3):
+            scores = {d: pooled[i][d] @ pooled[i + 1][d].T / 2**0.5 for d in ("backward", "forward")}
+            softmax = lambda s: np.exp(s) / np.exp(s).sum(-1, keepdims=True)  # noqa: E731
+            expected = softmax(sum(scores.values())) if variant == "paper" else sum(map(softmax, scores.values())) / 2
+            np.testing.assert_allclose(got[0, 0, i].detach(), expected, atol=1e-12)
+
+    @pytest.mark.parametrize(
+        "options, names",
+        [
+            (
+                {},
+                {
+                    "self_support",
+                    "self_query",
+                    "association_support",
+                    "association_query",
+                    "lambda_self",
+                    "cross",
+                    "lambda_cross",
+                },
+            ),
+            ({"s_mga": False}, {"cross", "lambda_cross"}),
+            (
+                {"c_mga": None},
+                {"self_support", "self_query", "association_support", "association_query", "lambda_self"},
+            ),
+            ({"s_mga": False, "c_mga": None}, set()),
+        ],
+    )
+    def test_a_head_shows_the_attentions_that_it_has(self, options, names):
+        head = random_state(DMGAL(4, 2, 2, frames=4, **options)).double().eval()
+        support, query = episode(way=3)
+        found = head.attention(support, query)
+        assert set(found) == names
+        if "cross" in names:
+            mixed = [head.mixer(head.self_attention(side)) for side in (support, query)]
+            torch.testing.assert_close(found["cross"], head.cross_attention.weights(*mixed))
+            assert found["lambda_cross"] == head.cross_attention.lambda_1
+        if "lambda_self" in names:
+            torch.testing.assert_close(found["self_support"], head.self_attention.weights(support))
+            assert found["association_query"].shape == (1, 2, 3, 9, 9)

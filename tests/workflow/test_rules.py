@@ -72,15 +72,26 @@ def test_stages_can_be_asked_for_by_name(tmp_path, stage):
 
 
 def test_dmgal_is_every_table_and_figure_of_the_paper(tmp_path):
-    """Tables I to VIII, figures 6 and 7; equal runs of several tables are one, and no run is made that no printed row needs."""
+    """Tables I to VIII, figures 4 to 9; equal runs of several tables are one, and no run is made that no printed row needs."""
     jobs = Folder(tmp_path).planned("--", "dmgal")
     assert sorted(jobs["table"]) == [f"table=dmgal_table{number}" for number in range(1, 9)]
     assert sorted(jobs["complexity"]) == ["table=dmgal_table7", "table=dmgal_table8"]
     planned = study()
     runs = {cell.run.run_id for number in range(1, 9) for cell in planned.cells(f"dmgal_table{number}")}
-    assert len(runs) == 80 and sorted(jobs["figure"]) == ["figure=dmgal_fig6", "figure=dmgal_fig7"]
+    assert len(runs) == 80 and sorted(jobs["figure"]) == [f"figure=dmgal_fig{number}" for number in range(4, 10)]
     runs |= {point.run.run_id for number in (6, 7) for point in planned.points(f"dmgal_fig{number}")}
+    looks = {(number, look.run.run_id) for number in (4, 5, 8, 9) for look in planned.looks(f"dmgal_fig{number}")}
+    assert sorted(jobs["inspect_run"]) == [f"figure=dmgal_fig{number}, run={run}" for number, run in sorted(looks)]
+    # Nothing is trained for these figures alone.
+    assert {run for _, run in looks} <= runs
     assert sorted(jobs["train_head"]) == sorted(f"run={run}" for run in runs)
+
+
+def test_a_figure_looks_into_no_other_run(tmp_path):
+    run = next(iter(study().cells("dmgal_table4"))).run.run_id
+    done = Folder(tmp_path).snakemake("-n", "--", f"results/inspections/dmgal_fig5/{run}.npz")
+    told = [line for line in done.stderr.splitlines() if line.startswith("fsar: error:")]
+    assert done.returncode == 2 and f"the figure 'dmgal_fig5' looks into no run '{run}'" in told[-1]
 
 
 @pytest.mark.parametrize(("number", "made"), [(1, "clip_index"), (7, "complexity")])
