@@ -86,7 +86,8 @@ def with_run(run: Path, stores: Path, episodes: int) -> tuple[Estimate, Estimate
     index_file = stores / "index" / f"{spec.features.dataset}.{spec.features.frames.card}.tsv"
     split = Split.from_index(read_index(index_file), "test")
     model = build_model(spec, torch.nn.Identity(), reader.clip_shape[1], reader.clip_shape[0]).eval()
-    model.load_learned(checkpoint.load(run / "checkpoint.pt", spec.digest)["model"])
+    trained = run.parents[1] / "models" / spec.model.model_id / "checkpoint.pt"
+    model.load_learned(checkpoint.load(trained, spec.model.digest)["model"])
     bank = FeatureBank(reader, np.concatenate(split.rows), memory_gib=2.0)
     pairs = [pair for pair in demo.pairs("demo_temporal") if pair[0] in split.classes]
     scores: dict[bool, list[float]] = {False: [], True: []}

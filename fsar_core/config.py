@@ -87,6 +87,15 @@ class Setup(Model):
     training: dict[str, Any] = {}  # keys of `training` that differ
 
 
+class Masks(Model):
+    """Where instance masks of training clips come from, for heads that learn from them."""
+
+    provider: str = "annotated"
+    params: dict[str, Any] = {}
+    weights: str | None = None  # a file, below roots.weights or as it is
+    clips_per_job: int = Field(default=1024, ge=1)
+
+
 class Episodes(Model):
     way: int = Field(ge=2)
     test: int = Field(ge=2)
@@ -113,6 +122,7 @@ class Preset(Model):
     frames: Frames
     augmentation: AugmentationSpec | None = None  # of training clips; null: none
     backbone: Backbone
+    masks: Masks = Masks()
     episodes: Episodes
     training: TrainingSpec
     # Of a data set's published trainings (`training` of its card), the one that the text gives or what the code makes of it; a
@@ -244,6 +254,9 @@ class Card(Model):
     flip: bool  # whether a horizontal flip leaves the class as it is
     files: Files = Files()
     min_frames: int = Field(default=1, ge=1)  # a clip with fewer is too short to be used
+    # Instance masks that come with the clips, below the data set's folder: a PNG that holds all frames below one another, or a
+    # folder with a PNG a frame. {folder} and {video} stand for the last folder and the file (without extension) of a clip.
+    masks: str | None = None
     groups: bool = False  # whether the split list names the source video of a clip
     # Published lists: what in a video's name (without extension) is its source, a regular expression for the whole name with
     # the named group `group`; {class} stands for the class's name. A name that does not fit is a source of its own.
@@ -258,6 +271,15 @@ class Card(Model):
     @classmethod
     def _inside(cls, value: str) -> str:
         return relative(value)
+
+    @field_validator("masks")
+    @classmethod
+    def _masks_inside(cls, value: str | None) -> str | None:
+        if value is not None:
+            rest = relative(value).replace("{folder}", "").replace("{video}", "")
+            if "{video}" not in value or set(rest) & set("{}"):
+                raise ValueError(f"'{value}' must hold {{video}}, may hold {{folder}}, and no other braces")
+        return value
 
     @field_validator("group")
     @classmethod

@@ -18,8 +18,9 @@ from fsar_core.errors import FsarError, did_you_mean
 
 PACKAGE = Path(__file__).parent
 KINDS = ("backbones", "heads", "matching", "instance_masks")
-# Parameters of heads and metrics that a run fills in itself: `tail` is for the heads that declare `WRAPS_TAIL = True`.
-SUPPLIED = ("dim", "frames", "tail")
+# Parameters of heads and metrics that a run fills in itself: `tail` is for the heads that declare `WRAPS_TAIL = True`, `classes`
+# is the number of training classes.
+SUPPLIED = ("dim", "frames", "tail", "classes")
 
 
 @dataclass(frozen=True)

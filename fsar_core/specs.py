@@ -179,7 +179,30 @@ class FeatureSpec(Spec):
         return f"{self.dataset}.{self.backbone.name}.{self.cut}.{self.digest}"
 
 
-StoreSpec = FrameSpec | FeatureSpec
+class MaskSpec(Spec):
+    """A masks store: soft instance masks of the training clips, uint8 [clip view frames height width], 255 where an acting
+    instance surely is, over the frames of a frame store: the same frames, resized and cut alike.
+    """
+
+    kind: Literal["masks"] = "masks"
+    frames: FrameSpec
+    provider: Component  # of instance_masks
+    weights: str | None = None  # sha256:... of what the provider loads
+    source: str | None = None  # where masks that come with a data set lie (`masks` of the card)
+    prompts: str | None = None  # digest of the class texts that a provider is prompted with
+    version: int  # the provider's
+    layout: int = LAYOUT_VERSION
+
+    @property
+    def dataset(self) -> str:
+        return self.frames.dataset
+
+    @property
+    def key(self) -> str:
+        return f"{self.dataset}.{self.provider.name}.{self.digest}"
+
+
+StoreSpec = FrameSpec | FeatureSpec | MaskSpec
 
 
 class EpisodeSpec(Spec):
@@ -194,6 +217,7 @@ class EpisodeSpec(Spec):
     count: int
     seed: int
     group_disjoint: bool
+    max_seconds: float | None = None  # only clips that last no longer, of the classes that have enough of them
 
     @property
     def key(self) -> str:
@@ -234,8 +258,8 @@ class TrainingSpec(Spec):
         return self
 
 
-class RunSpec(Spec):
-    """One trained and tested model: what stands behind one number of a table."""
+class ModelSpec(Spec):
+    """One trained model. Tests of it on other episodes, or on another data set, are several runs of one training."""
 
     features: FeatureSpec
     train_tail: bool = False
@@ -244,16 +268,39 @@ class RunSpec(Spec):
     batch_norm: Literal["train", "frozen"] = "train"
     head: Component
     matching: Component
+    masks: MaskSpec | None = None  # of the training clips, for heads that learn to see instances
     training: TrainingSpec
     train_shot: int
-    validation: EpisodeSpec
-    test: EpisodeSpec
+    validation: EpisodeSpec  # also says which way training episodes have, and whether groups are kept apart in them
     seed: int
 
     @property
+    def model_id(self) -> str:
+        return self._named(self.features.dataset, self.train_shot)
+
+    def _named(self, dataset: str, shot: int) -> str:
+        parts = (dataset, self.features.backbone.name, self.head.name, self.matching.name)
+        return f"{'.'.join(parts)}.{shot}shot.{self.digest[:8]}"
+
+
+class RunSpec(ModelSpec):
+    """One trained and tested model: what stands behind one number of a table."""
+
+    test: EpisodeSpec
+    test_features: FeatureSpec | None = None  # of another data set than the one that was trained on
+
+    @property
+    def model(self) -> ModelSpec:
+        """What is trained of it."""
+        return ModelSpec(**{name: getattr(self, name) for name in ModelSpec.model_fields})
+
+    @property
+    def tested_on(self) -> FeatureSpec:
+        return self.test_features or self.features
+
+    @property
     def run_id(self) -> str:
-        parts = (self.features.dataset, self.features.backbone.name, self.head.name, self.matching.name)
-        return f"{'.'.join(parts)}.{self.test.shot}shot.{self.digest[:8]}"
+        return self._named(self.tested_on.dataset, self.test.shot)
 
 
 def difference(expected: dict, found: dict, prefix: str = "") -> str | None:

@@ -37,6 +37,7 @@ from fsar_core.specs import (
     EpisodeSpec,
     FeatureSpec,
     FrameSpec,
+    ModelSpec,
     RunSpec,
     StoreSpec,
     TrainingSpec,
@@ -148,14 +149,17 @@ class Study:
             **backbone.training.model_dump(),
         )
 
-    def features(self, dataset: str, setup: str | None = None, count: int | None = None) -> FeatureSpec:
+    def features(
+        self, dataset: str, setup: str | None = None, count: int | None = None, trained_on: str | None = None
+    ) -> FeatureSpec:
+        """A feature store; `trained_on`: the data set of the backbone's training, where it is another."""
         backbone = self.setup(setup).backbone
         return FeatureSpec(
             frames=self.frames(dataset, count),
             backbone=BackboneSpec(
                 name=backbone.name,
                 params=self.preset.backbones.get(backbone.name, {}),
-                weights=self._weights_identity(dataset, setup),
+                weights=self._weights_identity(trained_on or dataset, setup),
                 version=registry.entry("backbones", backbone.name).constants["VERSION"],
             ),
             cut=backbone.cut,
@@ -178,11 +182,12 @@ class Study:
 
     def backbone_of(self, spec: FeatureSpec) -> Backbone:
         """The settings that a feature store is made by."""
-        return self.setup(self._setups[spec.key]).backbone
+        return self.setup(self._origins[spec.key][0]).backbone
 
     def training_of(self, spec: FeatureSpec) -> BackboneTrainingSpec | None:
         """The training that a feature store's backbone comes from, if it is the pipeline's."""
-        return self.backbone_training(spec.dataset, self._setups[spec.key])
+        setup, trained_on = self._origins[spec.key]
+        return self.backbone_training(trained_on, setup)
 
     def weights(self, spec: FeatureSpec) -> str:
         """What `--weights` of the feature jobs says: a file, or a name that the backbone knows."""
@@ -326,10 +331,18 @@ class Study:
         return {number.run.run_id: number.run for number in self._numbers}
 
     @cached_property
-    def _setups(self) -> dict[str, str | None]:
-        """The setup behind every feature store, by the store's key."""
-        own = {self.features(dataset).key: None for dataset in set(self.config.datasets.values())}
-        return own | {number.run.features.key: number.setup for number in self._numbers}
+    def models(self) -> dict[str, ModelSpec]:
+        """Every training of every run, by model id."""
+        return {run.model.model_id: run.model for run in self.runs.values()}
+
+    @cached_property
+    def _origins(self) -> dict[str, tuple[str | None, str]]:
+        """The setup behind every feature store, and the data set that its backbone was trained on, by the store's key."""
+        found = {self.features(dataset).key: (None, dataset) for dataset in set(self.config.datasets.values())}
+        for number in self._numbers:
+            for features in (number.run.features, number.run.tested_on):
+                found[features.key] = (number.setup, number.run.features.dataset)
+        return found
 
     # -- where things lie ----------------------------------------------------------------------------------------------
 
@@ -347,6 +360,9 @@ class Study:
 
     def episodes_path(self, spec: EpisodeSpec) -> Path:
         return self.config.roots.results / "episodes" / f"{spec.key}.npz"
+
+    def model_path(self, spec: ModelSpec) -> Path:
+        return self.config.roots.results / "models" / spec.model_id
 
     def run_path(self, spec: RunSpec) -> Path:
         return self.config.roots.results / "runs" / spec.run_id
@@ -397,17 +413,22 @@ class Study:
     def check_features(self, spec: FeatureSpec) -> None:
         """FsarError where the crop does not fit into the stored frames; asked of what is made, not of every setup."""
         if spec.crop > spec.frames.size:
-            setup = self._setups[spec.key]
+            setup, _ = self._origins[spec.key]
             where = f"preset '{self.config.preset}': {f'setups.{setup}.' if setup else ''}backbone"
             raise FsarError(f"{where}.crop {spec.crop} is larger than frames.size {spec.frames.size}")
 
+    def check_model(self, spec: ModelSpec) -> None:
+        """FsarError where the split lists already tell that a model cannot be trained."""
+        self.check_features(spec.features)
+        way, shot, query = spec.validation.way, spec.train_shot, spec.training.query
+        self._check_draw(spec.features.dataset, "train", way, shot, query)
+        self.check_episodes(spec.validation)
+
     def check_run(self, spec: RunSpec) -> None:
         """FsarError where the split lists already tell that a run cannot be trained or tested."""
-        dataset, training = spec.features.dataset, spec.training
-        self.check_features(spec.features)
-        self._check_draw(dataset, "train", spec.test.way, spec.train_shot, training.query)
-        for episodes in (spec.validation, spec.test):
-            self.check_episodes(episodes)
+        self.check_model(spec)
+        self.check_features(spec.tested_on)
+        self.check_episodes(spec.test)
 
     def check_figure(self, name: str) -> None:
         """FsarError where a figure's examples are not among the episodes or the frames; asked of figures that are made."""

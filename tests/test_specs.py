@@ -100,9 +100,11 @@ RUN = RunSpec(
     train_shot=1,
     validation=EPISODES.model_copy(update={"split": "val", "count": 1000}),
     test=EPISODES,
+    test_features=FEATURES.model_copy(update={"cut": "layer3"}),
     seed=3,
 )
-ALL = [Component(name="otam"), FRAMES, AUGMENTATION, BACKBONE, BACKBONE_TRAINING, FEATURES, EPISODES, TRAINING, RUN]
+MODEL = RUN.model
+ALL = [Component(name="otam"), FRAMES, AUGMENTATION, BACKBONE, BACKBONE_TRAINING, FEATURES, EPISODES, TRAINING, MODEL, RUN]
 by_class = pytest.mark.parametrize("spec", ALL, ids=lambda spec: type(spec).__name__)
 
 

@@ -671,7 +671,7 @@ def test_a_crop_above_the_frames_is_refused_where_it_is_used(workflow):
     run = made.cells("a_table1")[0].run
     made.check_run(run)
     wide = made.run("demo_temporal", run.head, run.matching, 1, setup="deep")
-    made.__dict__["_setups"] = made._setups | {wide.features.key: "deep"}
+    made.__dict__["_origins"] = made._origins | {wide.features.key: ("deep", "demo_temporal")}
     with pytest.raises(
         FsarError, match=r"^preset 'demo': setups\.deep\.backbone\.crop 80 is larger than frames\.size 72$"
     ):

@@ -1,4 +1,4 @@
-"""What `train` and `evaluate` share: the arguments of a run, and its model on its features."""
+"""What `train`, `evaluate` and `inspect` share: the arguments of a run, and its model on features."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from fsar_core.specs import RunSpec
+from fsar_core.specs import FeatureSpec, ModelSpec
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--spec", required=True, help="JSON of a RunSpec")
+    parser.add_argument("--spec", required=True, help="JSON of a ModelSpec (train) or RunSpec")
     parser.add_argument(
         "--features", type=Path, required=True, help="the feature store; at the cut `frames` the frame store"
     )
@@ -23,9 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evaluation-batch", type=int, default=20, help="test episodes of one forward pass")
 
 
-def prepare(args: argparse.Namespace, spec: RunSpec):
-    """(bank, model, machine, failed) of a run: a function from rows to their bank, its untrained model, where it computes
-    and the rows that hold nothing."""
+def prepare(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec):
+    """(bank, model, machine, failed) of a run on features: a function from rows to their bank, its untrained model, where it
+    computes and the rows that hold nothing."""
     import torch
 
     from fsar_core.devices import Machine, torch_device
@@ -35,7 +35,7 @@ def prepare(args: argparse.Namespace, spec: RunSpec):
     from fsar_core.training.model import build_model
 
     torch.set_num_threads(args.threads)
-    features, backbone = spec.features, spec.features.backbone
+    backbone = features.backbone
     if features.cut == "frames":
         reader = StoreReader(args.features, "frames", features.frames)
         frames, grid, dtype = reader.clip_shape[0], [3, features.crop, features.crop], torch.uint8

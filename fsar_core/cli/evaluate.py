@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> None:
     from fsar_core.training import checkpoint
 
     spec = RunSpec.parse(args.spec)
-    bank, model, machine, _ = _run.prepare(args, spec)
-    model.load_learned(checkpoint.load(args.checkpoint, spec.digest)["model"])
+    bank, model, machine, _ = _run.prepare(args, spec, spec.tested_on)
+    model.load_learned(checkpoint.load(args.checkpoint, spec.model.digest)["model"])
     model.to(machine.device)
     table = tables.load(args.episodes, spec.test)
     queries = protocol.query_results(table, protocol.logits(model, bank(table.rows), table, machine, progress=True))
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     summary = {
         "run": spec.run_id,
         "spec": spec.model_dump(mode="json"),
-        "dataset": spec.features.dataset,
+        "dataset": spec.tested_on.dataset,
         "backbone": spec.features.backbone.name,
         "accuracy": total.mean,
         "ci95": total.ci95,

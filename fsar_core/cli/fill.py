@@ -10,15 +10,15 @@ from fsar_core.stores import layout, writer
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec or FeatureSpec")
+    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec, FeatureSpec or MaskSpec")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--job", type=int, required=True)
     parser.add_argument("--receipt", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="frames: the folder of the videos")
+    parser.add_argument("--folder", type=Path, help="frames, masks: the folder of the data set")
     parser.add_argument("--timeout", type=float, default=60.0, help="frames: seconds that a clip may take")
-    parser.add_argument("--frames", type=Path, help="features: the frame store")
+    parser.add_argument("--frames", type=Path, help="features, masks: the frame store")
     parser.add_argument("--weights", help="features: a file, or a name that the backbone knows")
     parser.add_argument("--weights-root", type=Path, help="features: where named weights are kept")
     parser.add_argument("--batch-clips", type=int, default=16, help="features: clips of one forward pass")
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> None:
         from fsar_core.data import frame_store
 
         blocks = frame_store.blocks(spec, index, args.folder, rows, args.threads, args.timeout)
+    elif spec.kind == "masks":
+        blocks = _masks(args, spec, index, rows)
     else:
         blocks = _features(args, spec, plan, index, rows)
     receipt = writer.write_job(args.store, args.job, blocks, args.receipt)
@@ -40,6 +42,18 @@ def run(args: argparse.Namespace) -> None:
         f"job {args.job}: {len(rows)} clips in {receipt['seconds']:.1f} s, {len(rows) / max(receipt['seconds'], 0.001):.1f} a "
         f"second{counts}, {len(receipt['failures'])} failed"
     )
+
+
+def _masks(args, spec, index, rows):
+    from fsar_core.instance_masks import _store
+    from fsar_core.registry import accepted, build, entry
+    from fsar_core.stores.reader import StoreReader
+
+    name = spec.provider.name
+    offered = dict(folder=args.folder, source=spec.source, frames=spec.frames, weights=args.weights)
+    provider = build("instance_masks", name, **accepted("instance_masks", name, **offered), **spec.provider.params)
+    looks = entry("instance_masks", name).constants["NEEDS_FRAMES"]
+    return _store.blocks(spec, provider, looks, index, StoreReader(args.frames, "frames", spec.frames), rows)
 
 
 def _features(args, spec, plan, index, rows):

@@ -35,13 +35,13 @@ def run(args: argparse.Namespace) -> None:
     from fsar_core.training import checkpoint
 
     spec, wanted = RunSpec.parse(args.spec), json.loads(args.wanted)
-    bank, model, machine, _ = _run.prepare(args, spec)
-    model.load_learned(checkpoint.load(args.checkpoint, spec.digest)["model"])
+    bank, model, machine, _ = _run.prepare(args, spec, spec.tested_on)
+    model.load_learned(checkpoint.load(args.checkpoint, spec.model.digest)["model"])
     model.to(machine.device)
     table = tables.load(args.episodes, EpisodeSpec.parse(args.episode_spec))
     if "attention" in wanted:
         shown = [episode for episode, _ in wanted["attention"]]
-        frames = StoreReader(args.frames, "frames", spec.features.frames)
+        frames = StoreReader(args.frames, "frames", spec.tested_on.frames)
         # Read clip by clip: a picture needs few of them.
         pictures = FrameBank(frames, table.rows, memory_gib=0, threads=args.threads, crop=spec.features.crop)
         counted = range(min(wanted["episodes"], len(table)))
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         found = inspection.embeddings(model, bank(table.rows), table, machine)
     found |= {
         "run": np.array(spec.run_id),
-        "dataset": np.array(spec.features.dataset),
+        "dataset": np.array(spec.tested_on.dataset),
         "shot": np.array(table.spec.shot),
     }
     with atomic_write(args.out, "wb") as stream:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fsar_core.cli import _run
 from fsar_core.data.index import read_index
-from fsar_core.specs import RunSpec
+from fsar_core.specs import ModelSpec
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,10 +31,11 @@ def run(args: argparse.Namespace) -> None:
     from fsar_core.training import checkpoint
     from fsar_core.training.loop import train
 
-    spec = RunSpec.parse(args.spec)
-    bank, model, machine, failed = _run.prepare(args, spec)
+    spec = ModelSpec.parse(args.spec)
+    bank, model, machine, failed = _run.prepare(args, spec, spec.features)
     split = Split.from_index(read_index(args.index), "train", failed)
-    check(split, spec.test.way, spec.train_shot, spec.training.query, group_disjoint=spec.test.group_disjoint)
+    way, disjoint = spec.validation.way, spec.validation.group_disjoint
+    check(split, way, spec.train_shot, spec.training.query, group_disjoint=disjoint)
     validation = tables.load(args.validation, spec.validation)
     train_rows = np.concatenate(split.rows) if model.trainable else np.empty(0, np.int64)
     rows = np.concatenate([train_rows, validation.rows])

@@ -150,11 +150,7 @@ class _Pictures:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        try:
-            names = [path.name for path in self.folder.iterdir() if path.name.lower().endswith(PICTURES)]
-        except OSError as error:
-            raise VideoProblem(_reason(error)) from None
-        self.names = sorted((name for name in names if not name.startswith(".")), key=_natural)
+        self.names = pictures_in(self.folder, PICTURES)
         self.total = len(self.names)
         if not self.total:
             raise VideoProblem(f"no {', '.join(PICTURES)} in the folder")
@@ -177,6 +173,15 @@ class _Pictures:
                 return np.asarray(picture.convert("RGB"))
         except Exception as error:  # OSError, but also SyntaxError and DecompressionBombError
             raise VideoProblem(f"picture '{name}': {_reason(error)}") from None
+
+
+def pictures_in(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    """Names of a folder's pictures in their natural order (2 before 10), hidden ones left out."""
+    try:
+        names = [path.name for path in Path(folder).iterdir() if path.name.lower().endswith(endings)]
+    except OSError as error:
+        raise VideoProblem(_reason(error)) from None
+    return sorted((name for name in names if not name.startswith(".")), key=_natural)
 
 
 def _described(reader, decoder: str) -> VideoInfo:

@@ -69,18 +69,27 @@ def _clip(spec: FrameSpec, folder: Path, clip: dict) -> tuple[np.ndarray, str] |
     """[view frames height width channels] and who decoded them, or why the clip cannot be had."""
     if clip["problem"]:
         return clip["problem"]
-    # Only training clips are seen from several views.
-    views = spec.views if clip["split"] == "train" else 1
-    total, fps = int(clip["frames"]), float(clip["fps"]) or 30.0
-    wanted = [frame_indices(spec.policy, total, spec.count, _view_rng(spec, clip["path"], 0), fps=fps)]
-    for view in range(1, views):
-        wanted.append(frame_indices(spec.train_policy, total, spec.count, _view_rng(spec, clip["path"], view), fps=fps))
-    unique, inverse = np.unique(np.concatenate(wanted), return_inverse=True)
+    wanted = frames_taken(spec, clip)
+    unique, inverse = np.unique(wanted, return_inverse=True)
     try:
         decoded, decoder = decode(folder / clip["file"], unique, clip["decoder"])
     except VideoProblem as problem:
         return str(problem)
-    return fit_square(decoded, spec.size, spec.fit)[inverse.reshape(views, spec.count)], decoder
+    return fit_square(decoded, spec.size, spec.fit)[inverse.reshape(wanted.shape)], decoder
+
+
+def frames_taken(spec: FrameSpec, clip: dict) -> np.ndarray:
+    """int64 [view frames]: the frames that the store holds of a clip (a row of the index). Only training clips are seen from
+    several views."""
+    total, fps = int(clip["frames"]), float(clip["fps"]) or 30.0
+    views = range(spec.views if clip["split"] == "train" else 1)
+    policies = [spec.train_policy if view else spec.policy for view in views]
+    return np.stack(
+        [
+            frame_indices(policy, total, spec.count, _view_rng(spec, clip["path"], view), fps=fps)
+            for view, policy in zip(views, policies)
+        ]
+    )
 
 
 def _view_rng(spec: FrameSpec, path: str, view: int) -> np.random.Generator | None:

@@ -21,14 +21,14 @@ from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
 from fsar_core.seeding import derive
-from fsar_core.specs import RunSpec
+from fsar_core.specs import ModelSpec
 from fsar_core.training import checkpoint, optim
 from fsar_core.training.losses import episodic_cross_entropy
 from fsar_core.training.model import EpisodeModel
 
 
 def train(
-    spec: RunSpec,
+    spec: ModelSpec,
     model: EpisodeModel,
     bank: FeatureBank,
     split: Split,
@@ -60,7 +60,7 @@ def train(
     views = spec.features.training_views()
 
     def episode(number: int):
-        way, disjoint = spec.test.way, spec.test.group_disjoint
+        way, disjoint = spec.validation.way, spec.validation.group_disjoint
         drawn = sample(spec.seed, split, way, spec.train_shot, training.query, number, group_disjoint=disjoint)
         return drawn.for_training(views, derive(spec.seed, "views", number))
 
@@ -89,7 +89,7 @@ def train(
             mean_loss = float(torch.stack(losses).mean())
             if not torch.isfinite(torch.tensor(mean_loss)):
                 raise FsarError(
-                    f"run {spec.run_id}: the loss is {mean_loss} before step {step + 1}; "
+                    f"{spec.model_id}: the loss is {mean_loss} before step {step + 1}; "
                     f"lower `lr` or set `clip_norm` in config.yaml"
                 )
             score = accuracy(model, bank, validation, machine)

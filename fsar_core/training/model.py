@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fsar_core.episodes.loader import EpisodeFeatures
 from fsar_core.registry import accepted, build, entry
 from fsar_core.seeding import derive
-from fsar_core.specs import RunSpec
+from fsar_core.specs import ModelSpec
 from fsar_core.types import HeadOutput, Logits
 
 
@@ -90,8 +90,8 @@ class EpisodeModel(nn.Module):
         return [p for p in self.parameters() if p.requires_grad]
 
 
-def build_model(spec: RunSpec, tail: nn.Module, dim: int, frames: int) -> EpisodeModel:
-    """The model of a run. `dim` is that of the last stage's features, where head and metric work.
+def build_model(spec: ModelSpec, tail: nn.Module, dim: int, frames: int) -> EpisodeModel:
+    """The model of a spec. `dim` is that of the last stage's features, where head and metric work.
 
     A head with `WRAPS_TAIL` works before that stage: it is given the tail in place of sizes that it can read off it.
 

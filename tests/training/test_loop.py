@@ -161,7 +161,7 @@ def test_validation_is_on_the_frozen_validation_episodes(tmp_path, monkeypatch):
 def test_the_episodes_of_a_training(tmp_path, views):
     """Number by number from the training split, at the training shot, with views drawn by number."""
     spec = run_spec(train_shot=2, views=views, seed=3, query=1, episodes=8)
-    spec = spec.model_copy(update={"test": spec.test.model_copy(update={"group_disjoint": True})})
+    spec = spec.model_copy(update={"validation": spec.validation.model_copy(update={"group_disjoint": True})})
     toy, seen = Toy(spec), []
     original = toy.bank.batch
 
@@ -266,7 +266,7 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
     with torch.no_grad():
         model.matching.transformers[0].v_linear.bias.fill_(float("nan"))
     with pytest.raises(
-        FsarError, match=rf"run {spec.run_id}: the loss is nan before step 4; lower `lr` or set `clip_norm`"
+        FsarError, match=rf"{spec.model_id}: the loss is nan before step 4; lower `lr` or set `clip_norm`"
     ):
         trained(spec, tmp_path / "last.pt", model)
     assert not (tmp_path / "last.pt").exists()

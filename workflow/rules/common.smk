@@ -20,7 +20,8 @@ except FsarError as error:
 ROOTS = STUDY.config.roots
 PRESET = STUDY.preset
 DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
-STORES = {spec.features.key: spec.features for spec in RUNS.values()}
+MODELS = STUDY.models
+STORES = {spec.key: spec for run in RUNS.values() for spec in (run.features, run.tested_on)}
 BACKBONES = {spec.key: spec for spec in map(STUDY.training_of, STORES.values()) if spec is not None}
 FRAMES = {spec.frames.key: spec.frames for spec in (*STORES.values(), *BACKBONES.values())}
 FRAMES |= {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
@@ -35,6 +36,7 @@ wildcard_constraints:
     store=r"[A-Za-z0-9_.-]+",
     backbone=r"[A-Za-z0-9_.-]+",
     episodes=r"[A-Za-z0-9_.-]+",
+    model=r"[A-Za-z0-9_.-]+",
     run=r"[A-Za-z0-9_.-]+",
     table=r"[A-Za-z0-9_]+",
     figure=r"[A-Za-z0-9_]+",
@@ -61,6 +63,7 @@ frames_spec = named(FRAMES, "store")
 features_spec = named(FEATURES, "store", STUDY.check_features)
 backbone_spec = named(BACKBONES, "backbone")
 episodes_spec = named(EPISODES, "episodes", STUDY.check_episodes)
+model_spec = named(MODELS, "model", STUDY.check_model)
 run_spec = named(RUNS, "run", STUDY.check_run)
 
 
@@ -83,6 +86,11 @@ def receipts_of(spec):
 
 def summary_of(spec):
     return str(STUDY.run_path(spec) / "summary.json")
+
+
+def checkpoint_of(spec):
+    """The trained model behind a run."""
+    return str(STUDY.model_path(spec.model) / "checkpoint.pt")
 
 
 def trained_weights(features):
@@ -167,7 +175,7 @@ def complexity_modules(table):
 def table_spec(wildcards):
     """What `fsar table` needs to know: the table, the data sets behind it, the run of every cell, and what it counts."""
     table, cells = STUDY.table(wildcards.table), STUDY.cells(wildcards.table)
-    runs = sorted({(cell.row.method, cell.run.features.dataset, cell.shot, cell.run.run_id) for cell in cells})
+    runs = sorted({(cell.row.method, cell.run.tested_on.dataset, cell.shot, cell.run.run_id) for cell in cells})
     cards = cards_counted(wildcards.table)
     return canonical_json(
         {

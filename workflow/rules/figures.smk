@@ -4,11 +4,11 @@
 # What a figure shows of a trained run: attention on chosen queries, or what its metric is given of episodes.
 rule inspect_run:
     input:
-        features=lambda wildcards: manifest_of(run_spec(wildcards).features),
-        frames=lambda wildcards: manifest_of(run_spec(wildcards).features.frames),
-        trained=lambda wildcards: trained_weights(run_spec(wildcards).features),
+        features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
+        frames=lambda wildcards: manifest_of(run_spec(wildcards).tested_on.frames),
+        trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
         episodes=lambda wildcards: str(STUDY.episodes_path(look_of(wildcards)[0].episodes)),
-        checkpoint=str(ROOTS.results / "runs" / "{run}" / "checkpoint.pt"),
+        checkpoint=lambda wildcards: checkpoint_of(run_spec(wildcards)),
     output:
         found=str(ROOTS.results / "inspections" / "{figure}" / "{run}.npz"),
     log:
@@ -28,7 +28,7 @@ rule inspect_run:
         spec=json_of(run_spec),
         features=lambda wildcards, input: str(Path(input.features).parent),
         frames=lambda wildcards, input: str(Path(input.frames).parent),
-        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features),
+        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).tested_on),
         weights_root=str(ROOTS.weights),
         episode_spec=lambda wildcards: look_of(wildcards)[0].episodes.json_text,
         wanted=lambda wildcards: canonical_json(look_of(wildcards)[1]),

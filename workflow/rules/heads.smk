@@ -1,4 +1,4 @@
-# Frozen episodes; training and testing of a run.
+# Frozen episodes; training of a model, tests of it.
 
 
 rule draw_episodes:
@@ -25,17 +25,17 @@ rule draw_episodes:
 
 rule train_head:
     input:
-        features=lambda wildcards: manifest_of(run_spec(wildcards).features),
-        trained=lambda wildcards: trained_weights(run_spec(wildcards).features),
-        index=lambda wildcards: index_of(run_spec(wildcards).features.dataset),
-        validation=lambda wildcards: str(STUDY.episodes_path(run_spec(wildcards).validation)),
+        features=lambda wildcards: manifest_of(model_spec(wildcards).features),
+        trained=lambda wildcards: trained_weights(model_spec(wildcards).features),
+        index=lambda wildcards: index_of(model_spec(wildcards).features.dataset),
+        validation=lambda wildcards: str(STUDY.episodes_path(model_spec(wildcards).validation)),
     output:
-        checkpoint=str(ROOTS.results / "runs" / "{run}" / "checkpoint.pt"),
-        history=str(ROOTS.results / "runs" / "{run}" / "history.csv"),
+        checkpoint=str(ROOTS.results / "models" / "{model}" / "checkpoint.pt"),
+        history=str(ROOTS.results / "models" / "{model}" / "history.csv"),
     log:
-        log_of("train_head/{run}"),
+        log_of("train_head/{model}"),
     benchmark:
-        benchmark_of("train_head/{run}")
+        benchmark_of("train_head/{model}")
     conda:
         "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.train_threads
@@ -47,12 +47,12 @@ rule train_head:
         memory_gib=str(PRESET.resources.memory_gib),
         evaluation_batch=PRESET.resources.evaluation_batch,
     params:
-        spec=json_of(run_spec),
+        spec=json_of(model_spec),
         features=lambda wildcards, input: str(Path(input.features).parent),
-        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features),
+        weights=lambda wildcards: STUDY.weights(model_spec(wildcards).features),
         weights_root=str(ROOTS.weights),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
-        code=lambda wildcards: code_digest("fsar_core.cli.train", *components_of(run_spec(wildcards))),
+        code=lambda wildcards: code_digest("fsar_core.cli.train", *components_of(model_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train --spec {params.spec:q}"
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
@@ -63,10 +63,10 @@ rule train_head:
 
 rule evaluate_head:
     input:
-        features=lambda wildcards: manifest_of(run_spec(wildcards).features),
-        trained=lambda wildcards: trained_weights(run_spec(wildcards).features),
+        features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
+        trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
         episodes=lambda wildcards: str(STUDY.episodes_path(run_spec(wildcards).test)),
-        checkpoint=str(ROOTS.results / "runs" / "{run}" / "checkpoint.pt"),
+        checkpoint=lambda wildcards: checkpoint_of(run_spec(wildcards)),
     output:
         queries=str(ROOTS.results / "runs" / "{run}" / "queries.csv.gz"),
         summary=str(ROOTS.results / "runs" / "{run}" / "summary.json"),
@@ -87,7 +87,7 @@ rule evaluate_head:
     params:
         spec=json_of(run_spec),
         features=lambda wildcards, input: str(Path(input.features).parent),
-        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).features),
+        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).tested_on),
         weights_root=str(ROOTS.weights),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=lambda wildcards: code_digest("fsar_core.cli.evaluate", *components_of(run_spec(wildcards))),
