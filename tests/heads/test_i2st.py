@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from fsar_core.errors import FsarError
 from fsar_core.heads._instance import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss
@@ -105,6 +106,13 @@ class TestParameters:
             head = I2ST(2048, width=256, classes=64, **settings)
         assert count(head) == exactly
         assert abs(RESNET50 + exactly - printed) < 0.005 * printed
+
+    @pytest.mark.parametrize("settings, giga", [({}, 8.88), ({"temporal": False}, 4.76), ({"spatial": False}, 4.73)])
+    def test_operations_of_a_frame(self, settings, giga):
+        """Table 8 prints 17.1 G with 8.2 G for the backbone."""
+        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            I2ST(2048, **settings).eval()(*(torch.empty(1, 1, *more, 8, 2048, 7, 7) for more in ((1,), ())))
+        assert counter.get_total_flops() / 16 / 1e9 == pytest.approx(giga, abs=0.005)
 
     def test_the_parts(self):
         with torch.device("meta"):
