@@ -34,6 +34,7 @@ class HeadOutput:
 
     Attributes:
         support: [batch way shot frames dim height width], the features that the metric compares.
+            A head whose module sets GLOBAL_TOKENS = n puts n entries for the whole clip before the frames, on the same axis.
         query: [batch query frames dim height width]
         losses: auxiliary losses, each a scalar that the training loop adds with weight 1.
     """

@@ -2,7 +2,8 @@
 
 A head whose defaults do not fit 16 channels and 4 frames names smaller settings in SETTINGS; one that takes tensors beside
 the features names them in AUX. No head may need one to be evaluated. A head that wraps the tail of a vision transformer
-(`WRAPS_TAIL`) gets a small one and tokens in place of grids.
+(`WRAPS_TAIL`) gets a small one and tokens in place of grids. A head that puts tokens for the whole clip before the frames
+says how many (`GLOBAL_TOKENS`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,17 @@ from fsar_core.types import HeadOutput
 DIM, FRAMES, GRID, TOKENS = 16, 4, (4, 3), (5, 1)
 
 # head -> parameters that differ from their defaults
-SETTINGS: dict[str, dict] = {}
+CLASSES = 5
+SETTINGS: dict[str, dict] = {"i2st": {"classes": CLASSES}}
 
 # name of a keyword of `forward` -> the tensor it takes, from support and query
-AUX: dict[str, Callable] = {}
+AUX: dict[str, Callable] = {
+    "labels": lambda support, query: torch.arange(query.shape[1]).expand(query.shape[:2]) % support.shape[1],
+    "support_masks": lambda support, query: torch.rand(*support.shape[:4], 9, 7),
+    "query_masks": lambda support, query: torch.rand(*query.shape[:3], 9, 7),
+    "support_classes": lambda support, query: torch.randint(CLASSES, support.shape[:3]),
+    "query_classes": lambda support, query: torch.randint(CLASSES, query.shape[:2]),
+}
 
 HEADS = names("heads")
 
@@ -73,7 +81,7 @@ def close(got: HeadOutput, support, query) -> None:
 
 
 def test_there_are_heads_to_test():
-    assert {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim"} <= set(HEADS)
+    assert {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim", "i2st", "ipm"} <= set(HEADS)
     assert not [name for name in HEADS if name.startswith("_")]
 
 
@@ -84,8 +92,9 @@ def test_an_episode_keeps_its_axes_and_annotated_shapes_hold(name, way, shot, qu
     head = make(name).eval()
     out = jaxtyped(typechecker=beartype)(type(head).forward)(head, support, queries)
     assert isinstance(out, HeadOutput)
-    assert out.support.ndim == 7 and out.support.shape[:4] == (1, way, shot, FRAMES)
-    assert out.query.ndim == 6 and out.query.shape[:3] == (1, query, FRAMES)
+    frames = FRAMES + entry("heads", name).constants.get("GLOBAL_TOKENS", 0)
+    assert out.support.ndim == 7 and out.support.shape[:4] == (1, way, shot, frames)
+    assert out.query.ndim == 6 and out.query.shape[:3] == (1, query, frames)
     assert out.support.shape[4:] == out.query.shape[3:]
     assert out.support.isfinite().all() and out.query.isfinite().all()
 

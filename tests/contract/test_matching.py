@@ -44,7 +44,7 @@ def episode(spatial: bool, seed: int = 0, **sizes):
 
 
 def test_there_are_metrics():
-    assert {"bimhm", "otam", "prototype", "sca", "trx"} <= set(names("matching"))
+    assert {"bimhm", "global_local", "otam", "prototype", "sca", "trx"} <= set(names("matching"))
 
 
 def test_it_says_whether_it_is_spatial(metric):

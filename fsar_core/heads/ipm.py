@@ -1,0 +1,75 @@
+"""IPM: image features plus instance embeddings, for any metric; the instance perception of I2ST without its attention.
+
+Source: Qian et al., "Joint Image-Instance Spatial-Temporal Attention for Few-shot Action Recognition" (I2ST): Eq. 1-3,
+"OTAM+IPM" of Table 4 and "Instance Perception" without a branch of Table 3:
+
+    F + IPE(F), and λ · mean (IPD(IPE(F)) - mask)² in training
+
+The text does not say how the embeddings enter the other method. They are added, as in Eq. 4, the paper's one formula that
+joins the two: nothing else is learned then, and the metric gets features of the same size as before.
+
+What the text leaves open in encoder, decoder and loss stands in `_instance.py`. λ is not given; `mask_weight`.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fsar_core.errors import FsarError
+from fsar_core.heads._instance import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss, not_negative
+from fsar_core.types import GridQuery, GridSupport, HeadOutput
+
+
+class IPM(nn.Module):
+    """Add instance embeddings to the features.
+
+    Args:
+        dim: channels of the features.
+        r: divides `dim`; channels inside the encoder are dim / r.
+        mask_weight: λ of Eq. 7, at least 0; 0 leaves the loss out.
+
+    Raises:
+        FsarError: a value outside these.
+    """
+
+    def __init__(self, dim: int, r: int = 8, mask_weight: float = 0.1) -> None:
+        super().__init__()
+        not_negative("ipm", "mask_weight", mask_weight)
+        self.dim, self.mask_weight = dim, mask_weight
+        self.encoder = InstancePerceptionEncoder(dim, r, owner="ipm")
+        self.decoder = InstancePerceptionDecoder(dim, r, owner="ipm")
+
+    def forward(
+        self,
+        support: GridSupport,
+        query: GridQuery,
+        support_masks: Float[Tensor, "batch way shot frames mask_height mask_width"] | None = None,
+        query_masks: Float[Tensor, "batch query frames mask_height mask_width"] | None = None,
+        **aux: Tensor,
+    ) -> HeadOutput:
+        """
+        Args:
+            support: [batch way shot frames dim height width]
+            query: [batch query frames dim height width]
+            support_masks: where the acting instances of the support are, 0..1; used in training only.
+            query_masks: the same of the queries. Each may be missing.
+            aux: ignored.
+
+        Returns:
+            Features of the same shape and, in training with masks, the loss `mask`.
+
+        Raises:
+            FsarError: another number of channels than the head was built for, or masks of another episode's shape.
+        """
+        sides = {"support": (support, support_masks), "query": (query, query_masks)}
+        for name, (features, _) in sides.items():
+            if features.shape[-3] != self.dim:
+                dim = features.shape[-3]
+                raise FsarError(f"ipm: {name} has dim {dim}, the head was built for {self.dim}; use dim={dim}")
+        instances = {name: self.encoder(features) for name, (features, _) in sides.items()}
+        pairs = [(instances[name], masks) for name, (_, masks) in sides.items() if masks is not None]
+        losses = {}
+        if self.training and self.mask_weight and pairs:
+            losses["mask"] = self.mask_weight * mask_loss(self.decoder, pairs, owner="ipm")
+        return HeadOutput(support + instances["support"], query + instances["query"], losses)
