@@ -104,7 +104,18 @@ RUN = RunSpec(
     seed=3,
 )
 MODEL = RUN.model
-ALL = [Component(name="otam"), FRAMES, AUGMENTATION, BACKBONE, BACKBONE_TRAINING, FEATURES, EPISODES, TRAINING, MODEL, RUN]
+ALL = [
+    Component(name="otam"),
+    FRAMES,
+    AUGMENTATION,
+    BACKBONE,
+    BACKBONE_TRAINING,
+    FEATURES,
+    EPISODES,
+    TRAINING,
+    MODEL,
+    RUN,
+]
 by_class = pytest.mark.parametrize("spec", ALL, ids=lambda spec: type(spec).__name__)
 
 

@@ -36,7 +36,13 @@ class Annotated(nn.Module):
         frames: the frame store's spec: masks are resized and cut as its frames are.
     """
 
-    def __init__(self, values: str = "ids", folder: Path | None = None, source: str | None = None, frames: FrameSpec | None = None):
+    def __init__(
+        self,
+        values: str = "ids",
+        folder: Path | None = None,
+        source: str | None = None,
+        frames: FrameSpec | None = None,
+    ):
         super().__init__()
         one_of("annotated", "values", values, CHOICES["values"])
         self.values, self.folder, self.source, self.spec = values, folder, source, frames
@@ -51,7 +57,9 @@ class Annotated(nn.Module):
         record = clip.record
         path = Path(self.folder) / located(self.source, record)
         try:
-            masks = _read(path, int(record["frames"]), int(record["height"]), int(record["width"]), np.unique(clip.taken))
+            masks = _read(
+                path, int(record["frames"]), int(record["height"]), int(record["width"]), np.unique(clip.taken)
+            )
         except VideoProblem as problem:
             return str(problem)
         if self.values == "ids":

@@ -110,18 +110,21 @@ def test_the_same_bytes_in_another_order_and_another_process(tmp_path):
 
 
 def test_files_decode_to_what_was_drawn(tmp_path):
+    rates = set()
     for dataset, name in ALL[::9]:
         path = demo.write_clip(tmp_path, dataset, name, 0, 3)
         assert path == tmp_path / "videos" / demo.slug(name) / "clip_0003.mp4"
         clip, masks = demo.draw_clip(dataset, name, 0, 3)
         reader = VideoReader(str(path))
-        assert len(reader) == 32 and reader.get_avg_fps() == pytest.approx(video.FPS)
+        rates.add(round(reader.get_avg_fps(), 3))
+        assert len(reader) == 32
         decoded = reader.get_batch(range(32)).asnumpy().astype(np.float64)
         # Frame by frame, so that a dropped or a swapped frame cannot hide in the mean.
         psnr = 10 * np.log10(255**2 / ((decoded - clip) ** 2).mean(axis=(1, 2, 3)))
         assert psnr.min() > 22, (name, psnr.min())
         stored = _masks(tmp_path / "masks" / demo.slug(name) / "clip_0003.png")
         np.testing.assert_array_equal(stored.reshape(32, 96, 128), masks)
+    assert rates == set(video.FPS)
 
 
 def test_nothing_but_the_clip_is_left_behind(tmp_path, monkeypatch):

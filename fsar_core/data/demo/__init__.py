@@ -23,7 +23,7 @@ from fsar_core.seeding import rng
 DATASETS = ("demo_spatial", "demo_temporal")
 SPLITS = ("train", "val", "test")
 # Bumped by hand when the same arguments give other clips.
-VERSION = 2
+VERSION = 3
 CRF = (20, 28)  # least and most compression of a clip
 
 
@@ -99,7 +99,8 @@ def write_clip(
     video_path, masks_path = (Path(folder) / path for path in clip_paths(class_name, index))
     video.write_masks(masks_path, masks)
     crf = int(rng(seed, dataset, class_name, index, "crf").integers(CRF[0], CRF[1] + 1))
-    video.write_video(video_path, clip, crf)
+    fps = int(rng(seed, dataset, class_name, index, "fps").choice(video.FPS))
+    video.write_video(video_path, clip, crf, fps)
     return video_path
 
 

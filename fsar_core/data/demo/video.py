@@ -16,11 +16,11 @@ from PIL import Image
 
 from fsar_core.errors import FsarError
 
-FPS = 24
+FPS = (6, 8, 12, 24)  # one of them a clip, so that clips of as many frames last differently long
 
 
-def write_video(path: Path, video: np.ndarray, crf: int) -> None:
-    """Encode `[frames height width 3]` uint8 RGB as H.264, yuv420p, 24 frames a second.
+def write_video(path: Path, video: np.ndarray, crf: int, fps: int) -> None:
+    """Encode `[frames height width 3]` uint8 RGB as H.264, yuv420p, `fps` frames a second.
 
     Args:
         crf: quality of x264, 0 (lossless) to 51 (worst).
@@ -41,7 +41,7 @@ def write_video(path: Path, video: np.ndarray, crf: int) -> None:
         "x264-params": "threads=1:lookahead-threads=1",
     }
     with _replacing(path) as temporary, av.open(temporary, "w", format="mp4", container_options=muxing) as container:
-        stream = container.add_stream("libx264", rate=FPS, options=coding)
+        stream = container.add_stream("libx264", rate=fps, options=coding)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
         for picture in video:
