@@ -13,6 +13,7 @@ configfile: os.path.join(workflow.basedir, "config.yaml")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
+include: "workflow/rules/masks.smk"
 include: "workflow/rules/heads.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/figures.smk"
@@ -23,6 +24,7 @@ localrules:
     index,
     frames,
     features,
+    masks,
     episodes,
     heads,
     tables,

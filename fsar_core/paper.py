@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,13 +13,38 @@ from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.specs import Component
 
 
+class Column(NamedTuple):
+    """What a column of an accuracy table is measured at: shot, and where they differ from the usual ones, way and the longest
+    duration of a clip in seconds."""
+
+    shot: int
+    way: int | None = None
+    seconds: float | None = None
+    key: int | str = ""  # of the printed numbers
+
+    @property
+    def name(self) -> str:
+        """In the CSV, behind the data set: 1shot, 6way_1shot, 3s_1shot."""
+        parts = [f"{self.way}way"] if self.way else []
+        parts += [f"{self.seconds:g}s"] if self.seconds else []
+        return "_".join([*parts, f"{self.shot}shot"])
+
+    @property
+    def label(self) -> str:
+        """For people, behind the data set."""
+        parts = [f"clips of at most {self.seconds:g} s,"] if self.seconds else []
+        parts += [f"{self.way}-way"] if self.way else []
+        return " ".join([*parts, f"{self.shot}-shot"])
+
+
 class Row(Model):
     """One row of a table: what was printed, and what to run for the measured number, if it is implemented."""
 
     method: str
     reference: str = "-"
     backbone: str | None = None
-    published: dict[str, dict[int, float | str | None]] = {}  # data set -> shot -> number, "49.2*" as printed, or null
+    # Data set -> shot (way or seconds, in a table that varies these) -> number, "49.2*" as printed, or null.
+    published: dict[str, dict[int | Literal["all"], float | str | None]] = {}
     head: Component | None = None
     matching: Component | None = None
     compare_to: str | None = None  # a method of this table: paired difference on the same episodes
@@ -63,10 +88,39 @@ class Table(Model):
     backbone: str  # as printed, for rows that name none of their own
     datasets: list[str]
     shots: list[int]
+    ways: list[
+        int
+    ] = []  # the columns, at the one shot: test episodes of so many classes; the training keeps the preset's way
+    seconds: list[int | Literal["all"]] = []  # the columns, at the one shot: test clips that last no longer
+    train_on: str | None = None  # the data set that is trained on, where it is not the one that is tested on
     setup: str | None = None  # of the preset, for rows that name none; null: the preset's own backbone
     cost: Cost | None = None  # measured for every row with a head, beside its accuracy
     notes: list[str] = []
     rows: list[Row]
+
+    @property
+    def columns(self) -> list[Column]:
+        """What every data set is measured at."""
+        if self.ways:
+            return [Column(self.shots[0], way=way, key=way) for way in self.ways]
+        if self.seconds:
+            limits = [(key, None if key == "all" else float(key)) for key in self.seconds]
+            return [Column(self.shots[0], seconds=limit, key=key) for key, limit in limits]
+        return [Column(shot, key=shot) for shot in self.shots]
+
+    @model_validator(mode="after")
+    def _one_thing_varies(self) -> Table:
+        if (self.ways or self.seconds) and (len(self.shots) != 1 or (self.ways and self.seconds)):
+            raise ValueError("a table varies shots, ways or seconds; with `ways` or `seconds` it has one shot")
+        known = {column.key for column in self.columns}
+        for row in self.rows:
+            for dataset, numbers in row.published.items():
+                if unknown := sorted(map(str, numbers.keys() - known)):
+                    valid = ", ".join(map(str, known))
+                    raise ValueError(
+                        f"row '{row.method}' prints '{unknown[0]}' for '{dataset}'; its columns are {valid}"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Table:

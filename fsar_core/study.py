@@ -20,15 +20,17 @@ from fsar_core.paper import (
     AnyFigure,
     AnyTable,
     AttentionFigure,
+    Column,
     EmbeddingEpisode,
     EmbeddingFigure,
     Figure,
     Row,
     Subject,
+    Table,
     load_figure,
     load_table,
 )
-from fsar_core.provenance import file_sha256
+from fsar_core.provenance import digest, file_sha256
 from fsar_core.specs import (
     AugmentationSpec,
     BackboneSpec,
@@ -37,6 +39,7 @@ from fsar_core.specs import (
     EpisodeSpec,
     FeatureSpec,
     FrameSpec,
+    MaskSpec,
     ModelSpec,
     RunSpec,
     StoreSpec,
@@ -51,7 +54,7 @@ class Cell:
 
     row: Row
     paper_dataset: str
-    shot: int
+    column: Column
     setup: str | None
     run: RunSpec
 
@@ -177,6 +180,9 @@ class Study:
 
     def jobs(self, spec: StoreSpec) -> int:
         """Filling jobs of a store."""
+        if spec.kind == "masks":
+            train = int((self.dataset(spec.dataset).clips.split == "train").sum())
+            return job_count(train, self.preset.masks.clips_per_job)
         settings = self.preset.frames if spec.kind == "frames" else self.backbone_of(spec)
         return job_count(len(self.dataset(spec.dataset)), settings.clips_per_job)
 
@@ -199,8 +205,8 @@ class Study:
 
     # -- episodes and runs ---------------------------------------------------------------------------------------------
 
-    def episodes(self, dataset: str, split: str, shot: int, **different: int) -> EpisodeSpec:
-        """Frozen episodes as the preset has them; `different`: another way, query or count."""
+    def episodes(self, dataset: str, split: str, shot: int, **different: int | float) -> EpisodeSpec:
+        """Frozen episodes as the preset has them; `different`: another way, query or count, or `max_seconds`."""
         settings = self.preset.episodes
         usual = dict(way=settings.way, query=settings.query, count=settings.test if split == "test" else settings.val)
         return EpisodeSpec(
@@ -213,6 +219,23 @@ class Study:
             group_disjoint=settings.group_disjoint,
         )
 
+    def masks(self, dataset: str, head: Component, count: int | None = None) -> MaskSpec | None:
+        """The masks that a head learns from; None for a head that does not."""
+        entry = registry.entry("heads", head.name)
+        weight = head.params.get("mask_weight", entry.parameters.get("mask_weight", 0))
+        if not entry.constants.get("MASKS", False) or not head.params.get("instance", True) or not weight:
+            return None
+        settings, card = self.preset.masks, self.dataset(dataset).card
+        provider = registry.entry("instance_masks", settings.provider)
+        classes = sorted(set(self.dataset(dataset).clips["class"]))
+        return MaskSpec(
+            frames=self.frames(dataset, count),
+            provider=Component(name=settings.provider, params=settings.params),
+            source=None if provider.constants["NEEDS_FRAMES"] else card.masks,
+            prompts=digest(classes) if provider.constants["PROMPTED"] else None,
+            version=provider.constants["VERSION"],
+        )
+
     def run(
         self,
         dataset: str,
@@ -221,25 +244,41 @@ class Study:
         shot: int,
         setup: str | None = None,
         count: int | None = None,
+        trained_on: str | None = None,
+        **test: int | float,
     ) -> RunSpec:
         """The run of a head and a metric on a data set at a shot, with the preset's parameters under the given ones.
 
         Args:
             setup, count: backbone and frames of a clip, where they are not the preset's own.
+            trained_on: the data set of the training (of the backbone too), where it is not the one that is tested on.
+            test: way or max_seconds of the test episodes, where they are not the usual ones.
         """
         train_shot, different = self.preset.episodes.train_shot, self.setup(setup)
+        tested_on, dataset = dataset, trained_on or dataset
+        head = self._with_classes(dataset, _under(self.preset.heads, head))
+        elsewhere = None if tested_on == dataset else self.features(tested_on, setup, count, trained_on=dataset)
         return RunSpec(
             features=self.features(dataset, setup, count),
+            test_features=elsewhere,
             train_tail=different.backbone.train_tail,
             batch_norm=different.backbone.batch_norm,
-            head=_under(self.preset.heads, head),
+            head=head,
+            masks=self.masks(dataset, head, count),
             matching=_under(self.preset.matching, matching),
             training=self._training(dataset, different),
             train_shot=shot if train_shot == "tested" else train_shot,
             validation=self.episodes(dataset, "val", shot if train_shot == "tested" else train_shot),
-            test=self.episodes(dataset, "test", shot),
+            test=self.episodes(tested_on, "test", shot, **test),
             seed=self.config.seed,
         )
+
+    def _with_classes(self, dataset: str, head: Component) -> Component:
+        """The head with the number of training classes, where it takes one and is given none."""
+        if "classes" not in registry.entry("heads", head.name).parameters or "classes" in head.params:
+            return head
+        clips = self.dataset(dataset).clips
+        return _with(head, {"classes": int(clips["class"][clips.split == "train"].nunique())})
 
     def _training(self, dataset: str, setup: Setup) -> TrainingSpec:
         """The preset's, under what the card has of the backbone's recipe, under the setup's own."""
@@ -254,19 +293,36 @@ class Study:
             raise FsarError(f"no table '{name}' in {self.workflow / 'tables'}{did_you_mean(name, self.table_names)}")
         return load_table(self.workflow / "tables" / f"{name}.yaml")
 
+    def named_in(self, table: AnyTable) -> list[str]:
+        """Every data set of the paper that a table names."""
+        return [*table.datasets, *filter(None, [getattr(table, "train_on", None)])]
+
     def cells(self, name: str) -> list[Cell]:
         """The measured numbers of a table; two paper data sets on one card share their runs."""
         table = self.table(name)
         if table.kind != "accuracy":
             return []
         return [
-            Cell(row, dataset, shot, setup, self.run(behind, row.head, row.matching, shot, setup, row.frames))
+            Cell(row, dataset, column, setup, self._cell_run(table, row, behind, column, setup))
             for row in table.rows
             if row.head is not None
             for setup in [row.setup or table.setup]
             for dataset, behind in [(name, self.behind(name)) for name in table.datasets]
-            for shot in table.shots
+            for column in table.columns
         ]
+
+    def _cell_run(self, table: Table, row: Row, dataset: str, column: Column, setup: str | None) -> RunSpec:
+        different = {"way": column.way, "max_seconds": column.seconds}
+        return self.run(
+            dataset,
+            row.head,
+            row.matching,
+            column.shot,
+            setup,
+            row.frames,
+            trained_on=self.behind(table.train_on) if table.train_on else None,
+            **{key: value for key, value in different.items() if value is not None},
+        )
 
     def figure(self, name: str) -> AnyFigure:
         if name not in self.figure_names:
@@ -400,7 +456,8 @@ class Study:
 
     def check_episodes(self, spec: EpisodeSpec) -> None:
         """FsarError where the split list already tells that such episodes cannot be drawn."""
-        self._check_draw(spec.dataset, spec.split, spec.way, spec.shot, spec.query)
+        if spec.max_seconds is None:  # a split list knows no durations
+            self._check_draw(spec.dataset, spec.split, spec.way, spec.shot, spec.query)
 
     def _check_draw(self, dataset: str, split: str, way: int, shot: int, query: int) -> None:
         if (dataset, split) not in self._splits:
@@ -417,9 +474,19 @@ class Study:
             where = f"preset '{self.config.preset}': {f'setups.{setup}.' if setup else ''}backbone"
             raise FsarError(f"{where}.crop {spec.crop} is larger than frames.size {spec.frames.size}")
 
+    def check_masks(self, spec: MaskSpec) -> None:
+        """FsarError where a data set has no masks that could be taken."""
+        if spec.provider.name == "annotated" and spec.source is None:
+            raise FsarError(
+                f"the card of '{spec.dataset}' says nothing of masks, and this run learns from them; add `masks:` to the card, "
+                f"choose another provider (`masks: {{provider: ...}}` in the preset), or leave them out (`mask_weight: 0`)"
+            )
+
     def check_model(self, spec: ModelSpec) -> None:
         """FsarError where the split lists already tell that a model cannot be trained."""
         self.check_features(spec.features)
+        if spec.masks is not None:
+            self.check_masks(spec.masks)
         way, shot, query = spec.validation.way, spec.train_shot, spec.training.query
         self._check_draw(spec.features.dataset, "train", way, shot, query)
         self.check_episodes(spec.validation)
@@ -453,12 +520,13 @@ class Study:
         for kind in ("backbones", "heads", "matching"):
             for name, params in getattr(self.preset, kind).items():
                 _checked(f"{where}: {kind}.{name}", kind, name, params)
+        _checked(f"{where}: masks", "instance_masks", self.preset.masks.provider, self.preset.masks.params)
         for name in self.table_names:
             table = self.table(name)
             for method, kind, component in table.components():
                 _checked(f"{name}.yaml: row '{method}'", kind, component.name, component.params)
             for row in table.rows if table.kind == "accuracy" else ():
-                self._check_head(f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head)
+                self._check_pair(f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head, row.matching)
         for name in self.figure_names:
             figure = self.figure(name)
             if figure.kind == "curves":
@@ -474,26 +542,38 @@ class Study:
                     head = _with(curve.head, {key: value for key in panel.sets if key != "frames"})
                     _checked(where, "heads", head.name, head.params)
                 _checked(where, "matching", curve.matching.name, curve.matching.params)
-                self._check_head(where, curve.setup, curve.head)
+                self._check_pair(where, curve.setup, curve.head, curve.matching)
 
     def _check_subjects(self, name: str, figure: AttentionFigure | EmbeddingFigure) -> None:
         for _, subject in figure.subjects:
             where = f"{name}.yaml: '{subject.method}'"
             found = _checked(where, "heads", subject.head.name, subject.head.params)
             _checked(where, "matching", subject.matching.name, subject.matching.params)
-            self._check_head(where, subject.setup, subject.head)
+            self._check_pair(where, subject.setup, subject.head, subject.matching)
             if figure.kind == "embedding":
                 continue
             if not found.constants.get("ATTENTION", False):
                 raise FsarError(f"{where}: the head '{subject.head.name}' has no attention to show; choose `dmgal`")
 
-    def _check_head(self, where: str, setup: str | None, head: Component | None) -> None:
-        """The setup exists, and a head that works inside a transformer gets one that has blocks behind its cut."""
+    def _check_pair(self, where: str, setup: str | None, head: Component | None, matching: Component | None) -> None:
+        """The setup exists, a head that works inside a transformer gets one that has blocks behind its cut, and the metric
+        expects as many global tokens before the frames as the head puts there."""
         if setup is not None and setup not in self.preset.setups:
             raise FsarError(
                 f"{where}: preset '{self.config.preset}' has no setup '{setup}'{did_you_mean(setup, self.preset.setups)}"
             )
-        if head is None or not registry.entry("heads", head.name).constants.get("WRAPS_TAIL", False):
+        if head is None:
+            return
+        tokens = [
+            registry.entry(kind, part.name).constants.get("GLOBAL_TOKENS", 0)
+            for kind, part in (("heads", head), ("matching", matching))
+        ]
+        if tokens[0] != tokens[1]:
+            raise FsarError(
+                f"{where}: the head '{head.name}' puts {tokens[0]} global tokens before the frames, '{matching.name}' "
+                f"expects {tokens[1]}; `global_local` goes with heads that have one (`global_: false`: compares frames alone)"
+            )
+        if not registry.entry("heads", head.name).constants.get("WRAPS_TAIL", False):
             return
         backbone = self.setup(setup).backbone
         cuts = registry.entry("backbones", backbone.name).constants["CUTS"]

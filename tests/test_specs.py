@@ -20,6 +20,8 @@ from fsar_core.specs import (
     FeatureSpec,
     FrameSpec,
     Jitter,
+    MaskSpec,
+    ModelSpec,
     RunSpec,
     Spec,
     TrainingSpec,
@@ -74,6 +76,15 @@ EPISODES = EpisodeSpec(
     count=10000,
     seed=3,
     group_disjoint=False,
+    max_seconds=5.0,
+)
+MASKS = MaskSpec(
+    frames=FRAMES,
+    provider=Component(name="seem"),
+    weights="sha256:abc",
+    source="masks/{video}.png",
+    prompts="def",
+    version=1,
 )
 TRAINING = TrainingSpec(
     episodes=40000,
@@ -96,6 +107,7 @@ RUN = RunSpec(
     train_tail=False,
     head=Component(name="dmgal", params={"r1": 8, "c_mga": None}),
     matching=Component(name="otam", params={"lambda_": 0.5}),
+    masks=MASKS,
     training=TRAINING,
     train_shot=1,
     validation=EPISODES.model_copy(update={"split": "val", "count": 1000}),
@@ -111,6 +123,7 @@ ALL = [
     BACKBONE,
     BACKBONE_TRAINING,
     FEATURES,
+    MASKS,
     EPISODES,
     TRAINING,
     MODEL,
@@ -155,9 +168,11 @@ def changes(spec):
         (BACKBONE, "b10dae60c208"),
         (BACKBONE_TRAINING, "69806b98d0ea"),
         (FEATURES, "255853f6dcf5"),
-        (EPISODES, "a8782584744d"),
+        (EPISODES, "fda4e96517e3"),
+        (MASKS, "ee476a78864e"),
         (TRAINING, "a9a845c510c5"),
-        (RUN, "d6de7049a263"),
+        (MODEL, "7186827b6c5a"),
+        (RUN, "00e416d46fe8"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Spec) else "",
 )
@@ -168,7 +183,7 @@ def test_golden_digests(spec, digest):
 
 def test_golden_json():
     assert EPISODES.json_text == (
-        '{"card":"0123456789ab","count":10000,"dataset":"ssv2","group_disjoint":false,"query":1,"seed":3,"shot":1,'
+        '{"card":"0123456789ab","count":10000,"dataset":"ssv2","group_disjoint":false,"max_seconds":5.0,"query":1,"seed":3,"shot":1,'
         '"split":"test","way":5}'
     )
     assert Component(name="ä", params={"b": None, "a": [1, 0.5]}).json_text == (
@@ -233,6 +248,21 @@ def test_keys_and_run_id():
     five = RUN.model_copy(update={"test": EPISODES.model_copy(update={"shot": 5})})
     assert five.run_id.startswith("ssv2.resnet50.dmgal.otam.5shot.")
     assert five.run_id[-8:] != RUN.run_id[-8:]
+    assert MASKS.key == f"ssv2.seem.{MASKS.digest}"
+
+
+def test_a_model_is_what_its_tests_have_in_common():
+    assert MODEL.model_id == f"ssv2.resnet50.dmgal.otam.1shot.{MODEL.digest[:8]}"
+    assert set(RunSpec.model_fields) - set(ModelSpec.model_fields) == {"test", "test_features"}
+    five = RUN.model_copy(update={"test": EPISODES.model_copy(update={"way": 10, "shot": 5})})
+    assert five.model == MODEL and five.digest != RUN.digest
+    other = FEATURES.model_copy(update={"frames": FRAMES.model_copy(update={"dataset": "hmdb51"})})
+    elsewhere = RUN.model_copy(update={"test_features": other})
+    assert elsewhere.model == MODEL and elsewhere.tested_on == other
+    assert elsewhere.run_id.startswith("hmdb51.resnet50.dmgal.otam.1shot.")
+    here = RUN.model_copy(update={"test_features": None})
+    assert here.tested_on == FEATURES and here.run_id.startswith("ssv2.")
+    assert RUN.model_copy(update={"train_shot": 5}).model != MODEL
 
 
 @pytest.mark.parametrize(

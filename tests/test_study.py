@@ -215,7 +215,7 @@ def test_a_figure_of_attention_looks_into_the_runs_of_tables(workflow):
     made = study(workflow)
     looks = made.looks("a_fig2")
     assert [look.dataset for look in looks] == ["ssv2_full", "ucf101"] and made.points("a_fig2") == []
-    in_table = {(c.paper_dataset, c.row.method, c.shot): c.run for c in made.cells("a_table1")}
+    in_table = {(c.paper_dataset, c.row.method, c.column.shot): c.run for c in made.cells("a_table1")}
     assert looks[0].run == in_table["ssv2_full", "DMGAL", 5] and looks[0].episodes == looks[0].run.test
     assert looks[0].wanted == {"attention": [(2, 1), (1, 4)], "grid": 3, "episodes": 100}
     assert looks[1].wanted["attention"] == [(0, 0)] and looks[1].run.features.dataset == "demo_spatial"
@@ -292,6 +292,113 @@ def test_examples_that_are_not_there_stop_their_figure_alone(workflow, kind, pla
     assert made.runs
     with pytest.raises(FsarError, match=f"^a_fig2.yaml: {line}$"):
         made.check_figure("a_fig2")
+
+
+# -- tests of one training --------------------------------------------------------------------------------------------------
+
+
+def test_ways_and_durations_are_tests_of_one_training(workflow):
+    write_table(
+        workflow, "a_table1", datasets=["ssv2_full"], shots=[1], ways=[5, 6, 10], rows=[{"method": "TRX", **TRX}]
+    )
+    rows = [{"method": "TRX", **TRX, "published": {"ssv2_full": {3: 39.8, "all": 44.6}}}]
+    write_table(workflow, "a_table2", datasets=["ssv2_full"], shots=[1], seconds=[3, "all"], rows=rows)
+    made = study(workflow)
+    five, six, ten = (cell.run for cell in made.cells("a_table1"))
+    short, whole = (cell.run for cell in made.cells("a_table2"))
+    assert [run.test.way for run in (five, six, ten)] == [5, 6, 10] and five.validation.way == 5
+    assert (short.test.max_seconds, whole.test.max_seconds) == (3.0, None)
+    assert whole == five and len({run.model.model_id for run in (five, six, ten, short)}) == 1
+    assert len(made.models) == 1 and len(made.runs) == 4
+    assert [cell.column.name for cell in made.cells("a_table1")] == ["5way_1shot", "6way_1shot", "10way_1shot"]
+    for run in (ten, short):
+        made.check_run(run)
+    with pytest.raises(FsarError, match="has 16 classes, 17-way episodes need 17"):
+        made.check_episodes(made.episodes("demo_temporal", "test", 1, way=17))
+
+
+def test_training_on_another_data_set(workflow):
+    """Its backbone comes along, so that the features that are tested on are its own."""
+    rows = [{"method": "TRX", **TRX}, {"method": "OTAM", **OTAM}]
+    write_table(workflow, "a_table1", datasets=["ssv2_small"], shots=[1], train_on="ucf101", rows=rows)
+    made = study(workflow)
+    run = made.cells("a_table1")[0].run
+    at_home = made.run("demo_spatial", run.head, run.matching, 1)
+    assert run.model == at_home.model and run.features.dataset == "demo_spatial"
+    assert (run.tested_on.dataset, run.test.dataset, run.validation.dataset) == (
+        "demo_temporal",
+        "demo_temporal",
+        "demo_spatial",
+    )
+    assert run.tested_on.backbone == run.features.backbone != made.features("demo_temporal").backbone
+    assert run.run_id.startswith("demo_temporal.demo_cnn.identity.trx.1shot.")
+    assert made.training_of(run.tested_on) == made.backbone_training("demo_spatial")
+    assert made.named_in(made.table("a_table1")) == ["ssv2_small", "ucf101"]
+    made.check_run(run)
+
+
+# -- masks ------------------------------------------------------------------------------------------------------------------
+
+I2ST = {"head": {"name": "i2st"}, "matching": {"name": "global_local"}}
+
+
+def test_heads_that_learn_from_masks_get_them(workflow):
+    made = study(workflow)
+    run = made.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
+    assert run.head.params["classes"] == 24
+    assert run.masks.frames == run.features.frames and run.masks.provider == Component(name="annotated")
+    assert run.masks.source == "masks/{folder}/{video}.png" and run.masks.prompts is None
+    assert made.store_path(run.masks) == Path("stores/masks") / run.masks.key and made.jobs(run.masks) == 1
+    assert study(workflow, masks={"clips_per_job": 64}).jobs(run.masks) == 9
+    for params in ({"instance": False}, {"mask_weight": 0.0}):
+        assert (
+            made.run("demo_temporal", Component(name="i2st", params=params), Component(name="global_local"), 1).masks
+            is None
+        )
+    assert made.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks == run.masks
+    assert made.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1).masks is None
+    assert made.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1, count=4).masks.frames.count == 4
+    soft = study(workflow, masks={"params": {"values": "soft"}})
+    assert soft.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks.key != run.masks.key
+    made.check_run(run)
+
+
+def test_a_card_without_masks_is_told_where_they_are_needed(workflow):
+    made = study(workflow)
+    run = made.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
+    bare = run.model_copy(update={"masks": run.masks.model_copy(update={"source": None})})
+    with pytest.raises(
+        FsarError, match=r"^the card of 'demo_temporal' says nothing of masks, .*; add `masks:` to the card"
+    ):
+        made.check_model(bare)
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        (
+            I2ST | {"matching": {"name": "otam"}},
+            "a_table1.yaml: row 'X': the head 'i2st' puts 1 global tokens before the frames",
+        ),
+        (
+            I2ST | {"head": {"name": "ipm"}},
+            "a_table1.yaml: row 'X': the head 'ipm' puts 0 global tokens before the frames",
+        ),
+        (
+            I2ST | {"head": {"name": "i2st", "params": {"fusion": "croos"}}},
+            "a_table1.yaml: row 'X': heads 'i2st': fusion='croos'",
+        ),
+    ],
+)
+def test_heads_and_metrics_that_do_not_go_together(workflow, row, line):
+    write_table(workflow, "a_table1", rows=[{"method": "X", **row}])
+    assert refused(workflow).startswith(line)
+
+
+def test_an_unknown_provider_of_masks(workflow):
+    assert refused(workflow, masks={"provider": "anotated"}).startswith(
+        "preset 'demo': masks: unknown name 'anotated' in instance_masks; "
+    )
 
 
 # -- setups and frames ----------------------------------------------------------------------------------------------------
@@ -395,17 +502,17 @@ def test_at_the_cut_frames_the_frame_store_is_the_feature_store(workflow):
 
 def test_cells_in_the_order_of_the_table(workflow):
     cells = study(workflow).cells("a_table1")
-    assert [(cell.row.method, cell.paper_dataset, cell.shot) for cell in cells] == [
+    assert [(cell.row.method, cell.paper_dataset, cell.column.shot) for cell in cells] == [
         (method, dataset, shot)
         for method in ("OTAM", "DMGAL")
         for dataset in ("ssv2_small", "ssv2_full")
         for shot in (1, 5)
     ]
-    assert {cell.run.test.shot for cell in cells if cell.shot == 5} == {5}
+    assert {cell.run.test.shot for cell in cells if cell.column.shot == 5} == {5}
 
 
 def test_two_paper_data_sets_on_one_card_share_their_runs(workflow):
-    cells = {(c.row.method, c.paper_dataset, c.shot): c.run for c in study(workflow).cells("a_table1")}
+    cells = {(c.row.method, c.paper_dataset, c.column.shot): c.run for c in study(workflow).cells("a_table1")}
     for method in ("OTAM", "DMGAL"):
         for shot in (1, 5):
             assert cells[method, "ssv2_small", shot] == cells[method, "ssv2_full", shot]
@@ -415,7 +522,7 @@ def test_two_paper_data_sets_on_one_card_share_their_runs(workflow):
 
 def test_equal_rows_of_two_tables_are_one_run(workflow):
     made = study(workflow)
-    one = next(c.run for c in made.cells("a_table1") if (c.row.method, c.shot) == ("OTAM", 5))
+    one = next(c.run for c in made.cells("a_table1") if (c.row.method, c.column.shot) == ("OTAM", 5))
     other = next(
         c.run for c in made.cells("a_table2") if c.row.method.endswith("OTAM") and c.paper_dataset == "ssv2_full"
     )

@@ -10,8 +10,7 @@ from einops import rearrange
 from tqdm import tqdm
 
 from fsar_core.backbones._stages import StagedBackbone
-from fsar_core.data.augmentation import apply, draw
-from fsar_core.seeding import rng
+from fsar_core.data.augmentation import apply, stored_draw
 from fsar_core.specs import LAYOUT_VERSION, FeatureSpec
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
 from fsar_core.stores.reader import StoreReader
@@ -68,6 +67,4 @@ def blocks(
 
 def _seen(spec: FeatureSpec, clip: np.ndarray, row: int, view: int) -> torch.Tensor:
     """uint8 [frames channels crop crop]: the centre crop, or what this training view draws once and for all."""
-    policy = spec.policy_of(view)
-    random = rng(spec.frames.seed, "augmentation", spec.dataset, int(row), view) if policy else None
-    return apply(clip, draw(policy, clip.shape[-2], spec.crop, random), spec.crop)
+    return apply(clip, stored_draw(spec, row, view, clip.shape[-2]), spec.crop)

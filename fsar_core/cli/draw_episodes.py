@@ -22,5 +22,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     spec = EpisodeSpec.parse(args.spec)
     failed = frozenset(entry["row"] for entry in read_manifest(args.frames)["failures"])
-    split = Split.from_index(read_index(args.index), spec.split, failed)
+    least = spec.shot + spec.query
+    split = Split.from_index(read_index(args.index), spec.split, failed, spec.max_seconds, least)
     tables.save(args.out, tables.draw(spec, split))

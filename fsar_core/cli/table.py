@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spec",
         required=True,
-        help="JSON: table, behind, way, cells of [method, data set, shot, run id]; of a table of data sets also indices and "
+        help="JSON: table, behind, way, cells of [method, data set, column, run id]; of a table of data sets also indices and "
         "modalities of the cards; where something is counted or measured, complexity: what `fsar complexity` wrote",
     )
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
@@ -34,5 +34,5 @@ def run(args: argparse.Namespace) -> None:
     elif table.kind == "parameters":
         parameters.write(table, complexity, args.out)
     else:
-        cells = {(method, dataset, shot): args.runs / run_id for method, dataset, shot, run_id in spec["cells"]}
+        cells = {(method, dataset, column): args.runs / run_id for method, dataset, column, run_id in spec["cells"]}
         tables.write(tables.Resolved(args.name, table, behind, cells, spec["way"], complexity), args.out)

@@ -13,6 +13,7 @@ from fsar_core.specs import ModelSpec
 def arguments(parser: argparse.ArgumentParser) -> None:
     _run.arguments(parser)
     parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--masks", type=Path, help="the masks store, of a head that learns from masks")
     parser.add_argument("--validation", type=Path, required=True, help="frozen validation episodes")
     parser.add_argument(
         "--code", default="", help="digest of the training code; a training by other code is not resumed"
@@ -26,13 +27,19 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from fsar_core.episodes import tables
+    from fsar_core.episodes.loader import MaskBank
     from fsar_core.episodes.sampler import Split, check
     from fsar_core.provenance import atomic_write, environment
+    from fsar_core.stores.reader import StoreReader
     from fsar_core.training import checkpoint
     from fsar_core.training.loop import train
 
     spec = ModelSpec.parse(args.spec)
     bank, model, machine, failed = _run.prepare(args, spec, spec.features)
+    masks = None
+    if spec.masks is not None:
+        masks = StoreReader(args.masks, "masks", spec.masks)
+        failed = failed | masks.failed
     split = Split.from_index(read_index(args.index), "train", failed)
     way, disjoint = spec.validation.way, spec.validation.group_disjoint
     check(split, way, spec.train_shot, spec.training.query, group_disjoint=disjoint)
@@ -40,7 +47,11 @@ def run(args: argparse.Namespace) -> None:
     train_rows = np.concatenate(split.rows) if model.trainable else np.empty(0, np.int64)
     rows = np.concatenate([train_rows, validation.rows])
     last = args.checkpoint.with_name("last.pt")
-    state, history = train(spec, model, bank(rows, many_views=train_rows), split, validation, last, machine, args.code)
+    if masks is not None:
+        room = dict(memory_gib=args.memory_gib, threads=args.threads)
+        masks = MaskBank(masks, train_rows, many_views=train_rows, features=spec.features, **room)
+    features = bank(rows, many_views=train_rows)
+    state, history = train(spec, model, features, split, validation, last, machine, args.code, masks)
     with atomic_write(args.history) as stream:
         pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
     state = {key: value.cpu() for key, value in state.items()}

@@ -8,6 +8,7 @@ torchvision's. A draw is plain numbers, so that masks can follow the geometry of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from fsar_core.errors import FsarError
-from fsar_core.specs import Jitter, ViewPolicy
+from fsar_core.seeding import rng
+from fsar_core.specs import AugmentationSpec, FeatureSpec, Jitter, ViewPolicy
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Draw:
     colour: tuple[tuple[str, float], ...] = ()
 
 
-def draw(policy: ViewPolicy | None, size: int, crop: int, rng: np.random.Generator | None = None) -> Draw:
+def draw(policy: ViewPolicy | None, size: int, crop: int, random: np.random.Generator | None = None) -> Draw:
     """The draw of one clip; without a policy the centre crop of the test view.
 
     Args:
@@ -48,18 +50,39 @@ def draw(policy: ViewPolicy | None, size: int, crop: int, rng: np.random.Generat
     if policy is None:
         return Draw(top, left)
     if policy.crop == "random":
-        top, left = (int(n) for n in rng.integers(0, size - crop + 1, 2))
-    flip = bool(rng.random() < policy.flip)
-    return Draw(top, left, flip, () if policy.jitter is None else _colour(policy.jitter, rng))
+        top, left = (int(n) for n in random.integers(0, size - crop + 1, 2))
+    flip = bool(random.random() < policy.flip)
+    return Draw(top, left, flip, () if policy.jitter is None else _colour(policy.jitter, random))
 
 
-def _colour(jitter: Jitter, rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
-    if rng.random() < jitter.gray:
+def stored_draw(spec: FeatureSpec, row: int, view: int, size: int) -> Draw:
+    """What is done to a stored view of a clip before a cut behind `frames`, once and for all."""
+    policy = spec.policy_of(view)
+    random = rng(spec.frames.seed, "augmentation", spec.dataset, int(row), view) if policy else None
+    return draw(policy, size, spec.crop, random)
+
+
+def live_draws(
+    augmentation: AugmentationSpec | None,
+    side: Literal["support", "query"],
+    seed: int | None,
+    clips: int,
+    size: int,
+    crop: int,
+) -> list[Draw]:
+    """What is done to the clips of one side of an episode at the cut `frames`; `seed` is the episode's, None: centre crop."""
+    random = None if seed is None else rng(seed, "augmentation", side)
+    policy = getattr(augmentation, side) if augmentation is not None and random is not None else None
+    return [draw(policy, size, crop, random) for _ in range(clips)]
+
+
+def _colour(jitter: Jitter, random: np.random.Generator) -> tuple[tuple[str, float], ...]:
+    if random.random() < jitter.gray:
         return (("gray", 1.0),)
     spans = {name: getattr(jitter, name) for name in ("brightness", "contrast", "saturation")}
-    values = [(name, float(rng.uniform(1 - x, 1 + x))) for name, x in spans.items() if x]
-    values += [("hue", float(rng.uniform(-jitter.hue, jitter.hue)))] if jitter.hue else []
-    return tuple(values[i] for i in rng.permutation(len(values)))
+    values = [(name, float(random.uniform(1 - x, 1 + x))) for name, x in spans.items() if x]
+    values += [("hue", float(random.uniform(-jitter.hue, jitter.hue)))] if jitter.hue else []
+    return tuple(values[i] for i in random.permutation(len(values)))
 
 
 def cut_out(images: Tensor, drawn: Draw, crop: int) -> Tensor:

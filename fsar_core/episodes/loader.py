@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fsar_core.data.augmentation import apply, draw
+from fsar_core.data.augmentation import apply, cut_out, live_draws, stored_draw
 from fsar_core.episodes.sampler import Episode
-from fsar_core.seeding import rng
-from fsar_core.specs import AugmentationSpec
+from fsar_core.specs import AugmentationSpec, FeatureSpec
 from fsar_core.stores.reader import StoreReader
 
 
@@ -29,15 +28,17 @@ class EpisodeFeatures:
         support: float [batch way shot frames dim height width]; uint8 with dim 3 at the cut `frames`
         query: [batch query frames dim height width]
         labels: int64 [batch query], episode-local
+        aux: what a head is given beside them, by keyword; empty at test (see `TrainingBank`)
     """
 
     support: Tensor
     query: Tensor
     labels: Tensor
+    aux: dict[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> EpisodeFeatures:
         moved = (t.to(device, non_blocking=True) for t in (self.support, self.query, self.labels))
-        return EpisodeFeatures(*moved)
+        return EpisodeFeatures(*moved, {k: t.to(device, non_blocking=True) for k, t in self.aux.items()})
 
 
 class FeatureBank:
@@ -118,18 +119,65 @@ class FrameBank(FeatureBank):
 
     def prepared(self, clips: Tensor, side: Literal["support", "query"], seeds: list[int | None]) -> Tensor:
         """[batch *clips frames height width channels] to [batch *clips frames channels crop crop], both uint8."""
-        size, policy = clips.shape[-2], self.augmentation and getattr(self.augmentation, side)
         flat = clips.reshape(len(clips), -1, *clips.shape[-4:])
-        draws = []
-        for seed in seeds:
-            random = None if seed is None else rng(seed, "augmentation", side)
-            draws += [draw(policy if random else None, size, self.crop, random) for _ in range(flat.shape[1])]
+        shape = flat.shape[1], clips.shape[-2], self.crop
+        draws = [drawn for seed in seeds for drawn in live_draws(self.augmentation, side, seed, *shape)]
         with ThreadPoolExecutor(self.threads) as pool:
             done = list(pool.map(lambda clip, drawn: apply(clip, drawn, self.crop), flat.flatten(0, 1).numpy(), draws))
         return torch.stack(done).reshape(*clips.shape[:-3], 3, self.crop, self.crop)
 
 
-def batches(bank: FeatureBank, episodes: Sequence[Episode] | Iterator[Episode], size: int) -> Iterator[EpisodeFeatures]:
+class MaskBank(FeatureBank):
+    """Instance masks of training clips, cut and mirrored as the frames behind their features were."""
+
+    def __init__(self, *args, features: FeatureSpec, **named) -> None:
+        super().__init__(*args, **named)
+        self.features = features
+
+    def of(self, episodes: Sequence[Episode]) -> dict[str, Tensor]:
+        """support_masks float32 [batch way shot frames crop crop] and query_masks [batch query frames crop crop], in 0..1."""
+        found = {}
+        for side in ("support", "query"):
+            rows = np.stack([getattr(e, side) for e in episodes])
+            views = np.stack([e.views[side == "query"] for e in episodes])
+            clips = self.clips(rows, views)
+            draws = self._draws(side, episodes, rows, views, clips.shape[-1])
+            flat = clips.reshape(-1, *clips.shape[-3:])
+            cut = torch.stack([cut_out(masks, drawn, self.features.crop) for masks, drawn in zip(flat, draws)])
+            found[f"{side}_masks"] = cut.reshape(*rows.shape, *cut.shape[1:]).float() / 255
+        return found
+
+    def _draws(self, side, episodes, rows, views, size):
+        spec = self.features
+        if spec.cut != "frames":
+            places = zip(rows.reshape(-1), views.reshape(-1))
+            return [stored_draw(spec, row, int(view), size) for row, view in places]
+        shape = rows[0].size, size, spec.crop
+        return [drawn for e in episodes for drawn in live_draws(spec.augmentation, side, e.augmentation, *shape)]
+
+
+class TrainingBank:
+    """What a head is given in training and at no other time: labels, training classes and, where it learns from them, masks."""
+
+    def __init__(self, bank: FeatureBank, masks: MaskBank | None = None) -> None:
+        self.bank, self.masks = bank, masks
+
+    def batch(self, episodes: Sequence[Episode]) -> EpisodeFeatures:
+        """As `FeatureBank.batch`, with aux: labels int64 [batch query]; support_classes [batch way shot] and query_classes
+        [batch query], ids of training classes; with masks those of `MaskBank.of`."""
+        features = self.bank.batch(episodes)
+        classes = torch.from_numpy(np.stack([e.classes for e in episodes]))
+        aux = {
+            "labels": features.labels,
+            "support_classes": classes[..., None].expand(features.support.shape[:3]),
+            "query_classes": classes.gather(1, features.labels),
+        }
+        return replace(features, aux=aux | (self.masks.of(episodes) if self.masks else {}))
+
+
+def batches(
+    bank: FeatureBank | TrainingBank, episodes: Sequence[Episode] | Iterator[Episode], size: int
+) -> Iterator[EpisodeFeatures]:
     """Batches of `size` episodes in order, the next one being read while the caller computes."""
 
     def groups() -> Iterator[list[Episode]]:

@@ -33,12 +33,33 @@ class Split:
     groups: tuple[np.ndarray, ...]
 
     @classmethod
-    def from_index(cls, index: pd.DataFrame, name: str, failed: frozenset[int] = frozenset()) -> Split:
-        """The split `name` of a clip index without the clips in `failed` or with a problem."""
+    def from_index(
+        cls,
+        index: pd.DataFrame,
+        name: str,
+        failed: frozenset[int] = frozenset(),
+        max_seconds: float | None = None,
+        least: int = 0,
+    ) -> Split:
+        """The split `name` of a clip index without the clips in `failed` or with a problem.
+
+        Args:
+            max_seconds: only clips whose duration is known and no longer; classes with fewer than `least` of them are left
+                out. FsarError where no class is left.
+        """
         part = index[(index.split == name) & (index.problem == "") & ~index.row.isin(failed)]
         classes = tuple(sorted(index["class"][index.split == name].unique()))
         if not classes:
             raise FsarError(f"the split '{name}' has no class; check the split list")
+        if max_seconds is not None:
+            part = part[(part.duration > 0) & (part.duration <= max_seconds)]
+            counts = part["class"].value_counts()
+            classes = tuple(c for c in classes if counts.get(c, 0) >= least)
+            if not classes:
+                raise FsarError(
+                    f"no class of the split '{name}' has {least} clips of at most {max_seconds:g} s; raise the limit or lower "
+                    f"shot and query"
+                )
         by_class = [part[part["class"] == c] for c in classes]
         rows = tuple(clips.row.to_numpy(np.int64) for clips in by_class)
         groups = tuple(np.array([g or f"row {r}" for g, r in zip(c.group, c.row)], dtype=object) for c in by_class)

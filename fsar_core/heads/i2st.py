@@ -64,6 +64,7 @@ CHOICES = {
     "fusion": ("self", "cross"),
     "positions": ("learned", "sinusoid"),
 }
+MASKS = True  # learns from instance masks of training clips
 # Entries before the frames in what the head returns: `frames` becomes GLOBAL_TOKENS + frames.
 GLOBAL_TOKENS = 1
 COSINE_EPS = 0.01

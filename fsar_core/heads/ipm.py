@@ -20,6 +20,8 @@ from fsar_core.errors import FsarError
 from fsar_core.heads._instance import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss, not_negative
 from fsar_core.types import GridQuery, GridSupport, HeadOutput
 
+MASKS = True  # learns from instance masks of training clips
+
 
 class IPM(nn.Module):
     """Add instance embeddings to the features.

@@ -118,3 +118,5 @@ def write(canvas, table: pd.DataFrame, prefix: Path) -> None:
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
         with atomic_write(prefix.with_suffix(suffix), "wb") as stream:
             canvas.savefig(stream, format=suffix[1:], metadata=metadata)
+    with drawing() as pyplot:
+        pyplot.close(canvas)

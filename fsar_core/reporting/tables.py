@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from fsar_core.evaluation.statistics import Estimate, paired_difference
-from fsar_core.paper import Row, Table, printed_number
+from fsar_core.paper import Column, Row, Table, printed_number
 from fsar_core.registry import entry
 from fsar_core.reporting import costs, render
 from fsar_core.reporting.render import Block
@@ -37,7 +37,7 @@ class Resolved:
 
     Attributes:
         behind: paper data set -> data set really used.
-        runs: (method, data set really used, shot) -> folder of the run.
+        runs: (method, data set really used, name of the column) -> folder of the run.
         way: of the test episodes.
         complexity: what `fsar complexity` measured for a table with `cost`.
     """
@@ -45,12 +45,12 @@ class Resolved:
     name: str
     table: Table
     behind: dict[str, str]
-    runs: dict[tuple[str, str, int], Path]
+    runs: dict[tuple[str, str, str], Path]
     way: int
     complexity: dict[str, Any] | None = None
 
 
-def measure(resolved: Resolved) -> dict[tuple[str, str, int], Measured]:
+def measure(resolved: Resolved) -> dict[tuple[str, str, str], Measured]:
     """Read every run's summary and single queries."""
     queries: dict[Path, pd.DataFrame] = {}
 
@@ -61,12 +61,12 @@ def measure(resolved: Resolved) -> dict[tuple[str, str, int], Measured]:
 
     rows = {row.method: row for row in resolved.table.rows}
     found = {}
-    for (method, dataset, shot), run in resolved.runs.items():
+    for (method, dataset, column), run in resolved.runs.items():
         summary = read_json(run / "summary.json", "run snakemake to test this run")
-        plain = resolved.runs.get((rows[method].compare_to, dataset, shot))
+        plain = resolved.runs.get((rows[method].compare_to, dataset, column))
         gain = paired_difference(of(run), of(plain)) if plain is not None else None
         accuracy = Estimate(summary["accuracy"], summary["ci95"], summary["episodes"])
-        found[method, dataset, shot] = Measured(accuracy, gain, summary["backbone"], _trained(summary["spec"]))
+        found[method, dataset, column] = Measured(accuracy, gain, summary["backbone"], _trained(summary["spec"]))
     return found
 
 
@@ -78,12 +78,13 @@ def _trained(spec: dict[str, Any]) -> str:
     return "adapters in a frozen backbone" if adapters else "heads on frozen features"
 
 
-def frame(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> pd.DataFrame:
+def frame(resolved: Resolved, measured: dict[tuple[str, str, str], Measured]) -> pd.DataFrame:
     """The CSV: one row per method as printed.
 
     Columns: method, reference, backbone (of the measured run, else as printed), then for every data set really used and
-    shot `<dataset>_<k>shot`, `..._ci95`, `..._gain`, `..._gain_ci95`, and for every data set of the paper
-    `<dataset>_<k>shot_published`; percent, gains in points. Then the columns of `costs.columns`, if they were measured.
+    column (`1shot`; `6way_1shot`, `3s_1shot` where ways or durations vary) `<dataset>_<column>`, `..._ci95`, `..._gain`,
+    `..._gain_ci95`, and for every data set of the paper `<dataset>_<column>_published`; percent, gains in points. Then the
+    columns of `costs.columns`, if they were measured.
     """
     table, records = resolved.table, []
     for row in table.rows:
@@ -91,16 +92,16 @@ def frame(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) ->
         record: dict[str, Any] = {"method": row.method, "reference": row.reference}
         record["backbone"] = own[0] if own else (row.backbone or table.backbone)
         for dataset in _columns(resolved):
-            for shot in table.shots:
-                name = f"{dataset}_{shot}shot"
+            for column in table.columns:
+                name = f"{dataset}_{column.name}"
                 if dataset in resolved.behind.values():
-                    cell = measured.get((row.method, dataset, shot))
+                    cell = measured.get((row.method, dataset, column.name))
                     record[name] = cell and round(cell.accuracy.mean, 2)
                     record[f"{name}_ci95"] = cell and round(cell.accuracy.ci95, 2)
                     record[f"{name}_gain"] = cell and cell.gain and round(cell.gain.mean, 2)
                     record[f"{name}_gain_ci95"] = cell and cell.gain and round(cell.gain.ci95, 2)
                 if dataset in table.datasets:
-                    record[f"{name}_published"] = printed_number(row.published.get(dataset, {}).get(shot))
+                    record[f"{name}_published"] = printed_number(row.published.get(dataset, {}).get(column.key))
         if resolved.complexity is not None:
             record |= costs.columns(row, resolved.complexity)
         records.append(record)
@@ -113,13 +114,13 @@ def write(resolved: Resolved, prefix: Path) -> None:
     render.write(prefix, frame(resolved, measured), markdown(resolved, measured), latex(resolved, measured))
 
 
-def markdown(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> str:
+def markdown(resolved: Resolved, measured: dict[tuple[str, str, str], Measured]) -> str:
     """For reading: the measured table, with the printed number beside a measured one of the same data set, what its rows
     cost, then the printed table."""
     return render.markdown(resolved.table.title, _blocks(resolved, measured), resolved.table.notes)
 
 
-def latex(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> str:
+def latex(resolved: Resolved, measured: dict[tuple[str, str, str], Measured]) -> str:
     """booktabs tables, one for each block of the Markdown."""
     return render.latex(_blocks(resolved, measured))
 
@@ -130,7 +131,7 @@ def _columns(resolved: Resolved) -> list[str]:
     return list(dict.fromkeys(order))
 
 
-def _blocks(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> list[Block]:
+def _blocks(resolved: Resolved, measured: dict[tuple[str, str, str], Measured]) -> list[Block]:
     """The measured table, the costs, the printed table; those that there are."""
     table = resolved.table
     blocks = [_measured_block(resolved, measured)] if resolved.runs else []
@@ -141,29 +142,31 @@ def _blocks(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) 
     return blocks
 
 
-def _measured_block(resolved: Resolved, measured: dict[tuple[str, str, int], Measured]) -> Block:
+def _measured_block(resolved: Resolved, measured: dict[tuple[str, str, str], Measured]) -> Block:
     table, used = resolved.table, list(dict.fromkeys(d for _, d, _ in resolved.runs))
-    columns = [(d, k) for d in used for k in table.shots]
+    columns = [(d, column) for d in used for column in table.columns]
     header = ["Method", "Backbone"]
-    for dataset, shot in columns:
-        header.append(f"{dataset} {shot}-shot")
+    for dataset, column in columns:
+        header.append(f"{dataset} {column.label}")
         if dataset in table.datasets:
-            header.append(f"{dataset} {shot}-shot, printed")
+            header.append(f"{dataset} {column.label}, printed")
     body = []
     for row in table.rows:
-        cells = {(d, k): measured.get((row.method, d, k)) for d, k in columns}
+        cells = {(d, column): measured.get((row.method, d, column.name)) for d, column in columns}
         if not any(cells.values()):
             continue
         line = [row.method, next(cell.backbone for cell in cells.values() if cell)]
-        for (dataset, shot), cell in cells.items():
+        for (dataset, column), cell in cells.items():
             line.append(_cell(cell))
             if dataset in table.datasets:
-                line.append(_printed(row, dataset, shot))
+                line.append(_printed(row, dataset, column))
         body.append(line)
     episodes = sorted({cell.accuracy.episodes for cell in measured.values()})
     trained = " or ".join(sorted({cell.trained for cell in measured.values()}))
+    way = "N-way" if table.ways else f"{resolved.way}-way"
+    source = f" of {resolved.behind[table.train_on]}" if table.train_on else ""
     caption = (
-        f"Measured here: {resolved.way}-way accuracy in percent on {', '.join(used)}, {trained}, mean ± 95 % interval over "
+        f"Measured here: {way} accuracy in percent on {', '.join(used)}, {trained}{source}, mean ± 95 % interval over "
         f"{' or '.join(f'{count:,}' for count in episodes)} episodes shared by all methods"
     )
     if any(row.compare_to for row in table.rows):
@@ -175,19 +178,19 @@ def _measured_block(resolved: Resolved, measured: dict[tuple[str, str, int], Mea
 
 
 def _printed_block(table: Table) -> Block:
-    columns = [(d, k) for d in table.datasets for k in table.shots]
+    columns = [(d, column) for d in table.datasets for column in table.columns]
     # Only what differs between the rows has a column of its own.
     extra = {"Reference": [row.reference for row in table.rows]}
     extra["Backbone"] = [row.backbone or table.backbone for row in table.rows]
     extra = {name: values for name, values in extra.items() if len(set(values)) > 1}
     body = [
-        [row.method, *(values[i] for values in extra.values()), *(_printed(row, d, k) for d, k in columns)]
+        [row.method, *(values[i] for values in extra.values()), *(_printed(row, d, column) for d, column in columns)]
         for i, row in enumerate(table.rows)
     ]
     caption = f"Printed in {table.where} (percent"
     if any("*" in cell for line in body for cell in line):
         caption += "; * as marked there: the authors' own run of another's method"
-    return Block(f"{caption}).", ["Method", *extra, *(f"{d} {k}-shot" for d, k in columns)], body)
+    return Block(f"{caption}).", ["Method", *extra, *(f"{d} {column.label}" for d, column in columns)], body)
 
 
 def _cell(cell: Measured | None) -> str:
@@ -197,6 +200,6 @@ def _cell(cell: Measured | None) -> str:
     return text if cell.gain is None else f"{text} ({cell.gain.mean:+.1f} ± {cell.gain.ci95:.1f})"
 
 
-def _printed(row: Row, dataset: str, shot: int) -> str:
-    value = row.published.get(dataset, {}).get(shot)
+def _printed(row: Row, dataset: str, column: Column) -> str:
+    value = row.published.get(dataset, {}).get(column.key)
     return "-" if value is None else str(value)

@@ -48,7 +48,7 @@ class EpisodeModel(nn.Module):
         return getattr(self.head, "tail", self.tail)
 
     def forward(self, episodes: EpisodeFeatures) -> tuple[Logits, dict[str, Tensor]]:
-        out = self.head(*self.before_head(episodes))
+        out = self.head(*self.before_head(episodes), **episodes.aux)
         return self.matching(*self.pooled(out)), out.losses
 
     def before_head(self, episodes: EpisodeFeatures) -> tuple[Tensor, Tensor]:

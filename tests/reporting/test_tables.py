@@ -14,6 +14,7 @@ from fsar_core.reporting.tables import Resolved, frame, latex, markdown, measure
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 
+OTAM = {"head": {"name": "identity"}, "matching": {"name": "otam"}}
 TABLE = {
     "title": "A toy table",
     "where": "Nobody et al., Table I",
@@ -61,10 +62,10 @@ def write_run(folder: Path, correct, accuracy: float, ci95: float, clips: int = 
 def runs(tmp_path):
     """(method, shot) -> folder"""
     return {
-        ("Plain", 1): write_run(tmp_path / "runs/p1", PLAIN, 50.004, 1.236),
-        ("Plain", 5): write_run(tmp_path / "runs/p5", OURS, 61.0, 1.5),
-        ("Ours & 50%", 1): write_run(tmp_path / "runs/o1", OURS, 87.496, 0.994),
-        ("Ours & 50%", 5): write_run(tmp_path / "runs/o5", PLAIN, 60.25, 1.25),
+        ("Plain", "1shot"): write_run(tmp_path / "runs/p1", PLAIN, 50.004, 1.236),
+        ("Plain", "5shot"): write_run(tmp_path / "runs/p5", OURS, 61.0, 1.5),
+        ("Ours & 50%", "1shot"): write_run(tmp_path / "runs/o1", OURS, 87.496, 0.994),
+        ("Ours & 50%", "5shot"): write_run(tmp_path / "runs/o5", PLAIN, 60.25, 1.25),
     }
 
 
@@ -141,11 +142,73 @@ def test_csv_without_any_run():
 
 def test_measured_cells(runs):
     found = measure(resolved(runs, ONE_DEMO))
-    assert set(found) == {(method, "demo_temporal", shot) for method in ("Plain", "Ours & 50%") for shot in (1, 5)}
-    cell = found["Ours & 50%", "demo_temporal", 1]
+    assert set(found) == {
+        (method, "demo_temporal", shot) for method in ("Plain", "Ours & 50%") for shot in ("1shot", "5shot")
+    }
+    cell = found["Ours & 50%", "demo_temporal", "1shot"]
     assert cell.accuracy == Estimate(87.496, 0.994, 1000) and cell.backbone == "demo_cnn"
     assert cell.gain.mean == 37.5 and cell.gain.episodes == 4
-    assert found["Plain", "demo_temporal", 1].gain is None
+    assert found["Plain", "demo_temporal", "1shot"].gain is None
+
+
+WAYS = TABLE | {
+    "datasets": ["ssv2_small"],
+    "shots": [1],
+    "ways": [5, 10],
+    "rows": [{"method": "Plain", "published": {"ssv2_small": {5: 42.8, 10: 28.2}}, **OTAM}],
+}
+SECONDS = WAYS | {
+    "ways": [],
+    "seconds": [3, "all"],
+    "rows": [{"method": "Plain", "published": {"ssv2_small": {3: 39.8, "all": 44.6}}, **OTAM}],
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "names", "labels", "printed"),
+    [
+        (WAYS, ["5way_1shot", "10way_1shot"], ["5-way 1-shot", "10-way 1-shot"], [42.8, 28.2]),
+        (SECONDS, ["3s_1shot", "1shot"], ["clips of at most 3 s, 1-shot", "1-shot"], [39.8, 44.6]),
+    ],
+)
+def test_columns_of_ways_and_of_durations(runs, table, names, labels, printed):
+    pair = (runs["Plain", "1shot"], runs["Plain", "5shot"])
+    found = Resolved(
+        name="toy",
+        table=validate(Table, table, "toy.yaml"),
+        behind={"ssv2_small": "demo_temporal"},
+        runs={("Plain", "demo_temporal", name): run for name, run in zip(names, pair)},
+        way=5,
+    )
+    row = frame(found, measure(found)).loc[0]
+    assert [row[f"demo_temporal_{name}"] for name in names] == [50.0, 61.0]
+    assert [row[f"ssv2_small_{name}_published"] for name in names] == printed
+    text = markdown(found, measure(found))
+    assert grid_of(text, 0)[0] == ["Method", "Backbone", *(f"demo_temporal {label}" for label in labels)]
+    assert grid_of(text, 1)[0][-2:] == [f"ssv2_small {label}" for label in labels]
+    assert ("N-way accuracy" if table is WAYS else "5-way accuracy") in text
+
+
+def test_a_table_of_another_training_set_says_so(runs):
+    table = validate(Table, TABLE | {"train_on": "kinetics100"}, "toy.yaml")
+    found = resolved(runs, ONE_DEMO)
+    found = Resolved("toy", table, ONE_DEMO | {"kinetics100": "demo_spatial"}, found.runs, 5)
+    assert "on demo_temporal, heads on frozen features of demo_spatial, mean" in markdown(found, measure(found))
+    assert not any(column.startswith("demo_spatial") for column in frame(found, measure(found)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"shots": [1, 5]}, "a table varies shots, ways or seconds; with `ways` or `seconds` it has one shot"),
+        ({"seconds": [3]}, "a table varies shots, ways or seconds; with `ways` or `seconds` it has one shot"),
+        ({"ways": [5, 6]}, "row 'Plain' prints '10' for 'ssv2_small'; its columns are 5, 6"),
+        ({"seconds": ["none"], "ways": []}, "seconds.0"),
+    ],
+)
+def test_columns_that_do_not_go_together(changes, line):
+    with pytest.raises(FsarError, match=re.escape(line)):
+        validate(Table, WAYS | changes, "toy.yaml")
 
 
 def test_markdown(runs):
@@ -224,7 +287,7 @@ def test_latex_structure(runs):
     ],
 )
 def test_the_caption_says_what_was_trained(runs, train_tail, head, told):
-    path = runs["Ours & 50%", 1] / "summary.json"
+    path = runs["Ours & 50%", "1shot"] / "summary.json"
     summary = json.loads(path.read_text()) | {"spec": {"train_tail": train_tail, "head": {"name": head}}}
     path.write_text(json.dumps(summary))
     table = resolved(runs, ONE_DEMO)
@@ -239,13 +302,13 @@ def test_without_a_comparison_the_caption_speaks_of_no_gain(runs):
 
 
 def test_a_missing_summary_is_told(runs):
-    (runs["Plain", 5] / "summary.json").unlink()
+    (runs["Plain", "5shot"] / "summary.json").unlink()
     with pytest.raises(FsarError, match=r"p5/summary\.json: missing; run snakemake to test this run"):
         measure(resolved(runs, ONE_DEMO))
 
 
 def test_a_gain_needs_the_same_episodes(tmp_path, runs):
-    runs["Plain", 1] = write_run(tmp_path / "other", PLAIN, 50.0, 1.0, clips=7)
+    runs["Plain", "1shot"] = write_run(tmp_path / "other", PLAIN, 50.0, 1.0, clips=7)
     with pytest.raises(FsarError, match="not of the same test episodes"):
         measure(resolved(runs, ONE_DEMO))
 

@@ -77,7 +77,7 @@ def study(**training) -> Study:
 def run_ids(*methods: str, shot: int = 1, **training) -> list[str]:
     """Run ids of Table II's rows at a shot."""
     cells = study(**training).cells("dmgal_table2")
-    found = {cell.row.method: cell.run.run_id for cell in cells if cell.shot == shot}
+    found = {cell.row.method: cell.run.run_id for cell in cells if cell.column.shot == shot}
     return [found[method] for method in methods]
 
 

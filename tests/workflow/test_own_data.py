@@ -132,7 +132,7 @@ def test_too_few_clips_for_the_shot_are_named(mine):
     """3 clips a class serve 1-shot episodes and no 3-shot ones."""
     folder, _ = mine
     whole = Study(load_config(folder / "config.yaml"), folder / "workflow")
-    run = next(c.run for c in whole.cells("dmgal_table2") if c.shot == 3 and c.run.features.dataset == "mine")
+    run = next(c.run for c in whole.cells("dmgal_table2") if c.column.shot == 3 and c.run.features.dataset == "mine")
     done = snakemake(folder, f"results/episodes/{run.test.key}.npz")
     assert done.returncode == 2
     assert "has 3 usable clips" in told(done) and "need 4" in told(done)

@@ -202,7 +202,7 @@ def test_resnet50_from_a_local_file(smoke, tmp_path):
     change = {"presets": {"demo": {"backbone": backbone}}}
     config.write_text(json.dumps(overlay(smoke_config(), change)))
     whole = Study(load_config(overlay(smoke_config(), change)), REPOSITORY / "workflow")
-    run = next(cell.run for cell in whole.cells("dmgal_table2") if cell.row.method == "OTAM" and cell.shot == 1)
+    run = next(cell.run for cell in whole.cells("dmgal_table2") if cell.row.method == "OTAM" and cell.column.shot == 1)
     smoke.ok("--", f"results/runs/{run.run_id}/summary.json", config=config)
     manifest = json.loads((smoke.path / "stores" / "features" / run.features.key / "manifest.json").read_text())
     assert manifest["spec"]["backbone"]["weights"] == f"sha256:{file_sha256(weights)}"

@@ -34,7 +34,7 @@ def run_of(smoke, tmp_path: Path, changes: dict):
     config.write_text(yaml.safe_dump(overlay(yaml.safe_load(SMOKE.read_text()), {"presets": {"demo": changes}})))
     study = Study(load_config(overlay(smoke_config(), {"presets": {"demo": changes}})), REPOSITORY / "workflow")
     cells = study.cells("dmgal_table2")
-    run = next(c.run for c in cells if c.row.method == "DMGAL-FT (OTAM)" and c.shot == 1)
+    run = next(c.run for c in cells if c.row.method == "DMGAL-FT (OTAM)" and c.column.shot == 1)
     summary = f"results/runs/{run.run_id}/summary.json"
     smoke.ok("--", summary, config=config)
     return study, run, json.loads((smoke.path / summary).read_text())

@@ -25,6 +25,8 @@ STORES = {spec.key: spec for run in RUNS.values() for spec in (run.features, run
 BACKBONES = {spec.key: spec for spec in map(STUDY.training_of, STORES.values()) if spec is not None}
 FRAMES = {spec.frames.key: spec.frames for spec in (*STORES.values(), *BACKBONES.values())}
 FRAMES |= {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
+FRAMES |= {spec.masks.frames.key: spec.masks.frames for spec in MODELS.values() if spec.masks is not None}
+MASKS = {spec.masks.key: spec.masks for spec in MODELS.values() if spec.masks is not None}
 FEATURES = {key: spec for key, spec in STORES.items() if spec.cut != "frames"}
 EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation, run.test)}
 EPISODES |= {look.episodes.key: look.episodes for name in STUDY.figure_names for look in STUDY.looks(name)}
@@ -61,6 +63,7 @@ def named(specs, what, check=lambda spec: None):
 
 frames_spec = named(FRAMES, "store")
 features_spec = named(FEATURES, "store", STUDY.check_features)
+masks_spec = named(MASKS, "store", STUDY.check_masks)
 backbone_spec = named(BACKBONES, "backbone")
 episodes_spec = named(EPISODES, "episodes", STUDY.check_episodes)
 model_spec = named(MODELS, "model", STUDY.check_model)
@@ -101,11 +104,20 @@ def trained_weights(features):
 
 def components_of(spec):
     """Modules that a run reaches through the registry by name: their code belongs to the run."""
+    metrics = [
+        spec.matching.name,
+        spec.matching.params.get("local", "bimhm" if spec.matching.name == "global_local" else None),
+    ]
     return [
         f"fsar_core.heads.{spec.head.name}",
-        f"fsar_core.matching.{spec.matching.name}",
+        *(f"fsar_core.matching.{name}" for name in metrics if name),
         f"fsar_core.backbones.{spec.features.backbone.name}",
     ]
+
+
+def masks_of(spec):
+    """The manifest of the masks that a model learns from, or nothing."""
+    return [] if spec.masks is None else [manifest_of(spec.masks)]
 
 
 # Without a device there is nothing to lease: `device: cpu` runs as many jobs as there are cores.
@@ -175,12 +187,12 @@ def complexity_modules(table):
 def table_spec(wildcards):
     """What `fsar table` needs to know: the table, the data sets behind it, the run of every cell, and what it counts."""
     table, cells = STUDY.table(wildcards.table), STUDY.cells(wildcards.table)
-    runs = sorted({(cell.row.method, cell.run.tested_on.dataset, cell.shot, cell.run.run_id) for cell in cells})
+    runs = sorted({(cell.row.method, cell.run.tested_on.dataset, cell.column.name, cell.run.run_id) for cell in cells})
     cards = cards_counted(wildcards.table)
     return canonical_json(
         {
             "table": table.model_dump(mode="json"),
-            "behind": {name: STUDY.behind(name) for name in table.datasets},
+            "behind": {name: STUDY.behind(name) for name in STUDY.named_in(table)},
             "cells": runs,
             "way": PRESET.episodes.way,
             "indices": {card: index_of(card) for card in cards},
