@@ -93,6 +93,7 @@ class Masks(Model):
     provider: str = "annotated"
     params: dict[str, Any] = {}
     weights: str | None = None  # a file, below roots.weights or as it is
+    held_out: float = Field(default=0.1, ge=0, lt=1)  # share of clips of every class that no head learns the masks of
     clips_per_job: int = Field(default=1024, ge=1)
 
 

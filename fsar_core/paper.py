@@ -298,12 +298,39 @@ class Page(Model):
     where: str
     notes: list[str] = []
 
+    @property
+    def subjects(self) -> list[tuple[str, Subject]]:
+        """(data set, subject) of everything that is looked into; none for a figure of results alone."""
+        return []
+
+    def wanted(self, dataset: str) -> dict[str, Any]:
+        """What `fsar inspect` is to take out of the run on a data set."""
+        return {}
+
 
 class Figure(Page):
     """Kind curves: accuracy over something that is varied."""
 
     kind: Literal["curves"] = "curves"
     panels: list[Panel] = Field(min_length=1)
+
+
+class ClassGainFigure(Page):
+    """Kind class_gain: of every test class, the accuracy of one method minus another's; a panel for every shot."""
+
+    kind: Literal["class_gain"]
+    dataset: str
+    shots: list[int] = Field(min_length=1)
+    method: Curve
+    minus: Curve
+
+    @model_validator(mode="after")
+    def _two_methods(self) -> ClassGainFigure:
+        if self.method.method == self.minus.method:
+            raise ValueError(f"'{self.method.method}' is compared to a method of the same name; names must differ")
+        if len(set(self.shots)) < len(self.shots):
+            raise ValueError(f"shots {self.shots} name one twice")
+        return self
 
 
 class Subject(Model):
@@ -337,13 +364,57 @@ class AttentionFigure(Page):
 
     @property
     def subjects(self) -> list[tuple[str, Subject]]:
-        """(data set, subject) of everything that is looked into."""
         return [(name, self.subject) for name in dict.fromkeys(example.dataset for example in self.examples)]
 
     def wanted(self, dataset: str) -> dict[str, Any]:
-        """What `fsar inspect` is to take out of the run on a data set."""
-        examples = [(e.episode, e.query) for e in self.examples if e.dataset == dataset]
-        return {"attention": examples, "grid": self.grid, "episodes": self.episodes}
+        return {"attention": _places(self.examples, dataset), "grid": self.grid, "episodes": self.episodes}
+
+
+class CamFigure(Page):
+    """Kind cam: Grad-CAM of the right class over the frames of a few queries, a row for every subject."""
+
+    kind: Literal["cam"]
+    panels: list[Subject] = Field(min_length=1)
+    examples: list[Example] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _on_the_same_queries(self) -> CamFigure:
+        methods = [subject.method for subject in self.panels]
+        if len(set(methods)) < len(methods):
+            raise ValueError("two panels have one name; names of methods must differ")
+        if len({subject.shot for subject in self.panels}) > 1:
+            raise ValueError("panels of different shots have different episodes; give all the same shot")
+        return self
+
+    @property
+    def subjects(self) -> list[tuple[str, Subject]]:
+        names = dict.fromkeys(example.dataset for example in self.examples)
+        return [(name, subject) for name in names for subject in self.panels]
+
+    def wanted(self, dataset: str) -> dict[str, Any]:
+        return {"cam": _places(self.examples, dataset)}
+
+
+class MasksFigure(Page):
+    """Kind masks: instance masks that a head predicts beside the true ones, on training clips whose masks it was never shown."""
+
+    kind: Literal["masks"]
+    datasets: list[str] = Field(min_length=1)
+    subject: Subject
+    examples: int = Field(default=2, ge=1)  # clips that are shown, of every data set
+    clips: int = Field(default=1000, ge=2)  # that are measured at most; and, beside them, that the mean mask is of
+
+    @property
+    def subjects(self) -> list[tuple[str, Subject]]:
+        return [(name, self.subject) for name in self.datasets]
+
+    def wanted(self, dataset: str) -> dict[str, Any]:
+        return {"masks": self.examples, "clips": self.clips}
+
+
+def _places(examples: list[Example], dataset: str) -> list[tuple[int, int]]:
+    """(episode, query) of the examples of a data set."""
+    return [(example.episode, example.query) for example in examples if example.dataset == dataset]
 
 
 class EmbeddingEpisode(Model):
@@ -373,9 +444,12 @@ class EmbeddingFigure(Page):
         return {"embedding": True}
 
 
-AnyFigure = Figure | AttentionFigure | EmbeddingFigure
+AnyFigure = Figure | ClassGainFigure | AttentionFigure | CamFigure | MasksFigure | EmbeddingFigure
 FIGURES = {
     "curves": Figure,
+    "class_gain": ClassGainFigure,
+    "cam": CamFigure,
+    "masks": MasksFigure,
     **dict.fromkeys(("association", "self_attention", "task_attention"), AttentionFigure),
     "embedding": EmbeddingFigure,
 }

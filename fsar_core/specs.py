@@ -269,6 +269,9 @@ class ModelSpec(Spec):
     head: Component
     matching: Component
     masks: MaskSpec | None = None  # of the training clips, for heads that learn to see instances
+    # Share of every class's training clips whose masks are kept back, so that predicted ones can be compared to them
+    # (`fsar_core.instance_masks._held_out`).
+    masks_held_out: float | None = None
     training: TrainingSpec
     train_shot: int
     validation: EpisodeSpec  # also says which way training episodes have, and whether groups are kept apart in them

@@ -19,10 +19,9 @@ from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.paper import (
     AnyFigure,
     AnyTable,
-    AttentionFigure,
     Column,
+    Curve,
     EmbeddingEpisode,
-    EmbeddingFigure,
     Figure,
     Row,
     Subject,
@@ -61,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a curve: a panel of a figure, a method at a shot, and where it lies on the horizontal axis."""
+    """One result that a figure draws: its panel, a method at a shot, and where it lies on the axis that is varied."""
 
     panel: int
     method: str
@@ -257,6 +256,7 @@ class Study:
         train_shot, different = self.preset.episodes.train_shot, self.setup(setup)
         tested_on, dataset = dataset, trained_on or dataset
         head = self._with_classes(dataset, _under(self.preset.heads, head))
+        masks = self.masks(dataset, head, count)
         elsewhere = None if tested_on == dataset else self.features(tested_on, setup, count, trained_on=dataset)
         return RunSpec(
             features=self.features(dataset, setup, count),
@@ -264,7 +264,8 @@ class Study:
             train_tail=different.backbone.train_tail,
             batch_norm=different.backbone.batch_norm,
             head=head,
-            masks=self.masks(dataset, head, count),
+            masks=masks,
+            masks_held_out=None if masks is None else self.preset.masks.held_out,
             matching=_under(self.preset.matching, matching),
             training=self._training(dataset, different),
             train_shot=shot if train_shot == "tested" else train_shot,
@@ -330,8 +331,15 @@ class Study:
         return load_figure(self.workflow / "figures" / f"{name}.yaml")
 
     def points(self, name: str) -> list[Point]:
-        """The runs behind a figure of curves."""
+        """The runs whose results a figure draws: of curves, or of two methods class by class, a panel for every shot."""
         figure = self.figure(name)
+        if figure.kind == "class_gain":
+            behind = self.behind(figure.dataset)
+            return [
+                Point(number, c.method, shot, shot, c.setup, self.run(behind, c.head, c.matching, shot, c.setup))
+                for number, shot in enumerate(figure.shots)
+                for c in (figure.method, figure.minus)
+            ]
         if figure.kind != "curves":
             return []
         return [
@@ -360,7 +368,7 @@ class Study:
         """What any other figure takes out of which runs."""
         figure = self.figure(name)
         found = []
-        for dataset, subject in figure.subjects if figure.kind != "curves" else ():
+        for dataset, subject in figure.subjects:
             behind = self.behind(dataset)
             run = self.run(behind, subject.head, subject.matching, subject.shot, subject.setup)
             episodes = self._many_clips(behind, figure.episode) if figure.kind == "embedding" else run.test
@@ -498,10 +506,14 @@ class Study:
         self.check_episodes(spec.test)
 
     def check_figure(self, name: str) -> None:
-        """FsarError where a figure's examples are not among the episodes or the frames; asked of figures that are made."""
+        """FsarError where a figure's examples are not among the episodes or the frames, or where no masks were held out that
+        could be predicted; asked of figures that are made."""
         figure = self.figure(name)
         pair = figure.kind == "association"  # shows a frame and the next
         for look in self.looks(name) if figure.kind != "embedding" else ():
+            if figure.kind == "masks":
+                self._check_held_out(name, look)
+                continue
             test, frames = look.episodes, look.run.features.frames.count
             last = {"episode": test.count - 1, "query": test.way * test.query - 1, "frame": frames - pair}
             for example in figure.examples:
@@ -510,6 +522,15 @@ class Study:
                         raise FsarError(
                             f"{name}.yaml: an example has {key} {getattr(example, key)}; the last one is {limit}"
                         )
+
+    def _check_held_out(self, name: str, look: Look) -> None:
+        if look.run.masks is None:
+            raise FsarError(f"{name}.yaml: '{look.subject.method}' learns from no masks, so it predicts none")
+        if not look.run.masks_held_out:
+            raise FsarError(
+                f"{name}.yaml: preset '{self.config.preset}' holds no masks out (`masks.held_out` is 0), so none is left that "
+                f"'{look.subject.method}' was not shown"
+            )
 
     def _check_components(self) -> None:
         """Names and parameters of everything that a job would build, and that every table can be read."""
@@ -531,8 +552,9 @@ class Study:
             figure = self.figure(name)
             if figure.kind == "curves":
                 self._check_curves(name, figure)
-            else:
-                self._check_subjects(name, figure)
+            compared = (figure.method, figure.minus) if figure.kind == "class_gain" else ()
+            for subject in (*compared, *(subject for _, subject in figure.subjects)):
+                self._check_subject(f"{name}.yaml: '{subject.method}'", figure.kind, subject)
 
     def _check_curves(self, name: str, figure: Figure) -> None:
         for panel in figure.panels:
@@ -544,16 +566,20 @@ class Study:
                 _checked(where, "matching", curve.matching.name, curve.matching.params)
                 self._check_pair(where, curve.setup, curve.head, curve.matching)
 
-    def _check_subjects(self, name: str, figure: AttentionFigure | EmbeddingFigure) -> None:
-        for _, subject in figure.subjects:
-            where = f"{name}.yaml: '{subject.method}'"
-            found = _checked(where, "heads", subject.head.name, subject.head.params)
-            _checked(where, "matching", subject.matching.name, subject.matching.params)
-            self._check_pair(where, subject.setup, subject.head, subject.matching)
-            if figure.kind == "embedding":
-                continue
-            if not found.constants.get("ATTENTION", False):
-                raise FsarError(f"{where}: the head '{subject.head.name}' has no attention to show; choose `dmgal`")
+    def _check_subject(self, where: str, kind: str, subject: Subject | Curve) -> None:
+        """Its head and metric, and that the head has what this kind of figure shows."""
+        name = subject.head.name
+        has = _checked(where, "heads", name, subject.head.params).constants
+        _checked(where, "matching", subject.matching.name, subject.matching.params)
+        self._check_pair(where, subject.setup, subject.head, subject.matching)
+        if kind in ("association", "self_attention", "task_attention") and not has.get("ATTENTION", False):
+            raise FsarError(f"{where}: the head '{name}' has no attention to show; choose `dmgal`")
+        if kind == "cam" and has.get("WRAPS_TAIL", False):
+            raise FsarError(
+                f"{where}: the head '{name}' works inside the backbone, so no grid of features comes before it"
+            )
+        if kind == "masks" and not has.get("MASKS", False):
+            raise FsarError(f"{where}: the head '{name}' predicts no masks; choose `i2st` or `ipm`")
 
     def _check_pair(self, where: str, setup: str | None, head: Component | None, matching: Component | None) -> None:
         """The setup exists, a head that works inside a transformer gets one that has blocks behind its cut, and the metric

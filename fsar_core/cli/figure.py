@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from fsar_core.paper import validate_figure
-from fsar_core.reporting import attention, embedding, figures
+from fsar_core.reporting import attention, cam, class_gain, embedding, figures, masks
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +15,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spec",
         required=True,
-        help="JSON: figure, way; of curves points of [panel, method, shot, value, run id], of others looks of [data set, "
-        "method, file of `fsar inspect`]",
+        help="JSON: figure, way; of curves and class_gain points of [panel, method, shot, value, run id], of others looks of "
+        "[data set, method, file of `fsar inspect`]",
     )
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
     parser.add_argument("--out", type=Path, required=True, help="the files' path without its ending")
@@ -25,10 +25,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     spec = json.loads(args.spec)
     figure, looks = validate_figure(spec["figure"], args.name), spec.get("looks", ())
+    points = [figures.Point(*place, run=args.runs / run_id) for *place, run_id in spec["points"]]
     if figure.kind == "curves":
-        points = [figures.Point(*place, run=args.runs / run_id) for *place, run_id in spec["points"]]
         table = figures.curves(figure, points)
         canvas = figures.draw_curves(figure, table, spec["way"])
+    elif figure.kind == "class_gain":
+        table = class_gain.gains(figure, points)
+        canvas = class_gain.draw_class_gain(figure, table, spec["way"])
+    elif figure.kind == "cam":
+        canvas, table = cam.cam(figure, looks)
+    elif figure.kind == "masks":
+        canvas, table = masks.masks(figure, looks)
     elif figure.kind == "embedding":
         canvas, table = embedding.embedding(figure, looks)
     else:

@@ -1,4 +1,5 @@
-"""Look into a trained run for a figure: what it attends to on chosen queries, or what its metric is given of episodes."""
+"""Look into a trained run for a figure: what it attends to or what speaks for a class on chosen queries, what its metric is
+given of episodes, or which masks it predicts."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from pathlib import Path
 from fsar_core.cli import _run
 from fsar_core.specs import EpisodeSpec, RunSpec
 
+WANTED = """JSON: {"attention": [[episode, query], ...], "grid": n, "episodes": n}, {"cam": [[episode, query], ...]},
+{"embedding": true} or {"masks": shown clips, "clips": measured ones at most}"""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     _run.arguments(parser)
@@ -16,38 +20,50 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episode-spec", required=True, help="JSON of their EpisodeSpec")
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--frames", type=Path, required=True, help="the frame store, for pictures")
-    parser.add_argument(
-        "--wanted",
-        required=True,
-        help='JSON: {"attention": [[episode, query], ...], "grid": n, "episodes": n} or {"embedding": true}',
-    )
+    parser.add_argument("--masks", type=Path, help="the masks store, for masks")
+    parser.add_argument("--index", type=Path, help="the clip index, for masks")
+    parser.add_argument("--wanted", required=True, help=WANTED)
     parser.add_argument("--out", type=Path, required=True, help=".npz")
 
 
 def run(args: argparse.Namespace) -> None:
     import numpy as np
 
+    from fsar_core.data.index import read_index
     from fsar_core.episodes import tables
-    from fsar_core.episodes.loader import FrameBank
-    from fsar_core.evaluation import inspection
+    from fsar_core.episodes.loader import FrameBank, MaskBank
+    from fsar_core.evaluation import gradcam, inspection, mask_quality
     from fsar_core.provenance import atomic_write
     from fsar_core.stores.reader import StoreReader
     from fsar_core.training import checkpoint
 
     spec, wanted = RunSpec.parse(args.spec), json.loads(args.wanted)
-    bank, model, machine, _ = _run.prepare(args, spec, spec.tested_on)
+    bank, model, machine, failed = _run.prepare(args, spec, spec.tested_on)
     model.load_learned(checkpoint.load(args.checkpoint, spec.model.digest)["model"])
     model.to(machine.device)
     table = tables.load(args.episodes, EpisodeSpec.parse(args.episode_spec))
+    frames = StoreReader(args.frames, "frames", spec.tested_on.frames)
+    # Read clip by clip: a picture needs few of them.
+    pictures = FrameBank(frames, table.rows, memory_gib=0, threads=args.threads, crop=spec.tested_on.crop)
+
+    def features(episodes: list[int]):
+        return bank(np.concatenate([part[episodes].reshape(-1) for part in (table.support, table.query)]))
+
     if "attention" in wanted:
         shown = [episode for episode, _ in wanted["attention"]]
-        frames = StoreReader(args.frames, "frames", spec.tested_on.frames)
-        # Read clip by clip: a picture needs few of them.
-        pictures = FrameBank(frames, table.rows, memory_gib=0, threads=args.threads, crop=spec.features.crop)
         counted = range(min(wanted["episodes"], len(table)))
-        features = bank(np.concatenate([part[[*shown, *counted]].reshape(-1) for part in (table.support, table.query)]))
-        found = inspection.attention(model, features, pictures, table, wanted["attention"], wanted["grid"], machine)
-        found["right_class"] = inspection.attention_on_the_right_class(model, features, table, len(counted), machine)
+        held = features([*shown, *counted])
+        found = inspection.attention(model, held, pictures, table, wanted["attention"], wanted["grid"], machine)
+        found["right_class"] = inspection.attention_on_the_right_class(model, held, table, len(counted), machine)
+    elif "cam" in wanted:
+        held = features([episode for episode, _ in wanted["cam"]])
+        found = gradcam.class_activations(model, held, pictures, table, wanted["cam"], machine)
+    elif "masks" in wanted:
+        index, store = read_index(args.index), StoreReader(args.masks, "masks", spec.masks)
+        rows = mask_quality.choose(index, failed | store.failed, spec.masks_held_out, spec.seed, wanted["clips"])
+        masks = MaskBank(store, rows[1], memory_gib=0, threads=args.threads, features=spec.features)
+        found = mask_quality.mask_quality(model, bank(rows[0]), masks, pictures, *rows, wanted["masks"], machine)
+        found["classes"] = index["class"].to_numpy(str)[rows[0]]
     else:
         found = inspection.embeddings(model, bank(table.rows), table, machine)
     found |= {

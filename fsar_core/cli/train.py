@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> None:
     from fsar_core.episodes import tables
     from fsar_core.episodes.loader import MaskBank
     from fsar_core.episodes.sampler import Split, check
+    from fsar_core.instance_masks._held_out import held_out
     from fsar_core.provenance import atomic_write, environment
     from fsar_core.stores.reader import StoreReader
     from fsar_core.training import checkpoint
@@ -40,7 +41,8 @@ def run(args: argparse.Namespace) -> None:
     if spec.masks is not None:
         masks = StoreReader(args.masks, "masks", spec.masks)
         failed = failed | masks.failed
-    split = Split.from_index(read_index(args.index), "train", failed)
+    index = read_index(args.index)
+    split = Split.from_index(index, "train", failed)
     way, disjoint = spec.validation.way, spec.validation.group_disjoint
     check(split, way, spec.train_shot, spec.training.query, group_disjoint=disjoint)
     validation = tables.load(args.validation, spec.validation)
@@ -49,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
     last = args.checkpoint.with_name("last.pt")
     if masks is not None:
         room = dict(memory_gib=args.memory_gib, threads=args.threads)
-        masks = MaskBank(masks, train_rows, many_views=train_rows, features=spec.features, **room)
+        kept_back = held_out(index, spec.masks_held_out, spec.seed)
+        masks = MaskBank(masks, train_rows, many_views=train_rows, features=spec.features, held_out=kept_back, **room)
     features = bank(rows, many_views=train_rows)
     state, history = train(spec, model, features, split, validation, last, machine, args.code, masks)
     with atomic_write(args.history) as stream:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fsar_core.data.augmentation import apply, cut_out, live_draws, stored_draw
+from fsar_core.data.augmentation import apply, cut_out, draw, live_draws, stored_draw
 from fsar_core.episodes.sampler import Episode
 from fsar_core.specs import AugmentationSpec, FeatureSpec
 from fsar_core.stores.reader import StoreReader
@@ -130,12 +130,18 @@ class FrameBank(FeatureBank):
 class MaskBank(FeatureBank):
     """Instance masks of training clips, cut and mirrored as the frames behind their features were."""
 
-    def __init__(self, *args, features: FeatureSpec, **named) -> None:
+    def __init__(self, *args, features: FeatureSpec, held_out: np.ndarray | None = None, **named) -> None:
+        """
+        Args:
+            features: the store whose clips these are the masks of.
+            held_out: rows whose masks are not told: they are NaN, which the loss of a head leaves out.
+        """
         super().__init__(*args, **named)
-        self.features = features
+        self.features, self.held_out = features, np.empty(0, np.int64) if held_out is None else held_out
 
     def of(self, episodes: Sequence[Episode]) -> dict[str, Tensor]:
-        """support_masks float32 [batch way shot frames crop crop] and query_masks [batch query frames crop crop], in 0..1."""
+        """support_masks float32 [batch way shot frames crop crop] and query_masks [batch query frames crop crop], in 0..1; NaN
+        for clips that are held out."""
         found = {}
         for side in ("support", "query"):
             rows = np.stack([getattr(e, side) for e in episodes])
@@ -144,8 +150,15 @@ class MaskBank(FeatureBank):
             draws = self._draws(side, episodes, rows, views, clips.shape[-1])
             flat = clips.reshape(-1, *clips.shape[-3:])
             cut = torch.stack([cut_out(masks, drawn, self.features.crop) for masks, drawn in zip(flat, draws)])
-            found[f"{side}_masks"] = cut.reshape(*rows.shape, *cut.shape[1:]).float() / 255
+            told = cut.reshape(*rows.shape, *cut.shape[1:]).float() / 255
+            told[torch.from_numpy(np.isin(rows, self.held_out))] = torch.nan
+            found[f"{side}_masks"] = told
         return found
+
+    def of_test_view(self, rows: np.ndarray) -> Tensor:
+        """float32 [rows frames crop crop] in 0..1, held out or not: the masks of the centre crop."""
+        clips = self.clips(rows)
+        return cut_out(clips, draw(None, clips.shape[-1], self.features.crop), self.features.crop).float() / 255
 
     def _draws(self, side, episodes, rows, views, size):
         spec = self.features

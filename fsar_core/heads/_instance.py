@@ -88,7 +88,8 @@ def mask_loss(
     """Eq. 3: squared error of the reconstructed masks, mean over pixels and frames of all pairs.
 
     Args:
-        pairs: instance embeddings [*batch dim height width] and their masks [*batch mask_height mask_width], in 0..1.
+        pairs: instance embeddings [*batch dim height width] and their masks [*batch mask_height mask_width], in 0..1. A mask
+            with NaN is not known and counts for nothing; the loss is 0 where none is known.
 
     Raises:
         FsarError: masks of another episode's shape.
@@ -100,12 +101,15 @@ def mask_loss(
                 f"{owner}: masks must be [{' '.join(map(str, instances.shape[:-3]))} mask_height mask_width] like their "
                 f"features, got {list(masks.shape)}"
             )
-        found = decoder(instances).float().flatten(0, -3)
-        errors.append((found - _resized(masks.float().flatten(0, -3), *found.shape[1:])).square())
-    return torch.cat(errors).mean()
+        masks, instances = masks.float().flatten(0, -3), instances.flatten(0, -4)
+        known = ~masks.isnan().flatten(1).any(1)
+        found = decoder(instances[known]).float()
+        errors.append((found - resized(masks[known], *found.shape[1:])).square())
+    errors = torch.cat(errors)
+    return errors.mean() if len(errors) else errors.sum()
 
 
-def _resized(masks: Float[Tensor, "images _ _"], height: int, width: int) -> Float[Tensor, "images {height} {width}"]:
+def resized(masks: Float[Tensor, "images _ _"], height: int, width: int) -> Float[Tensor, "images {height} {width}"]:
     """Shrunk by averaging areas, enlarged bilinearly: a mask keeps its share of foreground either way."""
     smaller = masks.shape[1] >= height and masks.shape[2] >= width
     return F.interpolate(masks[:, None], (height, width), mode="area" if smaller else "bilinear")[:, 0]

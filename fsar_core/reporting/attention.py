@@ -37,6 +37,13 @@ class Shown:
     dataset: str  # really used
     arrays: dict[str, np.ndarray]
 
+    @classmethod
+    def of(cls, example: Example, found: dict[str, np.ndarray]) -> Shown:
+        """An example's part of a file of `fsar inspect`."""
+        prefix = f"{example.episode}.{example.query}."
+        arrays = {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+        return cls(example, str(found["dataset"]), arrays)
+
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.arrays:
             raise FsarError(f"the head of this run has no '{name}'; name one in the figure that has it")
@@ -63,9 +70,7 @@ def read(figure: AttentionFigure, looks: list[tuple[str, str, Path]]) -> tuple[l
     files = {dataset: load(path) for dataset, _, path in looks}
     shown = []
     for example in figure.examples:
-        found, prefix = files[example.dataset], f"{example.episode}.{example.query}."
-        arrays = {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
-        shown.append(Shown(example, str(found["dataset"]), arrays))
+        shown.append(Shown.of(example, files[example.dataset]))
     return shown, {str(found["dataset"]): found["right_class"] for found in files.values()}
 
 
@@ -139,7 +144,7 @@ def self_attention(figure: AttentionFigure, shown: list[Shown]):
                 pictures[i].imshow(one.frame(i + 1))
                 pictures[i].set_title(f"frame {i + 1}", fontsize=7)
                 pictures[i].set_axis_off()
-                drawn = _overlay(overlays[i], one.frame(i + 1), values, maps)
+                drawn = overlay(overlays[i], one.frame(i + 1), values, maps)
                 rows += [
                     {**_place(one), "frame": i + 1, "row": y + 1, "column": x + 1, "received": value}
                     for (y, x), value in np.ndenumerate(values)
@@ -185,11 +190,11 @@ def _task(part, one: Shown, way: int) -> list[dict[str, Any]]:
     axis.imshow(one.frame(number))
     axis.set_title("query", fontsize=7)
     axis = part.add_subplot(grid[0, 1])
-    _overlay(axis, one.frame(number), square(received(own)), square(received(own)))
+    overlay(axis, one.frame(number), square(received(own)), square(received(own)))
     axis.set_title(f"S-MGA\nλ = {float(one['lambda_self']):.2f}", fontsize=7)
     for label, name in enumerate(names):
         axis = part.add_subplot(grid[0, label + 2])
-        _overlay(axis, np.moveaxis(one["support_frames"][label, 0, number - 1], 0, -1), maps[label], maps)
+        overlay(axis, np.moveaxis(one["support_frames"][label, 0, number - 1], 0, -1), maps[label], maps)
         right = name == str(one["query_class"])
         told = f"{textwrap.fill(name, 20)}\n{100 * of_class[label]:.1f} %"
         axis.set_title(told, fontsize=6, fontweight="bold" if right else "normal")
@@ -219,7 +224,7 @@ def _task(part, one: Shown, way: int) -> list[dict[str, Any]]:
     ]
 
 
-def _overlay(axis, picture: np.ndarray, values: np.ndarray, scale: np.ndarray):
+def overlay(axis, picture: np.ndarray, values: np.ndarray, scale: np.ndarray):
     """A map over a grey picture; `scale` holds all values that share its colours. Returns what a colour bar is made of."""
     height, width = picture.shape[:2]
     axis.imshow(np.repeat(picture.mean(-1, keepdims=True), 3, -1).astype(np.uint8))

@@ -1,5 +1,5 @@
-"""A paper's figure: PNG and PDF for people, and what is drawn as CSV. Here curves, from the results of runs; `attention` and
-`embedding` draw what was taken out of trained runs."""
+"""A paper's figure: PNG and PDF for people, and what is drawn as CSV. Here curves, from the results of runs, as in
+`class_gain`; `attention`, `cam`, `masks` and `embedding` draw what was taken out of trained runs."""
 
 from __future__ import annotations
 

@@ -48,12 +48,16 @@ class EpisodeModel(nn.Module):
         return getattr(self.head, "tail", self.tail)
 
     def forward(self, episodes: EpisodeFeatures) -> tuple[Logits, dict[str, Tensor]]:
-        out = self.head(*self.before_head(episodes), **episodes.aux)
-        return self.matching(*self.pooled(out)), out.losses
+        return self.compare(*self.before_head(episodes), **episodes.aux)
 
     def before_head(self, episodes: EpisodeFeatures) -> tuple[Tensor, Tensor]:
         """Support and query as the head is given them."""
-        return self._through_tail(episodes.support), self._through_tail(episodes.query)
+        return self.through_tail(episodes.support), self.through_tail(episodes.query)
+
+    def compare(self, support: Tensor, query: Tensor, **aux: Tensor) -> tuple[Logits, dict[str, Tensor]]:
+        """What follows `before_head`: logits and auxiliary losses."""
+        out = self.head(support, query, **aux)
+        return self.matching(*self.pooled(out)), out.losses
 
     def pooled(self, out: HeadOutput) -> tuple[Tensor, Tensor]:
         """Support and query as the metric is given them: without a grid, unless it is spatial."""
@@ -64,7 +68,8 @@ class EpisodeModel(nn.Module):
             reduce(out.query, "batch query frames dim height width -> batch query frames dim", "mean"),
         )
 
-    def _through_tail(self, features: Tensor) -> Tensor:
+    def through_tail(self, features: Tensor) -> Tensor:
+        """Features at the cut, [... dim height width], as the head is given them."""
         if isinstance(self.tail, nn.Identity):
             return features
         *lead, dim, height, width = features.shape

@@ -82,11 +82,11 @@ def test_a_frozen_tail_keeps_its_statistics_in_training_and_a_trained_one_does_n
     expected, before = network.to_cut(clips.flatten(0, -4), "layer4"), norm.running_mean.clone()
 
     frozen = EpisodeModel(network.tail("layer3"), *parts).train()
-    torch.testing.assert_close(frozen._through_tail(features.support).flatten(0, -4), expected)
+    torch.testing.assert_close(frozen.through_tail(features.support).flatten(0, -4), expected)
     assert torch.equal(norm.running_mean, before)
 
     trained = EpisodeModel(network.tail("layer3"), *parts, train_tail=True).train()
-    found = trained._through_tail(features.support).flatten(0, -4)
+    found = trained.through_tail(features.support).flatten(0, -4)
     hidden = network.stages["layer4"][0](network.to_cut(clips.flatten(0, -4), "layer3"))
     rows = rearrange(hidden, "images dim height width -> dim (images height width)")
     by_hand = (hidden - rows.mean(1).view(-1, 1, 1)) / (rows.var(1, unbiased=False).view(-1, 1, 1) + norm.eps).sqrt()

@@ -218,9 +218,15 @@ def look_of(wildcards):
         sys.exit(report_error(FsarError(f"the figure '{wildcards.figure}' looks into no run '{wildcards.run}'")))
     # Two data sets of a paper on one card share the run: what is wanted of it are the examples of both.
     wanted = dict(looks[0].wanted)
-    if "attention" in wanted:
-        wanted["attention"] = [example for look in looks for example in look.wanted["attention"]]
+    for key in {"attention", "cam"} & set(wanted):
+        wanted[key] = [example for look in looks for example in look.wanted[key]]
     return looks[0], wanted
+
+
+def masks_looked_at(wildcards):
+    """The masks store that predicted masks are compared to, or nothing."""
+    look, wanted = look_of(wildcards)
+    return masks_of(look.run) if "masks" in wanted else []
 
 
 def inspection_of(figure, look):

@@ -1,7 +1,8 @@
 # Figures.
 
 
-# What a figure shows of a trained run: attention on chosen queries, or what its metric is given of episodes.
+# What a figure shows of a trained run: attention or evidence on chosen queries, what its metric is given of episodes, or masks that
+# it predicts.
 rule inspect_run:
     input:
         features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
@@ -9,6 +10,8 @@ rule inspect_run:
         trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
         episodes=lambda wildcards: str(STUDY.episodes_path(look_of(wildcards)[0].episodes)),
         checkpoint=lambda wildcards: checkpoint_of(run_spec(wildcards)),
+        index=lambda wildcards: index_of(run_spec(wildcards).tested_on.dataset),
+        masks=masks_looked_at,
     output:
         found=str(ROOTS.results / "inspections" / "{figure}" / "{run}.npz"),
     log:
@@ -32,13 +35,15 @@ rule inspect_run:
         weights_root=str(ROOTS.weights),
         episode_spec=lambda wildcards: look_of(wildcards)[0].episodes.json_text,
         wanted=lambda wildcards: canonical_json(look_of(wildcards)[1]),
+        masks=lambda wildcards, input: flag(f"--masks {str(Path(input.masks).parent)!r}", input.masks),
         code=lambda wildcards: code_digest("fsar_core.cli.inspect", *components_of(run_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core inspect --spec {params.spec:q}"
         " --features {params.features:q} --episodes {input.episodes:q} --episode-spec {params.episode_spec:q}"
         " --checkpoint {input.checkpoint:q} --frames {params.frames:q} --wanted {params.wanted:q}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
-        " --memory-gib {resources.memory_gib} --threads {threads} --out {output.found:q} > {log:q} 2>&1"
+        " --memory-gib {resources.memory_gib} --threads {threads} --index {input.index:q} {params.masks}"
+        " --out {output.found:q} > {log:q} 2>&1"
 
 
 rule figure:

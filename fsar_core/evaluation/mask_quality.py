@@ -1,0 +1,130 @@
+"""How well a head that learns to see instances predicts masks of clips whose masks it was never shown.
+
+Source: own; the measure that goes with I2ST, Eq. 1-3. Intersection over union (IoU) of the predicted mask with the true one,
+both at the decoder's resolution and cut at 0.5, the mean over the frames of a clip. Beside it that of a guess which knows where
+instances usually are: the mean true mask of other training clips, frame by frame, cut where it overlaps those most.
+
+The clips are training clips that are held out (`fsar_core.instance_masks._held_out`): training has seen their features and
+classes, and never their masks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fsar_core.devices import Machine
+from fsar_core.episodes.loader import FeatureBank, FrameBank, MaskBank
+from fsar_core.episodes.sampler import Split
+from fsar_core.errors import FsarError
+from fsar_core.heads._instance import resized
+from fsar_core.instance_masks._held_out import held_out
+from fsar_core.training.model import EpisodeModel
+
+CUT = 0.5
+LEVELS = 100  # cuts that are tried for the mean mask
+BATCH = 16  # clips
+
+Cut = Bool[Tensor, "clips frames height width"]
+
+
+def choose(
+    index: pd.DataFrame, failed: frozenset[int], share: float | None, seed: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of sound training clips whose masks are held out, and of others: at most so many of each, evenly spaced among all, so
+    that every class keeps its share. FsarError where either is empty.
+
+    Args:
+        failed: rows without features or masks.
+        share, seed: of the training, as in `held_out`.
+    """
+    sound = np.sort(np.concatenate(Split.from_index(index, "train", failed).rows))
+    kept_back = np.isin(sound, held_out(index, share, seed))
+    chosen = tuple(_spread(rows, most) for rows in (sound[kept_back], sound[~kept_back]))
+    if not all(map(len, chosen)):
+        raise FsarError(
+            f"{len(chosen[0])} sound clips with held-out masks and {len(chosen[1])} others: nothing can be compared; change "
+            f"`masks.held_out`, or see what failed in the masks store"
+        )
+    return chosen
+
+
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
+
+
+def overlap(predicted: Cut, true: Cut) -> Float[Tensor, " clips"]:
+    """Intersection over union, the mean over the frames in which either has something; NaN for a clip without such a frame."""
+    both, either = ((predicted & true).sum((-2, -1)), (predicted | true).sum((-2, -1)))
+    return torch.where(either > 0, both.double() / either, torch.nan).nanmean(-1)
+
+
+def best_cut(mean: Float[Tensor, "frames height width"], true: Cut) -> float:
+    """Where the mean mask is cut so that it overlaps the true masks most: of LEVELS values from 0 up to its maximum."""
+    levels = torch.linspace(0, float(mean.max()), LEVELS + 1)[:-1].tolist()
+    found = [float(overlap((mean > level).expand_as(true), true).nanmean()) for level in levels]
+    return levels[int(np.argmax(np.nan_to_num(found)))]
+
+
+@torch.inference_mode()
+def mask_quality(
+    model: EpisodeModel,
+    bank: FeatureBank,
+    masks: MaskBank,
+    pictures: FrameBank,
+    measured: np.ndarray,
+    others: np.ndarray,
+    shown: int,
+    machine: Machine,
+) -> dict[str, np.ndarray]:
+    """Predicted against true masks in the test view.
+
+    Args:
+        measured: rows of held-out clips.
+        others: rows of training clips that the mean mask is of.
+        shown: of the measured clips, how many are given whole, evenly spaced.
+
+    Returns:
+        rows [clips]; iou and mean_iou float64 [clips], of the head and of the mean mask; level (of its cut), others (their
+        number); for the shown ones, under "<number>.": row, frames uint8 [frames 3 height width], true and predicted float32
+        [frames mask_height mask_width].
+    """
+    model.eval()
+    found, wanted = [], []
+    for rows in _batches(measured):
+        clips = bank.prepared(bank.clips(rows[None]), "query", [None]).to(machine.device)
+        found.append(model.head.decoder(model.head.encoder(model.through_tail(clips)))[0].float().cpu())
+        wanted.append(_at(masks, rows, found[0].shape[-2:]))
+    predicted, true = torch.cat(found), torch.cat(wanted)
+    usual = torch.cat([_at(masks, rows, true.shape[-2:]) for rows in _batches(others)])
+    mean, seen = usual.mean(0), true > CUT
+    level = best_cut(mean, usual > CUT)
+    parts = {
+        "rows": measured,
+        "iou": overlap(predicted > CUT, seen).numpy(),
+        "mean_iou": overlap((mean > level).expand_as(seen), seen).numpy(),
+        "level": np.array(level),
+        "others": np.array(len(others)),
+    }
+    for number, place in enumerate(_spread(np.arange(len(measured)), shown)):
+        frames = pictures.prepared(pictures.clips(measured[[[place]]]), "query", [None])[0, 0]
+        parts |= {
+            f"{number}.row": np.array(measured[place]),
+            f"{number}.frames": frames.numpy(),
+            f"{number}.true": true[place].numpy(),
+            f"{number}.predicted": predicted[place].numpy(),
+        }
+    return parts
+
+
+def _at(masks: MaskBank, rows: np.ndarray, size: tuple[int, int]) -> Float[Tensor, "clips frames height width"]:
+    """True masks at the decoder's resolution."""
+    whole = masks.of_test_view(rows)
+    return resized(whole.flatten(0, 1), *size).unflatten(0, whole.shape[:2])
+
+
+def _batches(rows: np.ndarray) -> list[np.ndarray]:
+    return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]

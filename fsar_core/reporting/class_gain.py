@@ -1,0 +1,77 @@
+"""Accuracy of one method minus another's, class by class, from the single queries of their runs on the same test episodes."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pandas as pd
+
+from fsar_core.evaluation.statistics import class_gains, paired_difference
+from fsar_core.paper import ClassGainFigure
+from fsar_core.reporting.figures import Point, drawing
+from fsar_core.stores.manifest import read_json
+
+WRAP = 48  # letters of a class name before it goes on in the next line
+
+
+def gains(figure: ClassGainFigure, points: list[Point]) -> pd.DataFrame:
+    """One row a panel and class, by falling gain: dataset (really used), shot, method, minus, class, gain and ci95 (percentage
+    points, paired on the class's queries), queries, mean_gain and mean_ci95 (of all, paired on episodes), run, minus_run."""
+    runs = {(point.method, point.shot): point.run for point in points}
+    tables = []
+    for shot in figure.shots:
+        run, plain = (runs[curve.method, shot] for curve in (figure.method, figure.minus))
+        summary = read_json(run / "summary.json", "run snakemake to test this run")
+        read_json(plain / "summary.json", "run snakemake to test this run")
+        queries = [pd.read_csv(folder / "queries.csv.gz") for folder in (run, plain)]
+        mean, table = paired_difference(*queries), class_gains(*queries)
+        names = [summary["class_names"][class_id] for class_id in table["class"]]
+        table = table.assign(**{"class": names}).sort_values(["gain", "class"], ascending=[False, True])
+        front = {
+            "dataset": summary["dataset"],
+            "shot": shot,
+            "method": figure.method.method,
+            "minus": figure.minus.method,
+        }
+        back = {"mean_gain": mean.mean, "mean_ci95": mean.ci95, "run": run.name, "minus_run": plain.name}
+        tables.append(pd.DataFrame(front, index=table.index).join(table).assign(**back))
+    return pd.concat(tables, ignore_index=True)
+
+
+def draw_class_gain(figure: ClassGainFigure, table: pd.DataFrame, way: int):
+    """A matplotlib figure: a panel each shot, a bar each class, the greatest gain on top, its 95 % interval as a whisker, and the
+    mean over all queries as a dashed line. Bars whose interval holds 0 are pale."""
+    parts = [table[table["shot"] == shot] for shot in figure.shots]
+    names = [[textwrap.fill(name, WRAP) for name in part["class"]] for part in parts]
+    lines = max(sum(name.count("\n") + 1 for name in panel) for panel in names)
+    with drawing(**{"axes.grid.axis": "x"}) as pyplot:
+        canvas, all_axes = pyplot.subplots(
+            1, len(parts), figsize=(5.6 * len(parts), 1.6 + 0.19 * lines), squeeze=False, layout="constrained"
+        )
+        for axes, part, labels in zip(all_axes[0], parts, names):
+            told = (part.gain.abs() > part.ci95).to_numpy()
+            colours = [f"C{int(gain < 0)}" for gain in part.gain]
+            bars = axes.barh(range(len(part)), part.gain, xerr=part.ci95, color=colours, error_kw={"elinewidth": 0.8})
+            for bar, sure in zip(bars, told):
+                bar.set_alpha(1.0 if sure else 0.4)
+            axes.set_yticks(range(len(part)), labels, fontsize=6)
+            axes.invert_yaxis()
+            axes.margins(y=0.01)
+            axes.axvline(0, color="black", linewidth=0.8)
+            first = part.iloc[0]
+            axes.axvline(first.mean_gain, color="grey", linestyle="--", linewidth=1)
+            better, worse = int((told & (part.gain > 0)).sum()), int((told & (part.gain < 0)).sum())
+            axes.set_title(
+                f"{way}-way {first.shot}-shot: {first.mean_gain:+.1f} ± {first.mean_ci95:.1f} points on average (dashed)\n"
+                f"of {len(part)} classes {better} are better and {worse} worse beyond their interval",
+                fontsize=8,
+            )
+            axes.set_xlabel(f"accuracy of {figure.method.method} minus {figure.minus.method} (percentage points)")
+        dataset = table["dataset"].iloc[0]
+        low, high = table["queries"].min(), table["queries"].max()
+        canvas.suptitle(
+            f"{figure.title}\nmeasured on {dataset}; whiskers: 95 % interval of every class, paired on its {low:,} to "
+            f"{high:,} queries; pale: it holds 0",
+            fontsize=9,
+        )
+    return canvas

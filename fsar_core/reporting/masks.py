@@ -1,0 +1,81 @@
+"""Figure of instance masks: predicted and true ones of clips whose masks were held out of training, and how well they agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fsar_core.errors import FsarError
+from fsar_core.evaluation.statistics import Z95
+from fsar_core.paper import MasksFigure
+from fsar_core.reporting.attention import QUIET, load
+from fsar_core.reporting.figures import drawing
+
+
+def masks(figure: MasksFigure, looks: list[tuple[str, str, Path]]):
+    """Three rows an example: frames, true masks, predicted ones.
+
+    Args:
+        looks: (data set of the paper, method, file of `fsar inspect`); data sets that are one in truth are shown once.
+
+    Returns:
+        The matplotlib figure, and one row a measured clip: dataset (really used), row (of the clip index), class, iou,
+        mean_mask_iou (empty where neither mask has anything), shown.
+    """
+    files = {str(found["dataset"]): found for found in (load(path) for _, _, path in looks)}
+    examples = [
+        (name, found, i) for name, found in files.items() for i in range(figure.examples) if f"{i}.row" in found
+    ]
+    most = max(len(found[f"{i}.frames"]) for _, found, i in examples)
+    with drawing(**QUIET) as pyplot:
+        canvas = pyplot.figure(figsize=(1.1 * most + 1.2, 3.6 * len(examples) + 0.6), layout="constrained")
+        for part, (name, found, i) in zip(np.atleast_1d(canvas.subfigures(len(examples), 1)), examples):
+            place = int(np.flatnonzero(found["rows"] == found[f"{i}.row"])[0])
+            part.suptitle(f"{name}: {found['classes'][place]}; overlap {found['iou'][place]:.2f}", fontsize=8)
+            axes = part.subplots(3, len(found[f"{i}.frames"]), squeeze=False)
+            for number, frame in enumerate(np.moveaxis(found[f"{i}.frames"], 1, -1)):
+                axes[0, number].imshow(frame)
+                axes[0, number].set_title(f"frame {number + 1}", fontsize=7)
+                for row, side in ((1, "true"), (2, "predicted")):
+                    axes[row, number].imshow(found[f"{i}.{side}"][number], cmap="gray", vmin=0, vmax=1)
+            for row, label in enumerate(("frame", "true", "predicted")):
+                axes[row, 0].set_ylabel(label, fontsize=7)
+        told = [f"{name}: {_told(found)}" for name, found in files.items()]
+        canvas.suptitle(
+            "\n".join([figure.title, f"{figure.subject.method}, {figure.subject.shot}-shot", *told]), fontsize=8
+        )
+    return canvas, pd.concat([_table(*one) for one in files.items()], ignore_index=True)
+
+
+def _told(found: dict[str, np.ndarray]) -> str:
+    """Mean overlaps and their paired difference over the clips that have both."""
+    both = ~np.isnan(found["iou"]) & ~np.isnan(found["mean_iou"])
+    own, usual = found["iou"][both], found["mean_iou"][both]
+    if len(own) < 2:
+        raise FsarError(f"{len(own)} clips with instances are too few to measure; raise `masks.held_out`")
+    (mean, ci95), (mean_usual, ci95_usual), (gain, gain_ci95) = map(_mean, (own, usual, own - usual))
+    return (
+        f"overlap (IoU) {mean:.3f} ± {ci95:.3f} with the true masks of {len(own)} clips that were held out,\n"
+        f"the mean mask of {int(found['others'])} others {mean_usual:.3f} ± {ci95_usual:.3f}, paired difference {gain:+.3f} ± "
+        f"{gain_ci95:.3f} (95 % intervals over clips)"
+    )
+
+
+def _mean(values: np.ndarray) -> tuple[float, float]:
+    return float(values.mean()), float(Z95 * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _table(name: str, found: dict[str, np.ndarray]) -> pd.DataFrame:
+    shown = [int(value) for key, value in found.items() if key.endswith(".row")]
+    return pd.DataFrame(
+        {
+            "dataset": name,
+            "row": found["rows"],
+            "class": found["classes"],
+            "iou": found["iou"],
+            "mean_mask_iou": found["mean_iou"],
+            "shown": np.isin(found["rows"], shown).astype(int),
+        }
+    )
