@@ -51,6 +51,21 @@ class EpisodeModel(nn.Module):
         out = self.head(*self.before_head(episodes), **episodes.aux)
         return self.matching(*self.pooled(out)), out.losses
 
+    def alone(self, features: Tensor) -> Tensor | None:
+        """What the tail and the head make of clips [clips ...] each by itself; None for a head that does not tell it apart."""
+        if not hasattr(self.head, "alone"):
+            return None
+        videos = self.head.alone(self._through_tail(features))
+        if self.head.task_level or self.matching.spatial:
+            return videos
+        return reduce(videos, "clips frames dim height width -> clips frames dim", "mean")
+
+    def together(self, support: Tensor, query: Tensor) -> Logits:
+        """The rest of an episode's logits, of what `alone` gave."""
+        if self.head.task_level:
+            support, query = self.pooled(self.head.together(support, query))
+        return self.matching(support, query)
+
     def before_head(self, episodes: EpisodeFeatures) -> tuple[Tensor, Tensor]:
         """Support and query as the head is given them."""
         return self._through_tail(episodes.support), self._through_tail(episodes.query)

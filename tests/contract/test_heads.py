@@ -192,3 +192,18 @@ def test_a_head_that_wraps_a_tail_takes_it_and_holds_it_as_tail(name):
     """So that `EpisodeModel` can freeze it there."""
     assert entry("heads", name).parameters["tail"] == Entry.REQUIRED
     assert type(make(name).tail) is torch.nn.Sequential
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_what_a_clip_is_alone_and_together(name):
+    """`alone` and `together` are `forward`, taken apart: a test encodes every clip once (`evaluation.protocol`)."""
+    head = make(name).eval()
+    support, query = episode(name)
+    with torch.no_grad():
+        expected = head(support, query)
+        sides = head.alone(support), head.alone(query)
+        got = head.together(*sides) if head.task_level else HeadOutput(*sides)
+        close(got, expected.support, expected.query)
+        # Each clip by itself: others in the same call change nothing.
+        one = head.alone(query[1:, 2])
+    torch.testing.assert_close(one, sides[1][1:, 2], atol=1e-5, rtol=1e-4)
