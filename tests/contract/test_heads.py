@@ -23,10 +23,13 @@ from fsar_core.types import HeadOutput
 DIM, FRAMES, GRID, TOKENS = 16, 4, (4, 3), (5, 1)
 
 # head -> parameters that differ from their defaults
-SETTINGS: dict[str, dict] = {}
+SETTINGS: dict[str, dict] = {"sgtm": {"width": 8, "heads": 2, "masked": 2, "classes": 3}}
 
 # name of a keyword of `forward` -> the tensor it takes, from support and query
-AUX: dict[str, Callable] = {}
+AUX: dict[str, Callable] = {
+    "support_saliency": lambda support, query: support.mean((-3, -2, -1)),
+    "query_saliency": lambda support, query: query.mean((-3, -2, -1)),
+}
 
 HEADS = names("heads")
 
@@ -73,7 +76,7 @@ def close(got: HeadOutput, support, query) -> None:
 
 
 def test_there_are_heads_to_test():
-    assert {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim"} <= set(HEADS)
+    assert {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim", "sgtm"} <= set(HEADS)
     assert not [name for name in HEADS if name.startswith("_")]
 
 
