@@ -168,7 +168,7 @@ class SGTM(nn.Module):
         if classes is not None:
             # Never run with dropout: the rate of its training is of no consequence here.
             self.classifier = FrameClassifier(dim, classes, classifier_hidden, kernel=classifier_kernel)
-            self.classifier.requires_grad_(False)
+            self.classifier.requires_grad_(False).eval()
 
     def forward(
         self,
