@@ -26,7 +26,7 @@ D = 2048 and 64 training classes:
     with ResNet-50        + 23,508,032               37,207,168
 
 The paper prints 37.2 M and none of P, the MLP's width, the depth of the last Transformer and Φ_cls: these are the fit to it.
-It is not the only one (P = 512 is what the others share), but the only one that counts everything and keeps 2 layers each.
+It is not the only one (most share P = 512); this one counts everything and has 2 layers in each Transformer.
 
 Where the text is ambiguous or silent:
 
