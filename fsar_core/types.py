@@ -28,6 +28,13 @@ Logits = Float[Tensor, "batch query way"]
 Labels = Int64[Tensor, "batch query"]
 
 
+# What a head does to a video does mostly not depend on the rest of the episode. Heads that know it have
+#   alone(videos [*batch frames dim height width])   that part, in evaluation mode, for any leading axes, and
+#   task_level: bool                                  whether the episode still has a part in it; then
+#   together(support, query) -> HeadOutput            does the rest, from what `alone` gave,
+# so that a test encodes every clip once and not in every episode: head(support, query) is together(alone(..), alone(..)).
+
+
 @dataclass
 class HeadOutput:
     """What a head returns.

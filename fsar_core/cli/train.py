@@ -13,7 +13,7 @@ from fsar_core.specs import ModelSpec
 def arguments(parser: argparse.ArgumentParser) -> None:
     _run.arguments(parser)
     parser.add_argument("--index", type=Path, required=True)
-    parser.add_argument("--masks", type=Path, help="the masks store, of a head that learns from masks")
+    parser.add_argument("--masks", type=Path, help="the masks store, where the spec has one")
     parser.add_argument("--validation", type=Path, required=True, help="frozen validation episodes")
     parser.add_argument(
         "--code", default="", help="digest of the training code; a training by other code is not resumed"

@@ -60,7 +60,7 @@ class FeatureBank:
             rows: of which view 0 is used.
             many_views: rows of which every stored view is used (training clips).
         """
-        self.reader, self.threads, self.views = reader, threads, reader.views
+        self.reader, self.threads, self.views, self.memory_gib = reader, threads, reader.views, memory_gib
         extra = np.unique(many_views) if many_views is not None and reader.views > 1 else np.empty(0, np.int64)
         wanted = [(np.unique(rows), 0), *((extra, view) for view in range(1, reader.views))]
         slots = np.concatenate([part * self.views + view for part, view in wanted])

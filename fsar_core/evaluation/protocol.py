@@ -6,6 +6,7 @@ methods, every query's prediction is written down, and intervals are given (`fsa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 def logits(
     model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine, progress: bool = False
 ) -> np.ndarray:
-    """float32 [episode query way] of all episodes of a table, in evaluation mode."""
+    """float32 [episode query way] of all episodes of a table, in evaluation mode.
+
+    What a model makes of a clip by itself is made once and held in memory, where it fits; else in every episode.
+    """
     model.eval()
     found = []
     with tqdm(total=len(table), desc="episodes", unit="episode", mininterval=1, disable=not progress) as bar:
-        for episodes in batches(bank, (table[i] for i in range(len(table))), machine.evaluation_batch):
-            episodes = episodes.to(machine.device)
-            with torch.autocast(machine.device.type, enabled=machine.mixed_precision and machine.device.type == "cuda"):
-                batch, _ = model(episodes)
+        for batch in _batches(model, bank, table, machine, progress):
             if not torch.isfinite(batch).all():
                 raise FsarError(
                     "the logits of an episode are not finite, so no accuracy can be told: lower `lr`, set `clip_norm`, or set "
@@ -42,6 +43,48 @@ def logits(
             found.append(batch.float().cpu().numpy())
             bar.update(len(batch))
     return np.concatenate(found)
+
+
+def _batches(
+    model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine, progress: bool
+) -> Iterator[torch.Tensor]:
+    """Logits [batch query way] of `evaluation_batch` episodes at a time."""
+    encoded = _encoded(model, bank, table.rows, machine, progress)
+    if encoded is None:
+        for episodes in batches(bank, (table[i] for i in range(len(table))), machine.evaluation_batch):
+            with _precision(machine):
+                batch, _ = model(episodes.to(machine.device))
+            yield batch
+        return
+    for start in range(0, len(table), machine.evaluation_batch):
+        part = slice(start, start + machine.evaluation_batch)
+        places = (np.searchsorted(table.rows, rows[part]) for rows in (table.support, table.query))
+        sides = (encoded[torch.from_numpy(of).to(encoded.device)] for of in places)
+        with _precision(machine):
+            yield model.together(*sides)
+
+
+def _encoded(
+    model: EpisodeModel, bank: FeatureBank, rows: np.ndarray, machine: Machine, progress: bool
+) -> torch.Tensor | None:
+    """[clip ...] what the model makes of each of the clips by itself, on the device; None where it cannot be had or held."""
+    held = None
+    with tqdm(total=len(rows), desc="clips", unit="clip", mininterval=1, disable=not progress) as bar:
+        for start in range(0, len(rows), machine.evaluation_batch):
+            part = rows[start : start + machine.evaluation_batch]
+            clips = bank.prepared(bank.clips(part)[None], "query", [None])[0]
+            with _precision(machine):
+                made = model.alone(clips.to(machine.device))
+            if made is None or made[0].nbytes * len(rows) > bank.memory_gib * 2**30:
+                return None
+            held = made.new_empty(len(rows), *made.shape[1:]) if held is None else held
+            held[start : start + len(part)] = made
+            bar.update(len(part))
+    return held
+
+
+def _precision(machine: Machine) -> torch.autocast:
+    return torch.autocast(machine.device.type, enabled=machine.mixed_precision and machine.device.type == "cuda")
 
 
 def accuracy(model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine) -> float:

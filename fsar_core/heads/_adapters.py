@@ -77,6 +77,29 @@ class AdaptedViT(nn.Module):
             sets = self.run(place, block, sets)
         return HeadOutput(*(self._class_tokens(tokens) for tokens in sets))
 
+    @property
+    def together_from(self) -> int:
+        """The first block in which clips of an episode see each other; the number of blocks where they never do."""
+        return self.depth
+
+    @property
+    def task_level(self) -> bool:
+        return self.together_from < self.depth
+
+    def alone(self, videos: Float[Tensor, "*videos frames dim tokens 1"]) -> Tensor:
+        """The blocks before `together_from`: tokens [*videos frames tokens dim], or class tokens where no block is left."""
+        sets = (self._tokens("videos", videos),)
+        for place, block in enumerate(self.blocks[: self.together_from]):
+            sets = self.run(place, block, sets)
+        return sets[0] if self.task_level else self._class_tokens(sets[0])
+
+    def together(self, support: VideoTokens, query: VideoTokens) -> HeadOutput:
+        """The blocks from `together_from` on, of what `alone` gave."""
+        sets = support, query
+        for place in range(self.together_from, self.depth):
+            sets = self.run(place, self.blocks[place], sets)
+        return HeadOutput(*(self._class_tokens(tokens) for tokens in sets))
+
     def run(self, place: int, block: Block, sets: Sets) -> Sets:
         """Support and query through one block and its adapters; `place` counts the blocks from 0."""
         raise NotImplementedError

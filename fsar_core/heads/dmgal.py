@@ -133,9 +133,19 @@ class DMGAL(nn.Module):
         """
         self._check_features("support", support, "batch way shot frames dim height width")
         self._check_features("query", query, "batch query frames dim height width")
+        return self.together(self.alone(support), self.alone(query))
+
+    @property
+    def task_level(self) -> bool:
+        return self.cross_attention is not None
+
+    def alone(self, videos: Videos) -> Videos:
+        """S-MGA and mixer, which see each video alone."""
         # Convolutions and tokens both want the channels innermost: one copy here saves one at every change of view.
-        support, query = _channels_last(support), _channels_last(query)
-        support, query = self.mixer(self.self_attention(support)), self.mixer(self.self_attention(query))
+        return self.mixer(self.self_attention(_channels_last(videos)))
+
+    def together(self, support: GridSupport, query: GridQuery) -> HeadOutput:
+        """C-MGA, of what `alone` gave."""
         if self.cross_attention is not None:
             support, query = self.cross_attention(support, query)
         return HeadOutput(support, query)

@@ -102,7 +102,7 @@ class DMGALAdapter(AdaptedViT):
         of_dmgal = {"variant": variant, "phi3": phi3, "end_frames": end_frames}
         for name, value in (own | of_dmgal).items():
             one_of("dmgal_adapter", name, value, CHOICES[name])
-        self.position = position
+        self.position, self.cmga = position, cmga
         early = compressed("dmgal_adapter", self.dim, "r1", r1)
         last = compressed("dmgal_adapter", self.dim, "r2", r2)
         shared = of_dmgal | {"dropout": dropout}
@@ -119,6 +119,10 @@ class DMGALAdapter(AdaptedViT):
         self.adapters = nn.ModuleList(Adapter(self.dim, *part, class_token) for part in parts)
         for adapter in self.adapters:
             nn.init.zeros_(adapter.up.weight)
+
+    @property
+    def together_from(self) -> int:
+        return self.depth - self.cmga
 
     def run(self, place: int, block: Block, sets: Sets) -> Sets:
         first = self.position == "before_attention" or place == self.depth - 1

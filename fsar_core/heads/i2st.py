@@ -139,6 +139,12 @@ class I2ST(nn.Module):
         self.fusion = GlobalFusion(dim, frames, positions, **shared)
         self.classifier = nn.Linear(dim, classes) if classes is not None else None
 
+    task_level = False
+
+    def alone(self, videos: Float[Tensor, "*batch frames dim height width"]) -> Tensor:
+        """[*batch 1+frames dim 1 1], the global token first: no video sees another before the metric."""
+        return self._encode(videos)[0][..., None, None]
+
     def forward(
         self,
         support: GridSupport,

@@ -13,6 +13,11 @@ from fsar_core.types import GridQuery, GridSupport, HeadOutput
 class Identity(nn.Module):
     """Return the features unchanged. No parameters, no losses; `aux` is ignored."""
 
+    task_level = False
+
+    def alone(self, videos: Tensor) -> Tensor:
+        return videos
+
     def forward(self, support: GridSupport, query: GridQuery, **aux: Tensor) -> HeadOutput:
         """
         Args:

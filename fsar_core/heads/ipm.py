@@ -42,6 +42,12 @@ class IPM(nn.Module):
         self.encoder = InstancePerceptionEncoder(dim, r, owner="ipm")
         self.decoder = InstancePerceptionDecoder(dim, r, owner="ipm")
 
+    task_level = False
+
+    def alone(self, videos: Float[Tensor, "*batch frames dim height width"]) -> Tensor:
+        """The features with their instance embeddings."""
+        return videos + self.encoder(videos)
+
     def forward(
         self,
         support: GridSupport,

@@ -50,6 +50,21 @@ class EpisodeModel(nn.Module):
     def forward(self, episodes: EpisodeFeatures) -> tuple[Logits, dict[str, Tensor]]:
         return self.compare(*self.before_head(episodes), **episodes.aux)
 
+    def alone(self, features: Tensor) -> Tensor | None:
+        """What the tail and the head make of clips [clips ...] each by itself; None for a head that does not tell it apart."""
+        if not hasattr(self.head, "alone"):
+            return None
+        videos = self.head.alone(self._through_tail(features))
+        if self.head.task_level or self.matching.spatial:
+            return videos
+        return reduce(videos, "clips frames dim height width -> clips frames dim", "mean")
+
+    def together(self, support: Tensor, query: Tensor) -> Logits:
+        """The rest of an episode's logits, of what `alone` gave."""
+        if self.head.task_level:
+            support, query = self.pooled(self.head.together(support, query))
+        return self.matching(support, query)
+
     def before_head(self, episodes: EpisodeFeatures) -> tuple[Tensor, Tensor]:
         """Support and query as the head is given them."""
         return self.through_tail(episodes.support), self.through_tail(episodes.query)

@@ -25,7 +25,10 @@ DIM, FRAMES, GRID, TOKENS = 16, 4, (4, 3), (5, 1)
 
 # head -> parameters that differ from their defaults
 CLASSES = 5
-SETTINGS: dict[str, dict] = {"i2st": {"classes": CLASSES}}
+SETTINGS: dict[str, dict] = {
+    "i2st": {"classes": CLASSES},
+    "sgtm": {"width": 8, "heads": 2, "masked": 2, "classes": CLASSES},
+}
 
 # name of a keyword of `forward` -> the tensor it takes, from support and query
 AUX: dict[str, Callable] = {
@@ -34,6 +37,8 @@ AUX: dict[str, Callable] = {
     "query_masks": lambda support, query: torch.rand(*query.shape[:3], 9, 7),
     "support_classes": lambda support, query: torch.randint(CLASSES, support.shape[:3]),
     "query_classes": lambda support, query: torch.randint(CLASSES, query.shape[:2]),
+    "support_saliency": lambda support, query: support.mean((-3, -2, -1)),
+    "query_saliency": lambda support, query: query.mean((-3, -2, -1)),
 }
 
 HEADS = names("heads")
@@ -81,7 +86,7 @@ def close(got: HeadOutput, support, query) -> None:
 
 
 def test_there_are_heads_to_test():
-    assert {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim", "i2st", "ipm"} <= set(HEADS)
+    assert {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim", "i2st", "ipm", "sgtm"} <= set(HEADS)
     assert not [name for name in HEADS if name.startswith("_")]
 
 
@@ -192,3 +197,18 @@ def test_a_head_that_wraps_a_tail_takes_it_and_holds_it_as_tail(name):
     """So that `EpisodeModel` can freeze it there."""
     assert entry("heads", name).parameters["tail"] == Entry.REQUIRED
     assert type(make(name).tail) is torch.nn.Sequential
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_what_a_clip_is_alone_and_together(name):
+    """`alone` and `together` are `forward`, taken apart: a test encodes every clip once (`evaluation.protocol`)."""
+    head = make(name).eval()
+    support, query = episode(name)
+    with torch.no_grad():
+        expected = head(support, query)
+        sides = head.alone(support), head.alone(query)
+        got = head.together(*sides) if head.task_level else HeadOutput(*sides)
+        close(got, expected.support, expected.query)
+        # Each clip by itself: others in the same call change nothing.
+        one = head.alone(query[1:, 2])
+    torch.testing.assert_close(one, sides[1][1:, 2], atol=1e-5, rtol=1e-4)

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from fsar_core.backbones._features import _seen
 from fsar_core.data.frame_store import plan as frame_store_plan
-from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, FrameBank, batches
+from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, FrameBank, MaskBank, TrainingBank, batches
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.specs import AugmentationSpec, ViewPolicy
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import Block, write_job
-from fsar_core.testing import toy_feature_store, toy_features, toy_frame_spec, toy_index
+from fsar_core.testing import toy_feature_spec, toy_feature_store, toy_features, toy_frame_spec, toy_index
 
 SHAPE = dict(frames=3, dim=4, height=2, width=2)
 NO_MEMORY = 1e-9
@@ -208,3 +209,79 @@ def test_support_and_queries_have_policies_of_their_own(frame_store, split):
     assert len(corners) > 3
     again = bank.batch([plain[0].for_training(((0, 1), (1,)), 0)])
     np.testing.assert_array_equal(again.support[0], batch.support[0])
+
+
+def masks_of(reader_values):
+    """An array reader of masks [clip view frames height width] that are the red channel of the frames."""
+
+    class Masks:
+        failed = frozenset()
+        clips, views = reader_values.shape[:2]
+        clip_shape = reader_values.shape[2:5]
+        clip_bytes = reader_values[0, 0, ..., 0].nbytes
+
+        def read(self, rows, view=0, threads=1):
+            return reader_values[rows, view, ..., 0]
+
+    return Masks()
+
+
+def feature_spec(cut, augmentation):
+    frames = toy_frame_spec(count=2, size=12, views=5)
+    return toy_feature_spec().model_copy(update=dict(frames=frames, cut=cut, crop=8, augmentation=augmentation))
+
+
+BOTH_RANDOM = AugmentationSpec(support=ViewPolicy(crop="random", flip=0.5), query=ViewPolicy(crop="random", flip=0.5))
+
+
+@pytest.mark.parametrize("augmentation", [None, POLICIES, BOTH_RANDOM])
+def test_masks_follow_the_crop_and_the_mirror_of_live_frames(frame_store, split, augmentation):
+    reader, values = frame_store
+    rows, spec = np.concatenate(split.rows), feature_spec("frames", augmentation)
+    frames = FrameBank(reader, rows, 1.0, many_views=rows, crop=8, augmentation=augmentation)
+    masks = MaskBank(masks_of(values), rows, 1.0, many_views=rows, features=spec)
+    episodes = [e.for_training(((0, 1), (0, 1)), 10 + n) for n, e in enumerate(episodes_of(split, 3))]
+    seen, found = frames.batch(episodes), masks.of(episodes)
+    assert found["support_masks"].shape == (3, 3, 2, 2, 8, 8) and found["query_masks"].dtype == torch.float32
+    for side in ("support", "query"):
+        torch.testing.assert_close(found[f"{side}_masks"], getattr(seen, side)[..., 0, :, :].float() / 255)
+
+
+@pytest.mark.parametrize("augmentation", [None, POLICIES, BOTH_RANDOM])
+def test_masks_follow_the_crop_and_the_mirror_of_stored_views(split, augmentation):
+    spec = feature_spec("layer4", augmentation)
+    count = int(np.concatenate(split.rows).max()) + 1
+    values = np.random.default_rng(1).integers(0, 256, (count, 5, 2, 12, 12, 3), np.uint8)
+    rows, views = np.concatenate(split.rows), spec.training_views()
+    masks = MaskBank(masks_of(values), rows, 1.0, many_views=rows, features=spec)
+    episodes = [e.for_training(views, n) for n, e in enumerate(episodes_of(split, 3))]
+    found, mirrored = masks.of(episodes), 0
+    for number, episode in enumerate(episodes):
+        for side, part in (("support", episode.support), ("query", episode.query)):
+            of_side = episode.views[side == "query"]
+            for place in np.ndindex(part.shape):
+                # What the backbone saw of this view when the features were stored.
+                row, view = int(part[place]), int(of_side[place])
+                seen = _seen(spec, values[row, view], row, view)[:, 0].float() / 255
+                torch.testing.assert_close(found[f"{side}_masks"][number][place], seen)
+                mirrored += bool(spec.policy_of(view)) and spec.policy_of(view).flip > 0
+    assert (mirrored > 0) == (augmentation is not None)
+
+
+def test_what_training_is_given_beside_features(frame_store, split):
+    reader, values = frame_store
+    rows = np.concatenate(split.rows)
+    bank = FrameBank(reader, rows, 1.0, many_views=rows, crop=8)
+    episodes = [e.for_training(((0, 1), (0, 1)), n) for n, e in enumerate(episodes_of(split, 2))]
+    plain, given = bank.batch(episodes), TrainingBank(bank).batch(episodes)
+    assert plain.aux == {} and torch.equal(given.support, plain.support) and torch.equal(given.query, plain.query)
+    assert set(given.aux) == {"labels", "support_classes", "query_classes"}
+    for number, episode in enumerate(episodes):
+        assert given.aux["labels"][number].tolist() == episode.labels.tolist()
+        assert given.aux["query_classes"][number].tolist() == episode.classes[episode.labels].tolist()
+        assert given.aux["support_classes"][number].tolist() == [[c] * 2 for c in episode.classes]
+    masks = MaskBank(masks_of(values), rows, 1.0, many_views=rows, features=feature_spec("frames", None))
+    with_masks = TrainingBank(bank, masks).batch(episodes)
+    assert set(with_masks.aux) - set(given.aux) == {"support_masks", "query_masks"}
+    moved = with_masks.to(torch.device("meta"))
+    assert {value.device.type for value in moved.aux.values()} == {"meta"}

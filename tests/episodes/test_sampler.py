@@ -267,3 +267,17 @@ def test_all_views_occur():
     drawn = [episode.for_training(((0, 1, 2), (1, 3)), seed).views for seed in range(30)]
     assert {int(view) for support, _ in drawn for view in support.reshape(-1)} == {0, 1, 2}
     assert {int(view) for _, query in drawn for view in query} == {1, 3}
+
+
+def test_clips_of_at_most_so_many_seconds():
+    """Durations decide, unknown ones are out, and so are classes that are left with too few clips."""
+    index = toy_index({"train": 3, "val": 1, "test": 1}, clips=4)
+    index["duration"] = [1.0, 2.0, 3.0, 4.0, 2.5, 3.5, 0.0, 9.0, 1.0, 1.0, 1.0, 1.0] + [1.0] * 8
+    short = Split.from_index(index, "train", max_seconds=3.0, least=2)
+    assert short.classes == ("train class 00", "train class 02")
+    assert [rows.tolist() for rows in short.rows] == [[0, 1, 2], [8, 9, 10, 11]]
+    loose = Split.from_index(index, "train", max_seconds=3.0, least=1)
+    assert [rows.tolist() for rows in loose.rows] == [[0, 1, 2], [4], [8, 9, 10, 11]]
+    assert Split.from_index(index, "train", frozenset({9, 10, 11}), 3.0, 2).classes == ("train class 00",)
+    with pytest.raises(FsarError, match=r"^no class of the split 'train' has 5 clips of at most 3 s; raise the limit"):
+        Split.from_index(index, "train", max_seconds=3.0, least=5)

@@ -3,12 +3,14 @@ import pytest
 import torch
 from torch import nn
 
+from fsar_core.backbones._vit import Block, ClassToken
 from fsar_core.devices import Machine
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy, logits, query_results
-from fsar_core.specs import EpisodeSpec
-from tests.training.toys import Toy, model_of, run_spec
+from fsar_core.specs import Component, EpisodeSpec
+from fsar_core.testing import toy_features, toy_index
+from tests.training.toys import SHAPE, Toy, model_of, run_spec
 
 CPU = torch.device("cpu")
 
@@ -85,8 +87,42 @@ def test_accuracy_does_not_depend_on_the_evaluation_batch(toy, size):
     assert 0 < expected < 1
 
 
+WHOLE = [  # heads whose clips meet before the metric, and heads whose clips do not
+    ("identity", {}, "trx", None),
+    ("dmgal", {"r1": 2, "r2": 2}, "bimhm", None),
+    ("dmgal", {"r1": 2, "c_mga": None}, "sca", None),
+    ("i2st", {"heads": 2, "r": 2, "classes": 3}, "global_local", None),
+    ("st_adapter", {}, "otam", 5),
+    ("dmgal_adapter", {}, "otam", 5),
+    ("dmgal_adapter", {"cmga": False}, "otam", 5),
+]
+
+
+@pytest.mark.parametrize(("head", "params", "matching", "tokens"), WHOLE)
+def test_every_clip_is_encoded_once_and_the_logits_are_the_same(head, params, matching, tokens):
+    grid = dict(height=tokens, width=1) if tokens else dict(height=3, width=3)
+    matching = Component(name=matching, params={"out_dim": 8} if matching in ("trx", "sca") else {})
+    spec = run_spec(matching).model_copy(update={"head": Component(name=head, params=params)})
+    toy = Toy(spec, toy_features(toy_index(), **SHAPE | grid))
+    tail = nn.Sequential(Block(8, 2), Block(8, 2), ClassToken(8)) if tokens else None
+    model = model_of(spec, tail=tail)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    seen, machine = [], Machine(CPU, False, 7)
+    original = model.head.alone
+    model.head.alone = lambda videos: seen.append(len(videos)) or original(videos)
+    once = logits(model, toy.bank, toy.test, machine)
+    assert sum(seen) == len(toy.test.rows) and max(seen) == 7
+    toy.bank.memory_gib = 0.0
+    whole = logits(model, toy.bank, toy.test, machine)
+    np.testing.assert_allclose(once, whole, rtol=1e-4, atol=1e-4)
+    assert whole.std() > 0
+
+
 def test_an_evaluation_batch_is_one_forward_pass(toy):
     toy, model = toy
+    toy.bank.memory_gib = 0.0  # nothing is held: every episode anew
     sizes = []
     handle = model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0].labels)))
     logits(model, toy.bank, toy.test, Machine(CPU, False, 7))

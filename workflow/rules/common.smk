@@ -120,6 +120,11 @@ def masks_of(spec):
     return [] if spec.masks is None else [manifest_of(spec.masks)]
 
 
+def masks_store(spec):
+    """The folder of that store; an empty text where there is none."""
+    return "" if spec.masks is None else str(STUDY.store_path(spec.masks))
+
+
 # Without a device there is nothing to lease: `device: cpu` runs as many jobs as there are cores.
 GPUS = 0 if PRESET.resources.device == "cpu" else 1
 

@@ -52,7 +52,7 @@ rule train_head:
         features=lambda wildcards, input: str(Path(input.features).parent),
         weights=lambda wildcards: STUDY.weights(model_spec(wildcards).features),
         weights_root=str(ROOTS.weights),
-        masks=lambda wildcards, input: flag(f"--masks {str(Path(input.masks).parent)!r}", input.masks),
+        masks=lambda wildcards: masks_store(model_spec(wildcards)),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=lambda wildcards: code_digest("fsar_core.cli.train", *components_of(model_spec(wildcards))),
     shell:
@@ -60,7 +60,7 @@ rule train_head:
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
         " --memory-gib {resources.memory_gib} --evaluation-batch {resources.evaluation_batch} {params.mixed_precision}"
-        " {params.masks} --code {params.code} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
+        " --masks {params.masks:q} --code {params.code} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
 
 
 rule evaluate_head:
