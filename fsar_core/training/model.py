@@ -54,7 +54,7 @@ class EpisodeModel(nn.Module):
         """What the tail and the head make of clips [clips ...] each by itself; None for a head that does not tell it apart."""
         if not hasattr(self.head, "alone"):
             return None
-        videos = self.head.alone(self._through_tail(features))
+        videos = self.head.alone(self.through_tail(features))
         if self.head.task_level or self.matching.spatial:
             return videos
         return reduce(videos, "clips frames dim height width -> clips frames dim", "mean")

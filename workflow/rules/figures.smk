@@ -35,14 +35,14 @@ rule inspect_run:
         weights_root=str(ROOTS.weights),
         episode_spec=lambda wildcards: look_of(wildcards)[0].episodes.json_text,
         wanted=lambda wildcards: canonical_json(look_of(wildcards)[1]),
-        masks=lambda wildcards, input: flag(f"--masks {str(Path(input.masks).parent)!r}", input.masks),
+        masks=lambda wildcards: masks_store(run_spec(wildcards)),
         code=lambda wildcards: code_digest("fsar_core.cli.inspect", *components_of(run_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core inspect --spec {params.spec:q}"
         " --features {params.features:q} --episodes {input.episodes:q} --episode-spec {params.episode_spec:q}"
         " --checkpoint {input.checkpoint:q} --frames {params.frames:q} --wanted {params.wanted:q}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
-        " --memory-gib {resources.memory_gib} --threads {threads} --index {input.index:q} {params.masks}"
+        " --memory-gib {resources.memory_gib} --threads {threads} --index {input.index:q} --masks {params.masks:q}"
         " --out {output.found:q} > {log:q} 2>&1"
 
 
