@@ -118,3 +118,31 @@ def test_per_class_and_confusion_by_hand():
     # row: the query's class, column: what it was taken for
     assert counts.tolist() == [[1, 0, 0, 0], [1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 2]]
     assert counts.trace() == table["correct"].sum() and counts.sum() == len(table)
+
+
+def test_gains_of_classes_by_hand():
+    """Class 3 differs by 1, 0, 0, -1, 1 in five episodes of a query each; class 1 never; class 7 was asked for once."""
+    classes = [3, 1, 3, 1, 3, 1, 3, 1, 3, 7]
+    plain = queries([[0, 1], [1, 0], [0, 1], [1, 1], [0, 0]], classes)
+    method = queries([[1, 1], [1, 0], [0, 1], [0, 1], [1, 1]], classes)
+    found = statistics.class_gains(method, plain)
+    assert found["class"].tolist() == [1, 3, 7] and found["queries"].tolist() == [4, 5, 1]
+    assert found["gain"].tolist() == pytest.approx([0, 20, 100])
+    # squared deviations from 0.2: 0.64 + 0.04 + 0.04 + 1.44 + 0.64 = 2.8; variance 2.8 / 4
+    expected = 100 * statistics.Z95 * math.sqrt(2.8 / 4 / 5)
+    assert found["ci95"].tolist() == pytest.approx([0, expected, math.nan], nan_ok=True)
+
+
+def test_queries_of_one_episode_are_one_cluster():
+    """Two queries of a class in each of three episodes that always agree say no more than one: the interval of the three means."""
+    plain = queries([[0, 0], [0, 0], [1, 1]])
+    method = queries([[1, 1], [0, 0], [1, 1]])
+    found = statistics.class_gains(method, plain).iloc[0]
+    alone = statistics.paired_difference(method, plain)
+    assert found.queries == 6 and (found.gain, found.ci95) == pytest.approx((alone.mean, alone.ci95))
+
+
+def test_gains_of_other_queries_are_refused():
+    plain = queries([[0, 1], [1, 0]])
+    with pytest.raises(FsarError, match="cannot be paired"):
+        statistics.class_gains(plain, plain.assign(clip=plain["clip"] + 1))
