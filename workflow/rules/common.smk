@@ -121,7 +121,7 @@ def masks_of(spec):
 
 
 def masks_store(spec):
-    """The folder of that store; an empty text where there is none."""
+    """The folder of that store; an empty text where there is none (of which `:q` leaves nothing: write `--masks={...:q}`)."""
     return "" if spec.masks is None else str(STUDY.store_path(spec.masks))
 
 

@@ -60,7 +60,7 @@ rule train_head:
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
         " --memory-gib {resources.memory_gib} --evaluation-batch {resources.evaluation_batch} {params.mixed_precision}"
-        " --masks {params.masks:q} --code {params.code} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
+        " --masks={params.masks:q} --code {params.code} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
 
 
 rule evaluate_head:
