@@ -113,6 +113,9 @@ def draw_curves(figure: Figure, table: pd.DataFrame, way: int):
 
 def write(canvas, table: pd.DataFrame, prefix: Path) -> None:
     """`<prefix>.csv`, `.png` and `.pdf`, each atomically; no time stamps inside."""
+    for part in canvas.subfigs:
+        # A transparent ground; the layout puts its corner at 0 or -0, and the PDF tells them apart.
+        part.patch.set_visible(False)
     with atomic_write(prefix.with_suffix(".csv")) as stream:
         table.to_csv(stream, index=False, lineterminator="\n", float_format="%.4f")
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):

@@ -134,7 +134,7 @@ def test_gains_of_classes_by_hand():
 
 
 def test_queries_of_one_episode_are_one_cluster():
-    """Two queries of a class in each of three episodes that always agree say no more than one: the interval of the three means."""
+    """Two queries of a class in each of three episodes that always agree say no more than one: the interval of the means."""
     plain = queries([[0, 0], [0, 0], [1, 1]])
     method = queries([[1, 1], [0, 0], [1, 1]])
     found = statistics.class_gains(method, plain).iloc[0]
