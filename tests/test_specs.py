@@ -108,6 +108,7 @@ RUN = RunSpec(
     head=Component(name="dmgal", params={"r1": 8, "c_mga": None}),
     matching=Component(name="otam", params={"lambda_": 0.5}),
     masks=MASKS,
+    masks_held_out=0.1,
     training=TRAINING,
     train_shot=1,
     validation=EPISODES.model_copy(update={"split": "val", "count": 1000}),
@@ -171,8 +172,8 @@ def changes(spec):
         (EPISODES, "fda4e96517e3"),
         (MASKS, "ee476a78864e"),
         (TRAINING, "a9a845c510c5"),
-        (MODEL, "7186827b6c5a"),
-        (RUN, "00e416d46fe8"),
+        (MODEL, "26a53f6943ee"),
+        (RUN, "87cfa3831b47"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Spec) else "",
 )

@@ -210,6 +210,86 @@ def write_look(folder, raw, **changes):
     (folder / "figures" / "a_fig2.yaml").write_text(yaml.safe_dump(figure), encoding="utf-8")
 
 
+BIMHM = {"head": {"name": "identity"}, "matching": {"name": "bimhm"}}
+GLOBAL = {"head": {"name": "i2st"}, "matching": {"name": "global_local"}}
+CLASS_GAIN = {
+    "kind": "class_gain",
+    "dataset": "ssv2_full",
+    "shots": [1, 3],
+    "method": {"method": "I2ST", **GLOBAL},
+    "minus": {"method": "Bi-MHM", **BIMHM},
+}
+CAM = {
+    "kind": "cam",
+    "panels": [{"method": "Bi-MHM", **BIMHM, "shot": 1}, {"method": "I2ST", **GLOBAL, "shot": 1}],
+    "examples": [
+        {"dataset": "ucf101", "episode": 3, "query": 4},
+        {"dataset": "ssv2_full", "episode": 0, "query": 0},
+        {"dataset": "ucf101", "episode": 0, "query": 1},
+    ],
+}
+MASKS = {
+    "kind": "masks",
+    "datasets": ["ssv2_full", "ucf101"],
+    "subject": {"method": "I2ST", **GLOBAL, "shot": 1},
+    "examples": 3,
+    "clips": 40,
+}
+
+
+def test_the_points_of_gains_are_two_runs_a_shot(workflow):
+    write_look(workflow, CLASS_GAIN)
+    made = study(workflow)
+    points = made.points("a_fig2")
+    assert [(p.panel, p.method, p.shot, p.value) for p in points] == [
+        (0, "I2ST", 1, 1),
+        (0, "Bi-MHM", 1, 1),
+        (1, "I2ST", 3, 3),
+        (1, "Bi-MHM", 3, 3),
+    ]
+    assert made.looks("a_fig2") == []
+    for one, other in (points[:2], points[2:]):
+        assert one.run.test == other.run.test and one.run.test.shot == one.shot
+        assert (one.run.head.name, other.run.head.name) == ("i2st", "identity")
+    assert {p.run.run_id for p in points} <= set(made.runs)
+    made.check_figure("a_fig2")
+
+
+def test_class_activations_are_of_every_method_on_the_same_episodes(workflow):
+    write_look(workflow, CAM)
+    made = study(workflow)
+    looks = made.looks("a_fig2")
+    assert [(look.dataset, look.subject.method) for look in looks] == [
+        ("ucf101", "Bi-MHM"),
+        ("ucf101", "I2ST"),
+        ("ssv2_full", "Bi-MHM"),
+        ("ssv2_full", "I2ST"),
+    ]
+    assert looks[0].episodes == looks[1].episodes == looks[0].run.test
+    assert looks[1].wanted == {"cam": [(3, 4), (0, 1)]} and looks[2].wanted == {"cam": [(0, 0)]}
+    assert made.points("a_fig2") == []
+    made.check_figure("a_fig2")
+    write_look(workflow, CAM, examples=[{"dataset": "ucf101", "episode": 1000, "query": 0}])
+    with pytest.raises(FsarError, match=r"^a_fig2.yaml: an example has episode 1000; the last one is 999$"):
+        study(workflow).check_figure("a_fig2")
+
+
+def test_predicted_masks_are_of_runs_that_hold_some_out(workflow):
+    write_look(workflow, MASKS)
+    made = study(workflow)
+    looks = made.looks("a_fig2")
+    assert [look.dataset for look in looks] == ["ssv2_full", "ucf101"]
+    assert all(look.wanted == {"masks": 3, "clips": 40} and look.run.masks_held_out == 0.1 for look in looks)
+    made.check_figure("a_fig2")
+    none = study(workflow, masks={"held_out": 0.0})
+    assert none.runs and none.looks("a_fig2")[0].run.masks_held_out == 0
+    with pytest.raises(FsarError, match=r"^a_fig2.yaml: preset 'demo' holds no masks out \(`masks.held_out` is 0\)"):
+        none.check_figure("a_fig2")
+    deaf = study(workflow, heads={"i2st": {"mask_weight": 0.0}})
+    with pytest.raises(FsarError, match=r"^a_fig2.yaml: 'I2ST' learns from no masks, so it predicts none$"):
+        deaf.check_figure("a_fig2")
+
+
 def test_a_figure_of_attention_looks_into_the_runs_of_tables(workflow):
     write_look(workflow, ATTENTION)
     made = study(workflow)
@@ -269,6 +349,24 @@ def test_an_episode_of_many_clips_takes_what_there_is(workflow, clips, shot, que
             "{workflow}/figures/a_fig2.yaml: unknown kind of figure 'embeding'; did you mean 'embedding'?",
         ),
         (ATTENTION, {"examples": []}, "{workflow}/figures/a_fig2.yaml: examples: "),
+        (CLASS_GAIN, {"dataset": "ucf"}, "config.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'?"),
+        (
+            CLASS_GAIN,
+            {"minus": {"method": "X", **OTAM, "setup": "vit"}},
+            "a_fig2.yaml: 'X': preset 'demo' has no setup 'vit'",
+        ),
+        (
+            CLASS_GAIN,
+            {"method": CLASS_GAIN["method"] | {"matching": {"name": "bimhm"}}},
+            "a_fig2.yaml: 'I2ST': the head 'i2st' puts 1 global tokens before the frames, 'bimhm' expects 0",
+        ),
+        (
+            MASKS,
+            {"subject": MASKS["subject"] | OTAM},
+            "a_fig2.yaml: 'I2ST': the head 'identity' predicts no masks; choose `i2st` or `ipm`",
+        ),
+        (MASKS, {"clips": 1}, "{workflow}/figures/a_fig2.yaml: clips: "),
+        (CAM, {"pannels": []}, "{workflow}/figures/a_fig2.yaml: unknown key 'pannels'; did you mean 'panels'?"),
         (ATTENTION, {"exmples": []}, "{workflow}/figures/a_fig2.yaml: unknown key 'exmples'; did you mean 'examples'?"),
     ],
 )
@@ -347,6 +445,9 @@ def test_heads_that_learn_from_masks_get_them(workflow):
     run = made.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
     assert run.head.params["classes"] == 24
     assert run.masks.frames == run.features.frames and run.masks.provider == Component(name="annotated")
+    assert run.masks_held_out == 0.1
+    other = study(workflow, masks={"held_out": 0.25}).run("demo_temporal", run.head, run.matching, 1)
+    assert other.masks == run.masks and other.masks_held_out == 0.25 and other.model != run.model
     assert run.masks.source == "masks/{folder}/{video}.png" and run.masks.prompts is None
     assert made.store_path(run.masks) == Path("stores/masks") / run.masks.key and made.jobs(run.masks) == 1
     assert study(workflow, masks={"clips_per_job": 64}).jobs(run.masks) == 9
@@ -356,7 +457,8 @@ def test_heads_that_learn_from_masks_get_them(workflow):
             is None
         )
     assert made.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks == run.masks
-    assert made.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1).masks is None
+    plain = made.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
+    assert plain.masks is None and plain.masks_held_out is None
     assert made.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1, count=4).masks.frames.count == 4
     soft = study(workflow, masks={"params": {"values": "soft"}})
     assert soft.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks.key != run.masks.key

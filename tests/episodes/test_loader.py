@@ -285,3 +285,21 @@ def test_what_training_is_given_beside_features(frame_store, split):
     assert set(with_masks.aux) - set(given.aux) == {"support_masks", "query_masks"}
     moved = with_masks.to(torch.device("meta"))
     assert {value.device.type for value in moved.aux.values()} == {"meta"}
+
+
+def test_masks_that_are_held_out_are_not_told(frame_store, split):
+    _, values = frame_store
+    rows = np.concatenate(split.rows)
+    held = rows[::3]
+    common = dict(many_views=rows, features=feature_spec("frames", BOTH_RANDOM))
+    masks, whole = (MaskBank(masks_of(values), rows, 1.0, held_out=h, **common) for h in (held, None))
+    episodes = [e.for_training(((0, 1), (0, 1)), 10 + n) for n, e in enumerate(episodes_of(split, 3))]
+    found, told = masks.of(episodes), whole.of(episodes)
+    for side in ("support", "query"):
+        kept = np.isin(np.stack([getattr(e, side) for e in episodes]), held)
+        assert kept.any() and not kept.all() and not told[f"{side}_masks"].isnan().any()
+        assert found[f"{side}_masks"][torch.from_numpy(kept)].isnan().all()
+        torch.testing.assert_close(found[f"{side}_masks"][torch.from_numpy(~kept)], told[f"{side}_masks"][~kept])
+    # The test view: what is held out is told to those who ask for it, at the centre.
+    centre = torch.from_numpy(values[held[:2], 0, :, 2:10, 2:10, 0]).float() / 255
+    torch.testing.assert_close(masks.of_test_view(held[:2]), centre)

@@ -10,6 +10,7 @@ from fsar_core.episodes.loader import FrameBank
 from fsar_core.evaluation import inspection
 from fsar_core.specs import Component
 from fsar_core.testing import toy_features, toy_index
+from fsar_core.training.model import build_model
 from tests.training.toys import MACHINE, SHAPE, ArrayReader, Toy, model_of, run_spec
 
 GRID = SHAPE | dict(height=3, width=3)
@@ -102,3 +103,24 @@ def test_embeddings_for_a_spatial_metric_keep_the_patches():
     spec = run_spec(Component(name="sca", params={"out_dim": 8}))
     toy = Toy(spec, toy_features(toy_index(), **GRID))
     assert inspection.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)["query"].shape == (20, 3, 4 * 8 * 9)
+
+
+@pytest.mark.parametrize("frames", [2, 4, 6])
+def test_embeddings_of_a_head_with_a_global_token(frames):
+    """The token lies before the frames, and learned positions take the run's number of frames."""
+    head = Component(name="i2st", params={"heads": 2, "r": 2, "positions": "learned"})
+    spec = run_spec("global_local").model_copy(update={"head": head})
+    toy = Toy(spec, toy_features(toy_index(), **GRID | dict(frames=frames)))
+    torch.manual_seed(0)
+    model = build_model(spec, torch.nn.Identity(), SHAPE["dim"], frames).eval()
+    assert model.head.fusion.positions.shape == (1 + frames, SHAPE["dim"])
+    found = inspection.embeddings(model, toy.bank, toy.test, MACHINE)
+    assert found["support"].shape == found["query"].shape == (20, 3, (1 + frames) * SHAPE["dim"])
+    with torch.no_grad():
+        features = toy.bank.batch([toy.test[5]])
+        out = model.head(features.support, features.query)
+        logits, _ = model(features)
+    np.testing.assert_allclose(found["query"][5], out.query[0].flatten(1), atol=1e-6)
+    # What is embedded is what the logits are made of.
+    support, query = (torch.from_numpy(found[side][5]).unflatten(1, (1 + frames, -1)) for side in ("support", "query"))
+    torch.testing.assert_close(model.matching(support[None, :, None], query[None]), logits)

@@ -267,6 +267,26 @@ class TestClosedForms:
         assert mask_loss(decoder, [(instances, masks)]).item() == 0
         assert mask_loss(decoder, [(instances, masks + 0.5)]).item() == pytest.approx(0.25)
 
+    @pytest.mark.parametrize("size", [(9, 14), (3, 2)])
+    def test_masks_with_nan_count_for_nothing(self, size):
+        """As if their frames were not there, backward too; one unknown pixel makes a mask unknown."""
+        decoder = InstancePerceptionDecoder(4, 1)
+        instances = episode(dtype=torch.float32)[1].requires_grad_()
+        masks = torch.rand(*instances.shape[:3], *size, generator=torch.Generator().manual_seed(4))
+        known = torch.tensor([[[True, False, True], [False, True, True]]])
+        masks[0, 0, 1], masks[0, 1, 0, 0, 0] = torch.nan, torch.nan
+        loss = mask_loss(decoder, [(instances, masks)])
+        loss.backward()
+        assert loss.item() == pytest.approx(mask_loss(decoder, [(instances[known][None], masks[known][None])]).item())
+        assert instances.grad.isfinite().all() and (instances.grad.flatten(3).any(-1) == known).all()
+
+    def test_no_known_mask_is_no_loss(self):
+        decoder, (support, query) = InstancePerceptionDecoder(4, 1), episode(dtype=torch.float32)
+        pairs = [(side, torch.full((*side.shape[:-3], 9, 14), torch.nan)) for side in (support, query)]
+        loss = mask_loss(decoder, pairs)
+        loss.backward()
+        assert loss.item() == 0 and all((p.grad == 0).all() for p in decoder.parameters())
+
 
 class TestSymmetries:
     @pytest.mark.parametrize("settings", SETTINGS)
