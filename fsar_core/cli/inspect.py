@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> None:
         index, store = read_index(args.index), StoreReader(args.masks, "masks", spec.masks)
         rows = mask_quality.choose(index, failed | store.failed, spec.masks_held_out, spec.seed, wanted["clips"])
         masks = MaskBank(store, rows[1], memory_gib=0, threads=args.threads, features=spec.features)
-        found = mask_quality.mask_quality(model, bank(rows[0]), masks, pictures, *rows, wanted["masks"], machine)
+        found = mask_quality.mask_quality(
+            model, bank(np.concatenate(rows)), masks, pictures, *rows, wanted["masks"], machine
+        )
         found["classes"] = index["class"].to_numpy(str)[rows[0]]
     else:
         found = inspection.embeddings(model, bank(table.rows), table, machine)

@@ -2,7 +2,8 @@
 
 Source: own; the measure that goes with I2ST, Eq. 1-3. Intersection over union (IoU) of the predicted mask with the true one,
 both at the decoder's resolution and cut at 0.5, the mean over the frames of a clip. Beside it that of a guess which knows where
-instances usually are: the mean true mask of other training clips, frame by frame, cut where it overlaps those most.
+instances usually are: the mean true mask of other training clips, frame by frame, cut where it overlaps those most. Because a
+regressed mask may be right and faint, the head is measured at such a cut of its own as well.
 
 The clips are training clips that are held out (`fsar_core.instance_masks._held_out`): training has seen their features and
 classes, and never their masks.
@@ -62,10 +63,11 @@ def overlap(predicted: Cut, true: Cut) -> Float[Tensor, " clips"]:
     return torch.where(either > 0, both.double() / either, torch.nan).nanmean(-1)
 
 
-def best_cut(mean: Float[Tensor, "frames height width"], true: Cut) -> float:
-    """Where the mean mask is cut so that it overlaps the true masks most: of LEVELS values from 0 up to its maximum."""
-    levels = torch.linspace(0, float(mean.max()), LEVELS + 1)[:-1].tolist()
-    found = [float(overlap((mean > level).expand_as(true), true).nanmean()) for level in levels]
+def best_cut(guess: Float[Tensor, "_clips frames height width"], true: Cut) -> float:
+    """Where a guess, one for each clip or one for all, is cut so that it overlaps the true masks most: of LEVELS values from 0 up
+    to its maximum."""
+    levels = torch.linspace(0, max(float(guess.max()), 0.0), LEVELS + 1)[:-1].tolist()
+    found = [float(overlap((guess > level).expand_as(true), true).nanmean()) for level in levels]
     return levels[int(np.argmax(np.nan_to_num(found)))]
 
 
@@ -84,29 +86,26 @@ def mask_quality(
 
     Args:
         measured: rows of held-out clips.
-        others: rows of training clips that the mean mask is of.
+        others: rows of training clips that the mean mask is of, and that decide the cuts.
         shown: of the measured clips, how many are given whole, evenly spaced.
 
     Returns:
-        rows [clips]; iou and mean_iou float64 [clips], of the head and of the mean mask; level (of its cut), others (their
-        number); for the shown ones, under "<number>.": row, frames uint8 [frames 3 height width], true and predicted float32
-        [frames mask_height mask_width].
+        rows [clips]; float64 [clips] iou (of the head, cut at 0.5), tuned_iou (cut where it does best on the others) and mean_iou
+        (of the mean mask, cut likewise); level and mean_level (these cuts), others (their number); for the shown ones, under
+        "<number>.": row, frames uint8 [frames 3 height width], true and predicted float32 [frames mask_height mask_width].
     """
     model.eval()
-    found, wanted = [], []
-    for rows in _batches(measured):
-        clips = bank.prepared(bank.clips(rows[None]), "query", [None]).to(machine.device)
-        found.append(model.head.decoder(model.head.encoder(model.through_tail(clips)))[0].float().cpu())
-        wanted.append(_at(masks, rows, found[0].shape[-2:]))
-    predicted, true = torch.cat(found), torch.cat(wanted)
-    usual = torch.cat([_at(masks, rows, true.shape[-2:]) for rows in _batches(others)])
-    mean, seen = usual.mean(0), true > CUT
-    level = best_cut(mean, usual > CUT)
+    predicted, true = _predicted_and_true(model, bank, masks, measured, machine)
+    predicted_others, usual = _predicted_and_true(model, bank, masks, others, machine)
+    mean, seen = usual.mean(0, keepdim=True), true > CUT
+    level, mean_level = (best_cut(guess, usual > CUT) for guess in (predicted_others, mean))
     parts = {
         "rows": measured,
         "iou": overlap(predicted > CUT, seen).numpy(),
-        "mean_iou": overlap((mean > level).expand_as(seen), seen).numpy(),
+        "tuned_iou": overlap(predicted > level, seen).numpy(),
+        "mean_iou": overlap((mean > mean_level).expand_as(seen), seen).numpy(),
         "level": np.array(level),
+        "mean_level": np.array(mean_level),
         "others": np.array(len(others)),
     }
     for number, place in enumerate(_spread(np.arange(len(measured)), shown)):
@@ -120,11 +119,15 @@ def mask_quality(
     return parts
 
 
-def _at(masks: MaskBank, rows: np.ndarray, size: tuple[int, int]) -> Float[Tensor, "clips frames height width"]:
-    """True masks at the decoder's resolution."""
-    whole = masks.of_test_view(rows)
-    return resized(whole.flatten(0, 1), *size).unflatten(0, whole.shape[:2])
-
-
-def _batches(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+def _predicted_and_true(
+    model: EpisodeModel, bank: FeatureBank, masks: MaskBank, rows: np.ndarray, machine: Machine
+) -> tuple[Tensor, Tensor]:
+    """Both float32 [clips frames mask_height mask_width], at the decoder's resolution."""
+    predicted, true = [], []
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        clips = bank.prepared(bank.clips(part[None]), "query", [None]).to(machine.device)
+        predicted.append(model.head.decoder(model.head.encoder(model.through_tail(clips)))[0].float().cpu())
+        whole = masks.of_test_view(part)
+        true.append(resized(whole.flatten(0, 1), *predicted[0].shape[-2:]).unflatten(0, whole.shape[:2]))
+    return torch.cat(predicted), torch.cat(true)

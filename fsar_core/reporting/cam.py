@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 from fsar_core.paper import CamFigure
 from fsar_core.reporting.attention import QUIET, Shown, load, overlay
 from fsar_core.reporting.figures import drawing
+
+WRAP = 20  # letters beside a row of maps before they go on in the next line
 
 
 def cam(figure: CamFigure, looks: list[tuple[str, str, Path]]):
@@ -65,7 +68,8 @@ def cam(figure: CamFigure, looks: list[tuple[str, str, Path]]):
                         | {"relative": value}
                         for (y, x), value in np.ndenumerate(values)
                     ]
-                label = f"{subject.method}\n({'right' if right else f'taken for: {taken}'})"
+                told = textwrap.fill("right" if right else f"taken for: {taken}", WRAP)
+                label = f"{subject.method}\n{told}"
                 axes[0].text(-0.08, 0.5, label, transform=axes[0].transAxes, ha="right", va="center", fontsize=6)
             part.colorbar(drawn, ax=[*pictures, *np.concatenate(below)], label="relative evidence", shrink=0.6)
         shot, over = figure.panels[0].shot, ", ".join(dict.fromkeys(names))

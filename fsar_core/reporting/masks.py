@@ -21,8 +21,8 @@ def masks(figure: MasksFigure, looks: list[tuple[str, str, Path]]):
         looks: (data set of the paper, method, file of `fsar inspect`); data sets that are one in truth are shown once.
 
     Returns:
-        The matplotlib figure, and one row a measured clip: dataset (really used), row (of the clip index), class, iou,
-        mean_mask_iou (empty where neither mask has anything), shown.
+        The matplotlib figure, and one row a measured clip: dataset (really used), row (of the clip index), class, iou, tuned_iou,
+        mean_mask_iou as `mask_quality` has them (empty where neither mask has anything), shown.
     """
     files = {str(found["dataset"]): found for found in (load(path) for _, _, path in looks)}
     examples = [
@@ -50,21 +50,21 @@ def masks(figure: MasksFigure, looks: list[tuple[str, str, Path]]):
 
 
 def _told(found: dict[str, np.ndarray]) -> str:
-    """Mean overlaps and their paired difference over the clips that have both."""
-    both = ~np.isnan(found["iou"]) & ~np.isnan(found["mean_iou"])
-    own, usual = found["iou"][both], found["mean_iou"][both]
-    if len(own) < 2:
-        raise FsarError(f"{len(own)} clips with instances are too few to measure; raise `masks.held_out`")
-    (mean, ci95), (mean_usual, ci95_usual), (gain, gain_ci95) = map(_mean, (own, usual, own - usual))
+    """Mean overlaps and their paired differences over the clips that have all."""
+    rows = np.stack([found[name] for name in ("iou", "tuned_iou", "mean_iou")])
+    own, tuned, usual = rows = rows[:, ~np.isnan(rows).any(0)]
+    count, others = rows.shape[1], int(found["others"])
+    if count < 2:
+        raise FsarError(f"{count} clips with instances are too few to measure; raise `masks.held_out`")
     return (
-        f"overlap (IoU) {mean:.3f} ± {ci95:.3f} with the true masks of {len(own)} clips that were held out,\n"
-        f"the mean mask of {int(found['others'])} others {mean_usual:.3f} ± {ci95_usual:.3f}, paired difference {gain:+.3f} ± "
-        f"{gain_ci95:.3f} (95 % intervals over clips)"
+        f"overlap (IoU) with the true masks of {count} held-out clips {_mean(own)} at 0.5, {_mean(tuned)} at the cut that is best "
+        f"on {others} others;\nthe mean mask of these, cut likewise, {_mean(usual)}: paired differences "
+        f"{_mean(own - usual, '+')} and {_mean(tuned - usual, '+')} (95 % intervals over clips)"
     )
 
 
-def _mean(values: np.ndarray) -> tuple[float, float]:
-    return float(values.mean()), float(Z95 * values.std(ddof=1) / np.sqrt(len(values)))
+def _mean(values: np.ndarray, sign: str = "") -> str:
+    return f"{values.mean():{sign}.3f} ± {Z95 * values.std(ddof=1) / np.sqrt(len(values)):.3f}"
 
 
 def _table(name: str, found: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -75,6 +75,7 @@ def _table(name: str, found: dict[str, np.ndarray]) -> pd.DataFrame:
             "row": found["rows"],
             "class": found["classes"],
             "iou": found["iou"],
+            "tuned_iou": found["tuned_iou"],
             "mean_mask_iou": found["mean_iou"],
             "shown": np.isin(found["rows"], shown).astype(int),
         }

@@ -39,7 +39,7 @@ def test_the_cut_of_the_mean_mask_by_hand():
     """Three clips of a frame of four places: [# # . .] twice and [# . . .]. Cut below 2/3 the mean overlaps by 1, 1 and 1/2, cut
     above it by 1/2, 1/2 and 1."""
     true = torch.cat([cut("##.."), cut("##.."), cut("#...")])
-    mean = true.float().mean(0)
+    mean = true.float().mean(0, keepdim=True)
     assert mask_quality.best_cut(mean, true) == 0
     level = mask_quality.best_cut(mean, torch.cat([cut("##.."), cut("#..."), cut("#...")]))
     assert 0.66 < level < 1
@@ -116,17 +116,27 @@ def test_a_head_that_knows_and_the_mean_mask():
     measured, others = np.arange(0, 30, 3), np.setdiff1d(np.arange(30), np.arange(0, 30, 3))
     found, patches = quality(Reveals(), measured, others)
     assert found["rows"].tolist() == measured.tolist() and found["iou"].tolist() == [1.0] * 10
-    assert found["others"] == 20
+    assert found["tuned_iou"].tolist() == [1.0] * 10 and found["others"] == 20
     mean = patches[others].mean(0)
 
     def overlaps(level, rows):
         usual, true = mean > level, patches[rows] > 0.5
         return ((usual & true).sum((-2, -1)) / (usual | true).sum((-2, -1))).mean(-1)
 
-    np.testing.assert_allclose(found["mean_iou"], overlaps(found["level"], measured))
+    np.testing.assert_allclose(found["mean_iou"], overlaps(found["mean_level"], measured))
     # No other cut does better on the clips that the mean is of.
     best = max(overlaps(level, others).mean() for level in [0.0, *np.unique(mean)[:-1]])
-    assert overlaps(found["level"], others).mean() == pytest.approx(best)
+    assert overlaps(found["mean_level"], others).mean() == pytest.approx(best)
+
+
+def test_a_faint_head_is_right_at_its_own_cut():
+    class Faint(Reveals):
+        def decoder(self, instances):
+            return 0.2 * super().decoder(instances) - 0.05
+
+    found, _ = quality(Faint(), np.arange(10), np.arange(10, 30))
+    assert found["iou"].tolist() == [0.0] * 10 and found["tuned_iou"].tolist() == [1.0] * 10
+    assert 0 <= found["level"] < 0.15
 
 
 def test_examples_are_spread_over_the_clips():

@@ -91,7 +91,7 @@ def test_what_is_drawn(looks):
     ]
     first = canvas.subfigs[0]
     labels = [text.get_text() for axis in first.axes for text in axis.texts]
-    assert labels == ["Bi-MHM\n(taken for: c)", "I2ST\n(right)"]
+    assert labels == ["Bi-MHM\ntaken for: c", "I2ST\nright"]
     # frames, a row of maps for each method, the colour bar
     assert len(first.axes) == FRAMES * 3 + 1
     overlay = first.axes[2 * FRAMES].images[1]
