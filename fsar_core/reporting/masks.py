@@ -57,8 +57,8 @@ def _told(found: dict[str, np.ndarray]) -> str:
     if count < 2:
         raise FsarError(f"{count} clips with instances are too few to measure; raise `masks.held_out`")
     return (
-        f"overlap (IoU) with the true masks of {count} held-out clips {_mean(own)} at 0.5, {_mean(tuned)} at the cut that is best "
-        f"on {others} others;\nthe mean mask of these, cut likewise, {_mean(usual)}: paired differences "
+        f"overlap (IoU) with the true masks of {count} held-out clips {_mean(own)} at 0.5, {_mean(tuned)} at the cut that is "
+        f"best on {others} others;\nthe mean mask of these, cut likewise, {_mean(usual)}: paired differences "
         f"{_mean(own - usual, '+')} and {_mean(tuned - usual, '+')} (95 % intervals over clips)"
     )
 
