@@ -76,7 +76,11 @@ def draw_curves(figure: Figure, table: pd.DataFrame, way: int):
     """A matplotlib figure: a panel each, a line for every method and shot, the 95 % interval as a band, chance dotted."""
     with drawing() as pyplot:
         canvas, all_axes = pyplot.subplots(
-            1, len(figure.panels), figsize=(4.6 * len(figure.panels), 3.6), squeeze=False, layout="constrained"
+            1,
+            len(figure.panels),
+            figsize=(max(6.2, 4.6 * len(figure.panels)), 3.6),
+            squeeze=False,
+            layout="constrained",
         )
         for axes, panel in zip(all_axes[0], figure.panels):
             part = table[table.panel == panel.title]

@@ -33,7 +33,8 @@ def masks(figure: MasksFigure, looks: list[tuple[str, str, Path]]):
         canvas = pyplot.figure(figsize=(1.1 * most + 1.2, 3.6 * len(examples) + 0.6), layout="constrained")
         for part, (name, found, i) in zip(np.atleast_1d(canvas.subfigures(len(examples), 1)), examples):
             place = int(np.flatnonzero(found["rows"] == found[f"{i}.row"])[0])
-            part.suptitle(f"{name}: {found['classes'][place]}; overlap {found['iou'][place]:.2f}", fontsize=8)
+            overlaps = f"overlap {found['iou'][place]:.2f} at 0.5, {found['tuned_iou'][place]:.2f} at the other cut"
+            part.suptitle(f"{name}: {found['classes'][place]}; {overlaps}", fontsize=8)
             axes = part.subplots(3, len(found[f"{i}.frames"]), squeeze=False)
             for number, frame in enumerate(np.moveaxis(found[f"{i}.frames"], 1, -1)):
                 axes[0, number].imshow(frame)

@@ -103,10 +103,10 @@ def test_numbers_in_the_title_by_hand(looks):
 def test_examples_are_what_was_taken_out(looks):
     canvas, _ = masks.masks(validate_figure(RAW, "toy"), looks)
     assert [part.get_suptitle() for part in canvas.subfigs] == [
-        "toy: a; overlap 0.50",
-        "toy: c; overlap 0.90",
-        "other: a; overlap 0.50",
-        "other: c; overlap 0.90",
+        "toy: a; overlap 0.50 at 0.5, 0.60 at the other cut",
+        "toy: c; overlap 0.90 at 0.5, 0.90 at the other cut",
+        "other: a; overlap 0.50 at 0.5, 0.60 at the other cut",
+        "other: c; overlap 0.90 at 0.5, 0.90 at the other cut",
     ]
     axes, found = canvas.subfigs[1].axes, taken("toy")
     assert [axes[row * FRAMES].get_ylabel() for row in range(3)] == ["frame", "true", "predicted"]
