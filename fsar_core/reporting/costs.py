@@ -73,25 +73,20 @@ def _measured(cost: dict[str, float | int | None], spec: dict[str, Any]) -> list
 def _caption(table: Table, complexity: dict[str, Any]) -> str:
     spec, environment = complexity["spec"], complexity["environment"]
     episode = f"one {spec['way']}-way {spec['shot']}-shot episode with {spec['query']} queries"
+    pictures = f"{spec['frames']} frames of"
     if "backbone" in spec:
-        given, measured = (
-            "frames",
-            f"whole networks, {spec['backbone']['name']} of random weights with head and metric,",
-        )
-        what = f"{spec['frames']} frames of {spec['crop']} x {spec['crop']} pixels"
-        counted = (
-            "Parameters that are trained, the backbone's among them; operations of the test pass for each of its frames"
-        )
+        measured = f"whole networks, {spec['backbone']['name']} of random weights with head and metric,"
+        given, what = "frames", f"{pictures} {spec['crop']} x {spec['crop']} pixels"
+        trained, each = ", the backbone's among them", " for each of its frames"
     else:
-        given, measured = "features", "head and metric"
-        what = (
-            f"features of random numbers, {spec['frames']} frames of {spec['dim']} x {spec['height']} x {spec['width']}"
-        )
-        counted = "Parameters that are trained; operations of the test pass"
+        measured, trained, each = "head and metric", "", ""
+        grid = f"{spec['dim']} x {spec['height']} x {spec['width']}"
+        given, what = "features", f"features of random numbers, {pictures} {grid}"
     caption = (
-        f"Measured here ({environment['device']}, torch {environment['torch']}): {measured} on {episode}, {what}. {counted} "
-        f"(a multiplication with its addition is two); what torch holds at most during a pass, {given} and parameters not counted; seconds: median "
-        f"[smallest, largest] of {spec['repeats']} passes; in parentheses the ratio to the row that it is compared to."
+        f"Measured here ({environment['device']}, torch {environment['torch']}): {measured} on {episode}, {what}. Parameters "
+        f"that are trained{trained}; operations of the test pass{each} (a multiplication with its addition is two); what "
+        f"torch holds at most during a pass, {given} and parameters not counted; seconds: median [smallest, largest] of "
+        f"{spec['repeats']} passes; in parentheses the ratio to the row that it is compared to."
     )
     return f"{caption} Beside them what is printed in {table.where}." if _printed(table) else caption
 
