@@ -32,9 +32,24 @@ def parameters(module: torch.nn.Module) -> int:
 
 
 def count(spec: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """Row -> {"parameters": n} of the heads of `spec` ({rows: [name, head, ...], dim, frames}), none of them allocated."""
-    with torch.device("meta"):
-        return {name: {"parameters": parameters(_part("heads", head, spec))} for name, head, _ in spec["rows"]}
+    """What can be counted of every row of `spec`, nothing of it computed.
+
+    Args:
+        spec: rows of [name, head, None] and the sizes dim and frames; or as for `measure`.
+
+    Returns:
+        row -> parameters (of the head, where there is no metric) and, where there is one, flop of the test pass.
+    """
+    found = {}
+    for name, head, metric in spec["rows"]:
+        with torch.device("meta"):
+            model = _part("heads", head, spec) if metric is None else _model(spec, head, metric)
+        found[name] = {"parameters": parameters(model)}
+        if metric is not None:
+            with FlopCounterMode(display=False) as counter, torch.device("meta"):
+                _test_pass(model, _episode(spec).to("meta"))()
+            found[name]["flop"] = counter.get_total_flops()
+    return found
 
 
 def measure(spec: dict[str, Any], device: torch.device) -> dict[str, dict[str, Any]]:
@@ -47,31 +62,17 @@ def measure(spec: dict[str, Any], device: torch.device) -> dict[str, dict[str, A
         row -> parameters, flop (of the test pass), and for the passes `test` (without gradients) and `train` (forward and
         backward) seconds of every repeat and peak_bytes.
     """
-    episode = _episode(spec).to(device)
-    kinds = spec.get("passes", list(PASSES))
-    found, passes = {}, {}
+    found, episode, passes = count(spec), _episode(spec).to(device), {}
     for name, head, metric in spec["rows"]:
-        found[name] = _counted(spec, head, metric, episode)
         torch.manual_seed(0)
         model = _model(spec, head, metric).to(device)
-        passes |= {(name, kind): PASSES[kind](model, episode) for kind in kinds}
+        passes |= {(name, kind): PASSES[kind](model, episode) for kind in spec.get("passes", PASSES)}
     for (name, kind), run in passes.items():
         found[name][kind] = {"seconds": [], "peak_bytes": peak_bytes(run, device)}  # also warms it
     for _ in range(spec["repeats"]):
         for (name, kind), run in passes.items():
             found[name][kind]["seconds"].append(_seconds(run, device))
     return found
-
-
-def _counted(
-    spec: dict[str, Any], head: dict[str, Any], metric: dict[str, Any], episode: EpisodeFeatures
-) -> dict[str, int]:
-    """Parameters that are trained, and operations of the test pass."""
-    with torch.device("meta"):
-        model = _model(spec, head, metric)
-    with FlopCounterMode(display=False) as counter, torch.device("meta"):
-        _test_pass(model, episode.to("meta"))()
-    return {"parameters": parameters(model), "flop": counter.get_total_flops()}
 
 
 def peak_bytes(run: Callable[[], Any], device: torch.device) -> int:

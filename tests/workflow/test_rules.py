@@ -87,6 +87,22 @@ def test_dmgal_is_every_table_and_figure_of_the_paper(tmp_path):
     assert sorted(jobs["train_head"]) == sorted(f"run={run}" for run in runs)
 
 
+def test_i2st_is_every_table_and_figure_of_the_paper(tmp_path):
+    """Tables 1 to 9; other ways and shorter clips are tests of models that are trained once."""
+    jobs = Folder(tmp_path).planned("--", "i2st")
+    assert sorted(jobs["table"]) == [f"table=i2st_table{number}" for number in range(1, 10)]
+    assert jobs["complexity"] == ["table=i2st_table8"]
+    planned = study()
+    figures = [name for name in planned.figure_names if name.startswith("i2st_fig")]
+    assert sorted(jobs.get("figure", [])) == [f"figure={name}" for name in figures]
+    runs = {cell.run.run_id: cell.run for number in range(1, 10) for cell in planned.cells(f"i2st_table{number}")}
+    assert len(runs) == 92
+    runs |= {point.run.run_id: point.run for name in figures for point in planned.points(name)}
+    runs |= {look.run.run_id: look.run for name in figures for look in planned.looks(name)}
+    assert {job.removeprefix("run=") for job in jobs["evaluate_head"]} <= set(runs)
+    assert set(jobs["train_head"]) == {f"model={run.model.model_id}" for run in runs.values()}
+
+
 def test_a_figure_looks_into_no_other_run(tmp_path):
     run = next(iter(study().cells("dmgal_table4"))).run.run_id
     done = Folder(tmp_path).snakemake("-n", "--", f"results/inspections/dmgal_fig5/{run}.npz")
