@@ -544,8 +544,8 @@ class Study:
         _checked(f"{where}: masks", "instance_masks", self.preset.masks.provider, self.preset.masks.params)
         for name in self.table_names:
             table = self.table(name)
-            for method, kind, component in table.components():
-                _checked(f"{name}.yaml: row '{method}'", kind, component.name, component.params)
+            for place, kind, component in table.components():
+                _checked(f"{name}.yaml: {place}", kind, component.name, component.params)
             for row in table.rows if table.kind == "accuracy" else ():
                 self._check_pair(f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head, row.matching)
         for name in self.figure_names:
