@@ -29,6 +29,7 @@ localrules:
     heads,
     tables,
     dmgal,
+    i2st,
     figures,
 
 

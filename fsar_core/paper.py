@@ -37,6 +37,14 @@ class Column(NamedTuple):
         return " ".join([*parts, f"{self.shot}-shot"])
 
 
+class PrintedCost(Model):
+    """What a row's network is said to cost, as printed: 23.5M parameters, 8.2G operations a frame, 73.6ms an episode."""
+
+    parameters: str = Field(pattern=r"^\d+(\.\d+)?M$")
+    flops: str = Field(pattern=r"^\d+(\.\d+)?G$")
+    latency: str = Field(pattern=r"^\d+(\.\d+)?ms$")
+
+
 class Row(Model):
     """One row of a table: what was printed, and what to run for the measured number, if it is implemented."""
 
@@ -47,6 +55,7 @@ class Row(Model):
     published: dict[str, dict[int | Literal["all"], float | str | None]] = {}
     head: Component | None = None
     matching: Component | None = None
+    printed_cost: PrintedCost | None = None
     compare_to: str | None = None  # a method of this table: paired difference on the same episodes
     setup: str | None = None  # of the preset; null: the table's
     frames: int | None = Field(default=None, ge=2)  # taken of a clip; null: the preset's
@@ -67,16 +76,31 @@ class Row(Model):
 
 
 class Cost(Model):
-    """One episode of random features: what memory, time and operations of a table's rows are measured on."""
+    """One episode of random numbers: what memory, time and operations of a table's rows are measured on.
 
-    dim: int = Field(ge=1)
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
+    Either head and metric alone, on features of `dim` x `height` x `width`; or whole networks, the backbone with random weights
+    and trained with the head, on frames of `crop` pixels: operations are then given for a frame.
+    """
+
+    dim: int | None = Field(default=None, ge=1)
+    height: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=1)
+    backbone: Component | None = None
+    crop: int | None = Field(default=None, ge=1)
+    classes: int | None = Field(default=None, ge=1)  # of the training, for heads that take their number
     frames: int = Field(ge=2)
     way: int = Field(ge=2)
     shot: int = Field(ge=1)
     query: int = Field(ge=1)  # of the episode, all classes together
     repeats: int = Field(ge=1)  # timed passes of every row
+    passes: list[Literal["test", "train"]] = Field(default=["test", "train"], min_length=1)
+
+    @model_validator(mode="after")
+    def _features_or_frames(self) -> Cost:
+        features, frames = {self.dim, self.height, self.width}, {self.backbone and self.backbone.name, self.crop}
+        if (None in features) == (None in frames) or {None} not in (features, frames):
+            raise ValueError("expected either dim, height and width of the features or backbone and crop of the frames")
+        return self
 
 
 class Table(Model):
@@ -125,6 +149,10 @@ class Table(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Table:
         methods = [row.method for row in self.rows]
+        if any(row.printed_cost for row in self.rows) and (self.cost is None or self.cost.backbone is None):
+            raise ValueError(
+                "a `printed_cost` stands beside what `cost` measures of a whole network; name its backbone"
+            )
         for row in self.rows:
             same = [other for other in self.rows if other.method == row.method]
             # A method may be printed with several backbones; what is run or compared to goes by its name alone.
@@ -143,16 +171,18 @@ class Table(Model):
         return self
 
     def components(self) -> list[tuple[str, str, Component]]:
-        """(row, kind, component) of everything that its rows build."""
-        parts = [(row.method, ("heads", row.head), ("matching", row.matching)) for row in self.rows]
-        return [(method, kind, component) for method, *both in parts for kind, component in both if component]
+        """(place in the table, kind, component) of everything that is built for it."""
+        parts = [(f"row '{row.method}'", ("heads", row.head), ("matching", row.matching)) for row in self.rows]
+        if self.cost is not None:
+            parts.append(("cost", ("backbones", self.cost.backbone)))
+        return [(place, kind, component) for place, *several in parts for kind, component in several if component]
 
     def complexity(self) -> dict[str, Any] | None:
         """What `fsar complexity` is to measure; None: nothing."""
         if self.cost is None:
             return None
         rows = [(row.method, row.head.model_dump(), row.matching.model_dump()) for row in self.rows if row.head]
-        return {"rows": rows, **self.cost.model_dump()}
+        return {"rows": rows, **self.cost.model_dump(exclude_defaults=True)}
 
 
 class DatasetRow(Model):
@@ -236,7 +266,7 @@ class ParametersTable(Model):
         return self
 
     def components(self) -> list[tuple[str, str, Component]]:
-        return [(row.method, "heads", row.head) for row in self.rows]
+        return [(f"row '{row.method}'", "heads", row.head) for row in self.rows]
 
     def complexity(self) -> dict[str, Any]:
         rows = [(row.method, row.head.model_dump(), None) for row in self.rows]

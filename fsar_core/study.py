@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fsar_core import registry
+from fsar_core import checks, registry
 from fsar_core.config import Backbone, Config, Setup
 from fsar_core.data.cards import Dataset, load_dataset
 from fsar_core.episodes.sampler import Split, check
@@ -20,9 +20,7 @@ from fsar_core.paper import (
     AnyFigure,
     AnyTable,
     Column,
-    Curve,
     EmbeddingEpisode,
-    Figure,
     Row,
     Subject,
     Table,
@@ -100,7 +98,7 @@ class Study:
         self._datasets: dict[str, Dataset] = {}
         self._splits: dict[tuple[str, str], Split] = {}
         self._sha256: dict[Path, str] = {}
-        self._check_components()
+        checks.check_components(self)
 
     # -- data sets and stores ------------------------------------------------------------------------------------------
 
@@ -532,105 +530,6 @@ class Study:
                 f"'{look.subject.method}' was not shown"
             )
 
-    def _check_components(self) -> None:
-        """Names and parameters of everything that a job would build, and that every table can be read."""
-        where = f"preset '{self.config.preset}'"
-        self._check_setup(f"{where}: backbone", self.setup(None))
-        for name, setup in self.preset.setups.items():
-            self._check_setup(f"{where}: setups.{name}.backbone", setup)
-        for kind in ("backbones", "heads", "matching"):
-            for name, params in getattr(self.preset, kind).items():
-                _checked(f"{where}: {kind}.{name}", kind, name, params)
-        _checked(f"{where}: masks", "instance_masks", self.preset.masks.provider, self.preset.masks.params)
-        for name in self.table_names:
-            table = self.table(name)
-            for method, kind, component in table.components():
-                _checked(f"{name}.yaml: row '{method}'", kind, component.name, component.params)
-            for row in table.rows if table.kind == "accuracy" else ():
-                self._check_pair(f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head, row.matching)
-        for name in self.figure_names:
-            figure = self.figure(name)
-            if figure.kind == "curves":
-                self._check_curves(name, figure)
-            compared = (figure.method, figure.minus) if figure.kind == "class_gain" else ()
-            for subject in (*compared, *(subject for _, subject in figure.subjects)):
-                self._check_subject(f"{name}.yaml: '{subject.method}'", figure.kind, subject)
-
-    def _check_curves(self, name: str, figure: Figure) -> None:
-        for panel in figure.panels:
-            for curve in panel.curves:
-                where = f"{name}.yaml: panel '{panel.title}', '{curve.method}'"
-                for value in panel.values:
-                    head = _with(curve.head, {key: value for key in panel.sets if key != "frames"})
-                    _checked(where, "heads", head.name, head.params)
-                _checked(where, "matching", curve.matching.name, curve.matching.params)
-                self._check_pair(where, curve.setup, curve.head, curve.matching)
-
-    def _check_subject(self, where: str, kind: str, subject: Subject | Curve) -> None:
-        """Its head and metric, and that the head has what this kind of figure shows."""
-        name = subject.head.name
-        has = _checked(where, "heads", name, subject.head.params).constants
-        _checked(where, "matching", subject.matching.name, subject.matching.params)
-        self._check_pair(where, subject.setup, subject.head, subject.matching)
-        if kind in ("association", "self_attention", "task_attention") and not has.get("ATTENTION", False):
-            raise FsarError(f"{where}: the head '{name}' has no attention to show; choose `dmgal`")
-        if kind == "cam" and has.get("WRAPS_TAIL", False):
-            raise FsarError(
-                f"{where}: the head '{name}' works inside the backbone, so no grid of features comes before it"
-            )
-        if kind == "masks" and not has.get("MASKS", False):
-            raise FsarError(f"{where}: the head '{name}' predicts no masks; choose `i2st` or `ipm`")
-
-    def _check_pair(self, where: str, setup: str | None, head: Component | None, matching: Component | None) -> None:
-        """The setup exists, a head that works inside a transformer gets one that has blocks behind its cut, and the metric
-        expects as many global tokens before the frames as the head puts there."""
-        if setup is not None and setup not in self.preset.setups:
-            raise FsarError(
-                f"{where}: preset '{self.config.preset}' has no setup '{setup}'{did_you_mean(setup, self.preset.setups)}"
-            )
-        if head is None:
-            return
-        tokens = [
-            registry.entry(kind, part.name).constants.get("GLOBAL_TOKENS", 0)
-            for kind, part in (("heads", head), ("matching", matching))
-        ]
-        if tokens[0] != tokens[1]:
-            raise FsarError(
-                f"{where}: the head '{head.name}' puts {tokens[0]} global tokens before the frames, '{matching.name}' "
-                f"expects {tokens[1]}; `global_local` goes with heads that have one (`global_: false`: compares frames alone)"
-            )
-        if not registry.entry("heads", head.name).constants.get("WRAPS_TAIL", False):
-            return
-        backbone = self.setup(setup).backbone
-        cuts = registry.entry("backbones", backbone.name).constants["CUTS"]
-        if "tokens" not in cuts or cuts.index(backbone.cut) > len(cuts) - 3:
-            raise FsarError(
-                f"{where}: the head '{head.name}' works in the blocks of a transformer behind the cut, and '{backbone.name}' "
-                f"has none behind '{backbone.cut}'; name a setup of a transformer, cut at 'tokens' or an early block"
-            )
-
-    def _check_setup(self, where: str, setup: Setup) -> None:
-        backbone = setup.backbone
-        entry = _checked(where, "backbones", backbone.name, {})
-        cuts = entry.constants["CUTS"]
-        if backbone.cut not in cuts:
-            raise FsarError(f"{where}: '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}")
-        if backbone.train_tail and backbone.cut == cuts[-1]:
-            raise FsarError(f"{where}.train_tail: nothing is left to train behind the last cut '{backbone.cut}'")
-        self._check_views(where, setup.augmentation, backbone.cut)
-
-    def _check_views(self, where: str, augmentation: AugmentationSpec | None, cut: str) -> None:
-        """An augmentation is refused that has no stored view of its own."""
-        views = self.preset.frames.views
-        if augmentation is None or cut == "frames":
-            return
-        needed = 2 if augmentation.support == augmentation.query else 3
-        if views < needed:
-            raise FsarError(
-                f"{where}: augmentation at the cut '{cut}' is stored in views of the training clips; expected frames.views "
-                f"of at least {needed} (1 test view + {needed - 1}), found {views}; or use the cut 'frames'"
-            )
-
 
 def _with(component: Component, params: dict) -> Component:
     return Component(name=component.name, params={**component.params, **params})
@@ -639,11 +538,3 @@ def _with(component: Component, params: dict) -> Component:
 def _under(settings: dict[str, dict], component: Component) -> Component:
     """A component with the preset's parameters where it names none of its own."""
     return Component(name=component.name, params={**settings.get(component.name, {}), **component.params})
-
-
-def _checked(where: str, kind: str, name: str, params: dict) -> registry.Entry:
-    """`registry.check` with the place of the mistake in its error; `dim` and `frames` come from the feature store."""
-    try:
-        return registry.check(kind, name, params, supplied=registry.SUPPLIED)
-    except FsarError as error:
-        raise FsarError(f"{where}: {error}") from None

@@ -278,11 +278,15 @@ def test_values_are_frozen():
 # -- tables --------------------------------------------------------------------------------------------------------------
 
 
+# Printed only, until their rows name the head `sgtm`.
+AWAITED = ("sgtm_table3", "sgtm_table4", "sgtm_table5")
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "tables").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_tables_are_valid(path):
     table = load_table(path)
     assert table.rows
-    assert table.kind == "datasets" or table.components()
+    assert table.kind == "datasets" or bool(table.components()) == (path.stem not in AWAITED)
 
 
 @pytest.mark.parametrize(

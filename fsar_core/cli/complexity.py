@@ -9,7 +9,9 @@ from pathlib import Path
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--spec", required=True, help="JSON: rows of [name, head, metric or null], dim, frames, the episode"
+        "--spec",
+        required=True,
+        help="JSON: rows of [name, head, metric or null], dim and frames; what is measured also names the episode",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")

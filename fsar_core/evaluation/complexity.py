@@ -1,10 +1,10 @@
-"""What a head and a metric cost: parameters, operations, time and peak memory of one episode.
+"""What a head and a metric cost, or a whole network: parameters, operations, time and peak memory of one episode.
 
-Parameters are counted on torch's meta device, operations by `torch.utils.flop_counter` (a multiplication with its addition is
-two). Memory is what torch's allocator holds at most during a pass beyond what it held before, features and parameters not
-counted: on a GPU `torch.cuda.max_memory_allocated`, on a CPU the allocations that `torch.profiler` records
-(`profile_memory=True`), which are the same in every run, unlike the resident memory of the process. Times are of whole
-passes, the rows in turn in every round, so that a slow minute of the machine falls on all of them alike.
+Parameters and operations are counted on torch's meta device, where nothing is computed; operations by `torch.utils.flop_counter`
+(a multiplication with its addition is two). Memory is what torch's allocator holds at most during a pass beyond what it held
+before, what goes in and parameters not counted: on a GPU `torch.cuda.max_memory_allocated`, on a CPU the allocations that
+`torch.profiler` records (`profile_memory=True`), which are the same in every run, unlike the resident memory of the process.
+Times are of whole passes, the rows in turn in every round, so that a slow minute of the machine falls on all of them alike.
 """
 
 from __future__ import annotations
@@ -32,35 +32,43 @@ def parameters(module: torch.nn.Module) -> int:
 
 
 def count(spec: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """Row -> {"parameters": n} of the heads of `spec` ({rows: [name, head, ...], dim, frames}), none of them allocated."""
-    with torch.device("meta"):
-        return {name: {"parameters": parameters(_part("heads", head, spec))} for name, head, _ in spec["rows"]}
+    """What can be counted of every row of `spec`, nothing of it computed.
+
+    Args:
+        spec: rows of [name, head, None] and the sizes dim and frames; or as for `measure`.
+
+    Returns:
+        row -> parameters (of the head, where there is no metric) and, where there is one, flop of the test pass.
+    """
+    found = {}
+    for name, head, metric in spec["rows"]:
+        with torch.device("meta"):
+            model = _part("heads", head, spec) if metric is None else _model(spec, head, metric)
+        found[name] = {"parameters": parameters(model)}
+        if metric is not None:
+            with FlopCounterMode(display=False) as counter, torch.device("meta"):
+                _test_pass(model, _episode(spec).to("meta"))()
+            found[name]["flop"] = counter.get_total_flops()
+    return found
 
 
 def measure(spec: dict[str, Any], device: torch.device) -> dict[str, dict[str, Any]]:
-    """Cost of every row of `spec` on one episode of random features.
+    """Cost of every row of `spec` on one episode of random features, or of random frames.
 
     Args:
-        spec: rows of [name, head, metric], dim, height, width, frames, way, shot, query, repeats (`config.Cost`).
+        spec: rows of [name, head, metric], and what `paper.Cost` says of the episode.
 
     Returns:
         row -> parameters, flop (of the test pass), and for the passes `test` (without gradients) and `train` (forward and
         backward) seconds of every repeat and peak_bytes.
     """
-    episode = _episode(spec).to(device)
-    rows = {}
+    found, episode, passes = count(spec), _episode(spec).to(device), {}
     for name, head, metric in spec["rows"]:
         torch.manual_seed(0)
-        rows[name] = EpisodeModel(torch.nn.Identity(), _part("heads", head, spec), _part("matching", metric, spec))
-        rows[name].to(device)
-    passes = {(name, kind): pass_of(model, episode) for name, model in rows.items() for kind, pass_of in PASSES.items()}
-    found = {name: {"parameters": parameters(model)} for name, model in rows.items()}
+        model = _model(spec, head, metric).to(device)
+        passes |= {(name, kind): PASSES[kind](model, episode) for kind in spec.get("passes", PASSES)}
     for (name, kind), run in passes.items():
         found[name][kind] = {"seconds": [], "peak_bytes": peak_bytes(run, device)}  # also warms it
-        if kind == "test":
-            with FlopCounterMode(display=False) as counter:
-                run()
-            found[name]["flop"] = counter.get_total_flops()
     for _ in range(spec["repeats"]):
         for (name, kind), run in passes.items():
             found[name][kind]["seconds"].append(_seconds(run, device))
@@ -120,18 +128,34 @@ def _seconds(run: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def _part(kind: str, component: dict[str, Any], spec: dict[str, Any]) -> torch.nn.Module:
+def _model(spec: dict[str, Any], head: dict[str, Any], metric: dict[str, Any]) -> EpisodeModel:
+    """Head and metric on features, or behind a backbone that is trained with them."""
+    if "backbone" not in spec:
+        return EpisodeModel(torch.nn.Identity(), _part("heads", head, spec), _part("matching", metric, spec))
+    backbone = build("backbones", spec["backbone"]["name"], **spec["backbone"].get("params", {}))
+    tail = backbone.tail("frames").eval()
+    with torch.inference_mode():
+        dim = tail(torch.zeros(1, 3, spec["crop"], spec["crop"], dtype=torch.uint8)).shape[1]
+    sizes = spec | {"dim": dim}
+    return EpisodeModel(tail, _part("heads", head, sizes), _part("matching", metric, sizes), train_tail=True)
+
+
+def _part(kind: str, component: dict[str, Any], sizes: dict[str, Any]) -> torch.nn.Module:
     """A head or a metric for features of the given size."""
     name, params = component["name"], component["params"]
-    offered = {key: spec[key] for key in ("dim", "frames") if key not in params}
+    offered = {key: sizes[key] for key in ("dim", "frames", "classes") if key in sizes and key not in params}
     return build(kind, name, **accepted(kind, name, **offered), **params)
 
 
 def _episode(spec: dict[str, Any]) -> EpisodeFeatures:
+    """Features or, where the network has its backbone, frames; of random numbers."""
     generator = torch.Generator().manual_seed(0)
-    grid = spec["frames"], spec["dim"], spec["height"], spec["width"]
-    return EpisodeFeatures(
-        torch.rand(1, spec["way"], spec["shot"], *grid, generator=generator),
-        torch.rand(1, spec["query"], *grid, generator=generator),
-        (torch.arange(spec["query"]) % spec["way"])[None],
-    )
+
+    def clips(*lead: int) -> torch.Tensor:
+        if "backbone" in spec:
+            shape = (1, *lead, spec["frames"], 3, spec["crop"], spec["crop"])
+            return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+        return torch.rand(1, *lead, spec["frames"], spec["dim"], spec["height"], spec["width"], generator=generator)
+
+    labels = (torch.arange(spec["query"]) % spec["way"])[None]
+    return EpisodeFeatures(clips(spec["way"], spec["shot"]), clips(spec["query"]), labels)

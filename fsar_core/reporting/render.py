@@ -19,6 +19,7 @@ TEX = {sign: "\\" + sign for sign in "&%#_${}"} | {
     "†": r"\dag{}",
     "‡": r"\ddag{}",
     "²": r"\textsuperscript{2}",
+    "λ": r"$\lambda$",
 }
 
 

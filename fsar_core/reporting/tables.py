@@ -103,7 +103,7 @@ def frame(resolved: Resolved, measured: dict[tuple[str, str, str], Measured]) ->
                 if dataset in table.datasets:
                     record[f"{name}_published"] = printed_number(row.published.get(dataset, {}).get(column.key))
         if resolved.complexity is not None:
-            record |= costs.columns(row, resolved.complexity)
+            record |= costs.columns(table, row, resolved.complexity)
         records.append(record)
     return pd.DataFrame(records)
 

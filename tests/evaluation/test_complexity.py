@@ -9,6 +9,7 @@ import torch
 from fsar_core.__main__ import main
 from fsar_core.evaluation import complexity
 from fsar_core.paper import load_table
+from fsar_core.registry import build
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 CPU = torch.device("cpu")
@@ -34,6 +35,52 @@ def test_table_vii_counts_are_the_papers(tmp_path):
         dim, inner = 2048, 2048 // ratio
         assert rows[row.method]["parameters"] == 9 * dim + dim * inner + 19 * inner**2 + 17 * inner + 2
         assert row.published == f"{rows[row.method]['parameters'] / 1e6:.2f}M"
+
+
+def test_table_8_of_i2st_costs_what_is_printed():
+    """Nothing is computed: parameters within 0.5 % of the printed, operations of a frame within 5 %."""
+    table = load_table(WORKFLOW / "tables" / "i2st_table8.yaml")
+    found, printed = complexity.count(table.complexity()), {row.method: row.printed_cost for row in table.rows}
+    assert {name: cost["parameters"] for name, cost in found.items()} == {
+        "OTAM": 23_508_032,  # ResNet-50 without its classifier
+        "TRX": 23_508_032 + 2 * (5 * 2048 + 2) * 1152 + 4 * 1152,  # keys and values of pairs and triples, LayerNorm
+        **dict.fromkeys(("I²ST-S", "I²ST-T"), 88_406_337),
+        "I²ST": 130_365_761,
+    }
+    frames = (5 + 5) * 8
+    for name, cost in found.items():
+        assert cost["parameters"] == pytest.approx(float(printed[name].parameters.rstrip("M")) * 1e6, rel=0.005)
+        assert cost["flop"] / frames == pytest.approx(float(printed[name].flops.rstrip("G")) * 1e9, rel=0.05)
+    assert found["OTAM"]["flop"] / frames == pytest.approx(8.174e9, rel=1e-3)
+    assert found["I²ST"]["flop"] / frames == pytest.approx(17.05e9, rel=1e-3)
+
+
+NETWORK = {"backbone": {"name": "demo_cnn", "params": {"dim": 16}}, "crop": 32, "classes": 7}
+NETWORK |= {"frames": 4, "way": 2, "shot": 2, "query": 3, "repeats": 2, "passes": ["test"]}
+
+
+def i2st(name):
+    return [name, {"name": "i2st", "params": {}}, {"name": "global_local", "params": {}}]
+
+
+def test_a_whole_network_is_the_backbone_with_the_head():
+    found = complexity.measure(NETWORK | {"rows": [identity("plain"), i2st("i2st")]}, CPU)
+    backbone = complexity.parameters(build("backbones", "demo_cnn", dim=16))
+    assert found["plain"]["parameters"] == backbone
+    assert found["i2st"]["parameters"] == backbone + complexity.parameters(
+        build("heads", "i2st", dim=16, frames=4, classes=7)
+    )
+    alone = complexity.count(SPEC | {"height": 2, "width": 2, "rows": [identity("plain"), i2st("i2st")]})
+    # 32 pixels are a grid of 2 x 2 behind demo_cnn: what the head adds is what it costs by itself.
+    assert found["i2st"]["flop"] - found["plain"]["flop"] == alone["i2st"]["flop"] - alone["plain"]["flop"]
+    for cost in found.values():
+        assert set(cost) == {"parameters", "flop", "test"}
+        assert len(cost["test"]["seconds"]) == 2 and cost["test"]["peak_bytes"] > 0
+
+
+def test_a_network_can_be_trained_too():
+    found = complexity.measure(NETWORK | {"rows": [identity("a")], "passes": ["train"], "repeats": 1}, CPU)["a"]
+    assert set(found) == {"parameters", "flop", "train"} and len(found["train"]["seconds"]) == 1
 
 
 def test_peak_bytes_of_known_tensors():

@@ -2,14 +2,17 @@
 
 import csv
 import json
+import re
 
 import pytest
 
 from fsar_core.__main__ import main
 from fsar_core.config import validate
+from fsar_core.errors import FsarError
 from fsar_core.paper import Table, validate_table
 from fsar_core.reporting import costs
 from fsar_core.reporting.tables import Resolved, frame, latex, markdown
+from fsar_core.specs import Component
 
 PARAMETERS = {
     "kind": "parameters",
@@ -135,6 +138,120 @@ def test_costs_for_reading():
     md, tex = markdown(resolved, {}), latex(resolved, {})
     assert md.index("Measured here") < md.index("Printed in") and md.count("\n|---") == 2
     assert r"100 (0.25$\times$)" in tex and "×" not in tex
+
+
+NETWORK = {
+    "title": "Toy networks",
+    "where": "Nobody et al., Table 8",
+    "backbone": "ResNet-50",
+    "datasets": ["hmdb51"],
+    "shots": [1],
+    "cost": {
+        **{"backbone": {"name": "resnet50"}, "crop": 224, "classes": 64, "frames": 8},
+        **{"way": 5, "shot": 1, "query": 5, "repeats": 3, "passes": ["test"]},
+    },
+    "rows": [
+        {
+            "method": "plain",
+            "printed_cost": {"parameters": "23.5M", "flops": "8.2G", "latency": "73.6ms"},
+            "head": {"name": "identity"},
+            "matching": {"name": "otam"},
+        },
+        {
+            "method": "Elsewhere",
+            "printed_cost": {"parameters": "130.2M", "flops": "17.1G", "latency": "114.3ms"},
+        },
+        {"method": "silent"},
+        {"method": "new", "head": {"name": "i2st"}, "matching": {"name": "global_local"}, "compare_to": "plain"},
+    ],
+}
+MEASURED_NETWORKS = {
+    "environment": MEASURED["environment"],
+    "rows": {
+        "plain": {
+            "parameters": 23508032,
+            "flop": 8_174_354_432 * 80,
+            "test": {"seconds": [0.2, 0.1, 0.3], "peak_bytes": 500 * 2**20},
+        },
+        "new": {
+            "parameters": 130365761,
+            "flop": 17_050_388_736 * 80,
+            "test": {"seconds": [0.4, 0.5, 0.4], "peak_bytes": 600 * 2**20},
+        },
+    },
+}
+
+
+@pytest.fixture
+def networks():
+    """(the table, what was measured)"""
+    table = validate(Table, NETWORK, "toy_table8.yaml")
+    return table, {"spec": table.complexity(), **MEASURED_NETWORKS}
+
+
+def test_printed_costs_are_columns_beside_the_measured(networks):
+    table, measured = networks
+    found = frame(Resolved("toy", table, {}, {}, 5, measured), {}).set_index("method")
+    assert list(found.columns[3:]) == [
+        *("parameters", "gflop_per_frame", "test_peak_mib", "test_peak_mib_ratio"),
+        *("test_seconds", "test_seconds_min", "test_seconds_max", "test_seconds_ratio"),
+        *("parameters_published", "gflop_per_frame_published", "test_seconds_published"),
+    ]
+    assert found.loc["plain", ["gflop_per_frame", "test_seconds"]].tolist() == [8.174, 0.2]
+    assert found.loc["new", ["gflop_per_frame", "test_seconds_ratio"]].tolist() == [17.05, 2]
+    published = [name for name in found.columns if name.endswith("_published")][1:]
+    assert found.loc["plain", published].tolist() == [23_500_000, 8.2, 0.0736]
+    assert found.loc["Elsewhere", published].tolist() == [130_200_000, 17.1, 0.1143]
+    assert found.loc["new", published].isna().all() and found.loc["Elsewhere", ["parameters"]].isna().all()
+
+
+def test_printed_costs_for_reading(networks):
+    table, measured = networks
+    block = costs.block(table, measured)
+    assert block.header == [
+        *("Method", "Parameters", "GFLOP a frame", "MiB, test pass", "seconds, test pass"),
+        *("Printed: parameters", "FLOPs", "latency"),
+    ]
+    assert block.body == [
+        ["plain", "23,508,032", "8.17", "500", "0.2 [0.1, 0.3]", "23.5M", "8.2G", "73.6ms"],
+        ["Elsewhere", "-", "-", "-", "-", "130.2M", "17.1G", "114.3ms"],
+        ["new", "130,365,761", "17.05", "600 (1.20×)", "0.4 [0.4, 0.5] (2.00×)", "-", "-", "-"],
+    ]
+    assert (
+        "(CPU, threads: 2, torch 2.11.0): whole networks, resnet50 of random weights with head and metric, on one 5-way "
+        "1-shot episode with 5 queries, 8 frames of 224 x 224 pixels."
+    ) in block.caption
+    assert block.caption.endswith("Beside them what is printed in Nobody et al., Table 8.")
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        ({"crop": None}, "expected either dim, height and width of the features or backbone and crop of the frames"),
+        ({"dim": 4}, "expected either dim, height and width of the features or backbone and crop of the frames"),
+        ({"passes": ["test", "tets"]}, "passes.1"),
+        ({"passes": []}, "passes"),
+        (COST["cost"], "a `printed_cost` stands beside what `cost` measures of a whole network; name its backbone"),
+    ],
+)
+def test_a_cost_is_of_features_or_of_frames(cost, told):
+    changed = cost if "dim" in cost and len(cost) > 1 else NETWORK["cost"] | cost
+    with pytest.raises(FsarError, match=re.escape(told)):
+        validate(Table, NETWORK | {"cost": changed}, "x")
+
+
+@pytest.mark.parametrize("wrong", [{"parameters": "23.5"}, {"flops": "8.2M"}, {"latency": "73.6 ms"}])
+def test_a_printed_cost_has_its_unit(wrong):
+    rows = [NETWORK["rows"][0] | {"printed_cost": NETWORK["rows"][0]["printed_cost"] | wrong}]
+    with pytest.raises(FsarError, match=next(iter(wrong))):
+        validate(Table, NETWORK | {"rows": rows}, "x")
+
+
+def test_what_is_built_for_a_network(networks):
+    table, _ = networks
+    assert table.components()[-1] == ("cost", "backbones", Component(name="resnet50"))
+    assert table.complexity()["backbone"] == {"name": "resnet50"}
+    assert [name for name, _, _ in table.complexity()["rows"]] == ["plain", "new"]
 
 
 def test_what_is_to_be_measured():

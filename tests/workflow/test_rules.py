@@ -77,14 +77,32 @@ def test_dmgal_is_every_table_and_figure_of_the_paper(tmp_path):
     assert sorted(jobs["table"]) == [f"table=dmgal_table{number}" for number in range(1, 9)]
     assert sorted(jobs["complexity"]) == ["table=dmgal_table7", "table=dmgal_table8"]
     planned = study()
-    runs = {cell.run.run_id for number in range(1, 9) for cell in planned.cells(f"dmgal_table{number}")}
+    runs = {cell.run.run_id: cell.run for number in range(1, 9) for cell in planned.cells(f"dmgal_table{number}")}
     assert len(runs) == 80 and sorted(jobs["figure"]) == [f"figure=dmgal_fig{number}" for number in range(4, 10)]
-    runs |= {point.run.run_id for number in (6, 7) for point in planned.points(f"dmgal_fig{number}")}
+    runs |= {point.run.run_id: point.run for number in (6, 7) for point in planned.points(f"dmgal_fig{number}")}
     looks = {(number, look.run.run_id) for number in (4, 5, 8, 9) for look in planned.looks(f"dmgal_fig{number}")}
     assert sorted(jobs["inspect_run"]) == [f"figure=dmgal_fig{number}, run={run}" for number, run in sorted(looks)]
     # Nothing is trained for these figures alone.
-    assert {run for _, run in looks} <= runs
-    assert sorted(jobs["train_head"]) == sorted(f"run={run}" for run in runs)
+    assert {run for _, run in looks} <= runs.keys()
+    assert sorted(jobs["evaluate_head"]) == sorted(f"run={run}" for run in runs)
+    assert sorted(jobs["train_head"]) == sorted({f"model={run.model.model_id}" for run in runs.values()})
+
+
+def test_i2st_is_every_table_and_figure_of_the_paper(tmp_path):
+    """Tables 1 to 9; other ways and shorter clips are tests of models that are trained once."""
+    jobs = Folder(tmp_path).planned("--", "i2st")
+    assert sorted(jobs["table"]) == [f"table=i2st_table{number}" for number in range(1, 10)]
+    assert jobs["complexity"] == ["table=i2st_table8"]
+    planned = study()
+    figures = [name for name in planned.figure_names if name.startswith("i2st_fig")]
+    assert sorted(jobs.get("figure", [])) == [f"figure={name}" for name in figures]
+    runs = {cell.run.run_id: cell.run for number in range(1, 10) for cell in planned.cells(f"i2st_table{number}")}
+    assert len(runs) == 92
+    runs |= {point.run.run_id: point.run for name in figures for point in planned.points(name)}
+    assert sorted(jobs["evaluate_head"]) == sorted(f"run={run}" for run in runs)
+    models = {run.model.model_id for run in runs.values()}
+    models |= {look.run.model.model_id for name in figures for look in planned.looks(name)}
+    assert sorted(jobs["train_head"]) == sorted(f"model={model}" for model in models)
 
 
 def test_a_figure_looks_into_no_other_run(tmp_path):

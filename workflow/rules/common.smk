@@ -102,17 +102,18 @@ def trained_weights(features):
     return [] if spec is None else [str(STUDY.weights_path(spec))]
 
 
+def modules_of(kind, component):
+    """The module of a component and, of a metric around another, that one's."""
+    names = [component.name]
+    if component.name == "global_local":
+        names.append(component.params.get("local", "bimhm"))
+    return [f"fsar_core.{kind}.{name}" for name in names if name]
+
+
 def components_of(spec):
     """Modules that a run reaches through the registry by name: their code belongs to the run."""
-    metrics = [
-        spec.matching.name,
-        spec.matching.params.get("local", "bimhm" if spec.matching.name == "global_local" else None),
-    ]
-    return [
-        f"fsar_core.heads.{spec.head.name}",
-        *(f"fsar_core.matching.{name}" for name in metrics if name),
-        f"fsar_core.backbones.{spec.features.backbone.name}",
-    ]
+    parts = (("heads", spec.head), ("matching", spec.matching), ("backbones", spec.features.backbone))
+    return [module for kind, component in parts for module in modules_of(kind, component)]
 
 
 def masks_of(spec):
@@ -186,7 +187,7 @@ def complexity_of(table):
 def complexity_modules(table):
     """Modules that a count or a measurement reaches through the registry by name."""
     parts = STUDY.table(table).components()
-    return sorted({f"fsar_core.{kind}.{component.name}" for _, kind, component in parts})
+    return sorted({module for _, kind, component in parts for module in modules_of(kind, component)})
 
 
 def table_spec(wildcards):

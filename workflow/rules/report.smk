@@ -83,3 +83,10 @@ rule dmgal:
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("dmgal")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("dmgal")),
+
+
+# Likewise of the I2ST paper.
+rule i2st:
+    input:
+        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("i2st")),
+        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("i2st")),
