@@ -25,6 +25,8 @@ def check_components(study: Study) -> None:
         for name, params in getattr(study.preset, kind).items():
             _checked(f"{where}: {kind}.{name}", kind, name, params)
     _checked(f"{where}: masks", "instance_masks", study.preset.masks.provider, study.preset.masks.params)
+    for name in study.preset.head_training:
+        _checked(f"{where}: head_training", "heads", name, {})
     for name in study.table_names:
         table = study.table(name)
         for place, kind, component in table.components():

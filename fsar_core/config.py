@@ -133,6 +133,7 @@ class Preset(Model):
     backbones: dict[str, dict[str, Any]] = {}  # parameters by name
     heads: dict[str, dict[str, Any]] = {}  # parameters for every run with that head, under those of a table
     matching: dict[str, dict[str, Any]] = {}
+    head_training: dict[str, dict[str, Any]] = {}  # keys of `training` that differ for every run with that head
     resources: Resources
 
 
@@ -161,13 +162,15 @@ class Config(Model):
     @model_validator(mode="after")
     def _setups_train(self) -> Config:
         for preset in self.presets.values():
-            for name, setup in preset.setups.items():
-                if unknown := set(setup.training) - set(TrainingSpec.model_fields):
+            different = {f"setups.{name}.training": setup.training for name, setup in preset.setups.items()}
+            different |= {f"head_training.{name}": changes for name, changes in preset.head_training.items()}
+            for place, changes in different.items():
+                if unknown := set(changes) - set(TrainingSpec.model_fields):
                     raise ValueError(
-                        f"setups.{name}.training has the unknown key '{min(unknown)}'"
+                        f"{place} has the unknown key '{min(unknown)}'"
                         f"{did_you_mean(min(unknown), TrainingSpec.model_fields)}"
                     )
-                TrainingSpec.model_validate(preset.training.model_dump() | setup.training)
+                TrainingSpec.model_validate(preset.training.model_dump() | changes)
         return self
 
     @property

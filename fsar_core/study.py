@@ -265,7 +265,7 @@ class Study:
             masks=masks,
             masks_held_out=None if masks is None else self.preset.masks.held_out,
             matching=_under(self.preset.matching, matching),
-            training=self._training(dataset, different),
+            training=self._training(dataset, different, head.name),
             train_shot=shot if train_shot == "tested" else train_shot,
             validation=self.episodes(dataset, "val", shot if train_shot == "tested" else train_shot),
             test=self.episodes(tested_on, "test", shot, **test),
@@ -279,11 +279,12 @@ class Study:
         clips = self.dataset(dataset).clips
         return _with(head, {"classes": int(clips["class"][clips.split == "train"].nunique())})
 
-    def _training(self, dataset: str, setup: Setup) -> TrainingSpec:
-        """The preset's, under what the card has of the backbone's recipe, under the setup's own."""
+    def _training(self, dataset: str, setup: Setup, head: str) -> TrainingSpec:
+        """The preset's, under what the card has of the backbone's recipe, under the setup's own, under the head's own."""
         recipes, which = self.dataset(dataset).card.training, self.preset.hyperparameters
         published = recipes.get(setup.backbone.recipe, {}).get(which, {})
-        return TrainingSpec.model_validate(self.preset.training.model_dump() | published | setup.training)
+        own = self.preset.head_training.get(head, {})
+        return TrainingSpec.model_validate(self.preset.training.model_dump() | published | setup.training | own)
 
     # -- tables --------------------------------------------------------------------------------------------------------
 

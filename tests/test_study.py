@@ -392,6 +392,22 @@ def test_examples_that_are_not_there_stop_their_figure_alone(workflow, kind, pla
         made.check_figure("a_fig2")
 
 
+# -- training by head ---------------------------------------------------------------------------------------------------
+
+
+def test_a_head_may_train_differently(workflow):
+    made = study(workflow, head_training={"i2st": {"episodes": 77, "lr": 0.5}})
+    one = made.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
+    other = made.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
+    assert (one.training.episodes, one.training.lr) == (77, 0.5)
+    assert one.training.batch == other.training.batch and other.training.episodes == 1600
+    line = "config.yaml: head_training.i2st has the unknown key 'episods'; did you mean 'episodes'?"
+    assert refused(workflow, head_training={"i2st": {"episods": 7}}).startswith(line)
+    assert refused(workflow, head_training={"i2ts": {"episodes": 7}}).startswith(
+        "preset 'demo': head_training: unknown name"
+    )
+
+
 # -- tests of one training --------------------------------------------------------------------------------------------------
 
 
