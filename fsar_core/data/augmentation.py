@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from fsar_core.errors import FsarError
 from fsar_core.seeding import rng
@@ -94,6 +93,9 @@ def cut_out(images: Tensor, drawn: Draw, crop: int) -> Tensor:
 def apply(clip: np.ndarray, drawn: Draw, crop: int) -> Tensor:
     """uint8 [frames height width channels] as stored to uint8 [frames channels crop crop]."""
     images = cut_out(torch.from_numpy(clip).permute(0, 3, 1, 2), drawn, crop).contiguous()
+    if drawn.colour:
+        # Only here: importing it takes longer than importing all that a training on cached features needs beside torch.
+        from torchvision.transforms.v2 import functional
     for operation, value in drawn.colour:
         if operation == "gray":
             images = functional.rgb_to_grayscale(images, num_output_channels=3)

@@ -133,22 +133,29 @@ class DMGAL(nn.Module):
         """
         self._check_features("support", support, "batch way shot frames dim height width")
         self._check_features("query", query, "batch query frames dim height width")
-        return self.together(self.alone(support), self.alone(query))
+        support, query = self._mixed(support), self._mixed(query)
+        if self.cross_attention is not None:
+            support, query = self.cross_attention(support, query)
+        return HeadOutput(support, query)
 
     @property
     def task_level(self) -> bool:
         return self.cross_attention is not None
 
-    def alone(self, videos: Videos) -> Videos:
-        """S-MGA and mixer, which see each video alone."""
-        # Convolutions and tokens both want the channels innermost: one copy here saves one at every change of view.
-        return self.mixer(self.self_attention(_channels_last(videos)))
+    def alone(self, videos: Videos) -> Float[Tensor, "*batch frames channels height width"]:
+        """S-MGA, mixer, and C-MGA's motion and values, which see each video alone, one behind the other in the channels."""
+        mixed = self._mixed(videos)
+        return mixed if self.cross_attention is None else self.cross_attention.prepare(mixed)
 
     def together(self, support: GridSupport, query: GridQuery) -> HeadOutput:
-        """C-MGA, of what `alone` gave."""
+        """C-MGA's attention, of what `alone` gave."""
         if self.cross_attention is not None:
-            support, query = self.cross_attention(support, query)
+            support, query = self.cross_attention.join(support, query)
         return HeadOutput(support, query)
+
+    def _mixed(self, videos: Videos) -> Videos:
+        # Convolutions and tokens both want the channels innermost: one copy here saves one at every change of view.
+        return self.mixer(self.self_attention(_channels_last(videos)))
 
     def attention(self, support: GridSupport, query: GridQuery, grid: int = 3) -> dict[str, Tensor]:
         """What the attentions of an episode look like, for figures; in evaluation mode. Arguments as in `forward`.
@@ -312,8 +319,36 @@ class CrossMotionGuidedAttention(nn.Module):
             support: [batch way shot frames dim height width]
             query: [batch query frames dim height width]
         """
-        support_motion, support_values = self._motion_and_values(_videos_of(support))
-        query_motion, query_values = self._motion_and_values(query)
+        sides = (_videos_of(support), query)
+        return self._attend(support, query, *(self._side_by_side(self._of_clips(videos), videos) for videos in sides))
+
+    def prepare(self, videos: Videos) -> Float[Tensor, "*batch frames channels height width"]:
+        """What the attention needs of every video by itself: its features, Φ3 of them, and its normalised motion backward and
+        forward, one behind the other in the channels. A copy: worth it where a video is in many episodes."""
+        grid = "clips frames (height width) channels -> clips frames channels height width"
+        maps = [rearrange(rows, grid, height=videos.shape[-2]) for rows in self._of_clips(videos)]
+        return torch.cat([videos.flatten(0, -5), *maps], dim=2).unflatten(0, videos.shape[:-4])
+
+    def join(self, support: Tensor, query: Tensor) -> tuple[GridSupport, GridQuery]:
+        """`forward` of what `prepare` gave of the same videos; axes as there."""
+        found = []
+        for prepared in (support, query):
+            dim, channels = self.phi3.conv.out_channels, self.motion.channels
+            features, *maps = prepared.split([dim, dim, channels, channels], dim=-3)
+            tokens = "batch videos frames channels height width -> batch frames (videos height width) channels"
+            values, *motion = (rearrange(part.flatten(1, -5), tokens) for part in maps)
+            found.append((features, (tuple(motion), values)))
+        (support, of_support), (query, of_query) = found
+        return self._attend(support, query, of_support, of_query)
+
+    def _attend(
+        self,
+        support: GridSupport,
+        query: GridQuery,
+        of_support: tuple[MotionPair, Tensor],
+        of_query: tuple[MotionPair, Tensor],
+    ) -> tuple[GridSupport, GridQuery]:
+        (support_motion, support_values), (query_motion, query_values) = of_support, of_query
         attended = motion_guided_attention(
             query_motion,
             support_motion,
@@ -342,8 +377,8 @@ class CrossMotionGuidedAttention(nn.Module):
 
         key_frames is 1, the same frame, or under "frame_all" the number of frames.
         """
-        keys, _ = self._motion_and_values(_videos_of(support))
-        queries, _ = self._motion_and_values(query)
+        sides = (_videos_of(support), query)
+        keys, queries = (self._side_by_side(self._of_clips(videos), videos)[0] for videos in sides)
         every = self.scope == "frame_all"
         options = dict(variant=self.variant, end_frames=self.end_frames, frame_all=every)
         return rearrange(
@@ -355,14 +390,16 @@ class CrossMotionGuidedAttention(nn.Module):
             **parse_shape(support, "_ way shot _ _ _ _"),
         )
 
-    def _motion_and_values(self, videos: GridQuery) -> tuple[MotionPair, Tensor]:
-        """Normalised motion and values, the videos of an episode side by side: [batch frames (query patches) ...]."""
-        clips = rearrange(videos, "batch query frames dim height width -> (batch query) frames dim height width")
-        side_by_side = "(batch query) frames patches channels -> batch frames (query patches) channels"
-        backward, forward = (
-            rearrange(self.norm(tokens), side_by_side, query=videos.shape[1]) for tokens in self.motion(clips)
-        )
-        return (backward, forward), rearrange(self.phi3(clips), side_by_side, query=videos.shape[1])
+    def _of_clips(self, videos: Videos) -> tuple[Tensor, Tensor, Tensor]:
+        """Values and normalised motion, backward and forward, of every video by itself: [clips frames patches ...]."""
+        clips = videos.flatten(0, -5)
+        return self.phi3(clips), *(self.norm(tokens) for tokens in self.motion(clips))
+
+    def _side_by_side(self, of_clips: tuple[Tensor, Tensor, Tensor], videos: GridQuery) -> tuple[MotionPair, Tensor]:
+        """Motion and values, the videos of an episode side by side: [batch frames (videos patches) ...]."""
+        tokens = "(batch videos) frames patches channels -> batch frames (videos patches) channels"
+        values, backward, forward = (rearrange(rows, tokens, videos=videos.shape[1]) for rows in of_clips)
+        return (backward, forward), values
 
 
 def _videos_of(support: GridSupport) -> GridQuery:
