@@ -53,3 +53,20 @@ def prepare(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec):
     model = build_model(spec, tail, dim, frames)
     machine = Machine(torch_device(args.device), args.mixed_precision, args.evaluation_batch)
     return partial(bank, reader, memory_gib=args.memory_gib, threads=args.threads), model, machine, reader.failed
+
+
+def masks_reader(args: argparse.Namespace, spec: ModelSpec):
+    """The masks store of a model that learns from masks, or None."""
+    from fsar_core.stores.reader import StoreReader
+
+    return None if spec.masks is None else StoreReader(args.masks, "masks", spec.masks)
+
+
+def mask_bank(args: argparse.Namespace, spec: ModelSpec, masks, rows, index):
+    """The masks of training rows, without those that are held out."""
+    from fsar_core.episodes.loader import MaskBank
+    from fsar_core.instance_masks._held_out import held_out
+
+    kept_back = held_out(index, spec.masks_held_out, spec.seed)
+    room = dict(memory_gib=args.memory_gib, threads=args.threads)
+    return MaskBank(masks, rows, many_views=rows, features=spec.features, held_out=kept_back, **room)

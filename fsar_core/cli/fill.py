@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fsar_core.cli import _fill
 from fsar_core.data.index import read_index
 from fsar_core.stores import layout, writer
 
@@ -33,41 +34,12 @@ def run(args: argparse.Namespace) -> None:
 
         blocks = frame_store.blocks(spec, index, args.folder, rows, args.threads, args.timeout)
     elif spec.kind == "masks":
-        blocks = _masks(args, spec, index, rows)
+        blocks = _fill.masks(args, spec, index, rows)
     else:
-        blocks = _features(args, spec, plan, index, rows)
+        blocks = _fill.features(args, spec, plan, index, rows)
     receipt = writer.write_job(args.store, args.job, blocks, args.receipt)
     counts = "".join(f", {name} {count}" for name, count in receipt["counts"].items())
     print(
         f"job {args.job}: {len(rows)} clips in {receipt['seconds']:.1f} s, {len(rows) / max(receipt['seconds'], 0.001):.1f} a "
         f"second{counts}, {len(receipt['failures'])} failed"
     )
-
-
-def _masks(args, spec, index, rows):
-    from fsar_core.instance_masks import _store
-    from fsar_core.registry import accepted, build, entry
-    from fsar_core.stores.reader import StoreReader
-
-    name = spec.provider.name
-    offered = dict(folder=args.folder, source=spec.source, frames=spec.frames, weights=args.weights)
-    provider = build("instance_masks", name, **accepted("instance_masks", name, **offered), **spec.provider.params)
-    looks = entry("instance_masks", name).constants["NEEDS_FRAMES"]
-    return _store.blocks(spec, provider, looks, index, StoreReader(args.frames, "frames", spec.frames), rows)
-
-
-def _features(args, spec, plan, index, rows):
-    import torch
-
-    from fsar_core.backbones import _features as features
-    from fsar_core.devices import torch_device
-    from fsar_core.registry import build
-    from fsar_core.stores.reader import StoreReader
-
-    torch.set_num_threads(args.threads)
-    params = dict(spec.backbone.params, weights=args.weights, weights_root=args.weights_root)
-    backbone = build("backbones", spec.backbone.name, **params)
-    frames = StoreReader(args.frames, "frames", spec.frames)
-    train_rows = frozenset(index.row[index.split == "train"])
-    device, shape = torch_device(args.device), plan.shapes["features"]
-    return features.blocks(spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device)

@@ -27,22 +27,15 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from fsar_core.episodes import tables
-    from fsar_core.episodes.loader import MaskBank
     from fsar_core.episodes.sampler import Split, check
-    from fsar_core.instance_masks._held_out import held_out
     from fsar_core.provenance import atomic_write, environment
-    from fsar_core.stores.reader import StoreReader
     from fsar_core.training import checkpoint
     from fsar_core.training.loop import train
 
     spec = ModelSpec.parse(args.spec)
     bank, model, machine, failed = _run.prepare(args, spec, spec.features)
-    masks = None
-    if spec.masks is not None:
-        masks = StoreReader(args.masks, "masks", spec.masks)
-        failed = failed | masks.failed
-    index = read_index(args.index)
-    split = Split.from_index(index, "train", failed)
+    index, masks = read_index(args.index), _run.masks_reader(args, spec)
+    split = Split.from_index(index, "train", failed | (masks.failed if masks else frozenset()))
     way, disjoint = spec.validation.way, spec.validation.group_disjoint
     check(split, way, spec.train_shot, spec.training.query, group_disjoint=disjoint)
     validation = tables.load(args.validation, spec.validation)
@@ -50,9 +43,7 @@ def run(args: argparse.Namespace) -> None:
     rows = np.concatenate([train_rows, validation.rows])
     last = args.checkpoint.with_name("last.pt")
     if masks is not None:
-        room = dict(memory_gib=args.memory_gib, threads=args.threads)
-        kept_back = held_out(index, spec.masks_held_out, spec.seed)
-        masks = MaskBank(masks, train_rows, many_views=train_rows, features=spec.features, held_out=kept_back, **room)
+        masks = _run.mask_bank(args, spec, masks, train_rows, index)
     features = bank(rows, many_views=train_rows)
     state, history = train(spec, model, features, split, validation, last, machine, args.code, masks)
     with atomic_write(args.history) as stream:

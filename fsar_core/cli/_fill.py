@@ -1,0 +1,32 @@
+"""What the jobs of `fsar fill` write, for the kinds of store that are made of frames."""
+
+from __future__ import annotations
+
+
+def masks(args, spec, index, rows):
+    from fsar_core.instance_masks import _store
+    from fsar_core.registry import accepted, build, entry
+    from fsar_core.stores.reader import StoreReader
+
+    name = spec.provider.name
+    offered = dict(folder=args.folder, source=spec.source, frames=spec.frames, weights=args.weights)
+    provider = build("instance_masks", name, **accepted("instance_masks", name, **offered), **spec.provider.params)
+    looks = entry("instance_masks", name).constants["NEEDS_FRAMES"]
+    return _store.blocks(spec, provider, looks, index, StoreReader(args.frames, "frames", spec.frames), rows)
+
+
+def features(args, spec, plan, index, rows):
+    import torch
+
+    from fsar_core.backbones import _features
+    from fsar_core.devices import torch_device
+    from fsar_core.registry import build
+    from fsar_core.stores.reader import StoreReader
+
+    torch.set_num_threads(args.threads)
+    params = dict(spec.backbone.params, weights=args.weights, weights_root=args.weights_root)
+    backbone = build("backbones", spec.backbone.name, **params)
+    frames = StoreReader(args.frames, "frames", spec.frames)
+    train_rows = frozenset(index.row[index.split == "train"])
+    device, shape = torch_device(args.device), plan.shapes["features"]
+    return _features.blocks(spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device)

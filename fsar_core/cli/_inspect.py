@@ -1,0 +1,54 @@
+"""What `fsar inspect` takes out of a run, by what is wanted of it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from fsar_core.cli import _run
+from fsar_core.data.index import read_index
+from fsar_core.episodes import tables
+from fsar_core.episodes.loader import FrameBank, MaskBank
+from fsar_core.evaluation import gradcam, inspection, mask_quality
+from fsar_core.specs import EpisodeSpec, RunSpec
+from fsar_core.stores.reader import StoreReader
+from fsar_core.training import checkpoint
+
+
+def look(
+    args: argparse.Namespace, spec: RunSpec, wanted: dict[str, Any]
+) -> tuple[tables.EpisodeTable, dict[str, np.ndarray]]:
+    """The episodes that are looked at, and the arrays by name."""
+    bank, model, machine, failed = _run.prepare(args, spec, spec.tested_on)
+    model.load_learned(checkpoint.load(args.checkpoint, spec.model.digest)["model"])
+    model.to(machine.device)
+    table = tables.load(args.episodes, EpisodeSpec.parse(args.episode_spec))
+    frames = StoreReader(args.frames, "frames", spec.tested_on.frames)
+    # Read clip by clip: a picture needs few of them.
+    pictures = FrameBank(frames, table.rows, memory_gib=0, threads=args.threads, crop=spec.tested_on.crop)
+
+    def features(episodes: list[int]):
+        return bank(np.concatenate([part[episodes].reshape(-1) for part in (table.support, table.query)]))
+
+    if "attention" in wanted:
+        shown = [episode for episode, _ in wanted["attention"]]
+        counted = range(min(wanted["episodes"], len(table)))
+        held = features([*shown, *counted])
+        found = inspection.attention(model, held, pictures, table, wanted["attention"], wanted["grid"], machine)
+        found["right_class"] = inspection.attention_on_the_right_class(model, held, table, len(counted), machine)
+    elif "cam" in wanted:
+        held = features([episode for episode, _ in wanted["cam"]])
+        found = gradcam.class_activations(model, held, pictures, table, wanted["cam"], machine)
+    elif "masks" in wanted:
+        index, store = read_index(args.index), StoreReader(args.masks, "masks", spec.masks)
+        rows = mask_quality.choose(index, failed | store.failed, spec.masks_held_out, spec.seed, wanted["clips"])
+        masks = MaskBank(store, rows[1], memory_gib=0, threads=args.threads, features=spec.features)
+        found = mask_quality.mask_quality(
+            model, bank(np.concatenate(rows)), masks, pictures, *rows, wanted["masks"], machine
+        )
+        found["classes"] = index["class"].to_numpy(str)[rows[0]]
+    else:
+        found = inspection.embeddings(model, bank(table.rows), table, machine)
+    return table, found
