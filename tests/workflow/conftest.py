@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from fsar_core.config import load_config, overlay
+from fsar_core.specs import RunSpec
 from fsar_core.study import Study
 
 REPOSITORY = Path(__file__).parents[2]
@@ -74,11 +75,15 @@ def study(**training) -> Study:
     return Study(load_config(smoke_config(**training)), REPOSITORY / "workflow")
 
 
-def run_ids(*methods: str, shot: int = 1, **training) -> list[str]:
-    """Run ids of Table II's rows at a shot."""
+def runs_of(*methods: str, shot: int = 1, **training) -> list[RunSpec]:
+    """The runs of Table II's rows at a shot."""
     cells = study(**training).cells("dmgal_table2")
-    found = {cell.row.method: cell.run.run_id for cell in cells if cell.column.shot == shot}
+    found = {cell.row.method: cell.run for cell in cells if cell.column.shot == shot}
     return [found[method] for method in methods]
+
+
+def run_ids(*methods: str, **options) -> list[str]:
+    return [run.run_id for run in runs_of(*methods, **options)]
 
 
 def summaries(*methods: str, **options) -> list[str]:

@@ -25,6 +25,7 @@ from tests.workflow.conftest import (
     Folder,
     overlay,
     run_ids,
+    runs_of,
     smoke_config,
     study,
     summaries,
@@ -55,9 +56,10 @@ def test_every_stage_leaves_what_it_should(smoke):
     queries = pd.read_csv(run / "queries.csv.gz")
     assert len(queries) == 200
     assert summary["accuracy"] == pytest.approx(100 * queries.correct.mean())
-    history = pd.read_csv(run / "history.csv")
+    model = smoke.path / "results" / "models" / runs_of("DMGAL-FT (OTAM)")[0].model.model_id
+    history = pd.read_csv(model / "history.csv")
     assert list(history.step) == [8, 16] and list(history.episodes) == [8, 16]
-    assert not (run / "last.pt").exists()
+    assert sorted(path.name for path in model.iterdir()) == ["checkpoint.pt", "history.csv"]
     manifest = json.loads(next((smoke.path / "stores" / "features").glob("*/manifest.json")).read_text())
     assert manifest["clips"] == 24 * 8 + 24 * 7 and manifest["failures"] == []
 
@@ -85,8 +87,9 @@ def test_editing_otam_reruns_only_the_runs_that_use_it(smoke, package):
         stream.write("\n\nADDED = 1\n")
     jobs = smoke.planned("--", *summaries(*METHODS), package=package)
     assert set(jobs) == {"train_head", "evaluate_head"}
-    expected = {f"run={run}" for run in run_ids("OTAM", "DMGAL-FT (OTAM)")}
-    assert set(jobs["train_head"]) == set(jobs["evaluate_head"]) == expected
+    expected = runs_of("OTAM", "DMGAL-FT (OTAM)")
+    assert set(jobs["train_head"]) == {f"model={run.model.model_id}" for run in expected}
+    assert set(jobs["evaluate_head"]) == {f"run={run.run_id}" for run in expected}
 
 
 def test_another_learning_rate_reruns_training_and_never_a_store(smoke, tmp_path):

@@ -50,7 +50,7 @@ def test_full_fine_tuning_from_frames(smoke, tmp_path):
     assert summary["parameters"] - head_only["parameters"] == 15_368
     # a mirrored clip of demo_temporal may belong to another class: its card takes the flip away
     assert (run.features.augmentation.query.flip, run.features.augmentation.query.jitter.hue) == (0.0, 0.25)
-    history = pd.read_csv(smoke.path / "results" / "runs" / run.run_id / "history.csv")
+    history = pd.read_csv(smoke.path / "results" / "models" / run.model.model_id / "history.csv")
     assert history.step.tolist() == [8, 16] and np.isfinite(history.loss).all()
 
 
