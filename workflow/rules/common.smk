@@ -161,8 +161,8 @@ def tables_of(paper):
 
 
 def figures_of(paper):
-    """Names of the numbered figures of a paper."""
-    return [name for name in STUDY.figure_names if name.startswith(f"{paper}_fig")]
+    """Names of the figures of a paper, and of those that only this project draws for it."""
+    return [name for name in STUDY.figure_names if name.startswith(f"{paper}_")]
 
 
 def primary_tables():
