@@ -3,7 +3,7 @@
 Snakemake's parser takes every word after `--resources` for a resource, so the natural line
 `snakemake --cores 32 --resources gpu=4 results/tables/table2.csv` fails in every version. This front puts the words that
 cannot be resources back among the targets and hands everything else to Snakemake untouched. It frees what a killed run left
-locked (`folder_lock.py`). At the end it repeats the one-line errors of failed jobs, which Snakemake's own report buries, and
+locked (`locks.py`). At the end it repeats the one-line errors of failed jobs, which Snakemake's own report buries, and
 exits with status 2 for them.
 """
 
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fsar_core.folder_lock import folder_of, working
+from fsar_core.locks import folder_of, working
 
 OPTIONS = (
     "--resources",

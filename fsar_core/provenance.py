@@ -21,7 +21,7 @@ from typing import IO, Any
 
 # Wording of errors, listing, leases and digests themselves never change a number.
 NEUTRAL = frozenset(
-    {"fsar_core", *(f"fsar_core.{name}" for name in ("config", "devices", "errors", "provenance", "registry"))}
+    {"fsar_core", *(f"fsar_core.{name}" for name in ("config", "devices", "errors", "locks", "provenance", "registry"))}
 )
 
 

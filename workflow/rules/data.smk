@@ -59,7 +59,7 @@ rule plan_frames:
     input:
         index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
     output:
-        plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
+        plan=update(str(ROOTS.stores / "frames" / "{store}" / "plan.json")),
     log:
         log_of("plan_frames/{store}"),
     conda:
@@ -81,7 +81,7 @@ rule fill_frames:
         plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
     output:
-        receipt=str(ROOTS.stores / "frames" / "{store}" / "receipts" / "{job}.json"),
+        receipt=update(str(ROOTS.stores / "frames" / "{store}" / "receipts" / "{job}.json")),
     log:
         log_of("fill_frames/{store}.{job}"),
     benchmark:
@@ -108,7 +108,7 @@ rule seal_frames:
         plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(frames_spec(wildcards)),
     output:
-        manifest=str(ROOTS.stores / "frames" / "{store}" / "manifest.json"),
+        manifest=update(str(ROOTS.stores / "frames" / "{store}" / "manifest.json")),
     log:
         log_of("seal_frames/{store}"),
     conda:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fsar_core import folder_lock
-from fsar_core.folder_lock import folder_of, working
+from fsar_core import locks
+from fsar_core.locks import alone, folder_of, working
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from fsar_core.folder_lock import working
+from fsar_core.locks import working
 with working(Path(sys.argv[1]), ["--cores", "2", "a b.csv"]) as others:
     print("in", *others, flush=True)
     time.sleep(60)
@@ -58,7 +58,7 @@ def holder(tmp_path):
 def test_what_a_killed_run_locked_is_free_again(tmp_path, holder, capsys):
     left = lock(tmp_path)
     with working(tmp_path, []) as others:
-        assert others == [f"process {holder.pid} on {folder_lock.socket.gethostname()} since {since(tmp_path)}: "
+        assert others == [f"process {holder.pid} on {locks.socket.gethostname()} since {since(tmp_path)}: "
                           "snakemake --cores 2 a b.csv"]  # fmt: skip
         assert left.exists() and capsys.readouterr().err == ""
     holder.send_signal(signal.SIGKILL)
@@ -81,7 +81,7 @@ def test_nothing_is_said_where_nothing_is_left(tmp_path, capsys):
 def test_those_who_have_ended_and_lines_cut_short_are_not_named(tmp_path, holder):
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     runs = tmp_path / ".snakemake" / "fsar.runs"
-    gone = {"pid": int(ended.stdout), "host": folder_lock.socket.gethostname(), "since": "then", "words": []}
+    gone = {"pid": int(ended.stdout), "host": locks.socket.gethostname(), "since": "then", "work": ""}
     elsewhere = gone | {"host": "elsewhere"}
     with open(runs, "a") as stream:
         stream.write(json.dumps(gone) + "\n" + json.dumps(elsewhere) + '\n{"pid": 1\n[]\n')
@@ -107,7 +107,52 @@ def test_a_file_system_without_locks_changes_nothing(tmp_path, monkeypatch):
         raise OSError(95, "Operation not supported")
 
     left = lock(tmp_path)
-    monkeypatch.setattr(folder_lock.fcntl, "flock", no)
+    monkeypatch.setattr(locks.fcntl, "flock", no)
     with working(tmp_path, []) as others:
         assert others == []
     assert left.exists()
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from fsar_core.locks import alone
+with alone(Path(sys.argv[1]), "fill job 3"):
+    print("in", flush=True)
+    sys.stdin.readline()
+    Path(sys.argv[2]).write_text("done")
+"""
+
+
+@pytest.mark.parametrize("end", ["finished", "killed"])
+def test_a_piece_of_work_is_done_by_one_at_a_time(tmp_path, end, capfd):
+    """The second one is told whom it waits for, and goes on as soon as the first has ended, however it does."""
+    path, done = tmp_path / "locks" / "3.lock", tmp_path / "done"
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen([sys.executable, "-c", WORKER, str(path), str(done)], **pipes)
+    assert first.stdout.readline() == "in\n"
+    second = subprocess.Popen([sys.executable, "-c", WORKER, str(path), str(done)], **pipes, stderr=subprocess.PIPE)
+    told = second.stderr.readline()
+    assert told.startswith(f"fsar: {path} is held by process {first.pid} on ")
+    assert told.endswith(": fill job 3; waiting for it\n") and second.poll() is None
+    if end == "finished":
+        first.communicate("go\n", timeout=30)
+    else:
+        first.kill()
+        first.communicate()
+    assert second.stdout.readline() == "in\n"
+    assert done.exists() == (end == "finished")
+    second.communicate("go\n", timeout=30)
+    assert second.returncode == 0
+
+
+def test_work_is_done_where_a_file_system_knows_no_locks(tmp_path, monkeypatch):
+    def no(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", no)
+    with alone(tmp_path / "a.lock", "work"):
+        pass
+    monkeypatch.setattr(locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(OSError, match="Input/output"), alone(tmp_path / "a.lock", "work"):
+        pass

@@ -1,14 +1,18 @@
-"""Who works in a folder of Snakemake's, and what a killed run left locked there.
+"""Locks of the kernel's, which end with the process that holds them, however it ends.
 
-Snakemake's locks are files that a kill leaves behind, and it cannot tell them from those of a run that lives. The front under the
-name `snakemake` therefore holds a lock of the kernel's, which ends with its process: a front that finds nobody else removes what
-is left. Runs that live side by side are left to Snakemake, which lets them where they make different files; what it says of those
-that do not is followed by who the others are.
+Of a folder: Snakemake's locks are files that a kill leaves behind, and it cannot tell them from those of a run that lives. The
+front under the name `snakemake` therefore holds a lock here: a front that finds nobody else removes what is left. Runs that live
+side by side are left to Snakemake, which lets them where they make different files; what it says of those that do not is followed
+by who the others are.
+
+Of a piece of work: two runs over one folder of stores, or a job that outlived its killed Snakemake and the one that is to make
+the same again, take turns. Who comes second says whom it waits for, and finds the work done.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -21,6 +25,9 @@ try:
     import fcntl
 except ImportError:  # no such locks there: as without the front
     fcntl = None
+
+
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}  # of some network file systems: then nothing is held
 
 
 def folder_of(argv: Sequence[str]) -> Path:
@@ -70,22 +77,58 @@ def _enter(home: Path, stream, argv: Sequence[str]) -> list[str]:
                 f"fsar: a run in {home.parent.resolve()} was killed; what it had locked is free again", file=sys.stderr
             )
         fcntl.flock(stream, fcntl.LOCK_SH)
-    mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T"), "words": list(argv)}
+    _sign(stream, " ".join(["snakemake", *argv]))
+    return others
+
+
+@contextlib.contextmanager
+def alone(path: Path, work: str) -> Iterator[None]:
+    """Hold the lock file `path` as the only process; wait, and say for whom, where another holds it.
+
+    Args:
+        work: what is done under it, for those who wait.
+    """
+    path = Path(path)
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = stack.enter_context(open(path, "a+", encoding="utf-8"))
+            try:
+                _wait(stream, path)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+            stream.truncate(0)
+            _sign(stream, work)
+        yield
+
+
+def _wait(stream, path: Path) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.seek(0)
+        holders = [text for text in map(_told, stream.read().splitlines()) if text] or ["another process"]
+        print(f"fsar: {path} is held by {holders[-1]}; waiting for it", file=sys.stderr, flush=True)
+        fcntl.flock(stream, fcntl.LOCK_EX)
+
+
+def _sign(stream, work: str) -> None:
+    mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T"), "work": work}
     stream.write(json.dumps(mine) + "\n")
     stream.flush()
-    return others
 
 
 def _told(line: str) -> str | None:
     """One who works in the folder, or None for one that has ended."""
     try:
         run = json.loads(line)
-        pid, host, since, words = int(run["pid"]), run["host"], run["since"], " ".join(run["words"])
+        pid, host, since, work = int(run["pid"]), run["host"], run["since"], run["work"]
     except (ValueError, TypeError, KeyError):  # cut short by a kill
         return None
     if host == socket.gethostname() and not _alive(pid):
         return None
-    return f"process {pid} on {host} since {since}: snakemake {words}"
+    return f"process {pid} on {host} since {since}: {work}"
 
 
 def _alive(pid: int) -> bool:
