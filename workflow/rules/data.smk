@@ -1,9 +1,12 @@
 # Demo videos, clip index, frame stores.
+#
+# `update`: whatever lies in the folders of data, stores and weights may serve other runs of Snakemake too, so that it is replaced
+# when the new is whole, and not taken away before.
 
 
 rule demo_videos:
     output:
-        receipt=str(ROOTS.data / "{dataset}" / "{digest}" / "receipts" / "{job}.json"),
+        receipt=update(str(ROOTS.data / "{dataset}" / "{digest}" / "receipts" / "{job}.json")),
     log:
         log_of("demo_videos/{dataset}.{digest}.{job}"),
     benchmark:
@@ -31,7 +34,7 @@ rule clip_index:
         # What decides pixels, classes and splits is in the digest of the output's name; a new title makes nothing again.
         card=ancient(str(WORKFLOW / "datasets" / "{dataset}" / "card.yaml")),
     output:
-        index=str(ROOTS.stores / "index" / "{dataset}.{digest}.tsv"),
+        index=update(str(ROOTS.stores / "index" / "{dataset}.{digest}.tsv")),
     log:
         text=log_of("clip_index/{dataset}.{digest}"),
         # Kept where the job fails because there are too many.

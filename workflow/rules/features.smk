@@ -6,8 +6,8 @@ rule train_backbone:
         frames=lambda wildcards: manifest_of(backbone_spec(wildcards).frames),
         index=lambda wildcards: index_of(backbone_spec(wildcards).frames.dataset),
     output:
-        weights=str(ROOTS.weights / "trained" / "{backbone}.pt"),
-        history=str(ROOTS.weights / "trained" / "{backbone}.csv"),
+        weights=update(str(ROOTS.weights / "trained" / "{backbone}.pt")),
+        history=update(str(ROOTS.weights / "trained" / "{backbone}.csv")),
     log:
         log_of("train_backbone/{backbone}"),
     benchmark:
