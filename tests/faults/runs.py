@@ -105,7 +105,10 @@ class Project:
         found: dict[str, object] = {}
         for path in sorted(self.path.rglob("*")):
             name = str(path.relative_to(self.path))
-            if re.search(r"/data\.zarr/.*/c/|index\.tsv$|episodes/|^results/tables/|\.mp4$", name) and path.is_file():
+            if (
+                re.search(r"/data\.zarr/.*/c/|^stores/index/|^results/episodes/|^results/tables/|\.mp4$", name)
+                and path.is_file()
+            ):
                 found[name] = path.read_bytes()
             elif name.endswith(".csv.gz"):
                 found[name] = gzip.decompress(path.read_bytes())
