@@ -556,7 +556,7 @@ def test_a_setup_may_train_the_presets_own_backbone_longer(workflow):
         "head_training": {"identity": {"episodes": 3, "lr": 0.5}},
     }
     plain, longer = (cell.run for cell in study(workflow, **long).cells("a_table1"))
-    assert (plain.training.episodes, longer.training.episodes) == (3, 5)
+    assert (plain.training.episodes, longer.training.episodes) == (8, 12)
     assert plain.training.lr == longer.training.lr == 0.5 and plain.features == longer.features
 
 
