@@ -552,8 +552,8 @@ def test_a_setup_may_train_the_presets_own_backbone_longer(workflow):
     rows = [{"method": "Plain", **OTAM}, {"method": "Long", **OTAM, "setup": "long"}]
     write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows)
     long = {
-        "setups": {"long": {"training": {"episodes": 5}}},
-        "head_training": {"identity": {"episodes": 3, "lr": 0.5}},
+        "setups": {"long": {"training": {"episodes": 12}}},
+        "head_training": {"identity": {"episodes": 8, "lr": 0.5}},
     }
     plain, longer = (cell.run for cell in study(workflow, **long).cells("a_table1"))
     assert (plain.training.episodes, longer.training.episodes) == (8, 12)
