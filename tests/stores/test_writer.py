@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import zarr
 from fsar_core.errors import FsarError
 from fsar_core.specs import LAYOUT_VERSION
 from fsar_core.stores.layout import Plan, create
+from fsar_core.stores.manifest import read_receipt
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import Block, write_job
 from fsar_core.testing import array_blocks
@@ -57,7 +57,7 @@ def _child(toy, job: int, before: str = "") -> subprocess.Popen:
 
 def test_a_receipt_holds_rows_files_and_checksums(toy):
     value = toy.write(1)
-    assert json.loads(toy.receipt(1).read_text()) == value
+    assert read_receipt(toy.path, 1) == value
     assert value["job"] == 1 and value["rows"] == [64, 128] and value["failures"] == [] and value["seconds"] >= 0
     assert {"python", "numpy", "zarr"} <= value["environment"].keys()
     # Rows 64..127 are one shard file a view; those of view 1 hold the training clips 64..89.
