@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fsar_core.config import Config, load_config, overlay, read_yaml
-from fsar_core.errors import FsarError
+from fsar_core.errors import FsarError, did_you_mean
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,3 +24,10 @@ def load(args: argparse.Namespace) -> Config:
             raise FsarError(f"{path}: expected keys and values, as in config.yaml")
         merged = overlay(merged, value)
     return load_config(merged, " with ".join(map(str, (args.config, *args.configfile))))
+
+
+def with_preset(config: Config, name: str) -> Config:
+    """The configuration with another of its presets."""
+    if name not in config.presets:
+        raise FsarError(f"--preset: '{name}' is not among presets{did_you_mean(name, config.presets)}")
+    return config.model_copy(update={"preset": name})

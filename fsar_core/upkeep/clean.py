@@ -1,0 +1,210 @@
+"""What lies under stores/ and results/ that nothing of a configuration uses any more. Torch-free.
+
+Careful in the face of what it does not know: a folder or file is only taken for ours if its name and everything in it are as
+fsar makes them, links are never followed, and what was changed a moment ago may be in the making for another configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fsar_core.errors import FsarError
+from fsar_core.specs import Spec
+from fsar_core.study import Study
+
+HIDDEN = r"\.[^/]+\.[A-Za-z0-9_]{8}"  # what a killed job leaves of a file that it was about to write
+STORE = re.compile(
+    rf"(plan|manifest)\.json|receipts/[0-9]+\.json|data\.zarr/zarr\.json|data\.zarr/[a-z_]+/zarr\.json"
+    rf"|data\.zarr/[a-z_]+/c(/[0-9]+)+(\.[^/]+\.partial)?|(receipts/)?{HIDDEN}"
+)
+FOLDERS = {
+    # kind of folder: what it is called, what is in it
+    "models": (re.compile(r"[\w-]+(\.\w+){3}\.[0-9]+shot\.[0-9a-f]{8}"), re.compile(rf"(checkpoint|last)\.pt|history\.csv|{HIDDEN}")),
+    "runs": (re.compile(r"[\w-]+(\.\w+){3}\.[0-9]+shot\.[0-9a-f]{8}"), re.compile(rf"summary\.json|queries\.csv\.gz|{HIDDEN}")),
+}  # fmt: skip
+STORE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+\.[0-9a-f]{12}")
+INDEX_NAME = re.compile(r"[\w-]+\.[0-9a-f]{12}\.tsv")
+EPISODES_NAME = re.compile(r"[\w-]+\.(train|val|test)\.[0-9]+way[0-9]+shot\.[0-9a-f]{12}\.npz")
+MADE = {
+    "tables": ("csv", "md", "tex", "left_out.csv"),
+    "figures": ("png", "pdf", "csv"),
+    "complexity": ("json",),
+}
+REMOVED = ".removed."  # what a folder is called while it goes
+
+
+class Item(NamedTuple):
+    """A thing to be removed, or left alone for a reason; its bytes and files."""
+
+    path: Path
+    bytes: int
+    files: int
+    reason: str = ""
+
+
+def in_use(studies: Iterable[Study]) -> set[Path]:
+    """Every path that something of these configurations is made at."""
+    kept: set[Path] = set()
+    for study in studies:
+        results = study.config.roots.results
+        names = sorted(set(study.config.datasets.values()))
+        kept |= {study.index_path(name) for name in names}
+        kept |= {study.store_path(study.frames(name)) for name in names}
+        for run in study.runs.values():
+            kept |= {study.run_path(run), study.model_path(run.model)}
+            kept |= {study.store_path(spec) for spec in specs_in(run) if hasattr(spec, "kind")}
+            kept |= {study.episodes_path(spec) for spec in (run.validation, run.test)}
+        for name in study.figure_names:
+            for look in study.looks(name):
+                kept.add(study.episodes_path(look.episodes))
+                kept.add(results / "inspections" / name / f"{look.run.run_id}.npz")
+        kept |= {results / "complexity" / f"{name}.json" for name in study.table_names}
+        numbers = [name.partition("_table")[2] for name in study.table_names]
+        tables = [*study.table_names, *(f"table{number}" for number in numbers)]
+        kept |= {results / "tables" / f"{name}.{ending}" for name in tables for ending in MADE["tables"]}
+        kept |= {results / "figures" / f"{n}.{ending}" for n in study.figure_names for ending in MADE["figures"]}
+    return kept
+
+
+def specs_in(spec: Spec) -> Iterator[Spec]:
+    """A spec and all that it is made of, whatever kinds of store there are."""
+    yield spec
+    for name in type(spec).model_fields:
+        value = getattr(spec, name)
+        if isinstance(value, Spec):
+            yield from specs_in(value)
+
+
+def unused(studies: list[Study], min_age: float = 3600.0) -> tuple[list[Item], list[Item]]:
+    """What may go, and what is left alone although nothing uses it.
+
+    Args:
+        studies: configurations over the same roots.
+        min_age: seconds since anything in it was changed; what is younger is left alone.
+    """
+    roots, kept = studies[0].config.roots, in_use(studies)
+    gone, left = [], []
+    for path, reason in [*_stores(roots.stores), *_results(roots.results)]:
+        if path in kept:
+            continue
+        size, files, newest = _measure(path)
+        if not reason and newest > time.time() - min_age:
+            reason = f"changed less than {min_age / 3600:g} hours ago; perhaps it is being made"
+        (left if reason else gone).append(Item(path, size, files, reason))
+    return gone, left
+
+
+def remove(item: Item) -> None:
+    """Take one thing away. A folder is renamed first: it is there whole or not at all, whenever this is stopped."""
+    if item.path.is_dir() and not item.path.is_symlink():
+        going = item.path
+        if REMOVED not in going.name:
+            going = item.path.with_name(f"{REMOVED}{item.path.name}")
+            item.path.rename(going)
+        shutil.rmtree(going)
+    else:
+        item.path.unlink()
+
+
+def check_idle(folder: Path) -> None:
+    """FsarError while snakemake runs in a folder."""
+    if any((folder / ".snakemake" / "locks").glob("*")):
+        raise FsarError(
+            "snakemake holds this folder (.snakemake/locks); wait until it is done, or, if it was killed, run it once more first"
+        )
+
+
+def _stores(root: Path) -> Iterator[tuple[Path, str]]:
+    """Stores and indices, and why one is left alone (an empty text: it is not)."""
+    for kind in _listed(root.resolve()):
+        kind = root / kind.name
+        if kind.name == "index":
+            yield from ((path, "") for path in _listed(kind) if INDEX_NAME.fullmatch(path.name) or _left_over(path))
+        elif kind.is_symlink():
+            yield kind, "a link"
+        else:
+            for path in _listed(kind):
+                yield path, _strange(path, STORE_NAME, STORE) or _other_key(path)
+
+
+def _results(root: Path) -> Iterator[tuple[Path, str]]:
+    """What tests, trainings and reports made, and why something is left alone."""
+    for kind, (name, content) in FOLDERS.items():
+        for path in _listed(root / kind):
+            yield path, _strange(path, name, content)
+    for path in _listed(root / "episodes"):
+        if EPISODES_NAME.fullmatch(path.name) or _left_over(path):
+            yield path, ""
+    for folder in _listed(root / "inspections"):
+        for path in _listed(folder):
+            if FOLDERS["runs"][0].fullmatch(path.stem) and path.suffix == ".npz":
+                yield path, ""
+    for kind, endings in MADE.items():
+        for path in _listed(root / kind):
+            stem, _, ending = path.name.partition(".")
+            if (ending in endings and _logged(root / "logs", kind, stem)) or _left_over(path):
+                yield path, ""
+
+
+def _logged(logs: Path, kind: str, stem: str) -> bool:
+    """Whether a job made a file: only its log tells one among tables and figures from a hand-made one."""
+    rule = {"tables": "table", "figures": "figure", "complexity": "complexity"}[kind]
+    places = [logs / rule / f"{stem}.log"]
+    if kind == "tables" and stem.startswith("table"):  # a copy, of the primary paper's
+        places.append(logs / "primary_table" / f"{stem.removeprefix('table')}.log")
+    return any(place.is_file() for place in places)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where it is none, or a link (which may lead anywhere)."""
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+
+
+def _left_over(path: Path) -> bool:
+    return re.fullmatch(HIDDEN, path.name) is not None and path.is_file() and not path.is_symlink()
+
+
+def _strange(folder: Path, name: re.Pattern, content: re.Pattern) -> str:
+    """Why a folder cannot be told to be one of ours, or an empty text."""
+    if folder.is_symlink():
+        return "a link"
+    if not folder.is_dir():
+        return "no folder"
+    if not name.fullmatch(folder.name.removeprefix(REMOVED)):
+        return "not a name that fsar gives"
+    for place, folders, files in os.walk(folder):
+        for entry in (*folders, *files):
+            path = Path(place, entry)
+            inside = path.relative_to(folder).as_posix()
+            if path.is_symlink():
+                return f"holds a link, '{inside}'"
+            if path.is_file() and not content.fullmatch(inside):
+                return f"holds '{inside}', which fsar did not make"
+    return ""
+
+
+def _other_key(folder: Path) -> str:
+    """Why the plan of a store does not go with its folder's name, or an empty text (also without a plan that can be read)."""
+    try:
+        spec = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["spec"]
+        dataset = spec.get("dataset") or spec["frames"]["dataset"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    return "" if folder.name.removeprefix(REMOVED).startswith(f"{dataset}.") else f"its plan is of '{dataset}'"
+
+
+def _measure(path: Path) -> tuple[int, int, float]:
+    """Bytes, files, and when anything in it was last changed."""
+    places = [path]
+    if path.is_dir() and not path.is_symlink():
+        places += [Path(place, entry) for place, folders, files in os.walk(path) for entry in (*folders, *files)]
+    stats = [place.lstat() for place in places]
+    files = [stat for place, stat in zip(places, stats) if not place.is_dir() or place.is_symlink()]
+    return sum(stat.st_size for stat in files), len(files), max(stat.st_mtime for stat in stats)
