@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import os
 import re
@@ -12,9 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import yaml
+
+from fsar_core.config import load_config, overlay
+from fsar_core.study import Study
 
 REPOSITORY = Path(__file__).parents[2]
-CONFIGS = [REPOSITORY / "tests" / "workflow" / "smoke.yaml", Path(__file__).with_name("faults.yaml")]
+CONFIGS = (REPOSITORY / "tests" / "workflow" / "smoke.yaml", Path(__file__).with_name("faults.yaml"))
 FRONT = Path(sys.executable).parent / "snakemake"
 TABLE = "results/tables/table2.csv"
 
@@ -25,13 +30,15 @@ class Project:
 
     Attributes:
         log: what its commands say.
-        settings: further words of the command line, as `--config stores=...`.
+        settings: further words of the command line, as `--config roots=...`.
+        configs: laid over config.yaml, the last on top.
         seen: receipts that were there at some kill, by path.
     """
 
     path: Path
     settings: tuple[str, ...] = ()
     log: Path | None = None
+    configs: tuple[Path, ...] = CONFIGS
     seen: dict[Path, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,10 +53,16 @@ class Project:
             "--cores",
             cores,
             "--configfile",
-            *CONFIGS,
+            *self.configs,
         ]
         fixed += ["--workflow-profile", REPOSITORY / "profiles" / "default", *self.settings, "--"]
         return [str(word) for word in [FRONT, *fixed, *words]]
+
+    def study(self) -> Study:
+        """What its commands plan from."""
+        files = [REPOSITORY / "config.yaml", *self.configs]
+        whole = functools.reduce(overlay, (yaml.safe_load(file.read_text()) for file in files))
+        return Study(load_config(whole), REPOSITORY / "workflow")
 
     def start(self, *words: str) -> subprocess.Popen:
         """Start the main job in a process group of its own; what it says goes into the log."""

@@ -9,10 +9,11 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import TABLE, Project
+from tests.faults.runs import CONFIGS, TABLE, Project
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tri
     """One kill in five meets the start of Snakemake, the others fall where all of them together go through the run once."""
     whole, seconds = undisturbed
     project, chance = Project(tmp_path), random.Random(fault)
-    kills, saved = 0, set()
+    kills = 0
     while kills < tries:
         process = project.start(TABLE)
         if chance.random() < 0.2:
@@ -74,7 +75,6 @@ def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tri
         end(process)
         process.wait(60)
         kills += 1
-        saved |= set(re.findall(r"saved in \S+", project.job_logs()))
     project.ok(TABLE)
     again, lost = project.made_again(), project.differences(whole)
     note = (
@@ -83,3 +83,33 @@ def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tri
     ledger.add(fault, kills, 0 if lost else kills, len(lost), note)
     assert not lost and not again
     assert "Nothing to be done" in project.ok(TABLE)
+
+
+@pytest.mark.timeout(1800)
+def test_a_training_is_asked_to_stop(tmp_path, ledger):
+    """SIGTERM in its middle, three times: it saves the step it is in and goes on from there, not from its last validation."""
+    configs = (*CONFIGS, Path(__file__).with_name("long.yaml"))
+    whole, project = (Project(tmp_path / name, configs=configs) for name in ("whole", "stopped"))
+    runs = {cell.row.method: cell.run for cell in whole.study().cells("dmgal_table2") if cell.column.shot == 1}
+    model = runs["DMGAL-FT (OTAM)"].model.model_id
+    checkpoint = f"results/models/{model}/checkpoint.pt"
+    whole.ok(checkpoint)
+    steps = []
+    for _ in range(3):
+        process = project.start(checkpoint)
+        log = project.path / "results" / "logs" / "train_head" / f"{model}.log"
+        while process.poll() is None and not re.search(
+            r"training: +\d+%.*step/s", log.read_text() if log.exists() else ""
+        ):
+            time.sleep(0.2)
+        time.sleep(1)
+        terminate_all(process)
+        told = re.search(r"stopped after step (\d+), saved in", log.read_text())
+        assert told, log.read_text()[-2000:]
+        steps.append(int(told[1]))
+    project.ok(checkpoint)
+    lost = project.differences(whole)
+    ledger.add(
+        "SIGTERM of a training", len(steps), 0 if lost else len(steps), len(lost), f"went on after the steps {steps}"
+    )
+    assert not lost and steps == sorted(set(steps))
