@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
@@ -63,9 +62,9 @@ class SEEM(nn.Module):
     ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, " batch"]]:
         """Logits of stride 4 and score of the query that is nearest to the text, for normalised and padded images."""
         memories, finest = self.pixel_decoder(self.backbone(inputs))
-        features = self.pixel_decoder.mask_features(finest)
-        small = [F.interpolate(features, m.shape[-2:], mode="bilinear", align_corners=False) for m in memories]
+        features = self.pixel_decoder.mask_features
+        small = features.resized(finest, [tuple(memory.shape[-2:]) for memory in memories])
         found = self.mask_decoder(memories, small, text)
         score, best = similarity(found.meaning, text.sentence).max(dim=1)
         chosen = found.mask[torch.arange(len(best), device=best.device), best]
-        return torch.einsum("bd,bdhw->bhw", chosen, features), score
+        return features.mask(finest, chosen), score

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fsar_core.instance_masks.seem.attention import Attention, Tokens
 from fsar_core.instance_masks.seem.config import SeemConfig
+from fsar_core.instance_masks.seem.mask_features import MaskFeatures
 from fsar_core.instance_masks.seem.positions import sine_positions
 
 Map = Float[Tensor, "batch dim height width"]
@@ -34,6 +35,11 @@ class EncoderLayer(nn.Module):
         return self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens))))
 
 
+def pointwise(convolution: nn.Conv2d, x: Map) -> Float[Tensor, "batch out height width"]:
+    """A 1x1 convolution as the matrix product that it is: maps lie with their channels last, and not every kernel keeps that."""
+    return F.linear(x.movedim(1, -1), convolution.weight.flatten(1), convolution.bias).movedim(-1, 1)
+
+
 class NormedConv(nn.Conv2d):
     """Convolution without bias, GroupNorm, and ReLU where wanted."""
 
@@ -43,7 +49,7 @@ class NormedConv(nn.Conv2d):
         self.relu = relu
 
     def forward(self, x: Map) -> Float[Tensor, "batch out height width"]:
-        x = self.norm(super().forward(x))
+        x = self.norm(pointwise(self, x) if self.kernel_size == (1, 1) else super().forward(x))
         return F.relu(x) if self.relu else x
 
 
@@ -64,7 +70,7 @@ class PixelDecoder(nn.Module):
             self.add_module(f"adapter_{number}", NormedConv(channels, dim, 1, config.groups, relu=False))
         for number in range(1, len(config.channels) + 1):
             self.add_module(f"layer_{number}", NormedConv(dim, dim, 3, config.groups, relu=True))
-        self.mask_features = nn.Conv2d(dim, dim, 3, padding=1)
+        self.mask_features = MaskFeatures(dim)
 
     def forward(self, maps: list[Map]) -> tuple[list[Map], Map]:
         """
@@ -75,7 +81,7 @@ class PixelDecoder(nn.Module):
             The memories, strides 32, 16 and 8, and the finest map, stride 4, from which `mask_features` is made.
         """
         *laterals, coarsest = maps
-        y = self.layer_4(self.encoded(self.input_proj(coarsest)))
+        y = self.layer_4(self.encoded(pointwise(self.input_proj, coarsest)))
         pyramid = [y]
         for number, lateral in reversed(list(enumerate(laterals, start=1))):
             adapter, layer = getattr(self, f"adapter_{number}"), getattr(self, f"layer_{number}")
