@@ -16,7 +16,7 @@ test: set-up
 
 # The whole workflow at toy size, in a folder of its own: a table and every kind of figure.
 SMOKE := snakemake --cores $(CORES) --directory results/smoke --configfile tests/workflow/smoke.yaml -- \
-  results/tables/table2.csv $(addprefix results/figures/dmgal_fig,4.png 5.png 8.png 9.png)
+  results/tables/table2.csv $(addprefix results/figures/,$(addsuffix .png,dmgal_fig4 dmgal_fig5 dmgal_fig8 dmgal_fig9 i2st_fig6 i2st_masks))
 smoke: set-up
 	rm -rf results/smoke && mkdir -p results/smoke
 	$(SMOKE)

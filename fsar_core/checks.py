@@ -19,8 +19,8 @@ def check_components(study: Study) -> None:
     """Names and parameters of everything that a job would build, and that every table can be read."""
     where = f"preset '{study.config.preset}'"
     _check_setup(study, f"{where}: backbone", study.setup(None))
-    for name, setup in study.preset.setups.items():
-        _check_setup(study, f"{where}: setups.{name}.backbone", setup)
+    for name in study.preset.setups:
+        _check_setup(study, f"{where}: setups.{name}.backbone", study.setup(name))
     for kind in ("backbones", "heads", "matching"):
         for name, params in getattr(study.preset, kind).items():
             _checked(f"{where}: {kind}.{name}", kind, name, params)

@@ -80,9 +80,10 @@ class Backbone(Model):
 
 
 class Setup(Model):
-    """Another backbone for the tables and rows that name it: its augmentation, and what its training does differently."""
+    """What is different for the tables, rows and figures that name it: another backbone with its augmentation (null: the preset's
+    own with its), and keys of the training, which go before those of `head_training`."""
 
-    backbone: Backbone
+    backbone: Backbone | None = None
     augmentation: AugmentationSpec | None = None
     training: dict[str, Any] = {}  # keys of `training` that differ
 

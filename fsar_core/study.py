@@ -128,7 +128,8 @@ class Study:
     def setup(self, name: str | None) -> Setup:
         """A setup of the preset; None: its own backbone and training."""
         own = Setup(backbone=self.preset.backbone, augmentation=self.preset.augmentation)
-        return own if name is None else self.preset.setups[name]
+        named = own if name is None else self.preset.setups[name]
+        return named if named.backbone is not None else own.model_copy(update={"training": named.training})
 
     def backbone_training(self, dataset: str, setup: str | None = None) -> BackboneTrainingSpec | None:
         """How the pipeline trains the backbone itself; None where its weights come from outside."""
@@ -280,11 +281,11 @@ class Study:
         return _with(head, {"classes": int(clips["class"][clips.split == "train"].nunique())})
 
     def _training(self, dataset: str, setup: Setup, head: str) -> TrainingSpec:
-        """The preset's, under what the card has of the backbone's recipe, under the setup's own, under the head's own."""
+        """The preset's, under what the card has of the backbone's recipe, under the head's own, under the setup's own."""
         recipes, which = self.dataset(dataset).card.training, self.preset.hyperparameters
         published = recipes.get(setup.backbone.recipe, {}).get(which, {})
         own = self.preset.head_training.get(head, {})
-        return TrainingSpec.model_validate(self.preset.training.model_dump() | published | setup.training | own)
+        return TrainingSpec.model_validate(self.preset.training.model_dump() | published | own | setup.training)
 
     # -- tables --------------------------------------------------------------------------------------------------------
 

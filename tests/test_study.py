@@ -547,6 +547,19 @@ def test_a_setup_is_another_backbone_and_training(workflow):
     assert [cell.run for cell in study(workflow, **DEEP).cells("a_table1")] == [deep]
 
 
+def test_a_setup_may_train_the_presets_own_backbone_longer(workflow):
+    """What it says goes before what the preset says of all trainings of a head."""
+    rows = [{"method": "Plain", **OTAM}, {"method": "Long", **OTAM, "setup": "long"}]
+    write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows)
+    long = {
+        "setups": {"long": {"training": {"episodes": 12}}},
+        "head_training": {"identity": {"episodes": 8, "lr": 0.5}},
+    }
+    plain, longer = (cell.run for cell in study(workflow, **long).cells("a_table1"))
+    assert (plain.training.episodes, longer.training.episodes) == (8, 12)
+    assert plain.training.lr == longer.training.lr == 0.5 and plain.features == longer.features
+
+
 def test_a_row_may_take_another_number_of_frames(workflow):
     rows = [{"method": "8", **OTAM}, {"method": "4", **OTAM, "frames": 4}]
     write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows)

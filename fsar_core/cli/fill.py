@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fsar_core.cli import _fill
 from fsar_core.data.index import read_index
+from fsar_core.locks import alone
 from fsar_core.stores import layout, writer
 
 
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
         blocks = _fill.masks(args, spec, index, rows)
     else:
         blocks = _fill.features(args, spec, plan, index, rows)
-    receipt = writer.write_job(args.store, args.job, blocks, args.receipt)
+    with alone(args.store / "locks" / f"{args.job}.lock", f"fill job {args.job}"):
+        receipt = writer.write_job(args.store, args.job, blocks, args.receipt)
     counts = "".join(f", {name} {count}" for name, count in receipt["counts"].items())
     print(
         f"job {args.job}: {len(rows)} clips in {receipt['seconds']:.1f} s, {len(rows) / max(receipt['seconds'], 0.001):.1f} a "

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fsar_core.data.index import read_index
+from fsar_core.locks import alone
 from fsar_core.stores import layout
 
 
@@ -34,4 +35,5 @@ def run(args: argparse.Namespace) -> None:
         # The shape of a cut does not depend on the weights, so none are needed yet.
         backbone = build("backbones", spec.backbone.name, **spec.backbone.params)
         plan = plan_features(spec, backbone, len(index), args.clips_per_job)
-    layout.create(args.store, plan)
+    with alone(args.store / "locks" / "store.lock", "plan"):
+        layout.create(args.store, plan)

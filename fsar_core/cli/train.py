@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fsar_core.cli import _run
 from fsar_core.data.index import read_index
+from fsar_core.locks import alone
 from fsar_core.specs import ModelSpec
 
 
@@ -45,9 +46,10 @@ def run(args: argparse.Namespace) -> None:
     if masks is not None:
         masks = _run.mask_bank(args, spec, masks, train_rows, index)
     features = bank(rows, many_views=train_rows)
-    state, history = train(spec, model, features, split, validation, last, machine, args.code, masks)
-    with atomic_write(args.history) as stream:
-        pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
-    state = {key: value.cpu() for key, value in state.items()}
-    checkpoint.save(args.checkpoint, {"run": spec.digest, "model": state, "environment": environment()})
-    last.unlink(missing_ok=True)
+    with alone(args.checkpoint.with_name("train.lock"), f"train {spec.model_id}"):
+        state, history = train(spec, model, features, split, validation, last, machine, args.code, masks)
+        with atomic_write(args.history) as stream:
+            pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
+        state = {key: value.cpu() for key, value in state.items()}
+        checkpoint.save(args.checkpoint, {"run": spec.digest, "model": state, "environment": environment()})
+        last.unlink(missing_ok=True)

@@ -5,17 +5,16 @@ Fig. 6. Here A are the features of a query as the head is given them, y the logi
 
     w[frame, dim] = mean over the grid of dy/dA        map[frame] = ReLU(Σ_dim w · A)
 
-Differs: not the library `grad-cam`. It takes models of one input, where a logit here compares a query to its supports and hangs
-on all frames at once; it stretches every image to 0..1 by itself, which hides that a frame counts for nothing; and it brings
-OpenCV. `tests/evaluation/test_gradcam.py` compares to it where it is installed.
+The formula is captum's. (The library `grad-cam` takes models of one input, where a logit here compares a query to its supports
+and hangs on all frames at once, and stretches every image to 0..1, which hides that a frame counts for nothing.)
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from fsar_core.devices import Machine
@@ -24,13 +23,20 @@ from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.training.model import EpisodeModel
 
 
-def class_activation(
-    score: Float[Tensor, ""], features: Float[Tensor, "frames dim height width"]
-) -> Float[Tensor, "frames height width"]:
-    """The map of a score over features that it was computed from, at least 0."""
-    (gradient,) = torch.autograd.grad(score, features)
-    weights = gradient.mean((-2, -1), keepdim=True)
-    return (weights * features.detach()).sum(1).relu()
+class _Compared(nn.Module):
+    """The features of one query [frames dim height width] to its logits [1 way], the rest of the episode held as it is: among the
+    other queries too, which a head may look at.
+    """
+
+    def __init__(self, model: EpisodeModel, support: Tensor, queries: Tensor, query: int):
+        super().__init__()
+        self.features = nn.Identity()  # where captum reads them and their gradient
+        self.model, self.support, self.queries, self.query = model, support, queries, query
+
+    def forward(self, features: Tensor) -> Tensor:
+        at = torch.tensor(0), torch.tensor(self.query)
+        logits, _ = self.model.compare(self.support, self.queries.index_put(at, self.features(features)))
+        return logits[0, self.query][None]
 
 
 def class_activations(
@@ -58,16 +64,18 @@ def class_activations(
         names = [table.class_names[class_id] for class_id in drawn.classes]
         with torch.no_grad():
             support, queries = model.before_head(bank.batch([drawn]).to(machine.device))
+        compared = _Compared(model, support, queries, query)
+        features, right = queries[0, query], int(drawn.labels[query])
         with torch.enable_grad():
-            features = queries[0, query].clone().requires_grad_()
-            # Among the others of its episode, which a head may look at too.
-            logits, _ = model.compare(support, queries.index_put((torch.tensor(0), torch.tensor(query)), features))
-            cam = class_activation(logits[0, query, drawn.labels[query]], features)
+            explain = LayerGradCam(compared, compared.features)
+            cam = explain.attribute(features.clone(), target=right, relu_attributions=True)
+        with torch.no_grad():
+            taken = int(compared(features).argmax())
         parts = {
             "query_frames": pictures.batch([drawn]).query[0, query].numpy(),
-            "cam": cam.float().cpu().numpy(),
-            "query_class": np.array(names[drawn.labels[query]]),
-            "predicted_class": np.array(names[int(logits[0, query].argmax())]),
+            "cam": cam[:, 0].detach().float().cpu().numpy(),
+            "query_class": np.array(names[right]),
+            "predicted_class": np.array(names[taken]),
         }
         found |= {f"{episode}.{query}.{name}": value for name, value in parts.items()}
     return found

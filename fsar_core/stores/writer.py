@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import environment, file_sha256, write_json
-from fsar_core.stores.layout import FILE_CLIPS, Plan, open_arrays, read_plan
+from fsar_core.provenance import environment, file_sha256, read_json, write_json
+from fsar_core.stores.layout import FILE_CLIPS, Plan, open_arrays, read_plan, shard_file
 
 
 class Block(NamedTuple):
@@ -31,7 +31,8 @@ class Block(NamedTuple):
 
 
 def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> dict:
-    """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last.
+    """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last. A job that another run has
+    done meanwhile is left as it is.
 
     Args:
         blocks: one for each run of FILE_CLIPS rows, in order; a failed clip's rows are never served to readers.
@@ -40,6 +41,9 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     """
     plan = read_plan(store)
     rows = plan.rows(job)
+    done = _whole(store, plan, rows, receipt)
+    if done is not None:
+        return done
     # Neither a receipt nor a seal of an earlier attempt says anything of what is written from here on.
     Path(receipt).unlink(missing_ok=True)
     (Path(store) / "manifest.json").unlink(missing_ok=True)
@@ -74,22 +78,32 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     return value
 
 
+def _whole(store: Path, plan: Plan, rows: range, receipt: Path) -> dict | None:
+    """The receipt of a job whose shard files are what it says."""
+    try:
+        told = read_json(receipt, "")
+    except FsarError:
+        return None
+    right = told.get("rows") == [rows.start, rows.stop] and told.get("files") == shard_files(store, plan, rows)
+    return told if right else None
+
+
 def shard_files(store: Path, plan: Plan, rows: range) -> dict[str, dict]:
     """The shard files behind a range of rows: path below the store -> bytes and sha256. An all-zero shard has no file."""
     found = {}
-    for key in _shard_keys(plan, rows):
+    for key in shard_keys(plan, rows):
         path = Path(store) / key
         if path.is_file():
             found[key] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
     return found
 
 
-def _shard_keys(plan: Plan, rows: range) -> list[str]:
-    numbers = range(rows.start // FILE_CLIPS, -(-rows.stop // FILE_CLIPS))
+def shard_keys(plan: Plan, rows: range) -> list[str]:
+    """The shard files that a range of rows may have, below the store."""
     return [
-        "/".join(["data.zarr", name, "c", str(number), str(view), *("0" for _ in shape)])
+        shard_file(name, row, view, len(shape))
         for name, shape in plan.shapes.items()
-        for number in numbers
+        for row in range(rows.start, rows.stop, FILE_CLIPS)
         for view in range(plan.views)
     ]
 
@@ -97,7 +111,7 @@ def _shard_keys(plan: Plan, rows: range) -> list[str]:
 def _remove_leftovers(store: Path, plan: Plan, rows: range) -> None:
     """What an earlier attempt left: its shard files, which Zarr would read (and trip over, if damaged) before it writes
     them anew, and beside them the `.partial` files of one that was killed."""
-    for key in _shard_keys(plan, rows):
+    for key in shard_keys(plan, rows):
         (Path(store) / key).unlink(missing_ok=True)
         for path in (Path(store) / key).parent.glob("*.partial"):
             path.unlink()

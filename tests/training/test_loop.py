@@ -1,3 +1,6 @@
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -26,14 +29,22 @@ def trained(spec, last, model=None, toy=None, machine=MACHINE, code=""):
     return state, history, model
 
 
-def raise_at(model, forward: int):
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def ask_to_stop():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def raise_at(model, forward: int, what=interrupt):
     """The model, which is interrupted in the training forward pass of this number (from 1)."""
     passes = []
 
     def count(module, inputs):
         passes.extend([1] if module.training else [])
-        if len(passes) == forward:
-            raise KeyboardInterrupt
+        if len(passes) == forward and module.training:
+            what()
 
     model.register_forward_pre_hook(count)
     return model
@@ -86,6 +97,45 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, interruptions)
     assert equal_states(state, whole)
     assert equal_states(model.state_dict(), whole_model.state_dict())
     assert without_seconds(history) == without_seconds(whole_history) and len(history) == 4
+
+
+@pytest.mark.parametrize("passes", [[1], [4, 3], [11], [21], [2, 2, 2]], ids=str)
+def test_a_training_that_is_asked_to_stop_saves_and_goes_on_exactly(tmp_path, passes, capsys):
+    """Two batches a step, 12 steps, validations after the steps 3, 6, 9 and 12: it stops in between, at the end of a step."""
+    spec = run_spec(DROPOUT, views=2, episodes=48, accumulate=2, schedule="cosine", warmup=3, validations=4)
+    whole, whole_history, whole_model = trained(spec, tmp_path / "whole.pt")
+    last, step, before = tmp_path / "last.pt", 0, signal.getsignal(signal.SIGTERM)
+    for attempt, forward in enumerate(passes):
+        with pytest.raises(SystemExit) as stop:
+            trained(spec, last, raise_at(model_of(spec, seed=attempt), forward, ask_to_stop))
+        step += (forward + 1) // 2
+        assert stop.value.code == 143 and f"stopped after step {step}, saved in" in capsys.readouterr().out
+        assert checkpoint.load(last)["step"] == step and signal.getsignal(signal.SIGTERM) == before
+    state, history, model = trained(spec, last, model_of(spec, seed=50))
+    assert equal_states(state, whole) and equal_states(model.state_dict(), whole_model.state_dict())
+    assert without_seconds(history) == without_seconds(whole_history) and len(history) == 4
+
+
+def test_in_the_last_step_the_wish_to_stop_is_fulfilled_by_being_done(tmp_path):
+    spec = run_spec(validations=2)
+    whole, _, _ = trained(spec, tmp_path / "whole.pt")
+    state, _, _ = trained(spec, tmp_path / "last.pt", raise_at(model_of(spec), 12, ask_to_stop))
+    assert equal_states(state, whole)
+
+
+def test_long_ways_between_validations_are_saved_too(tmp_path, monkeypatch):
+    """12 steps, one validation; a clock that runs 100 s a step, and a kill in the eighth."""
+    ticks = iter(range(0, 10**6, 100))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 450.0)
+    spec, last = run_spec(validations=1), tmp_path / "last.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(spec, last, raise_at(model_of(spec), 8))
+    assert checkpoint.load(last)["step"] == 5 and len(checkpoint.load(last)["losses"]) == 5
+    monkeypatch.undo()
+    whole, whole_history, _ = trained(spec, tmp_path / "whole.pt")
+    state, history, _ = trained(spec, last, model_of(spec, seed=3))
+    assert equal_states(state, whole) and without_seconds(history) == without_seconds(whole_history)
 
 
 def test_seconds_are_those_of_training_without_the_interruption(tmp_path, monkeypatch):

@@ -187,6 +187,7 @@ def test_an_environment_is_complete_and_pinned(path):
         torch_only = {
             "torch",
             "torchvision",
+            "captum",
             "einops",
             "jaxtyping",
             "open_clip_torch",

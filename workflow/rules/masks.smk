@@ -5,7 +5,7 @@ use rule plan_frames as plan_masks with:
     input:
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
     output:
-        plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
+        plan=update(str(ROOTS.stores / "masks" / "{store}" / "plan.json")),
     log:
         log_of("plan_masks/{store}"),
     conda:
@@ -22,7 +22,7 @@ rule fill_masks:
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
         frames=lambda wildcards: manifest_of(masks_spec(wildcards).frames),
     output:
-        receipt=str(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json"),
+        receipt=update(str(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json")),
     log:
         log_of("fill_masks/{store}.{job}"),
     benchmark:
@@ -48,7 +48,7 @@ use rule seal_frames as seal_masks with:
         plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(masks_spec(wildcards)),
     output:
-        manifest=str(ROOTS.stores / "masks" / "{store}" / "manifest.json"),
+        manifest=update(str(ROOTS.stores / "masks" / "{store}" / "manifest.json")),
     log:
         log_of("seal_masks/{store}"),
     params:
