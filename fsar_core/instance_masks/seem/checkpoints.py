@@ -6,6 +6,7 @@ in no file.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,7 @@ def differences(state: dict[str, Tensor], config: SeemConfig) -> str:
     return "; ".join(parts)
 
 
+@functools.cache
 def shapes(config: SeemConfig) -> dict[str, tuple[int, ...]]:
     """Official name -> shape of everything that a network of `config` needs."""
     with torch.device("meta"):

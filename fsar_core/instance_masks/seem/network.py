@@ -52,6 +52,8 @@ class SEEM(nn.Module):
         Returns:
             Mask logits (inside from 0) at the images' size and the cosine (-1..1) of the chosen query with the text; float32.
         """
+        if len(text) != len(images):
+            raise ValueError(f"{len(text)} texts for {len(images)} images; expected one each (`Text.take`)")
         seen = pictures.resized(images, size)
         logits, score = self.ground(pictures.normalised(seen, self.mask_decoder.class_embed.dtype), text)
         masks = pictures.restored(logits, tuple(seen.shape[-2:]), tuple(images.shape[-2:]))

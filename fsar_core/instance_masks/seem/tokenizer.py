@@ -1,7 +1,7 @@
 """Texts to numbers, as CLIP does it: byte-pair encoding with the vocabulary that open_clip ships.
 
-Source: Radford et al., ICML 2021; Sennrich et al., ACL 2016. SEEM takes the same vocabulary from another library, which pads
-with the end mark and does not resolve HTML entities ("&amp;").
+Source: Radford et al., ICML 2021; Sennrich et al., ACL 2016. SEEM takes the same vocabulary from another library; how a text is
+cleaned is that one's way.
 """
 
 from __future__ import annotations
