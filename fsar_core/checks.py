@@ -52,7 +52,7 @@ def _check_masks(where: str, masks: Masks) -> None:
     loads = _checked(where, "instance_masks", masks.provider, masks.params).constants["LOADS"]
     if loads is None and masks.weights is not None:
         raise FsarError(
-            f"{where}: '{masks.provider}' loads no weights; remove them (`weights: null`), or choose another provider"
+            f"{where}: '{masks.provider}' loads no weights; set `weights: null`, or choose another provider"
         )
     if loads is not None and masks.weights is None:
         raise FsarError(f"{where}: '{masks.provider}' needs `weights:` (a {loads}; README.md, Instance masks)")

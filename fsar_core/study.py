@@ -242,7 +242,7 @@ class Study:
 
     @property
     def mask_weights(self) -> Path | None:
-        """What the provider of masks loads, or where it will be downloaded to; None where it loads nothing or nothing is there."""
+        """What the provider of masks loads, or where it will be downloaded to; None where there is no such thing."""
         settings, root = self.preset.masks, self.config.roots.weights
         if settings.weights is None:
             return None
@@ -528,7 +528,7 @@ class Study:
             )
         if spec.prompts is not None and (name := _prompts.number_only(self.dataset(spec.dataset).training_classes)):
             raise FsarError(
-                f"'{spec.dataset}' has a class '{name}', a number and no text that '{spec.provider.name}' could be prompted with; "
+                f"'{spec.dataset}' has a class '{name}', a number, no text to prompt '{spec.provider.name}' with; "
                 f"make its split list with the names of the classes (`fsar import-split ... --labels`)"
             )
         self.check_mask_weights()
