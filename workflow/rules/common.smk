@@ -15,12 +15,14 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 try:
     STUDY = Study(load_config(config), WORKFLOW)
     RUNS = STUDY.runs
+    DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
+    # Of every data set, with as many frames a clip as the preset takes.
+    USUAL_MASKS = [STUDY.masks_of(dataset) for dataset in DATASETS]
 except FsarError as error:
     sys.exit(report_error(error))
 
 ROOTS = STUDY.config.roots
 PRESET = STUDY.preset
-DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
 MODELS = STUDY.models
 STORES = {spec.key: spec for run in RUNS.values() for spec in (run.features, run.tested_on)}
 BACKBONES = {spec.key: spec for spec in map(STUDY.training_of, STORES.values()) if spec is not None}
@@ -28,7 +30,7 @@ FRAMES = {spec.frames.key: spec.frames for spec in (*STORES.values(), *BACKBONES
 FRAMES |= {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
 FRAMES |= {spec.masks.frames.key: spec.masks.frames for spec in MODELS.values() if spec.masks is not None}
 MASKS = {spec.masks.key: spec.masks for spec in MODELS.values() if spec.masks is not None}
-MASKS |= {spec.key: spec for spec in map(STUDY.masks_of, DATASETS)}
+MASKS |= {spec.key: spec for spec in USUAL_MASKS}
 FEATURES = {key: spec for key, spec in STORES.items() if spec.cut != "frames"}
 EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation, run.test)}
 EPISODES |= {look.episodes.key: look.episodes for name in STUDY.figure_names for look in STUDY.looks(name)}

@@ -148,4 +148,4 @@ rule look_at_masks:
 # Of every data set, as many frames a clip as the preset takes; other numbers are made for the runs that need them.
 rule masks:
     input:
-        [manifest_of(STUDY.masks_of(dataset)) for dataset in DATASETS],
+        [manifest_of(spec) for spec in USUAL_MASKS],
