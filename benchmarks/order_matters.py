@@ -75,13 +75,13 @@ def with_run(run: Path, stores: Path, episodes: int) -> tuple[Estimate, Estimate
     from fsar_core.data.index import read_index
     from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank
     from fsar_core.episodes.sampler import Split, sample
+    from fsar_core.evaluation.results import read_summary
     from fsar_core.specs import RunSpec
-    from fsar_core.stores.manifest import read_json
     from fsar_core.stores.reader import StoreReader
     from fsar_core.training import checkpoint
     from fsar_core.training.model import build_model
 
-    spec = RunSpec.model_validate(read_json(run / "summary.json", "run snakemake first")["spec"])
+    spec = RunSpec.model_validate(read_summary(run)["spec"])
     reader = StoreReader(stores / "features" / spec.features.key, "features", spec.features)
     index_file = stores / "index" / f"{spec.features.dataset}.{spec.features.frames.card}.tsv"
     split = Split.from_index(read_index(index_file), "test")

@@ -7,23 +7,44 @@ exits with status 2; any other exception is a bug and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import shlex
+import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class FsarError(Exception):
-    """A mistake in a configuration, a card, a store, a video or a command line. Its text is one line."""
+    """A mistake in a configuration, a card, a store, a video or a command line. Its text is one line.
+
+    Names come from others: what a terminal would obey or hide (escape sequences, reversed writing) is written out.
+    """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        line = " ".join(str(message).split())
+        super().__init__(line if line.isprintable() else "".join(map(_visible, line)))
+
+
+def _visible(sign: str) -> str:
+    return sign if sign.isprintable() else sign.encode("unicode_escape").decode()
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest valid name, or the whole list where nothing is close."""
+    """`; did you mean 'x'?` for the closest valid name, or the whole list where nothing is close.
+
+    Where two names only look alike, the first sign that is not the valid name's is told by its own name.
+    """
     valid = sorted(valid)
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     if close:
-        return f"; did you mean '{close[0]}'?"
+        strange = next((sign for sign in name if not sign.isascii() and sign not in close[0]), None)
+        told = f" ('{strange}' is {unicodedata.name(strange, f'U+{ord(strange):04X}')})" if strange else ""
+        return f"; did you mean '{close[0]}'?{told}"
     return f"; valid: {', '.join(valid)}" if valid else "; nothing is valid here"
+
+
+def mend(path: Path) -> str:
+    """What to do about a damaged file or store: the command, ready to be pasted."""
+    return f"mend it with `fsar repair {shlex.quote(str(path))}`"
 
 
 def one_of(owner: str, name: str, value: object, valid: tuple) -> None:

@@ -13,11 +13,17 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
+
+from fsar_core.errors import FsarError, mend
+
+SUM = "sha256"  # the key of a JSON file's own checksum
 
 # Wording of errors, listing, leases and digests themselves never change a number.
 NEUTRAL = frozenset(
@@ -130,8 +136,74 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO]:
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    """A readable JSON file, written atomically, with sorted keys."""
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """A readable JSON file, written atomically, with sorted keys and the SHA-256 of its content under `sha256`."""
+    plain = json.loads(json.dumps({key: of for key, of in value.items() if key != SUM}, allow_nan=False))
+    summed = {**plain, SUM: digest(plain, length=64)}
     with atomic_write(path) as stream:
-        json.dump(value, stream, indent=1, sort_keys=True, allow_nan=False)
+        json.dump(summed, stream, indent=1, sort_keys=True, allow_nan=False)
         stream.write("\n")
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """What `write_json` wrote, without its checksum. Files of before there was one are read as they are.
+
+    Raises:
+        FsarError: missing (with the remedy), no JSON object, or another content than the checksum's.
+    """
+    path = Path(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FsarError(f"{path}: missing; {remedy}") from None
+    except (ValueError, RecursionError):
+        raise FsarError(f"{path}: damaged (no JSON); {mend(path)}") from None
+    if not isinstance(value, dict):
+        raise FsarError(f"{path}: damaged (no JSON object); {mend(path)}")
+    found = value.pop(SUM, None)
+    # `NaN` is read, but never written.
+    if found is not None and (not _finite(value) or digest(value, length=64) != found):
+        raise FsarError(f"{path}: damaged (its content is not that of its sha256); {mend(path)}")
+    return value
+
+
+def json_sums(path: Path) -> set[str]:
+    """What may be the checksum of the content that was written: what stands in the file, and what its content amounts to."""
+    text = Path(path).read_bytes().decode(errors="replace")
+    found = set(re.findall(rf'^ "{SUM}": "([0-9a-f]{{64}})"', text, re.MULTILINE))  # nested ones stand further right
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(text)
+        value.pop(SUM, None)
+        found.add(digest(value, length=64))
+    return found
+
+
+def check_format(found: Any, known: int, path: Path) -> None:
+    """FsarError unless a file is of a format that this version knows."""
+    if type(found) is not int or found < 1:
+        raise FsarError(f"{path}: damaged (format {found!r}); {mend(path)}")
+    if found > known:
+        raise FsarError(
+            f"{path}: has format {found}, and this fsar knows formats up to {known}: use the fsar that wrote it (or a later "
+            f"one), or move the file away and run snakemake to make it anew"
+        )
+
+
+def _finite(value: Any) -> bool:
+    try:
+        canonical_json(value)
+    except ValueError:
+        return False
+    return True
+
+
+def zip_damage(path: Path) -> str | None:
+    """The member of a zip file (.npz, .pt) whose bytes are not those of its CRC-32, or None.
+
+    Checked where a library reads members without their checksums, as torch does.
+
+    Raises:
+        zipfile.BadZipFile, and whatever else a damaged file gives.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()

@@ -14,8 +14,16 @@ BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 @given(st.text() | st.text(alphabet=BREAKS + "a "))
 def test_any_message_is_one_line(text):
     message = str(FsarError(text))
-    assert len(message.splitlines()) <= 1
-    assert message.split() == text.split()
+    assert len(message.splitlines()) <= 1 and message.isprintable()
+    if text.replace("\n", " ").isprintable():
+        assert message.split() == text.split()
+    message.encode()  # no half of a surrogate pair, which no terminal takes
+
+
+def test_what_a_terminal_would_obey_or_hide_is_written_out():
+    assert str(FsarError("\x1b[2Jred \u202egpj.exe \u200b\udcff größe 投げる")) == (
+        r"\x1b[2Jred \u202egpj.exe \u200b\udcff größe 投げる"
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,6 +48,8 @@ def test_the_line(text, line):
         ("zzz", iter(["b", "a"]), "; valid: a, b"),
         ("zzz", {"b": 1, "a": 2}, "; valid: a, b"),
         ("", ["a"], "; valid: a"),
+        ("d\u0435mo", ["demo"], "; did you mean 'demo'? ('\u0435' is CYRILLIC SMALL LETTER IE)"),
+        ("größ", ["größe"], "; did you mean 'größe'?"),
         ("a", [], "; nothing is valid here"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import json
 import math
@@ -11,13 +12,27 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 import fsar_core
 from fsar_core import provenance
-from fsar_core.provenance import atomic_write, canonical_json, code_digest, digest, environment, file_sha256, write_json
+from fsar_core.errors import FsarError
+from fsar_core.provenance import (
+    atomic_write,
+    canonical_json,
+    check_format,
+    code_digest,
+    digest,
+    environment,
+    file_sha256,
+    read_json,
+    write_json,
+    zip_damage,
+)
 
 PACKAGE = Path(fsar_core.__file__).parent
 WATCHED = {
@@ -243,11 +258,94 @@ def test_permissions_follow_the_umask(tmp_path, umask, mode):
 
 
 def test_write_json(tmp_path):
-    write_json(tmp_path / "x.json", {"b": [1, "ü"], "a": {"d": None, "c": 0.1}})
+    value = {"b": [1, "ü"], "a": {"d": None, "c": 0.1}}
+    write_json(tmp_path / "x.json", value)
+    # The SHA-256 of {"a":{"c":0.1,"d":null},"b":[1,"\\u00fc"]}, computed by sha256sum.
+    found = "db9d8f4ab23d60beb2e8aae3e40818925883375c352efecb9d4a2db409a56f67"
     assert (tmp_path / "x.json").read_text(encoding="utf-8") == (
-        '{\n "a": {\n  "c": 0.1,\n  "d": null\n },\n "b": [\n  1,\n  "\\u00fc"\n ]\n}\n'
+        '{\n "a": {\n  "c": 0.1,\n  "d": null\n },\n "b": [\n  1,\n  "\\u00fc"\n ],\n "sha256": "' + found + '"\n}\n'
     )
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "x.json", {"a": math.inf})
-    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["a"] == {"c": 0.1, "d": None}
+    assert read_json(tmp_path / "x.json", "") == value
     assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_what_json_makes_of_a_value_is_what_is_summed(tmp_path):
+    """Tuples come back as lists, numbers used as keys as text in another order."""
+    write_json(tmp_path / "x.json", {"a": (1, 2.50), "b": {10: "x", 9: "y"}})
+    assert read_json(tmp_path / "x.json", "") == {"a": [1, 2.5], "b": {"10": "x", "9": "y"}}
+
+
+def test_every_changed_or_missing_byte_of_a_json_file_is_found_or_harmless(tmp_path):
+    path, value = tmp_path / "x.json", {"one": [1, 2.5, None], "two": {"text": "ä b", "yes": True}}
+    write_json(path, value)
+    whole, found = path.read_bytes(), 0
+    for at in range(len(whole)):
+        for changed in (b"", *(bytes([whole[at] ^ 1 << bit]) for bit in range(8))):
+            path.write_bytes(whole[:at] + changed + whole[at + 1 :])
+            try:
+                read = read_json(path, "")
+                # Blanks between values, or the key of the sum, which then stands beside the rest.
+                assert {key: of for key, of in read.items() if key in value} == value, (at, changed)
+            except FsarError as error:
+                assert f"{path}: damaged" in str(error) and f"mend it with `fsar repair {path}`" in str(error)
+                found += 1
+    assert found > 0.9 * 9 * len(whole)
+
+
+def test_read_json(tmp_path):
+    path = tmp_path / "value.json"
+
+    def failure() -> str:
+        with pytest.raises(FsarError) as error:
+            read_json(path, "do this")
+        return str(error.value)
+
+    assert failure() == f"{path}: missing; do this"
+    path.write_text('{"a": 1}')  # of before there were sums
+    assert read_json(path, "do this") == {"a": 1}
+    for text in (b"\xff\xfe", b"{", b"", b"[" * 100_000):
+        path.write_bytes(text)
+        assert failure() == f"{path}: damaged (no JSON); mend it with `fsar repair {path}`"
+    for text in ("[]", "null", "3"):
+        path.write_text(text)
+        assert failure() == f"{path}: damaged (no JSON object); mend it with `fsar repair {path}`"
+    for text in ('{"a": 1, "sha256": "00"}', '{"a": NaN, "sha256": "00"}', '{"a": 1, "sha256": 3}'):
+        path.write_text(text)
+        assert failure() == (
+            f"{path}: damaged (its content is not that of its sha256); mend it with `fsar repair {path}`"
+        )
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_zip_damage(tmp_path, compression):
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("first", b"one two three" * 5)
+        archive.writestr("second", b"four")
+    assert zip_damage(path) is None
+    whole = path.read_bytes()
+    at = whole.index(b"second") + len("second") + 1
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+    if compression == zipfile.ZIP_STORED:
+        assert zip_damage(path) == "second"
+    else:
+        with contextlib.suppress(zlib.error):
+            assert zip_damage(path) == "second"
+
+
+@pytest.mark.parametrize("found", [0, -1, True, "1", None, 1.0])
+def test_a_format_that_is_none(found):
+    with pytest.raises(FsarError, match=r"^x: damaged \(format "):
+        check_format(found, 1, Path("x"))
+
+
+def test_a_newer_format_is_refused_politely():
+    check_format(2, 2, Path("x"))
+    with pytest.raises(FsarError) as error:
+        check_format(3, 2, Path("a/x"))
+    assert str(error.value) == (
+        "a/x: has format 3, and this fsar knows formats up to 2: use the fsar that wrote it (or a later one), or move the file "
+        "away and run snakemake to make it anew"
+    )

@@ -5,6 +5,7 @@ The first cut of every backbone is `frames`: nothing is frozen, and the tail is 
 
 from __future__ import annotations
 
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.errors import FsarError, did_you_mean, mend
+from fsar_core.provenance import zip_damage
 
 
 class Normalise(nn.Module):
@@ -86,9 +88,16 @@ def read_state_dict(path: Path, inside: str | None = None) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
+            if zipfile.is_zipfile(path) and (bad := zip_damage(path)):  # files of before torch 1.6 are no zip files
+                raise FsarError(
+                    f"{path}: damaged ('{bad}' is not as its checksum says); {mend(path)} if the pipeline trained it, else get "
+                    f"it anew"
+                )
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FsarError(f"{path}: no such weights file") from None
+    except FsarError:
+        raise
     except Exception as error:  # UnpicklingError, RuntimeError, EOFError, SafetensorError, zipfile errors ...
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise FsarError(

@@ -19,8 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from fsar_core.episodes import tables
-    from fsar_core.evaluation import protocol, statistics
-    from fsar_core.provenance import atomic_write, environment, write_json
+    from fsar_core.evaluation import protocol, results, statistics
+    from fsar_core.provenance import environment
     from fsar_core.training import checkpoint
 
     spec = RunSpec.parse(args.spec)
@@ -30,11 +30,6 @@ def run(args: argparse.Namespace) -> None:
     table = tables.load(args.episodes, spec.test)
     queries = protocol.query_results(table, protocol.logits(model, bank(table.rows), table, machine, progress=True))
     total = statistics.estimate(statistics.episode_accuracy(queries))
-    with atomic_write(args.queries, "wb") as stream:
-        # A fixed mtime: equal results are equal files.
-        queries.to_csv(
-            stream, index=False, lineterminator="\n", compression={"method": "gzip", "mtime": 1}, float_format="%.6g"
-        )
     summary = {
         "run": spec.run_id,
         "spec": spec.model_dump(mode="json"),
@@ -51,5 +46,5 @@ def run(args: argparse.Namespace) -> None:
         "parameters": sum(p.numel() for p in model.trainable),
         "environment": {**environment(), "device": str(machine.device)},
     }
-    write_json(args.summary, summary)
+    results.write(args.queries, args.summary, queries, summary)
     print(f"{spec.run_id}: {total.mean:.2f} ± {total.ci95:.2f} % over {total.episodes} episodes")

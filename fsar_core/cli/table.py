@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from fsar_core.paper import validate_table
+from fsar_core.provenance import read_json
 from fsar_core.reporting import datasets, parameters, tables
-from fsar_core.stores.manifest import read_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Check every byte of a store against its receipts and name the jobs to make again."""
+"""Check every byte of stores, clip indices, episodes, models and results against their checksums."""
 
 from __future__ import annotations
 
@@ -6,21 +6,29 @@ import argparse
 import shlex
 from pathlib import Path
 
+from fsar_core.cli import _configuration
 from fsar_core.errors import FsarError
-from fsar_core.stores.verify import damaged_jobs
+from fsar_core.upkeep import verify
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", type=Path)
+    parser.add_argument(
+        "paths", type=Path, nargs="*", help="stores, folders of runs, single files; default: everything"
+    )
+    _configuration.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    bad = damaged_jobs(args.store)
+    paths = list(dict.fromkeys(map(verify.unit_of, args.paths)))
+    paths = paths or verify.everything(_configuration.load(args).roots)
+    bad = []
+    for path in paths:
+        found = verify.check(path)
+        bad += [path] if found.faults else []
+        for line in found.faults or [found.note]:
+            print(f"{path}: {line}", flush=True)
     if bad:
-        job, reason = next(iter(bad.items()))
-        files = [args.store / "manifest.json", *(args.store / "receipts" / f"{number}.json" for number in bad)]
         raise FsarError(
-            f"{args.store}: {len(bad)} damaged jobs, first {job} ({reason}); mend with: rm -f {shlex.join(map(str, files))}; "
-            f"then run the same snakemake command again"
+            f"{len(bad)} of {len(paths)} checked are damaged; mend with `fsar repair {shlex.join(map(str, bad))}`"
         )
-    print(f"{args.store}: every file is as its receipt says")
+    print(f"{len(paths)} checked, none damaged")

@@ -2,18 +2,25 @@
 
 Columns: row (position in every store), split, class, path (as listed), group, file (below the data set's folder; empty where
 missing), frames, fps (0: unknown), duration (seconds; 0: unknown), height, width, decoder (decord, pyav or pictures), problem
-(empty where the clip is sound, else its kind, a colon and why).
+(empty where the clip is sound, else its kind, a colon and why). The last line is a checksum of all others.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from fsar_core.data import splits
-from fsar_core.errors import FsarError
-from fsar_core.provenance import atomic_write
+from fsar_core.errors import FsarError, mend
+from fsar_core.provenance import atomic_write, check_format
+
+FORMAT = 1  # raised by hand when what an index holds changes
+MARK = b"# clip index, format "
+LAST_LINE = re.compile(MARK + rb"([0-9]{1,9}), sha256 ([0-9a-f]{64})\n?")
 
 TEXT = (*splits.COLUMNS, "file", "decoder", "problem")
 NUMBERS = {"fps": float, "duration": float}
@@ -22,18 +29,48 @@ COLUMNS = ("row", *splits.COLUMNS, "file", "frames", "fps", "duration", "height"
 
 def write_index(path: Path, index: pd.DataFrame) -> None:
     """Tab-separated, atomically."""
-    with atomic_write(path) as stream:
-        index.to_csv(stream, sep="\t", index=False, lineterminator="\n", float_format="%.6g")
+    text = index.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6g").encode()
+    with atomic_write(path, "wb") as stream:
+        stream.write(text + MARK + f"{FORMAT}, sha256 {hashlib.sha256(text).hexdigest()}\n".encode())
 
 
 def read_index(path: Path) -> pd.DataFrame:
-    """The index as it was written; text columns stay text."""
+    """The index as it was written; text columns stay text. One without a last line is of before there were checksums.
+
+    Raises:
+        FsarError: missing, damaged, no clip index, or of a newer format.
+    """
     try:
-        index = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(TEXT, str) | NUMBERS, keep_default_na=False)
+        text = _checked(Path(path).read_bytes(), path)
+        options = dict(dtype=dict.fromkeys(TEXT, str) | NUMBERS, keep_default_na=False)
+        index = pd.read_csv(io.BytesIO(text), sep="\t", **options)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FsarError(f"{path}: no readable clip index ({reason}); make it with `fsar index`") from None
     missing = [name for name in COLUMNS if name not in index]
     if missing:
         raise FsarError(f"{path}: no clip index, the column '{missing[0]}' is missing; make it with `fsar index`")
+    if index.row.tolist() != list(range(len(index))):
+        raise FsarError(f"{path}: damaged (its rows are not numbered 0, 1, 2, ...); {mend(path)}")
     return index
+
+
+def index_sums(path: Path) -> set[str]:
+    """What may be the checksum of the lines that were written: the last line's, and that of the lines above it."""
+    data = Path(path).read_bytes()
+    start = data.rfind(MARK)
+    found = LAST_LINE.fullmatch(data, max(start, 0))
+    above = hashlib.sha256(data[:start] if start >= 0 else data).hexdigest()
+    return {above, found[2].decode()} if found else {above}
+
+
+def _checked(data: bytes, path: Path) -> bytes:
+    """The lines above the last, or all where the last is no checksum."""
+    start = data.rfind(MARK)
+    if start < 0:
+        return data
+    found = LAST_LINE.fullmatch(data, start)
+    if found is None or hashlib.sha256(data[:start]).hexdigest().encode() != found[2]:
+        raise FsarError(f"{path}: damaged (its content is not that of its sha256); {mend(path)}")
+    check_format(int(found[1]), FORMAT, path)
+    return data[:start]

@@ -1,7 +1,7 @@
 """Frozen episodes: drawn once, stored, and shared by every method, so that differences are paired.
 
 A table is an .npz file (no pickle) with classes [episode way], support [episode way shot], query and labels
-[episode way*query], all int64, and the spec, class names and clip paths as text.
+[episode way*query], all int64, the spec and class names as text, and the number of its format.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import numpy as np
 from tqdm import trange
 
 from fsar_core.episodes.sampler import Episode, Split, check, sample
-from fsar_core.errors import FsarError
-from fsar_core.provenance import atomic_write
+from fsar_core.errors import FsarError, mend
+from fsar_core.provenance import atomic_write, check_format, zip_damage
 from fsar_core.specs import EpisodeSpec, difference
+
+FORMAT = 1  # raised by hand when what a table holds changes
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def save(path: Path, table: EpisodeTable) -> None:
     with atomic_write(path, "wb") as stream:
         np.savez_compressed(
             stream,
+            format=np.array(FORMAT),
             spec=np.array(table.spec.json_text),
             class_names=np.array(table.class_names),
             classes=table.classes,
@@ -74,7 +77,10 @@ def save(path: Path, table: EpisodeTable) -> None:
 def load(path: Path, spec: EpisodeSpec | None = None) -> EpisodeTable:
     """Read a table; FsarError where it is missing, damaged or drawn by another spec."""
     try:
+        if zip_damage(path):
+            raise ValueError("checksum")
         with np.load(path, allow_pickle=False) as stored:
+            check_format(int(stored["format"]) if "format" in stored else 1, FORMAT, path)
             found = EpisodeSpec.parse(str(stored["spec"]))
             arrays = {name: stored[name] for name in ("classes", "support", "query", "labels")}
             table = EpisodeTable(spec=found, class_names=tuple(map(str, stored["class_names"])), **arrays)
@@ -83,9 +89,7 @@ def load(path: Path, spec: EpisodeSpec | None = None) -> EpisodeTable:
     except FsarError:
         raise
     except Exception as error:  # zipfile.BadZipFile, ValueError, KeyError, zlib.error: whatever a damaged file gives
-        raise FsarError(
-            f"{path}: damaged episode table ({type(error).__name__}); remove it and run snakemake again"
-        ) from None
+        raise FsarError(f"{path}: damaged episode table ({type(error).__name__}); {mend(path)}") from None
     if spec is not None:
         differs = difference(spec.model_dump(mode="json"), found.model_dump(mode="json"))
         if differs:

@@ -6,10 +6,10 @@ import textwrap
 
 import pandas as pd
 
+from fsar_core.evaluation.results import read_queries, read_summary
 from fsar_core.evaluation.statistics import class_gains, paired_difference
 from fsar_core.paper import ClassGainFigure
 from fsar_core.reporting.figures import Point, drawing
-from fsar_core.stores.manifest import read_json
 
 WRAP = 48  # letters of a class name before it goes on in the next line
 
@@ -21,9 +21,7 @@ def gains(figure: ClassGainFigure, points: list[Point]) -> pd.DataFrame:
     tables = []
     for shot in figure.shots:
         run, plain = (runs[curve.method, shot] for curve in (figure.method, figure.minus))
-        summary = read_json(run / "summary.json", "run snakemake to test this run")
-        read_json(plain / "summary.json", "run snakemake to test this run")
-        queries = [pd.read_csv(folder / "queries.csv.gz") for folder in (run, plain)]
+        summary, queries = read_summary(run), [read_queries(folder) for folder in (run, plain)]
         mean, table = paired_difference(*queries), class_gains(*queries)
         names = [summary["class_names"][class_id] for class_id in table["class"]]
         table = table.assign(**{"class": names}).sort_values(["gain", "class"], ascending=[False, True])

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from fsar_core.evaluation.results import read_summary
 from fsar_core.evaluation.statistics import Estimate
 from fsar_core.paper import Figure
 from fsar_core.provenance import atomic_write
-from fsar_core.stores.manifest import read_json
 
 SETTINGS = {
     "figure.dpi": 150,
@@ -42,7 +42,7 @@ def curves(figure: Figure, points: list[Point]) -> pd.DataFrame:
     """One row a point: panel, dataset (really used), method, shot, x, accuracy and ci95 (percent), episodes, run."""
     rows = []
     for point in points:
-        summary = read_json(point.run / "summary.json", "run snakemake to test this run")
+        summary = read_summary(point.run)
         result = Estimate(summary["accuracy"], summary["ci95"], summary["episodes"])
         rows.append(
             {

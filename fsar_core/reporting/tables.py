@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from fsar_core.evaluation.results import read_queries, read_summary
 from fsar_core.evaluation.statistics import Estimate, paired_difference
 from fsar_core.paper import Column, Row, Table, printed_number
 from fsar_core.registry import entry
 from fsar_core.reporting import costs, render
 from fsar_core.reporting.render import Block
-from fsar_core.stores.manifest import read_json
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ def measure(resolved: Resolved) -> dict[tuple[str, str, str], Measured]:
 
     def of(run: Path) -> pd.DataFrame:
         if run not in queries:
-            queries[run] = pd.read_csv(run / "queries.csv.gz")
+            queries[run] = read_queries(run)
         return queries[run]
 
     rows = {row.method: row for row in resolved.table.rows}
     found = {}
     for (method, dataset, column), run in resolved.runs.items():
-        summary = read_json(run / "summary.json", "run snakemake to test this run")
+        summary = read_summary(run)
         plain = resolved.runs.get((rows[method].compare_to, dataset, column))
         gain = paired_difference(of(run), of(plain)) if plain is not None else None
         accuracy = Estimate(summary["accuracy"], summary["ci95"], summary["episodes"])

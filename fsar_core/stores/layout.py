@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsar_core.errors import FsarError
-from fsar_core.provenance import write_json
+from fsar_core.errors import FsarError, mend
+from fsar_core.provenance import read_json, write_json
 from fsar_core.specs import LAYOUT_VERSION, FeatureSpec, FrameSpec, MaskSpec, StoreSpec
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ def whole_files(clips_per_job: int) -> int:
     return -(-clips_per_job // FILE_CLIPS) * FILE_CLIPS
 
 
+def shard_file(array: str, row: int, view: int, axes: int) -> str:
+    """The file that holds a row and view of an array whose clips have `axes` axes; below the store."""
+    return "/".join(["data.zarr", array, "c", str(row // FILE_CLIPS), str(view), *["0"] * axes])
+
+
 def parse_spec(text: str) -> StoreSpec:
     """A store spec of any kind from the JSON text that rules pass."""
     try:
@@ -82,6 +87,12 @@ def parse_spec(text: str) -> StoreSpec:
 
 def create(store: Path, plan: Plan) -> None:
     """Create the empty arrays (kept where they exist with the same plan) and write plan.json last."""
+    create_arrays(store, plan)
+    write_json(Path(store) / "plan.json", asdict(plan))
+
+
+def create_arrays(store: Path, plan: Plan) -> None:
+    """Zarr's own files of the arrays that are not there yet."""
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
@@ -102,7 +113,6 @@ def create(store: Path, plan: Plan) -> None:
             )
         elif present[name].shape != full or str(present[name].dtype) != plan.dtypes[name]:
             raise FsarError(f"{store}: holds an array '{name}' of another shape; remove the folder and run again")
-    write_json(store / "plan.json", asdict(plan))
 
 
 def open_arrays(store: Path, names: Iterable[str], mode: Literal["r", "r+", "a"] = "r") -> dict[str, zarr.Array]:
@@ -114,23 +124,35 @@ def open_arrays(store: Path, names: Iterable[str], mode: Literal["r", "r+", "a"]
         # Zarr would look for zeros in every chunk, which takes longer than compressing it.
         with zarr.config.set({"array.write_empty_chunks": True}):
             group = zarr.open_group(path, mode=mode, zarr_format=3)
-            return {name: group[name] for name in names if mode != "a" or name in group}
+            found = {name: group[name] for name in names if mode != "a" or name in group}
     except Exception as error:  # zarr raises its own kinds, KeyError and JSONDecodeError
         reason = (str(error).splitlines() or [repr(error)])[0]
-        raise FsarError(f"{path}: cannot be opened ({reason}); remove {store} and run snakemake again") from None
+        raise FsarError(f"{path}: cannot be opened ({reason}); {mend(store)}") from None
+    for name, array in found.items():
+        # Numbers are all that fsar stores; nothing else is decoded.
+        if not isinstance(array, zarr.Array) or array.dtype.kind not in "uif":
+            raise FsarError(f"{path}: '{name}' is no array of numbers; {mend(store)}")
+    return found
 
 
 def read_plan(store: Path) -> Plan:
-    """plan.json; FsarError where it is missing or of a newer layout."""
+    """plan.json; FsarError where it is missing, damaged or of a newer layout."""
     path = Path(store) / "plan.json"
+    value = read_json(path, "make it with `fsar plan`")
+    check_layout(value, path)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if value["layout"] > LAYOUT_VERSION:
-            raise FsarError(
-                f"{path}: layout {value['layout']} is newer than this version of fsar knows ({LAYOUT_VERSION})"
-            )
         return Plan(**value)
-    except FileNotFoundError:
-        raise FsarError(f"{path}: no plan; make it with `fsar plan`") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise FsarError(f"{path}: damaged plan ({error}); remove it and run snakemake again") from None
+    except TypeError as error:
+        raise FsarError(f"{path}: damaged plan ({error}); {mend(store)}") from None
+
+
+def check_layout(value: dict[str, Any], path: Path) -> None:
+    """FsarError unless the plan or manifest at `path` is of a layout that this version knows."""
+    layout = value.get("layout")
+    if type(layout) is not int or layout < 1:
+        raise FsarError(f"{path}: damaged (layout {layout!r}); {mend(path.parent)}")
+    if layout > LAYOUT_VERSION:
+        raise FsarError(
+            f"{path}: the store has layout {layout}, and this fsar knows layouts up to {LAYOUT_VERSION}: open it with the fsar "
+            f"that wrote it (or a later one), or move {path.parent} away and run snakemake to make it anew"
+        )

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from fsar_core.errors import FsarError
-from fsar_core.provenance import digest, write_json
-from fsar_core.stores.layout import read_plan
+from fsar_core.errors import FsarError, mend
+from fsar_core.provenance import digest, file_sha256, read_json, write_json
+from fsar_core.stores.layout import Plan, check_layout, read_plan
 
 
 def seal(store: Path, max_failures: float) -> dict[str, Any]:
     """Check that the receipts cover every row and every file is there, then write manifest.json.
 
     Raises:
-        FsarError: a receipt or shard file is missing, or more clips failed than the card allows.
+        FsarError: a receipt or shard file is missing or damaged, or more clips failed than the card allows.
     """
     store, plan = Path(store), read_plan(store)
     files: dict[str, dict] = {}
     failures: list[dict] = []
     for job in range(plan.jobs):
-        receipt = read_json(
-            store / "receipts" / f"{job}.json", f"job {job} of this store is not done; run snakemake again"
-        )
+        receipt = read_receipt(store, job)
         expected = plan.rows(job)
         if receipt.get("rows") != [expected.start, expected.stop]:
             raise FsarError(
@@ -40,12 +37,10 @@ def seal(store: Path, max_failures: float) -> dict[str, Any]:
             f"expected at most {max_failures:.1%} (max_failures in the card)"
         )
     value = {
-        "layout": plan.layout,
-        "spec": plan.spec,
-        "clips": plan.clips,
-        "views": plan.views,
+        **{name: getattr(plan, name) for name in PLANNED},
         "failures": failures,
         "files": files,
+        "metadata": {key: file_sha256(store / key) for key in metadata_files(plan)},
         "bytes": sum(entry["bytes"] for entry in files.values()),
         "content": digest({key: entry["sha256"] for key, entry in files.items()}),
     }
@@ -53,22 +48,36 @@ def seal(store: Path, max_failures: float) -> dict[str, Any]:
     return value
 
 
+PLANNED = ("layout", "spec", "clips", "views", "shapes", "dtypes", "clips_per_job")  # the whole of the plan
+
+
+def metadata_files(plan: Plan) -> list[str]:
+    """Zarr's own files, which say how the shard files are read, below the store."""
+    return ["data.zarr/zarr.json", *(f"data.zarr/{name}/zarr.json" for name in plan.shapes)]
+
+
+def read_receipt(store: Path, job: int) -> dict[str, Any]:
+    """The receipt of a job; FsarError where it is not done."""
+    path = Path(store) / "receipts" / f"{job}.json"
+    return read_json(path, f"job {job} of this store is not done; run snakemake again")
+
+
 def read_manifest(store: Path) -> dict[str, Any]:
-    """manifest.json; FsarError where the store is not sealed."""
-    return read_json(Path(store) / "manifest.json", "the store is not complete; run snakemake again to finish it")
-
-
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """A small JSON object; FsarError with the remedy where it is missing or damaged."""
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FsarError(f"{path}: missing; {remedy}") from None
-    except ValueError:
-        raise FsarError(f"{path}: damaged (no JSON); remove it; {remedy}") from None
-    if not isinstance(value, dict):
-        raise FsarError(f"{path}: damaged (no JSON object); remove it; {remedy}")
+    """manifest.json; FsarError where the store is not sealed or its layout is newer than this version knows."""
+    path = Path(store) / "manifest.json"
+    value = read_json(path, "the store is not complete; run snakemake again to finish it")
+    check_layout(value, path)
     return value
+
+
+def check_metadata(store: Path, manifest: dict[str, Any]) -> None:
+    """Zarr's own files are those that were sealed: one that is not would turn sound bytes into other numbers."""
+    for key, expected in manifest.get("metadata", {}).items():  # sealed before there were sums: none
+        path = Path(store) / key
+        if not path.is_file():
+            raise FsarError(f"{path}: missing; {mend(store)}")
+        if file_sha256(path) != expected:
+            raise FsarError(f"{path}: damaged (its bytes are not those that were sealed); {mend(store)}")
 
 
 def check_files(store: Path, files: dict[str, dict]) -> None:
@@ -78,7 +87,4 @@ def check_files(store: Path, files: dict[str, dict]) -> None:
         size = path.stat().st_size if path.is_file() else None
         if size != entry["bytes"]:
             found = "missing" if size is None else f"{size} bytes"
-            raise FsarError(
-                f"{path}: {found}, expected {entry['bytes']} bytes; the store is damaged: "
-                f"`fsar verify {store}` says how to mend it"
-            )
+            raise FsarError(f"{path}: {found}, expected {entry['bytes']} bytes; the store is damaged: {mend(store)}")

@@ -1,16 +1,18 @@
-"""Reading a sealed store: refused without a manifest, with another spec, or with a shard file of another size."""
+"""Reading a sealed store: refused without a manifest, with another spec, with a shard file of another size or with Zarr metadata
+that is not as it was sealed. The bytes of a clip are checked when it is read, by the checksums inside the shard files."""
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from fsar_core.errors import FsarError
+from fsar_core.errors import FsarError, mend
 from fsar_core.specs import StoreSpec, difference
-from fsar_core.stores.layout import open_arrays
-from fsar_core.stores.manifest import check_files, read_manifest
+from fsar_core.stores.layout import open_arrays, shard_file
+from fsar_core.stores.manifest import check_files, check_metadata, read_manifest
 
 
 class StoreReader:
@@ -31,12 +33,16 @@ class StoreReader:
         self.store = Path(store)
         manifest = read_manifest(self.store)
         if spec is not None:
-            differs = difference(spec.model_dump(mode="json"), manifest["spec"])
+            found = manifest["spec"]
+            with contextlib.suppress(ValueError):  # a field that is younger than the store has its default
+                found = type(spec).model_validate(found).model_dump(mode="json")
+            differs = difference(spec.model_dump(mode="json"), found)
             if differs:
                 raise FsarError(
                     f"{self.store}: built by another spec: {differs}; build the store of this spec with snakemake"
                 )
         check_files(self.store, manifest["files"])
+        check_metadata(self.store, manifest)
         self.spec = manifest["spec"]
         self.content = manifest["content"]
         self.failed = frozenset(entry["row"] for entry in manifest["failures"])
@@ -79,6 +85,6 @@ class StoreReader:
         except Exception as error:  # codecs raise ValueError, RuntimeError or their own kinds on damaged bytes
             reason = (str(error).splitlines() or [repr(error)])[0]
             raise FsarError(
-                f"{self.store}: array '{self._name}' row {row} is damaged ({reason}); "
-                f"`fsar verify {self.store}` says how to mend it"
+                f"{self.store}: array '{self._name}' row {row} is damaged ({reason}), in "
+                f"{shard_file(self._name, row, view, len(self.clip_shape))}; {mend(self.store)}"
             ) from None

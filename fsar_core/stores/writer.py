@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import environment, file_sha256, write_json
-from fsar_core.stores.layout import FILE_CLIPS, Plan, open_arrays, read_plan
-from fsar_core.stores.manifest import read_json
+from fsar_core.provenance import environment, file_sha256, read_json, write_json
+from fsar_core.stores.layout import FILE_CLIPS, Plan, open_arrays, read_plan, shard_file
 
 
 class Block(NamedTuple):
@@ -92,19 +91,19 @@ def _whole(store: Path, plan: Plan, rows: range, receipt: Path) -> dict | None:
 def shard_files(store: Path, plan: Plan, rows: range) -> dict[str, dict]:
     """The shard files behind a range of rows: path below the store -> bytes and sha256. An all-zero shard has no file."""
     found = {}
-    for key in _shard_keys(plan, rows):
+    for key in shard_keys(plan, rows):
         path = Path(store) / key
         if path.is_file():
             found[key] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
     return found
 
 
-def _shard_keys(plan: Plan, rows: range) -> list[str]:
-    numbers = range(rows.start // FILE_CLIPS, -(-rows.stop // FILE_CLIPS))
+def shard_keys(plan: Plan, rows: range) -> list[str]:
+    """The shard files that a range of rows may have, below the store."""
     return [
-        "/".join(["data.zarr", name, "c", str(number), str(view), *("0" for _ in shape)])
+        shard_file(name, row, view, len(shape))
         for name, shape in plan.shapes.items()
-        for number in numbers
+        for row in range(rows.start, rows.stop, FILE_CLIPS)
         for view in range(plan.views)
     ]
 
@@ -112,7 +111,7 @@ def _shard_keys(plan: Plan, rows: range) -> list[str]:
 def _remove_leftovers(store: Path, plan: Plan, rows: range) -> None:
     """What an earlier attempt left: its shard files, which Zarr would read (and trip over, if damaged) before it writes
     them anew, and beside them the `.partial` files of one that was killed."""
-    for key in _shard_keys(plan, rows):
+    for key in shard_keys(plan, rows):
         (Path(store) / key).unlink(missing_ok=True)
         for path in (Path(store) / key).parent.glob("*.partial"):
             path.unlink()

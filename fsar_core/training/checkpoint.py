@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read as tensors and plain values only."""
+"""Checkpoints: written whole or not at all, read as tensors and plain values only, every byte checked."""
 
 from __future__ import annotations
 
@@ -7,27 +7,31 @@ from typing import Any
 
 import torch
 
-from fsar_core.errors import FsarError
-from fsar_core.provenance import atomic_write
+from fsar_core.errors import FsarError, mend
+from fsar_core.provenance import atomic_write, check_format, zip_damage
+
+FORMAT = 1  # raised by hand when what a checkpoint holds changes
 
 
 def save(path: Path, value: dict[str, Any]) -> None:
     """Write a dictionary of tensors and plain values atomically."""
     with atomic_write(path, "wb") as stream:
-        torch.save(value, stream)
+        torch.save({"format": FORMAT, **value}, stream)
 
 
 def load(path: Path, run: str | None = None) -> dict[str, Any]:
     """Read a checkpoint (of the run with the digest `run`); FsarError for another run's, a damaged or a foreign file."""
     try:
+        if bad := zip_damage(path):  # torch itself reads tensors without a look at their checksums
+            raise ValueError(f"'{bad}' is not as its checksum says")
         value = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FsarError(f"{path}: no such checkpoint; run snakemake to train this run") from None
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zipfile errors ...
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise FsarError(
-            f"{path}: damaged or foreign checkpoint ({reason}); remove it and run snakemake again"
-        ) from None
+        raise FsarError(f"{path}: damaged or foreign checkpoint ({reason}); {mend(path)}") from None
+    if isinstance(value, dict):
+        check_format(value.get("format", 1), FORMAT, path)
     found = value.get("run") if isinstance(value, dict) else None
     if found is None or run not in (None, found):
         raise FsarError(

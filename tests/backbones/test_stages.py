@@ -114,6 +114,25 @@ def test_pickled_code_is_not_run(tmp_path):
     assert not trap.exists()
 
 
+def test_a_flipped_weight_is_found(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save({"w": torch.full((50,), 1.5)}, path)
+    whole = path.read_bytes()
+    at = whole.index(b"\x00\x00\xc0\x3f" * 50) + 83
+    path.write_bytes(whole[:at] + b"\x40" + whole[at + 1 :])
+    with pytest.raises(FsarError) as error:
+        read_state_dict(path)
+    assert str(error.value) == (
+        f"{path}: damaged ('weights/data/0' is not as its checksum says); mend it with `fsar repair {path}` if the pipeline "
+        f"trained it, else get it anew"
+    )
+
+
+def test_files_of_before_torch_1_6_are_no_zip_files(tmp_path):
+    torch.save({"w": torch.ones(3)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert read_state_dict(tmp_path / "old.pth")["w"].tolist() == [1.0, 1.0, 1.0]
+
+
 def test_the_first_difference_is_named():
     module = nn.Sequential(OrderedDict(a=nn.Linear(2, 2), b=nn.Linear(2, 3)))
     state = module.state_dict()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pandas as pd
 import pytest
 
@@ -46,3 +48,40 @@ def test_an_unreadable_index(tmp_path):
         f"{path}: no clip index, the column 'row' is missing; make it with `fsar index`"
     )
     assert "no readable clip index (Is a directory)" in _failure(lambda: read_index(tmp_path))
+
+
+def test_the_last_line_is_the_sum_of_all_others(tmp_path):
+    path = tmp_path / "index.tsv"
+    write_index(path, toy_index({"train": 1}, clips=2))
+    above, last = path.read_bytes().split(b"# clip index")
+    assert last == f", format 1, sha256 {hashlib.sha256(above).hexdigest()}\n".encode()
+    assert above.count(b"\n") == 3 and above.startswith(b"row\tsplit\tclass\t")
+
+
+def test_an_index_of_before_there_were_sums(tmp_path):
+    index = toy_index({"train": 1}, clips=3)
+    index.to_csv(tmp_path / "index.tsv", sep="\t", index=False)
+    pd.testing.assert_frame_equal(read_index(tmp_path / "index.tsv"), index)
+    index.assign(row=[0, 2, 1]).to_csv(tmp_path / "index.tsv", sep="\t", index=False)
+    assert "damaged (its rows are not numbered 0, 1, 2, ...)" in _failure(lambda: read_index(tmp_path / "index.tsv"))
+
+
+def test_every_changed_or_missing_byte_is_found(tmp_path):
+    path, index = tmp_path / "index.tsv", toy_index({"train": 1}, clips=2)
+    write_index(path, index)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        for changed in (b"", bytes([whole[at] ^ 1]), bytes([whole[at] ^ 0x20])):
+            path.write_bytes(whole[:at] + changed + whole[at + 1 :])
+            if (at, changed) == (len(whole) - 1, b""):  # the last line break says nothing
+                pd.testing.assert_frame_equal(read_index(path), index)
+                continue
+            message = _failure(lambda: read_index(path))
+            assert message.startswith(f"{path}: ")
+
+
+def test_a_newer_format_is_refused_politely(tmp_path):
+    path = tmp_path / "index.tsv"
+    write_index(path, toy_index({"train": 1}, clips=2))
+    path.write_bytes(path.read_bytes().replace(b"format 1,", b"format 2,"))
+    assert _failure(lambda: read_index(path)).startswith(f"{path}: has format 2, and this fsar knows formats up to 1: ")

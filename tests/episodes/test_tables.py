@@ -136,6 +136,33 @@ def test_a_damaged_table_is_refused(stored, damage):
     assert "\n" not in str(caught.value) and str(stored) in str(caught.value)
 
 
+def test_every_changed_or_missing_byte_is_found_or_harmless(tmp_path, split):
+    path = tmp_path / "t.npz"
+    tables.save(path, tables.draw(spec_of(count=4), split))
+    whole, drawn = path.read_bytes(), tables.load(path)
+    for at in range(0, len(whole), 17):
+        for changed in (b"", bytes([whole[at] ^ 1]), bytes([whole[at] ^ 0x40])):
+            path.write_bytes(whole[:at] + changed + whole[at + 1 :])
+            try:
+                found = tables.load(path)
+                assert found.spec == drawn.spec and found.class_names == drawn.class_names
+                assert all(np.array_equal(getattr(found, name), getattr(drawn, name)) for name in ARRAYS)
+            except FsarError as error:
+                assert str(error).endswith(f"mend it with `fsar repair {path}`")
+
+
+def test_a_newer_format_is_refused_politely(stored):
+    with np.load(stored) as arrays:
+        parts = {name: arrays[name] for name in arrays.files}
+    np.savez(stored, **parts | {"format": np.array(2)})
+    with pytest.raises(
+        FsarError, match=r"has format 2, and this fsar knows formats up to 1: use the fsar that wrote it"
+    ):
+        tables.load(stored)
+    np.savez(stored, **{name: value for name, value in parts.items() if name != "format"})
+    assert tables.load(stored).spec == spec_of()  # of before there were formats
+
+
 def test_pickled_objects_are_not_run(stored, tmp_path):
     trap = tmp_path / "trap"
     with np.load(stored) as arrays:

@@ -11,7 +11,7 @@ import pytest
 
 from fsar_core.specs import FeatureSpec
 from fsar_core.stores.layout import Plan, create
-from fsar_core.stores.manifest import seal
+from fsar_core.stores.manifest import read_manifest, seal
 from fsar_core.stores.writer import write_job
 from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec, toy_features, toy_index
 
@@ -40,6 +40,10 @@ class Toy:
 
     def seal(self, max_failures: float = 0.0) -> dict:
         return seal(self.path, max_failures)
+
+    @property
+    def manifest(self) -> dict:
+        return read_manifest(self.path)
 
     def shard(self, number: int, view: int = 0) -> Path:
         return self.path / f"data.zarr/features/c/{number}/{view}/0/0/0/0"

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsar_core.errors import FsarError
+from fsar_core.provenance import read_json, write_json
 from fsar_core.stores import layout
 from fsar_core.stores.layout import FILE_CLIPS, Plan, create, job_count, parse_spec, read_plan, whole_files
 from fsar_core.testing import feature_plan, toy_feature_spec, toy_frame_spec
@@ -54,7 +55,7 @@ def test_create_makes_the_final_shape(toy):
     assert array.shape == (150, 2, 2, 4, 2, 2) and array.dtype == np.float16
     assert array.chunks == (1, 1, 2, 4, 2, 2) and array.shards == (64, 1, 2, 4, 2, 2)
     assert not np.asarray(array[:]).any()
-    assert json.loads((toy.path / "plan.json").read_text()) == asdict(toy.plan)
+    assert read_json(toy.path / "plan.json", "") == asdict(toy.plan)
     assert read_plan(toy.path) == toy.plan
 
 
@@ -90,7 +91,7 @@ def test_damaged_metadata(toy, file):
     for call in (lambda: create(toy.path, toy.plan), lambda: toy.write(0)):
         message = _failure(call)
         assert message.startswith(f"{toy.path}/data.zarr: cannot be opened (")
-        assert message.endswith(f"remove {toy.path} and run snakemake again")
+        assert message.endswith(f"mend it with `fsar repair {toy.path}`")
 
 
 def test_several_arrays(tmp_path):
@@ -106,23 +107,25 @@ def test_several_arrays(tmp_path):
 
 def test_a_plan_that_cannot_be_read(toy):
     path = toy.path / "plan.json"
-    value = json.loads(path.read_text())
+    value = asdict(toy.plan)
     newer = layout.LAYOUT_VERSION + 1
-    cases = {
-        json.dumps(value | {"layout": newer}): f"layout {newer} is newer than this version of fsar knows (1)",
-        path.read_text()[:40]: "damaged plan (",
-        "[]": "damaged plan (",
-        json.dumps({k: v for k, v in value.items() if k != "clips"}): "damaged plan (",
-        json.dumps(
-            {k: v for k, v in value.items() if k != "layout"}
-        ): "damaged plan ('layout'); remove it and run snakemake",
-    }
-    for text, words in cases.items():
+    mend = f"mend it with `fsar repair {toy.path}`"
+    cases = [
+        (value | {"layout": newer}, f"the store has layout {newer}, and this fsar knows layouts up to 1: open it with"),
+        ({key: of for key, of in value.items() if key != "layout"}, f"damaged (layout None); {mend}"),
+        ({key: of for key, of in value.items() if key != "clips"}, "damaged plan ("),
+        (value | {"other": 1}, "damaged plan ("),
+    ]
+    for changed, words in cases:
+        write_json(path, changed)
+        assert _failure(lambda: read_plan(toy.path)).startswith(f"{path}: {words}")
+    for text in (json.dumps(value)[:40], "[]"):
         path.write_text(text)
-        message = _failure(lambda: read_plan(toy.path))
-        assert message.startswith(f"{path}: ") and words in message
+        assert _failure(lambda: read_plan(toy.path)).startswith(f"{path}: damaged (no JSON")
+    path.write_text(json.dumps(value))  # of before there were sums
+    assert read_plan(toy.path) == toy.plan
     path.unlink()
-    assert _failure(lambda: read_plan(toy.path)) == f"{path}: no plan; make it with `fsar plan`"
+    assert _failure(lambda: read_plan(toy.path)) == f"{path}: missing; make it with `fsar plan`"
 
 
 @pytest.mark.parametrize("spec", [toy_frame_spec(policy="linspace"), toy_feature_spec(dtype="float32")])
@@ -144,3 +147,10 @@ def test_parse_spec_finds_the_kind(spec):
 )
 def test_parse_spec_mistakes(text, words):
     assert words in _failure(lambda: parse_spec(text))
+
+
+@pytest.mark.parametrize("dtype", ["<U4", "bool"])
+def test_only_arrays_of_numbers_are_opened(tmp_path, dtype):
+    zarr.create_array(tmp_path / "data.zarr", name="a", shape=(3,), dtype=dtype)
+    message = _failure(lambda: layout.open_arrays(tmp_path, ["a"]))
+    assert message == f"{tmp_path}/data.zarr: 'a' is no array of numbers; mend it with `fsar repair {tmp_path}`"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 
 from fsar_core.errors import FsarError
-from fsar_core.stores.manifest import read_json, read_manifest
+from fsar_core.provenance import write_json
+from fsar_core.stores.layout import Plan
+from fsar_core.stores.manifest import PLANNED, read_manifest, read_receipt
 
 
 def _failure(call) -> str:
@@ -38,6 +41,12 @@ def test_a_manifest_sums_up_the_receipts(make_toy):
     )
     sizes = [path.stat().st_size for path in (toy.path / "data.zarr/features/c").rglob("*") if path.is_file()]
     assert value["bytes"] == sum(sizes) > 0
+    # Everything that is needed to write the plan, or to know that Zarr's own files are as they were.
+    assert Plan(**{name: value[name] for name in PLANNED}) == toy.plan
+    assert value["metadata"] == {
+        key: hashlib.sha256((toy.path / key).read_bytes()).hexdigest()
+        for key in ("data.zarr/zarr.json", "data.zarr/features/zarr.json")
+    }
 
 
 def test_equal_stores_have_equal_manifests(make_toy):
@@ -58,20 +67,21 @@ def test_a_missing_receipt(toy):
 def test_a_damaged_receipt(toy, text):
     toy.fill().receipt(1).write_text(text)
     message = _refused(toy)
-    assert message.startswith(f"{toy.receipt(1)}: damaged (no JSON") and "remove it" in message
+    assert message.startswith(f"{toy.receipt(1)}: damaged (no JSON")
+    assert message.endswith(f"mend it with `fsar repair {toy.receipt(1)}`")
 
 
 def test_a_receipt_of_other_rows(toy):
     toy.fill()
-    value = json.loads(toy.receipt(1).read_text())
-    toy.receipt(1).write_text(json.dumps(value | {"rows": [64, 100]}))
+    write_json(toy.receipt(1), read_receipt(toy.path, 1) | {"rows": [64, 100]})
     assert _refused(toy) == (f"{toy.receipt(1)}: rows [64, 100], expected [64, 128]; remove the receipt and run again")
 
 
 def test_a_missing_shard_file(toy):
     toy.fill().shard(1).unlink()
     message = _refused(toy)
-    assert message.startswith(f"{toy.shard(1)}: missing, expected ") and f"`fsar verify {toy.path}`" in message
+    assert message.startswith(f"{toy.shard(1)}: missing, expected ")
+    assert message.endswith(f"mend it with `fsar repair {toy.path}`")
 
 
 def test_a_shard_file_of_another_size(toy):
@@ -96,9 +106,25 @@ def test_an_unsealed_store(toy):
     )
 
 
-def test_read_json(tmp_path):
-    path = tmp_path / "value.json"
-    path.write_text('{"a": 1}')
-    assert read_json(path, "do this") == {"a": 1}
-    path.write_bytes(b"\xff\xfe")
-    assert _failure(lambda: read_json(path, "do this")) == f"{path}: damaged (no JSON); remove it; do this"
+def test_a_changed_receipt_is_no_base_for_a_seal(toy):
+    toy.fill()
+    text = toy.receipt(1).read_text()
+    toy.receipt(1).write_text(text.replace('"failures": []', '"failures": [{"row": 70, "path": "", "problem": ""}]'))
+    assert _refused(toy) == (
+        f"{toy.receipt(1)}: damaged (its content is not that of its sha256); mend it with `fsar repair {toy.receipt(1)}`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        (2, "the store has layout 2, and this fsar knows layouts up to 1: open it with the fsar that wrote it (or a later one), "
+            "or move {store} away and run snakemake to make it anew"),
+        (0, "damaged (layout 0); mend it with `fsar repair {store}`"),
+        ("1", "damaged (layout '1'); mend it with `fsar repair {store}`"),
+    ],
+)  # fmt: skip
+def test_a_manifest_of_another_layout(sealed, layout, words):
+    path = sealed.path / "manifest.json"
+    write_json(path, json.loads(path.read_text()) | {"layout": layout})
+    assert _failure(lambda: read_manifest(sealed.path)) == f"{path}: {words.format(store=sealed.path)}"

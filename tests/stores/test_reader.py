@@ -7,6 +7,7 @@ import pytest
 import zarr
 
 from fsar_core.errors import FsarError
+from fsar_core.provenance import write_json
 from fsar_core.specs import BackboneSpec
 from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.reader import StoreReader
@@ -77,6 +78,14 @@ def test_another_spec_is_refused_by_the_field_that_differs(sealed, spec, words):
     assert message.endswith("build the store of this spec with snakemake")
 
 
+def test_a_field_that_is_younger_than_the_store_has_its_default(sealed):
+    spec = {key: of for key, of in sealed.manifest["spec"].items() if key not in ("augmentation", "dtype")}
+    write_json(sealed.path / "manifest.json", sealed.manifest | {"spec": spec})
+    assert StoreReader(sealed.path, "features", sealed.spec).clips == 150
+    other = toy_feature_spec(frames=2, views=2, dtype="float32")
+    assert "dtype: expected 'float32', found 'float16'" in _failure(lambda: StoreReader(sealed.path, "features", other))
+
+
 def test_failed_rows_are_never_served(make_toy):
     toy = make_toy(broken=(2, 70)).fill()
     toy.seal(max_failures=0.1)
@@ -99,7 +108,7 @@ def test_a_truncated_shard_file_is_refused(sealed):
     shard.write_bytes(data[:-10])
     message = _failure(lambda: StoreReader(sealed.path, "features", sealed.spec))
     assert message.startswith(f"{shard}: {len(data) - 10} bytes, expected {len(data)} bytes; the store is damaged")
-    assert f"`fsar verify {sealed.path}`" in message
+    assert message.endswith(f"mend it with `fsar repair {sealed.path}`")
     shard.unlink()
     assert f"{shard}: missing, expected {len(data)} bytes" in _failure(lambda: StoreReader(sealed.path, "features"))
 
@@ -114,7 +123,7 @@ def test_corrupted_bytes_are_found_by_their_checksum(sealed):
     assert message.startswith(
         f"{sealed.path}: array 'features' row 64 is damaged (Stored and computed checksum do not match"
     )
-    assert message.endswith(f"`fsar verify {sealed.path}` says how to mend it")
+    assert message.endswith(f", in data.zarr/features/c/1/0/0/0/0/0; mend it with `fsar repair {sealed.path}`")
     # The other clips of the file are sound.
     np.testing.assert_array_equal(reader.read(np.arange(65, 128)), sealed.values[65:128, 0])
 
@@ -135,13 +144,28 @@ def test_every_flipped_byte_is_found(sealed):
 
 @pytest.mark.parametrize("file", ["data.zarr/zarr.json", "data.zarr/features/zarr.json"])
 @pytest.mark.parametrize("text", [None, '{"zarr_for'])
-def test_damaged_metadata_is_one_line(sealed, file, text):
+@pytest.mark.parametrize("sums", [True, False], ids=["sums", "of before there were sums"])
+def test_damaged_metadata_is_one_line(sealed, file, text, sums):
+    if not sums:
+        write_json(sealed.path / "manifest.json", {k: v for k, v in sealed.manifest.items() if k != "metadata"})
     (sealed.path / file).unlink()
     if text is not None:
         (sealed.path / file).write_text(text)
     message = _failure(lambda: StoreReader(sealed.path, "features", sealed.spec))
-    assert message.startswith(f"{sealed.path}/data.zarr: cannot be opened (")
-    assert message.endswith(f"remove {sealed.path} and run snakemake again")
+    found = "missing" if text is None else "damaged (its bytes are not those that were sealed)"
+    begin = f"{sealed.path}/{file}: {found}; " if sums else f"{sealed.path}/data.zarr: cannot be opened ("
+    assert message.startswith(begin) and message.endswith(f"mend it with `fsar repair {sealed.path}`")
+
+
+def test_metadata_that_reads_but_says_something_else(sealed):
+    """A fill value of 1 makes ones of clips that are all zero and so have no file."""
+    path = sealed.path / "data.zarr/features/zarr.json"
+    text = path.read_text()
+    path.write_text(text.replace('"fill_value": 0.0', '"fill_value": 1.0'))
+    assert path.read_text() != text
+    assert _failure(lambda: StoreReader(sealed.path, "features", sealed.spec)).startswith(
+        f"{path}: damaged (its bytes are not those that were sealed); "
+    )
 
 
 def test_a_damaged_manifest(sealed):

@@ -52,6 +52,43 @@ def test_a_damaged_file_is_refused(stored, damage):
     assert "\n" not in str(caught.value) and str(stored) in str(caught.value)
 
 
+def test_every_changed_or_missing_byte_is_found_or_harmless(stored):
+    """Tensors lie in the file as they are, and torch reads them whatever their checksum says."""
+    whole, found = stored.read_bytes(), 0
+    for at in range(0, len(whole), 11):
+        for changed in (b"", bytes([whole[at] ^ 1]), bytes([whole[at] ^ 0x40])):
+            stored.write_bytes(whole[:at] + changed + whole[at + 1 :])
+            try:
+                read = checkpoint.load(stored, "abc")
+                assert read["step"] == 3 and read["model"]["w"].tolist() == [0.0, 1.0, 2.0]
+            except FsarError as error:
+                assert str(error).endswith(f"mend it with `fsar repair {stored}`")
+                found += 1
+    assert found > len(whole) // 11
+
+
+def test_a_flipped_weight_is_found(tmp_path):
+    path = tmp_path / "x.pt"
+    checkpoint.save(path, {"run": "abc", "model": {"w": torch.full((50,), 1.5)}})
+    whole = path.read_bytes()
+    at = whole.index(b"\x00\x00\xc0\x3f" * 50) + 83
+    path.write_bytes(whole[:at] + b"\x40" + whole[at + 1 :])
+    assert not torch.equal(torch.load(path, weights_only=True)["model"]["w"], torch.full((50,), 1.5))
+    with pytest.raises(FsarError, match="/data/0' is not as its checksum says"):
+        checkpoint.load(path, "abc")
+
+
+def test_a_newer_format_is_refused_politely(tmp_path):
+    torch.save({"format": 2, "run": "abc"}, tmp_path / "x.pt")
+    with pytest.raises(FsarError, match=r"x\.pt: has format 2, and this fsar knows formats up to 1: use the fsar that"):
+        checkpoint.load(tmp_path / "x.pt", "abc")
+
+
+def test_a_checkpoint_of_before_there_were_formats(tmp_path):
+    torch.save({"run": "abc", "step": 1}, tmp_path / "x.pt")
+    assert checkpoint.load(tmp_path / "x.pt", "abc")["step"] == 1
+
+
 class Harmful:
     """Unpickling this would create a folder."""
 

@@ -1,0 +1,85 @@
+"""What lies under the roots, and which bytes of it are not what was written. Torch-free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from fsar_core.config import Roots
+from fsar_core.data.index import read_index
+from fsar_core.errors import FsarError, mend
+from fsar_core.evaluation.results import read_queries
+from fsar_core.provenance import read_json, zip_damage
+from fsar_core.stores import verify as stores
+
+# Below a root: what a sound file of its own is found by.
+FILES = {
+    "stores": ["index/*.tsv"],
+    "weights": ["trained/*.pt"],
+    "results": ["episodes/*.npz", "models/*/*.pt", "inspections/*/*.npz", "complexity/*.json"],
+}
+STORE_FILES = ("plan.json", "manifest.json", "data.zarr")
+
+
+class Checked(NamedTuple):
+    """faults: one line each, none where all is sound; note: what else there is to say."""
+
+    faults: list[str]
+    note: str = "sound"
+
+
+def everything(roots: Roots) -> list[Path]:
+    """Stores, run folders and single files under the roots, in the order in which they are made."""
+    found = [path for root, patterns in FILES.items() for p in patterns for path in getattr(roots, root).glob(p)]
+    kept = [path.parent for path in roots.stores.glob("*/*/*") if path.name in STORE_FILES]
+    runs = [path.parent for path in roots.results.glob("runs/*/summary.json")]
+    # Written by way of a hidden file beside it: one that is left belongs to a killed job and is read by nobody.
+    visible = [path for path in found if not path.name.startswith(".")]
+    return list(dict.fromkeys([*sorted(visible), *sorted(kept), *sorted(runs)]))
+
+
+def unit_of(path: Path) -> Path:
+    """The store or run that a path lies in, else the path itself."""
+    path, here = Path(path), Path.cwd()
+    for place in (path, *path.parents):
+        if here.is_relative_to(place.resolve()):  # what else lies in the project's folder is none of ours
+            break
+        if any((place / name).exists() for name in (*STORE_FILES, "summary.json")):
+            return place
+    return path
+
+
+def check(path: Path) -> Checked:
+    """Read every byte of a store, of a run, or of one file. FsarError for what is nothing of the kind."""
+    if any((path / name).exists() for name in STORE_FILES):
+        found = stores.examine(path)
+        note = f"not finished: {len(found.missing)} jobs are not done" if found.missing else "sound"
+        return Checked(found.reasons, note if found.missing or found.sealed else "not sealed yet")
+    if (path / "summary.json").exists():
+        return _file(lambda: read_queries(path))
+    if not path.is_file():
+        raise FsarError(f"{path}: nothing to check; expected a store, the folder of a run, or a file that fsar wrote")
+    if path.suffix in (".npz", ".pt"):
+        return _file(lambda: _zip(path))
+    if path.suffix == ".json":
+        return _file(lambda: read_json(path, ""))
+    if path.suffix == ".tsv":
+        return _file(lambda: read_index(path))
+    raise FsarError(f"{path}: nothing that holds a checksum; expected .npz, .pt, .json or a clip index")
+
+
+def _file(read) -> Checked:
+    try:
+        read()
+    except FsarError as error:
+        return Checked([stores.reason(error)])
+    return Checked([])
+
+
+def _zip(path: Path) -> None:
+    try:
+        bad = zip_damage(path)
+    except Exception as error:  # BadZipFile, zlib.error, struct.error, EOFError ...: whatever a damaged file gives
+        raise FsarError(f"{path}: damaged ({type(error).__name__}); {mend(path)}") from None
+    if bad:
+        raise FsarError(f"{path}: damaged ('{bad}' is not as its checksum says); {mend(path)}")

@@ -1,0 +1,72 @@
+"""Everything that some version wrote is read for ever: each folder beside this file holds one of everything, as it was written.
+
+A new folder is made (`python -m tests.formats.make`) whenever a layout or a format gets another number; none is ever changed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fsar_core.data.index import read_index
+from fsar_core.episodes import tables
+from fsar_core.evaluation.results import read_queries, read_summary
+from fsar_core.specs import LAYOUT_VERSION, RunSpec
+from fsar_core.stores import layout as layouts
+from fsar_core.stores.verify import examine
+from fsar_core.training import checkpoint
+from fsar_core.upkeep.verify import check
+from tests.formats import make
+
+HERE = Path(__file__).parent
+WRITTEN = sorted(path.name for path in HERE.iterdir() if (path / "expected.json").exists())
+
+
+@pytest.fixture(params=WRITTEN)
+def kept(request) -> Path:
+    return HERE / request.param
+
+
+def test_every_layout_is_here():
+    """Raising LAYOUT_VERSION without a kept example of it fails here."""
+    found = {json.loads((HERE / name / "frames" / "plan.json").read_text())["layout"] for name in WRITTEN}
+    assert found == set(range(1, LAYOUT_VERSION + 1))
+
+
+def test_nothing_of_it_is_damaged(kept):
+    for path in (*map(kept.joinpath, ("frames", "features", "masks", "run")), *kept.glob("*.npz"), kept / "index.tsv"):
+        assert check(path).faults == [], path
+    assert check(kept / "model" / "checkpoint.pt").faults == []
+
+
+@pytest.mark.parametrize("kind", ["frames", "features", "masks"])
+def test_stores(kept, kind):
+    expected = json.loads((kept / "expected.json").read_text())
+    plan = layouts.read_plan(kept / kind)
+    spec = layouts.SPECS[kind].model_validate(plan.spec)
+    assert make.content(kept / kind, spec) == expected["stores"][kind]
+    found = examine(kept / kind)
+    assert found.sealed and found.planned == plan
+
+
+def test_the_clips_that_failed_are_known(kept):
+    failures = json.loads((kept / "frames" / "manifest.json").read_text())["failures"]
+    assert [entry["row"] for entry in failures] == [make.BROKEN] and "empty file" in failures[0]["problem"]
+    pd.testing.assert_frame_equal(read_index(kept / "index.tsv"), make.index())
+
+
+def test_a_kept_model_gives_the_kept_result(kept, tmp_path):
+    run = RunSpec.model_validate(json.loads((kept / "expected.json").read_text())["run"])
+    assert tables.load(kept / "test.npz", run.test).spec == run.test
+    assert len(tables.load(kept / "val.npz", run.validation)) == run.validation.count
+    trained = checkpoint.load(kept / "model" / "checkpoint.pt")
+    # A spec that has got a field since then has another digest.
+    checkpoint.save(tmp_path / "checkpoint.pt", trained | {"run": run.model.digest})
+    make.evaluate(kept, tmp_path, run, tmp_path / "checkpoint.pt")
+    old, new = read_summary(kept / "run"), read_summary(tmp_path)
+    for key in ("dataset", "accuracy", "ci95", "episodes", "per_class", "confusion", "class_names", "parameters"):
+        assert new[key] == old[key], key
+    pd.testing.assert_frame_equal(read_queries(tmp_path), read_queries(kept / "run"), rtol=1e-3)
