@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.instance_masks._weights import is_address
 from fsar_core.specs import AugmentationSpec, Policy, TrainingSpec
 
 Name = str
@@ -93,9 +94,27 @@ class Masks(Model):
 
     provider: str = "annotated"
     params: dict[str, Any] = {}
-    weights: str | None = None  # a file, below roots.weights or as it is
+    weights: str | None = None  # a file or folder, below roots.weights or as it is; or an address, which needs `sha256`
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # that the weights must have
     held_out: float = Field(default=0.1, ge=0, lt=1)  # share of clips of every class that no head learns the masks of
     clips_per_job: int = Field(default=1024, ge=1)
+    batch_frames: int = Field(default=8, ge=1)  # of one forward pass of a provider that looks at frames
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _null_is_none(cls, value: Any) -> Any:
+        """So that a configuration laid over another can leave out the parameters of its provider."""
+        return {} if value is None else value
+
+    @model_validator(mode="after")
+    def _an_address_is_pinned(self) -> Masks:
+        if self.weights is None and self.sha256 is not None:
+            raise ValueError("`sha256` is that of `weights`, and none are named")
+        if self.weights is not None and is_address(self.weights) and self.sha256 is None:
+            raise ValueError(
+                f"weights '{self.weights}' are an address, which needs their `sha256` (64 hexadecimal digits, as sha256sum tells)"
+            )
+        return self
 
 
 class Episodes(Model):

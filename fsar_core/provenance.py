@@ -108,7 +108,7 @@ def environment() -> dict[str, str]:
     from importlib import metadata
 
     record = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
-    for package in ("fsar", "torch", "torchvision", "numpy", "zarr", "numcodecs", "decord"):
+    for package in ("fsar", "torch", "torchvision", "numpy", "zarr", "numcodecs", "decord", "transformers"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             record[package] = metadata.version(package)
     record["threads"] = os.environ.get("OMP_NUM_THREADS", "")

@@ -6,6 +6,7 @@ them lies and how many jobs it takes. Everything is checked here, before any job
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,8 @@ from fsar_core.config import Backbone, Config, Setup
 from fsar_core.data.cards import Dataset, load_dataset
 from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.instance_masks import _prompts
+from fsar_core.instance_masks._weights import downloaded, identity, is_address
 from fsar_core.paper import (
     AnyFigure,
     AnyTable,
@@ -27,7 +30,6 @@ from fsar_core.paper import (
     load_figure,
     load_table,
 )
-from fsar_core.provenance import digest, file_sha256
 from fsar_core.specs import (
     AugmentationSpec,
     BackboneSpec,
@@ -223,16 +225,54 @@ class Study:
         weight = head.params.get("mask_weight", entry.parameters.get("mask_weight", 0))
         if not entry.constants.get("MASKS", False) or not head.params.get("instance", True) or not weight:
             return None
-        settings, card = self.preset.masks, self.dataset(dataset).card
-        provider = registry.entry("instance_masks", settings.provider)
-        classes = sorted(set(self.dataset(dataset).clips["class"]))
+        return self.masks_of(dataset, count)
+
+    def masks_of(self, dataset: str, count: int | None = None) -> MaskSpec:
+        """The masks of a data set's training clips, whatever head learns from them."""
+        settings, data = self.preset.masks, self.dataset(dataset)
+        provider = registry.entry("instance_masks", settings.provider).constants
         return MaskSpec(
             frames=self.frames(dataset, count),
             provider=Component(name=settings.provider, params=settings.params),
-            source=None if provider.constants["NEEDS_FRAMES"] else card.masks,
-            prompts=digest(classes) if provider.constants["PROMPTED"] else None,
-            version=provider.constants["VERSION"],
+            weights=self._mask_weights_identity() if provider["LOADS"] else None,
+            source=None if provider["NEEDS_FRAMES"] else data.card.masks,
+            prompts=_prompts.identity(data.training_classes) if provider["PROMPTED"] else None,
+            version=provider["VERSION"],
         )
+
+    @property
+    def mask_weights(self) -> Path | None:
+        """What the provider of masks loads, or where it will be downloaded to; None where there is no such thing."""
+        settings, root = self.preset.masks, self.config.roots.weights
+        if settings.weights is None:
+            return None
+        if is_address(settings.weights):
+            return downloaded(root, settings.weights, settings.sha256)
+        loads = registry.entry("instance_masks", settings.provider).constants["LOADS"]
+        return self._below_weights(settings.weights, Path.is_dir if loads == "folder" else Path.is_file)
+
+    def _mask_weights_identity(self) -> str | None:
+        """None where nothing is there yet: that is told when masks are asked for (`check_masks`), not to those who need none."""
+        settings, path = self.preset.masks, self.mask_weights
+        if path is None or is_address(settings.weights):
+            return None if path is None else f"sha256:{settings.sha256}"
+        found = self._identity(path)
+        if settings.sha256 not in (None, found.removeprefix("sha256:")):
+            raise FsarError(
+                f"preset '{self.config.preset}': masks: {path} has {found}, expected the `sha256` {settings.sha256}; it is "
+                f"another file of that name"
+            )
+        return found
+
+    def _identity(self, path: Path) -> str:
+        """`sha256:...` of a file or folder, read once."""
+        if path not in self._sha256:
+            self._sha256[path] = identity(path)
+        return self._sha256[path]
+
+    def _below_weights(self, name: str, right: Callable[[Path], bool] = Path.is_file) -> Path | None:
+        """What is there by its path, from here or from roots.weights."""
+        return next(filter(right, (Path(name), self.config.roots.weights / name)), None)
 
     def run(
         self,
@@ -447,15 +487,12 @@ class Study:
             publisher = registry.entry("backbones", backbone.name).constants.get("PUBLISHER", "torchvision")
             return f"{publisher}:{backbone.weights}"
         path = self._weights_file(backbone)
-        if path not in self._sha256:
-            self._sha256[path] = file_sha256(path)
-        return f"sha256:{self._sha256[path]}"
+        return self._identity(path)
 
     def _weights_file(self, backbone: Backbone) -> Path:
-        name, root = backbone.weights, self.config.roots.weights
-        for path in (Path(name), root / name):
-            if path.is_file():
-                return path
+        name, root, path = backbone.weights, self.config.roots.weights, self._below_weights(backbone.weights)
+        if path is not None:
+            return path
         published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
         raise FsarError(
             f"preset '{self.config.preset}': backbone.weights: no file '{name}', here or in roots.weights ({root})"
@@ -488,6 +525,23 @@ class Study:
             raise FsarError(
                 f"the card of '{spec.dataset}' says nothing of masks, and this run learns from them; add `masks:` to the card, "
                 f"choose another provider (`masks: {{provider: ...}}` in the preset), or leave them out (`mask_weight: 0`)"
+            )
+        if spec.prompts is not None and (name := _prompts.number_only(self.dataset(spec.dataset).training_classes)):
+            raise FsarError(
+                f"'{spec.dataset}' has a class '{name}', a number, no text to prompt '{spec.provider.name}' with; "
+                f"make its split list with the names of the classes (`fsar import-split ... --labels`)"
+            )
+        self.check_mask_weights()
+
+    def check_mask_weights(self) -> None:
+        """FsarError where the provider of masks loads what is not there."""
+        settings, path = self.preset.masks, self.mask_weights
+        wanted = registry.entry("instance_masks", settings.provider).constants["LOADS"]
+        if wanted is not None and path is None:
+            raise FsarError(
+                f"preset '{self.config.preset}': masks.weights: no {wanted} '{settings.weights}', here or in roots.weights "
+                f"({self.config.roots.weights}); '{settings.provider}' loads one, README.md (Instance masks) says where it is "
+                f"published"
             )
 
     def check_model(self, spec: ModelSpec) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -14,6 +15,8 @@ import yaml
 
 from fsar_core.config import load_config
 from fsar_core.errors import FsarError
+from fsar_core.instance_masks import _prompts
+from fsar_core.instance_masks._weights import identity
 from fsar_core.specs import Component, EpisodeSpec, RunSpec
 from fsar_core.study import Study
 
@@ -517,6 +520,193 @@ def test_an_unknown_provider_of_masks(workflow):
     assert refused(workflow, masks={"provider": "anotated"}).startswith(
         "preset 'demo': masks: unknown name 'anotated' in instance_masks; "
     )
+
+
+TEACHER = {"provider": "seem", "weights": "x.pt"}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """CONFIG's roots.weights as a folder of the test; returns a function that writes a file there."""
+
+    def write(content: bytes, name: str = "x.pt") -> Path:
+        path = tmp_path / "weights" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def taught(workflow, tmp_path, **masks) -> Study:
+    roots = CONFIG["roots"] | {"weights": str(tmp_path / "weights")}
+    return study(workflow, ROOTS=roots, masks=TEACHER | masks)
+
+
+def test_a_checkpoint_or_a_prompt_makes_another_store(workflow, tmp_path, weights):
+    """And so does every parameter; how many frames are looked at together does not."""
+    weights(b"one")
+    made = taught(workflow, tmp_path).masks_of("demo_temporal")
+    assert made.weights == f"sha256:{hashlib.sha256(b'one').hexdigest()}" and made.source is None
+    clips = study(workflow).dataset("demo_temporal").clips
+    names = sorted(set(clips["class"][clips.split == "train"]))
+    assert made.prompts == _prompts.identity(names) and len(names) == 24
+    assert made.key.startswith("demo_temporal.seem.")
+    others = [
+        {"params": {"checkpoint": "seem_focall_v1"}},
+        {"params": {"size": 256}},
+        {"params": {"threshold": 0.5}},
+        {"params": {"precision": "bf16"}},
+        {"params": {"template": "a person {class}"}},
+    ]
+    keys = {taught(workflow, tmp_path, **change).masks_of("demo_temporal").key for change in others}
+    weights(b"two")
+    keys |= {made.key, taught(workflow, tmp_path).masks_of("demo_temporal").key}
+    assert len(keys) == len(others) + 2
+    weights(b"one")
+    assert taught(workflow, tmp_path, batch_frames=3, clips_per_job=64).masks_of("demo_temporal") == made
+    assert made.model_copy(update={"prompts": "0" * 12}).key != made.key
+    run = taught(workflow, tmp_path).run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
+    assert run.masks == made
+
+
+def test_only_training_classes_are_prompts(workflow, tmp_path, weights):
+    weights(b"one")
+    made = taught(workflow, tmp_path)
+    data = made.dataset("demo_temporal")
+    renamed = data.clips.assign(
+        **{"class": data.clips["class"].where(data.clips.split != "test", "unknown to the network")}
+    )
+    made._datasets["demo_temporal"] = dataclasses.replace(data, clips=renamed)
+    assert made.masks_of("demo_temporal").prompts == taught(workflow, tmp_path).masks_of("demo_temporal").prompts
+
+
+def test_weights_by_path_or_address(workflow, tmp_path, weights):
+    path = weights(b"one")
+    assert taught(workflow, tmp_path).mask_weights == path == taught(workflow, tmp_path, weights=str(path)).mask_weights
+    sha256 = hashlib.sha256(b"one").hexdigest()
+    here = taught(workflow, tmp_path).masks_of("demo_temporal")
+    assert taught(workflow, tmp_path, sha256=sha256).masks_of("demo_temporal") == here
+    # From an address: the same file is the same store, before it is there.
+    away = taught(workflow, tmp_path, weights="https://nowhere/y.pt", sha256=sha256)
+    assert away.masks_of("demo_temporal") == here
+    assert away.mask_weights == tmp_path / "weights/downloaded" / sha256 / "y.pt"
+    away.check_masks(here)
+    line = f"^preset 'demo': masks: {path} has sha256:{sha256}, expected the `sha256` 0{{64}}; it is another file of that name$"
+    with pytest.raises(FsarError, match=line):
+        taught(workflow, tmp_path, sha256="0" * 64).masks_of("demo_temporal")
+
+
+def test_a_folder_of_weights(workflow, tmp_path, weights):
+    weights(b"{}", "clipseg/config.json")
+    made = taught(workflow, tmp_path, provider="clipseg", weights="clipseg")
+    assert made.mask_weights == tmp_path / "weights/clipseg"
+    assert made.masks_of("demo_temporal").weights == identity(tmp_path / "weights/clipseg")
+    made.check_mask_weights()
+    # SEEM's is a file.
+    with pytest.raises(
+        FsarError, match=r"^preset 'demo': masks.weights: no file 'clipseg', here or in roots.weights \("
+    ):
+        taught(workflow, tmp_path, weights="clipseg").check_mask_weights()
+
+
+def test_weights_that_are_not_there_are_told_where_masks_are_needed(workflow, tmp_path):
+    made = taught(workflow, tmp_path)
+    plain = made.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
+    made.check_run(plain)
+    run = made.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
+    line = r"^preset 'demo': masks.weights: no file 'x.pt', here or in roots.weights \(.*weights\); 'seem' loads one"
+    for check, spec in ((made.check_run, run), (made.check_masks, made.masks_of("demo_temporal"))):
+        with pytest.raises(FsarError, match=line):
+            check(spec)
+
+
+def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
+    weights(b"one")
+    made = taught(workflow, tmp_path)
+    data = made.dataset("demo_temporal")
+    made._datasets["demo_temporal"] = dataclasses.replace(data, clips=data.clips.assign(**{"class": "train12"}))
+    with pytest.raises(
+        FsarError, match=r"^'demo_temporal' has a class 'train12', a number, no text to prompt 'seem' with;"
+    ):
+        made.check_masks(made.masks_of("demo_temporal"))
+
+
+@pytest.mark.parametrize(
+    ("masks", "line"),
+    [
+        (
+            {"params": {"checkpoint": "seem_focalt"}},
+            "instance_masks 'seem': checkpoint='seem_focalt' is not valid; valid: ",
+        ),
+        (
+            {"params": {"chekpoint": 1}},
+            "instance_masks 'seem' has no parameter 'chekpoint'; did you mean 'checkpoint'?",
+        ),
+        (
+            {"params": {"size": 16}},
+            "instance_masks 'seem': size=16 is not valid; expected a whole number from 32 to 2048",
+        ),
+        ({"params": {"size": 512.5}}, "instance_masks 'seem': size=512.5 is not valid; expected a whole number"),
+        ({"params": {"size": True}}, "instance_masks 'seem': size=True is not valid; expected a whole number"),
+        (
+            {"params": {"threshold": 50}},
+            "instance_masks 'seem': threshold=50 is not valid; expected a number from 0.0 to 1.0 or null",
+        ),
+        (
+            {"params": {"threshold": "soft"}},
+            "instance_masks 'seem': threshold='soft' is not valid; expected a number from",
+        ),
+        (
+            {"params": {"precision": "half"}},
+            "instance_masks 'seem': precision='half' is not valid; valid: 'float32', 'bf16', 'fp16'",
+        ),
+        (
+            {"params": {"template": "a photo"}},
+            ".params: the template 'a photo' has no {class}; say where the class text goes",
+        ),
+        ({"params": {"template": 3}}, ".params: the template 3 has no {class}; say where the class text goes"),
+        ({"params": {"device": "cuda"}}, ".params: 'device' is set by the jobs; remove it"),
+        ({"weights": None}, "'seem' needs `weights:` (a file; README.md, Instance masks)"),
+        ({"provider": "clipseg", "weights": None}, "'clipseg' needs `weights:` (a folder; README.md, Instance masks)"),
+        (
+            {"provider": "clipseg", "weights": "https://x/y", "sha256": "0" * 64},
+            "'clipseg' loads a folder, which has no address; download it and name it here",
+        ),
+        (
+            {"provider": "annotated"},
+            "'annotated' loads no weights; set `weights: null`, or choose another provider",
+        ),
+        (
+            {"provider": "annotated", "weights": None, "params": {"frames": 1}},
+            ".params: 'frames' is set by the jobs; remove it",
+        ),
+    ],
+)
+def test_teachers_that_cannot_be_had(workflow, masks, line):
+    told = refused(workflow, masks=TEACHER | masks)
+    assert told.startswith(f"preset 'demo': masks{line}" if line[0] == "." else f"preset 'demo': masks: {line}")
+
+
+@pytest.mark.parametrize(
+    ("masks", "line"),
+    [
+        (
+            {"weights": "https://nowhere/x.pt"},
+            "masks: weights 'https://nowhere/x.pt' are an address, which needs their `sha256`",
+        ),
+        ({"sha256": "ABC"}, "masks.sha256: string should match pattern '^[0-9a-f]{64}$'"),
+        ({"sha256": "0" * 64}, "masks: `sha256` is that of `weights`, and none are named"),
+        ({"batch_frames": 0}, "masks.batch_frames: input should be greater than or equal to 1"),
+    ],
+)
+def test_masks_in_the_configuration(workflow, masks, line):
+    assert line in refused(workflow, masks=masks)
+
+
+def test_a_configuration_laid_over_another_can_leave_a_teacher_out(workflow):
+    made = study(workflow, masks=TEACHER | {"provider": "annotated", "params": None, "weights": None})
+    assert made.masks_of("demo_temporal") == study(workflow).masks_of("demo_temporal")
 
 
 # -- setups and frames ----------------------------------------------------------------------------------------------------

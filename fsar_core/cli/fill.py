@@ -21,9 +21,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="frames, masks: the folder of the data set")
     parser.add_argument("--timeout", type=float, default=60.0, help="frames: seconds that a clip may take")
     parser.add_argument("--frames", type=Path, help="features, masks: the frame store")
-    parser.add_argument("--weights", help="features: a file, or a name that the backbone knows")
+    parser.add_argument("--weights", help="features, masks: a file, or a name that the backbone knows")
     parser.add_argument("--weights-root", type=Path, help="features: where named weights are kept")
     parser.add_argument("--batch-clips", type=int, default=16, help="features: clips of one forward pass")
+    parser.add_argument("--batch-frames", type=int, default=8, help="masks: frames of one forward pass")
     parser.add_argument("--device", default="auto")
 
 

@@ -122,7 +122,7 @@ def test_a_command_names_a_verb_and_its_options(rule):
     importlib.import_module(f"fsar_core.cli.{VERBS[verb]}").arguments(parser)
     known = {word for action in parser._actions for word in action.option_strings}
     required = {action.option_strings[0] for action in parser._actions if action.required and action.option_strings}
-    given = re.findall(r"(?<!\S)--[a-z-]+", rest)
+    given = re.findall(r"(?<!\S)--[a-z0-9-]+", rest)
     assert set(given) <= known
     assert required <= set(given)
     assert len(given) == len(set(given))

@@ -3,6 +3,7 @@ import json
 import sys
 from pathlib import Path
 
+from fsar_core import registry
 from fsar_core.__main__ import report as report_error
 from fsar_core.config import load_config
 from fsar_core.errors import FsarError, did_you_mean
@@ -14,12 +15,14 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 try:
     STUDY = Study(load_config(config), WORKFLOW)
     RUNS = STUDY.runs
+    DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
+    # Of every data set, with as many frames a clip as the preset takes.
+    USUAL_MASKS = [STUDY.masks_of(dataset) for dataset in DATASETS]
 except FsarError as error:
     sys.exit(report_error(error))
 
 ROOTS = STUDY.config.roots
 PRESET = STUDY.preset
-DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
 MODELS = STUDY.models
 STORES = {spec.key: spec for run in RUNS.values() for spec in (run.features, run.tested_on)}
 BACKBONES = {spec.key: spec for spec in map(STUDY.training_of, STORES.values()) if spec is not None}
@@ -27,6 +30,7 @@ FRAMES = {spec.frames.key: spec.frames for spec in (*STORES.values(), *BACKBONES
 FRAMES |= {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
 FRAMES |= {spec.masks.frames.key: spec.masks.frames for spec in MODELS.values() if spec.masks is not None}
 MASKS = {spec.masks.key: spec.masks for spec in MODELS.values() if spec.masks is not None}
+MASKS |= {spec.key: spec for spec in USUAL_MASKS}
 FEATURES = {key: spec for key, spec in STORES.items() if spec.cut != "frames"}
 EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation, run.test)}
 EPISODES |= {look.episodes.key: look.episodes for name in STUDY.figure_names for look in STUDY.looks(name)}
@@ -124,6 +128,27 @@ def masks_of(spec):
 def masks_store(spec):
     """The folder of that store; an empty text where there is none (of which `:q` leaves nothing: write `--masks={...:q}`)."""
     return "" if spec.masks is None else str(STUDY.store_path(spec.masks))
+
+
+def masks_stores(wanted):
+    """What the names of masks stores look like whose provider's constants `wanted` accepts."""
+    names = [
+        name for name in registry.names("instance_masks") if wanted(registry.entry("instance_masks", name).constants)
+    ]
+    return rf"[A-Za-z0-9_-]+\.({'|'.join(names)})\.[0-9a-f]+"
+
+
+def mask_weights(wildcards):
+    """What the provider of masks loads, once it is checked that it is there or can be had."""
+    masks_spec(wildcards)
+    return str(STUDY.mask_weights)
+
+
+def mask_weights_address(wildcards):
+    """Where the file of this digest can be downloaded."""
+    if PRESET.masks.sha256 != wildcards.sha256:
+        sys.exit(report_error(FsarError(f"no weights of the SHA-256 {wildcards.sha256} under this configuration")))
+    return PRESET.masks.weights
 
 
 # Without a device there is nothing to lease: `device: cpu` runs as many jobs as there are cores.
