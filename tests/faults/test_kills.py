@@ -96,15 +96,20 @@ def test_a_training_is_asked_to_stop(tmp_path, ledger):
     whole.ok(checkpoint)
     steps = []
     for _ in range(3):
-        process = project.start(checkpoint)
         log = project.path / "results" / "logs" / "train_head" / f"{model}.log"
+        log.unlink(missing_ok=True)
+        process = project.start(checkpoint)
         while process.poll() is None and not re.search(
             r"training: +\d+%.*step/s", log.read_text() if log.exists() else ""
         ):
             time.sleep(0.2)
         time.sleep(1)
         terminate_all(process)
-        told = re.search(r"stopped after step (\d+), saved in", log.read_text())
+        for _ in range(100):  # Snakemake may be gone while its job still saves
+            told = re.search(r"stopped after step (\d+), saved in", log.read_text())
+            if told:
+                break
+            time.sleep(0.1)
         assert told, log.read_text()[-2000:]
         steps.append(int(told[1]))
     project.ok(checkpoint)
