@@ -10,12 +10,14 @@ exits with status 2 for them.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from fsar_core.locks import folder_of, working
 
+SPACE = 256 * 1024  # bytes: with less than this, what fails has most likely failed for it
 OPTIONS = (
     "--resources",
     "--res",
@@ -50,6 +52,14 @@ def untangle(argv: list[str]) -> list[str]:
     return [*targets, *rest]
 
 
+def _full(folder: Path) -> str | None:
+    """What to say of a disk on which Snakemake itself could write nothing any more."""
+    free = shutil.disk_usage(folder).free if folder.is_dir() else SPACE
+    if free >= SPACE:
+        return None
+    return f"fsar: error: {folder.resolve()}: the disk is full ({free} bytes left); free space and run the same command again"
+
+
 def main() -> None:
     """Entry point of the console script `snakemake`."""
     from snakemake.cli import main as snakemake
@@ -67,6 +77,8 @@ def main() -> None:
             except SystemExit as stop:
                 status = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+        if status and (full := _full(folder_of(argv))):
+            lines.append(full)
     if status == 1:  # jobs failed; a mistake in the configuration was told last anyway, with status 2
         for line in dict.fromkeys(lines):
             print(line, file=sys.stderr)
