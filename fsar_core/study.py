@@ -6,6 +6,7 @@ them lies and how many jobs it takes. Everything is checked here, before any job
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from fsar_core import checks, registry
 from fsar_core.config import Backbone, Config, Setup
-from fsar_core.data.cards import Dataset, load_dataset
+from fsar_core.data.cards import Dataset, card_names, load_dataset
 from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.paper import (
@@ -91,9 +92,9 @@ class Study:
         self.config, self.preset, self.workflow = config, config.active, Path(workflow)
         self.table_names = sorted(path.stem for path in (self.workflow / "tables").glob("*.yaml"))
         self.figure_names = sorted(path.stem for path in (self.workflow / "figures").glob("*.yaml"))
+        known = card_names(self.workflow / "datasets")
         for name, card in config.datasets.items():
-            if not (self.workflow / "datasets" / card / "card.yaml").exists():
-                known = [path.parent.name for path in (self.workflow / "datasets").glob("*/card.yaml")]
+            if card not in known:
                 raise FsarError(f"config.yaml: datasets.{name}: no card named '{card}'{did_you_mean(card, known)}")
         self._datasets: dict[str, Dataset] = {}
         self._splits: dict[tuple[str, str], Split] = {}
@@ -453,7 +454,7 @@ class Study:
     def _weights_file(self, backbone: Backbone) -> Path:
         name, root = backbone.weights, self.config.roots.weights
         for path in (Path(name), root / name):
-            if path.is_file():
+            if os.path.isfile(path):  # also of a name that no file can have
                 return path
         published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
         raise FsarError(

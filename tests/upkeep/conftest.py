@@ -56,7 +56,12 @@ class Project:
 def project(tmp_path, monkeypatch) -> Project:
     config = overlay(read_yaml(ROOT / "config.yaml"), {"presets": {"demo": {"demo_videos": {"clips": {"train": 2}}}}})
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    for file in ("tables/dmgal_table2.yaml", "tables/dmgal_table7.yaml", "tables/i2st_table9.yaml", "figures/dmgal_fig9.yaml"):
+    for file in (
+        "tables/dmgal_table2.yaml",
+        "tables/dmgal_table7.yaml",
+        "tables/i2st_table9.yaml",
+        "figures/dmgal_fig9.yaml",
+    ):
         (tmp_path / "workflow" / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "workflow" / file).symlink_to(ROOT / "workflow" / file)
     (tmp_path / "workflow" / "datasets").symlink_to(ROOT / "workflow" / "datasets")

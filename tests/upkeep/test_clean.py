@@ -30,11 +30,23 @@ def used(project) -> dict[str, int]:
     project.put(study.model_path(run.model) / "checkpoint.pt")
     project.put(study.run_path(run) / "summary.json")
     project.put(f"results/inspections/dmgal_fig9/{look.run.run_id}.npz")
-    for name in ("tables/dmgal_table2.csv", "tables/table2.md", "figures/dmgal_fig9.png", "complexity/dmgal_table7.json"):
+    for name in (
+        "tables/dmgal_table2.csv",
+        "tables/table2.md",
+        "figures/dmgal_fig9.png",
+        "complexity/dmgal_table7.json",
+    ):
         project.put(f"results/{name}")
     for log in ("table/dmgal_table2", "primary_table/2", "figure/dmgal_fig9", "complexity/dmgal_table7"):
         project.put(f"results/logs/{log}.log")
-    for own in ("notes.txt", "stores/notes.txt", "results/tables/mine.csv", "results/thoughts/a.md", "weights/old.pt", "data/x.mp4"):
+    for own in (
+        "notes.txt",
+        "stores/notes.txt",
+        "results/tables/mine.csv",
+        "results/thoughts/a.md",
+        "weights/old.pt",
+        "data/x.mp4",
+    ):
         project.put(own)
     return project.files()
 

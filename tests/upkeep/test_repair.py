@@ -75,7 +75,10 @@ def test_a_shard_is_made_again_and_looks_as_old_as_ever(made, snakemake, capsys)
     ]
     assert capsys.readouterr().out.splitlines() == [
         f"{STORE}: job 0: data.zarr/frames/c/0/0/0/0/0/0: bytes differ from the receipt's sha256",
-        *(f"{STORE}: removed {name}" for name in ("manifest.json", "receipts/0.json", "data.zarr/frames/c/0/0/0/0/0/0")),
+        *(
+            f"{STORE}: removed {name}"
+            for name in ("manifest.json", "receipts/0.json", "data.zarr/frames/c/0/0/0/0/0/0")
+        ),
         f"{STORE}: mended",
     ]
     changed = {path for path, time in times(made).items() if time != OLD and path.startswith(("stores", "results"))}
@@ -159,4 +162,6 @@ def test_what_stays_damaged_is_told(made, snakemake, capsys):
 @pytest.mark.parametrize("words", [[], ["--", "--cores", "2"], [STORE, "--cores", "2"]])
 def test_mistakes_are_one_line(made, capsys, words):
     assert main(["repair", *words]) == 2
-    assert capsys.readouterr().err.startswith("fsar: error: expected stores, folders of runs or files, as `fsar verify`")
+    assert capsys.readouterr().err.startswith(
+        "fsar: error: expected stores, folders of runs or files, as `fsar verify`"
+    )

@@ -55,7 +55,10 @@ def flip(path: Path, at: int = -40) -> None:
 
 def test_everything_is_checked(filled, capsys):
     assert main(["verify"]) == 0
-    assert capsys.readouterr().out.splitlines() == [*(f"{thing}: sound" for thing in THINGS), "10 checked, none damaged"]
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"{thing}: sound" for thing in THINGS),
+        "10 checked, none damaged",
+    ]
 
 
 @pytest.mark.parametrize(
