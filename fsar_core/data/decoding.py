@@ -27,7 +27,9 @@ MAX_FRAMES = 1_000_000  # nine hours at 30 a second
 
 # FFmpeg tells a file by its content, not by its name, and a "video" may be a playlist that names other files or addresses.
 # Only formats that hold their pictures themselves are opened, and nothing but the file.
-CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,ivf,dv,nut,gif,h264,hevc,m4v,mjpeg,mxf,rm,wtv,yuv4mpegpipe"
+CONTAINERS = (
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,ivf,dv,nut,gif,h264,hevc,m4v,mjpeg,yuv4mpegpipe"
+)
 OPENED_SO = {"metadata_errors": "ignore", "options": {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}}
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # of what PIL knows, none that runs another program
 
