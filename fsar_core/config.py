@@ -21,6 +21,8 @@ from fsar_core.specs import AugmentationSpec, Policy, TrainingSpec
 Name = str
 Hyperparameters = Literal["as_written", "as_executed"]
 SPLITS = ("train", "val", "test")
+CONTROL = re.compile("[\x00-\x1f\x7f]")  # in a name: a mistake or an attack
+UNFOLDED = 200_000  # values of a YAML file, each alias counted as what it stands for
 
 
 class Model(BaseModel):
@@ -159,7 +161,7 @@ class Preset(Model):
 
 class Config(Model):
     preset: str
-    paper: str
+    paper: str = Field(pattern="^[A-Za-z0-9_]+$")
     seed: int
     roots: Roots
     datasets: dict[str, str]
@@ -240,6 +242,9 @@ class Files(Model):
     extensions: list[str] = [".mp4", ".webm", ".avi", ".mkv", ".mov"]  # tried in this order
     match: Literal["exact", "youtube_id"] = "exact"  # youtube_id: the first 11 characters of a file's name decide
     path: str | None = None  # of a clip in a published list, out of {class} and {video}; null: as listed
+    # Symbolic links below the data set's folder: inside: followed where they stay in it | anywhere: always. The folder itself
+    # may be a link.
+    links: Literal["inside", "anywhere"] = "inside"
 
     @field_validator("roots")
     @classmethod
@@ -322,21 +327,47 @@ def relative(path: str) -> str:
     """A path that stays below its root; ValueError for absolute paths and `..`."""
     # No pathlib: split lists have 72,000 paths, and every start of Snakemake reads them.
     parts = set(path.split("/")) - {"", "."}
-    if path.startswith("/") or ".." in parts or "\0" in path or "\\" in path or not parts:
-        raise ValueError(f"'{path}' must be a relative path without '..'")
+    if path.startswith("/") or ".." in parts or "\\" in path or not parts or CONTROL.search(path):
+        shown = repr(path) if CONTROL.search(path) else f"'{path}'"
+        raise ValueError(f"{shown} must be a relative path without '..', backslashes and control characters")
+    if len(path) > 63 and (len(path) > 4000 or max(len(part.encode(errors="replace")) for part in parts) > 255):
+        raise ValueError(f"'{path[:40]}...' is longer than a file system takes (255 bytes a name)")
     return path
 
 
 def read_yaml(path: Path) -> Any:
-    """Safe YAML; FsarError with the line for what cannot be read."""
+    """Safe YAML: no tag makes an object, no alias a flood. FsarError with the line for what cannot be read."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _unfolded(node, {}) > UNFOLDED:
+            raise ValueError(f"its aliases (`*name`) unfold to more than {UNFOLDED:,} values")
+        return loader.construct_document(node)
     except FileNotFoundError:
         raise FsarError(f"{path}: no such file") from None
+    except OSError as error:
+        raise FsarError(f"{path}: cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise FsarError(f"{path}: not readable as YAML: nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, `2020-13-45`, `!!int x`
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         raise FsarError(f"{path}{where}: not readable as YAML: {getattr(error, 'problem', error)}") from None
+
+
+def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values that a node amounts to. ValueError for one that holds itself."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = -1  # under way
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+        known[id(node)] = 1 + sum(_unfolded(part, known) for part in parts)
+    elif known[id(node)] < 0:
+        raise ValueError(f"line {node.start_mark.line + 1} holds itself by an alias (`*name`)")
+    return known[id(node)]
 
 
 def validate(model: type[Model], value: Any, where: str):

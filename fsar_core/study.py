@@ -6,6 +6,7 @@ them lies and how many jobs it takes. Everything is checked here, before any job
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import Any
 
 from fsar_core import checks, registry
 from fsar_core.config import Backbone, Config, Setup
-from fsar_core.data.cards import Dataset, load_dataset
+from fsar_core.data.cards import Dataset, card_names, load_dataset
 from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.instance_masks import _prompts
@@ -93,9 +94,9 @@ class Study:
         self.config, self.preset, self.workflow = config, config.active, Path(workflow)
         self.table_names = sorted(path.stem for path in (self.workflow / "tables").glob("*.yaml"))
         self.figure_names = sorted(path.stem for path in (self.workflow / "figures").glob("*.yaml"))
+        known = card_names(self.workflow / "datasets")
         for name, card in config.datasets.items():
-            if not (self.workflow / "datasets" / card / "card.yaml").exists():
-                known = [path.parent.name for path in (self.workflow / "datasets").glob("*/card.yaml")]
+            if card not in known:
                 raise FsarError(f"config.yaml: datasets.{name}: no card named '{card}'{did_you_mean(card, known)}")
         self._datasets: dict[str, Dataset] = {}
         self._splits: dict[tuple[str, str], Split] = {}
@@ -249,7 +250,7 @@ class Study:
         if is_address(settings.weights):
             return downloaded(root, settings.weights, settings.sha256)
         loads = registry.entry("instance_masks", settings.provider).constants["LOADS"]
-        return self._below_weights(settings.weights, Path.is_dir if loads == "folder" else Path.is_file)
+        return self._below_weights(settings.weights, os.path.isdir if loads == "folder" else os.path.isfile)
 
     def _mask_weights_identity(self) -> str | None:
         """None where nothing is there yet: that is told when masks are asked for (`check_masks`), not to those who need none."""
@@ -270,8 +271,8 @@ class Study:
             self._sha256[path] = identity(path)
         return self._sha256[path]
 
-    def _below_weights(self, name: str, right: Callable[[Path], bool] = Path.is_file) -> Path | None:
-        """What is there by its path, from here or from roots.weights."""
+    def _below_weights(self, name: str, right: Callable[[Path], bool] = os.path.isfile) -> Path | None:
+        """What is there by its path, from here or from roots.weights; also of a name that no file can have."""
         return next(filter(right, (Path(name), self.config.roots.weights / name)), None)
 
     def run(

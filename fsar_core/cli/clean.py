@@ -28,7 +28,9 @@ def run(args: argparse.Namespace) -> None:
         print(f"left alone  {_size(item.bytes)}  {item.path}: {item.reason}")
     for item in gone:
         print(f"unused      {_size(item.bytes)}  {item.path}")
-    total = f"{len(gone)} unused, {_size(sum(item.bytes for item in gone)).strip()} in {sum(i.files for i in gone)} files"
+    total = (
+        f"{len(gone)} unused, {_size(sum(item.bytes for item in gone)).strip()} in {sum(i.files for i in gone)} files"
+    )
     print(f"{total}; kept is what {', '.join(presets)} uses")
     if not gone or not _agreed(args.yes):
         return

@@ -1,4 +1,5 @@
-"""Write a paper's table as CSV, Markdown and LaTeX from the summaries of its runs, clip indices or measured costs."""
+"""Write a paper's table as CSV, Markdown and LaTeX from the summaries of its runs, clip indices or measured costs; beside it the
+clips that could not be used."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from fsar_core.paper import validate_table
 from fsar_core.provenance import read_json
-from fsar_core.reporting import datasets, parameters, tables
+from fsar_core.reporting import datasets, left_out, parameters, tables
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +18,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--spec",
         required=True,
         help="JSON: table, behind, way, cells of [method, data set, column, run id]; of a table of data sets also indices and "
-        "modalities of the cards; where something is counted or measured, complexity: what `fsar complexity` wrote",
+        "modalities of the cards; where something is counted or measured, complexity: what `fsar complexity` wrote; frames: data "
+        "set -> its frame stores, max_failures: of its card",
     )
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
     parser.add_argument("--out", type=Path, required=True, help="the files' path without its ending")
@@ -26,6 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     spec = json.loads(args.spec)
     table, behind = validate_table(spec["table"], args.name), spec["behind"]
+    lost = left_out.of_table(spec)
+    table = table.model_copy(update={"notes": [*table.notes, *left_out.notes(lost, args.out)]})
     complexity = None
     if spec.get("complexity"):
         complexity = read_json(spec["complexity"], "run snakemake to measure it")
@@ -36,3 +40,4 @@ def run(args: argparse.Namespace) -> None:
     else:
         cells = {(method, dataset, column): args.runs / run_id for method, dataset, column, run_id in spec["cells"]}
         tables.write(tables.Resolved(args.name, table, behind, cells, spec["way"], complexity), args.out)
+    left_out.write(lost, args.out)

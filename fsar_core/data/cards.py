@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ import pandas as pd
 
 from fsar_core.config import SPLITS, Card, DemoVideos, Files, load
 from fsar_core.data import demo, split_formats, splits
+from fsar_core.data.files import is_inside
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import digest
 
-NAME = re.compile(r"[A-Za-z0-9_-]+")  # also a wildcard's constraint in workflow/rules/common.smk
+# Also a wildcard's constraint in workflow/rules/common.smk; file names hold it beside a key.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ def card_names(folder: Path) -> list[str]:
 def check_name(name: str, where: Path | str) -> str:
     """The name of a data set, as file names and wildcards of the workflow can hold it. FsarError for any other."""
     if not NAME.fullmatch(name):
-        raise FsarError(f"{where}: '{name}' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only")
+        raise FsarError(
+            f"{where}: '{name}' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only, 100 at most"
+        )
     return name
 
 
@@ -81,9 +86,10 @@ def load_dataset(folder: Path, name: str, data_root: Path, demo_videos: DemoVide
         entries = load_entries(file, card, root)
         text = entries.to_csv(sep="\t", index=False, lineterminator="\n")
         identity["clips"] = hashlib.sha256(text.encode()).hexdigest()
-        files = card.files.model_copy(update={"path": None})  # the paths of the clips are in `clips`
+        # The paths of the clips are in `clips`; where a link may lead decides nothing that is in a file.
+        files = card.files.model_copy(update={"path": None, "links": "inside"})
         if files != Files():
-            identity["files"] = files.model_dump(mode="json")
+            identity["files"] = files.model_dump(mode="json", exclude={"links"})
     found = digest(identity)
     # Demo videos of other sizes or seeds lie beside each other.
     videos = root / found if card.generator else root
@@ -102,8 +108,10 @@ def load_entries(file: Path, card: Card, folder: Path) -> pd.DataFrame:
     source, beside, folder = card.split, Path(file).parent, Path(folder)
 
     def located(name: str) -> Path:
-        path = next((place / name for place in (beside, folder) if (place / name).exists()), None)
-        if path is None:
+        place = next((place for place in (beside, folder) if os.path.exists(place / name)), None)
+        if place is not None and card.files.links == "inside" and not is_inside(place, place / name):
+            raise FsarError(f"{place / name}: a link that leads out of {place}; put the file itself there")
+        if place is None:
             # Published lists and labels are others' work: they are never shipped with a card.
             raise FsarError(
                 f"{folder / name}: no such split list, here or beside the card; make it from published lists with "
@@ -111,7 +119,7 @@ def load_entries(file: Path, card: Card, folder: Path) -> pd.DataFrame:
                 if source.format == "split_tsv"
                 else f"{folder / name}: no such file, here or beside {file}, which names it under `split`"
             )
-        return path
+        return place / name
 
     if source.format == "split_tsv":
         where = located(source.file)

@@ -10,6 +10,7 @@ counts frames that an edit list hides; PyAV errs where it seeks), hence the orde
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -18,6 +19,19 @@ from pathlib import Path
 import numpy as np
 
 from fsar_core.data.files import PICTURES
+
+# Beyond what a clip can be: no memory is taken for what a header claims.
+MAX_PIXELS = 7680 * 4320  # of a frame, as large as 8K video
+MAX_RATIO = 100  # of the sides of a frame
+MAX_FRAMES = 1_000_000  # nine hours at 30 a second
+
+# FFmpeg tells a file by its content, not by its name, and a "video" may be a playlist that names other files or addresses.
+# Only formats that hold their pictures themselves are opened, and nothing but the file.
+CONTAINERS = (
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,ivf,dv,nut,gif,h264,hevc,m4v,mjpeg,yuv4mpegpipe"
+)
+OPENED_SO = {"metadata_errors": "ignore", "options": {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}}
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # of what PIL knows, none that runs another program
 
 
 class VideoProblem(Exception):
@@ -40,15 +54,18 @@ def probe(path: Path) -> VideoInfo:
     """Open a clip, decode its first frame, and decide who decodes it.
 
     PyAV does where decord cannot open the file, where an edit list hides frames, and where the frames that decord counts are
-    not those that the file holds; PyAV then counts by decoding all of them.
+    not those that the file holds; PyAV then counts by decoding all of them. It reads the header first: decord opens whatever
+    its FFmpeg knows, and believes any size and length.
     """
     if Path(path).is_dir():
         return _described(_Pictures(path), "pictures")
     _check_file(path)
+    packets, hidden, doubt = _packets(path)
     try:
         reader = _Decord(path)
+        _check_frames(reader.total)
         info = _described(reader, "decord")
-        reason = _miscounted(path, reader.total)
+        reason = _miscounted(reader.total, packets, hidden)
     except VideoProblem as problem:
         reason = str(problem)
     if not reason:
@@ -56,7 +73,7 @@ def probe(path: Path) -> VideoInfo:
     try:
         return _described(_PyAV(path, {0}), "pyav")
     except VideoProblem as problem:
-        raise VideoProblem(f"decord: {reason}; pyav: {problem}") from None
+        raise VideoProblem(f"{doubt}decord: {reason}; pyav: {problem}") from None
 
 
 def decode(path: Path, indices: np.ndarray, decoder: str = "decord") -> tuple[np.ndarray, str]:
@@ -91,7 +108,8 @@ class _Decord:
             raise VideoProblem("decord is not installed") from None
         decord.logging.set_level(decord.logging.QUIET)
         try:
-            self.reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+            # An absolute path begins with no name of a protocol (`concat:...`).
+            self.reader = decord.VideoReader(os.path.abspath(path), ctx=decord.cpu(0), num_threads=1)
             self.total, self.fps = len(self.reader), float(self.reader.get_avg_fps())
         except Exception as error:  # decord raises its own DECORDError, RuntimeError or OSError
             raise VideoProblem(_reason(error)) from None
@@ -116,7 +134,7 @@ class _PyAV:
         self.kept: dict[int, np.ndarray] = {}
         self.total = 0
         try:
-            with av.open(str(path), metadata_errors="ignore") as container:
+            with av.open(os.path.abspath(path), **OPENED_SO) as container:
                 stream = container.streams.best("video")
                 if stream is None:
                     raise VideoProblem("no video stream")
@@ -126,9 +144,11 @@ class _PyAV:
                 with contextlib.suppress(av.error.FFmpegError):
                     for frame in container.decode(stream):
                         if self.total in wanted:
+                            _check_size(frame.width, frame.height)
                             picture = frame.to_ndarray(format="rgb24")
                             self.kept[self.total] = np.rot90(picture, k=frame.rotation // 90)
                         self.total += 1
+                        _check_frames(self.total)
                         if stop and self.total > max(wanted):
                             break
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -154,6 +174,7 @@ class _Pictures:
         self.total = len(self.names)
         if not self.total:
             raise VideoProblem(f"no {', '.join(PICTURES)} in the folder")
+        _check_frames(self.total)
         stem, times = Counter(name.rpartition(".")[0] for name in self.names).most_common(1)[0]
         if times > 1:
             raise VideoProblem(f"{times} pictures are called '{stem}'")
@@ -169,8 +190,11 @@ class _Pictures:
         from PIL import Image
 
         try:
-            with Image.open(self.folder / name) as picture:
+            with Image.open(self.folder / name, formats=PICTURE_FORMATS) as picture:
+                _check_size(picture.width, picture.height)
                 return np.asarray(picture.convert("RGB"))
+        except VideoProblem as problem:
+            raise VideoProblem(f"picture '{name}': {problem}") from None
         except Exception as error:  # OSError, but also SyntaxError and DecompressionBombError
             raise VideoProblem(f"picture '{name}': {_reason(error)}") from None
 
@@ -186,21 +210,62 @@ def pictures_in(folder: Path, endings: tuple[str, ...]) -> list[str]:
 
 def _described(reader, decoder: str) -> VideoInfo:
     height, width, _ = reader.frames(np.array([0]))[0].shape
+    _check_size(width, height)
     return VideoInfo(reader.total, reader.fps, height, width, decoder)
 
 
-def _miscounted(path: Path, total: int) -> str:
-    """Why `total` is not the number of frames that a player would show, or an empty text. Reads the file, decodes nothing."""
+def _packets(path: Path) -> tuple[int, int, str]:
+    """Pictures that the file holds, how many of them an edit list hides, and what makes its header doubtful (an empty text:
+    nothing). Reads the file, decodes nothing.
+
+    Raises:
+        VideoProblem: no video, or one of a size or length that no clip has.
+    """
     import av
 
     packets = hidden = 0
-    with contextlib.suppress(av.error.FFmpegError), av.open(str(path), metadata_errors="ignore") as container:
-        for packet in container.demux(container.streams.best("video")):
-            packets += packet.size > 0
-            hidden += packet.size > 0 and packet.is_discard
+    doubt = ""
+    try:
+        with av.open(os.path.abspath(path), **OPENED_SO) as container:
+            stream = container.streams.best("video")
+            if stream is None:
+                raise VideoProblem("pyav: no video stream")
+            _check_frames(stream.frames)
+            codec = stream.codec_context  # None: of a codec that this FFmpeg does not know
+            if codec is not None and codec.width:
+                _check_size(codec.width, codec.height)
+            else:  # also of a size that FFmpeg itself does not believe
+                doubt = "the header says no possible size; "
+            with contextlib.suppress(av.error.FFmpegError):
+                for packet in container.demux(stream):
+                    packets += packet.size > 0
+                    hidden += packet.size > 0 and packet.is_discard
+    except av.error.ArgumentError:
+        raise VideoProblem("pyav: not a container of video that is opened here (a playlist?)") from None
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoProblem(f"pyav: {_reason(error)}") from None
+    _check_frames(packets)
+    return packets, hidden, doubt
+
+
+def _miscounted(total: int, packets: int, hidden: int) -> str:
+    """Why `total` is not the number of frames that a player would show, or an empty text."""
     if hidden:
         return f"counts {hidden} frames that an edit list hides"
     return "" if packets == total else f"counts {total} frames where there are {packets}"
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_RATIO * min(width, height):
+        raise VideoProblem(
+            f"says that its frames are {width} x {height} pixels; at most {MAX_PIXELS:,} are read, one side at most {MAX_RATIO} "
+            f"times the other"
+        )
+
+
+def _check_frames(total: int) -> None:
+    if total > MAX_FRAMES:
+        raise VideoProblem(f"says that it has {total:,} frames; at most {MAX_FRAMES:,} are read")
 
 
 def _check_file(path: Path) -> None:

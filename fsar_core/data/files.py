@@ -2,12 +2,14 @@
 
 Published lists and downloaded folders rarely agree to the letter (a list says .mp4 where the release has .webm, `air_drumming`
 where the folder is `air drumming`). Names are data here: nothing is globbed or made into a pattern, and every folder is read
-once, so that a clip costs a few look-ups.
+once, so that a clip costs a few look-ups. A symbolic link that leads out of the data set's folder is not followed, unless the
+card says so (`files: {links: anywhere}`): a data set of others' may not have files of yours decoded into it.
 """
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -46,6 +48,7 @@ class FileFinder:
     def __init__(self, folder: Path, files: Files) -> None:
         self.folder, self.files = Path(folder), files
         self._listings: dict[str, _Listing | None] = {}
+        self._outside: set[str] = set()  # paths below the folder that are links to elsewhere
 
     def find(self, path: str) -> str:
         """The path below `folder` of the video, or of the folder of extracted frames, that a listed path means.
@@ -69,6 +72,7 @@ class FileFinder:
                 continue
             found = self._video(place, name) or self._frames(place, name)
             if found:
+                self._check_inside(_join(place, found))
                 return _join(place, found)
         raise Missing(reason)
 
@@ -108,9 +112,33 @@ class FileFinder:
         listing, short = self._list(place), stem(name, self.files)
         exact = next((folder for folder in (name, short) if folder in listing.folders), None)
         found = exact or _only(listing.loose_frames.get(self._key(short), []))
-        if found and not _holds_pictures(self.folder / place / found):
-            raise Missing(f"no {', '.join(PICTURES)} in the folder '{found}'")
+        if found:
+            self._check_inside(_join(place, found))
+            self._check_pictures(place, found)
         return found
+
+    def _check_pictures(self, place: str, name: str) -> None:
+        """A folder of frames holds some, and none of them is a link to elsewhere."""
+        # Not kept: a data set may have a folder of pictures for each of its 220,000 clips.
+        try:
+            with os.scandir(self.folder / place / name) as entries:
+                pictures = [entry for entry in entries if entry.name.lower().endswith(PICTURES)]
+        except OSError as error:
+            raise Missing(f"folder '{name}': {error.strerror}") from None
+        if not pictures:
+            raise Missing(f"no {', '.join(PICTURES)} in the folder '{name}'")
+        for picture in pictures:
+            if self._leads_out(picture):
+                raise Missing(
+                    f"'{picture.name}' in the folder '{name}' is a link that leads out of the data set's folder"
+                )
+
+    def _check_inside(self, path: str) -> None:
+        if path in self._outside:
+            raise Missing(f"'{path}' is a link that leads out of the data set's folder")
+
+    def _leads_out(self, entry: os.DirEntry) -> bool:
+        return self.files.links == "inside" and entry.is_symlink() and not is_inside(self.folder, entry.path)
 
     def _preference(self, name: str) -> tuple[int, str]:
         return self.files.extensions.index(name[len(stem(name, self.files)) :].lower()), name
@@ -127,9 +155,13 @@ class FileFinder:
 
     def _scan(self, place: str) -> _Listing | None:
         listing = _Listing()
+        if self.files.links == "inside" and not is_inside(self.folder, self.folder / place):
+            raise Missing(f"folder '{place}' is a link that leads out of the data set's folder")
         try:
             with os.scandir(self.folder / place) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
+                    if self._leads_out(entry):
+                        self._outside.add(_join(place, entry.name))
                     if entry.is_file():
                         listing.files.add(entry.name)
                         short = stem(entry.name, self.files)
@@ -153,8 +185,15 @@ def stem(name: str, files: Files) -> str:
     return first if first and (dot + extension).lower() in files.extensions else name
 
 
+def is_inside(folder: Path, path: Path | str) -> bool:
+    """Whether a path, links followed, lies in a folder (which may itself be behind a link)."""
+    root = os.path.realpath(folder)
+    return os.path.commonpath([root, os.path.realpath(path)]) == root
+
+
 def _fold(name: str) -> str:
-    return name.casefold().translate(_ALIKE)
+    """Of one and the same text in any case and any Unicode form, with any blank."""
+    return unicodedata.normalize("NFC", name).casefold().translate(_ALIKE)
 
 
 def _join(place: str, name: str) -> str:
@@ -166,12 +205,3 @@ def _only(names: list[str]) -> str | None:
     if len(names) > 1:
         raise Missing(f"ambiguous: {', '.join(names)}")
     return names[0] if names else None
-
-
-def _holds_pictures(folder: Path) -> bool:
-    # Not kept: a data set may have a folder of pictures for each of its 220,000 clips.
-    try:
-        with os.scandir(folder) as entries:
-            return any(entry.name.lower().endswith(PICTURES) for entry in entries)
-    except OSError as error:
-        raise Missing(f"folder '{folder.name}': {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Work on clips in processes of their own: a decoder that hangs or crashes costs one clip, not the job."""
+"""Work on clips in processes of their own: a decoder that hangs, crashes or asks for all memory costs one clip, not the job."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # Started once and forked from: workers neither inherit the threads of this process nor import anew.
+MEMORY_GIB = 4  # that a process may take for clips: 8 frames of 8K video and their copies
+
 PRELOADED = ["av", "decord", "PIL.Image", "fsar_core.data.frame_store", "fsar_core.data.probing"]
 
 
@@ -24,7 +27,8 @@ class Lost:
 def isolated_map(
     function: Callable[[Any], Any], items: Iterable[Any], workers: int, timeout: float, ahead: int = 16
 ) -> Iterator[Any]:
-    """`function` of every item, in order; `Lost` where it takes longer than `timeout` seconds or kills its process.
+    """`function` of every item, in order; `Lost` where it takes longer than `timeout` seconds or more than MEMORY_GIB, or
+    kills its process.
 
     A worker that is lost is replaced. At most `ahead` items for each worker are waiting, under way or done and not yet taken, so
     that memory does not grow with their number.
@@ -37,11 +41,11 @@ def isolated_map(
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    pool = ProcessPool(workers, context=context)
+    pool = ProcessPool(workers, context=context, initializer=_limit_memory, initargs=[MEMORY_GIB])
     try:
         waiting: deque = deque()
         for item in items:
-            waiting.append(pool.schedule(function, args=[item], timeout=timeout))
+            waiting.append(pool.schedule(_within_memory, args=[function, item], timeout=timeout))
             if len(waiting) > ahead * workers:
                 yield _result(waiting.popleft(), timeout)
         while waiting:
@@ -49,6 +53,25 @@ def isolated_map(
     finally:
         pool.stop()
         pool.join()
+
+
+def _limit_memory(gib: float) -> None:
+    """Let this process take so much more than it has: what is beyond fails there, before the machine runs out (Linux only)."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return
+    import resource
+
+    held = next(line for line in status.read_text().splitlines() if line.startswith("VmData:"))
+    limit, hard = int(held.split()[1]) * 1024 + int(gib * 2**30), resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _within_memory(function: Callable[[Any], Any], item: Any) -> Any:
+    try:
+        return function(item)
+    except MemoryError:
+        return Lost(f"more than {MEMORY_GIB} GiB of memory needed")
 
 
 def _result(future, timeout: float) -> Any:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from fsar_core.config import SPLITS, Card, relative
+from fsar_core.config import CONTROL, SPLITS, Card, relative
+from fsar_core.data.lookalikes import lookalikes
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import atomic_write
 
@@ -54,15 +55,35 @@ def write(path: Path, entries: pd.DataFrame) -> None:
         broken = [field for field in row if set(field) & set("\t\r\n")]
         if broken:
             raise FsarError(f"{path}: {broken[0]!r} holds a tab or a line break, which split.tsv cannot; rename it")
+        if any(not _is_text(field) for field in row):
+            raise FsarError(f"{path}: {row} holds bytes that are no UTF-8 text; rename the file")
     with atomic_write(path) as stream:
         stream.write("\t".join(COLUMNS) + "\n")
         stream.writelines("\t".join(row) + "\n" for row in entries[list(COLUMNS)].itertuples(index=False))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # how Python shows file names that are not UTF-8
+        return False
+    return True
 
 
 def check(entries: pd.DataFrame, card: Card, where: Path) -> pd.DataFrame:
     """Entries in stored order, after the checks that need no video. FsarError names the first offence."""
     if entries.empty:
         raise FsarError(f"{where}: names no clip")
+    for column in ("class", "path", "group"):
+        strange = entries[column][entries[column].str.contains(CONTROL, regex=True)]
+        if len(strange):
+            raise FsarError(f"{where}: the {column} {strange.iloc[0]!r} holds a control character; rename it")
+    alike = lookalikes(entries["class"].unique())
+    if alike:
+        raise FsarError(
+            f"{where}: the classes {alike[0]!a} and {alike[1]!a} look alike and differ in the signs that are written out "
+            f"here; use one spelling"
+        )
     repeated = entries.path[entries.path.duplicated()]
     if len(repeated):
         raise FsarError(

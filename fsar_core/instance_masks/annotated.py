@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from fsar_core.data.decoding import VideoProblem, pictures_in
+from fsar_core.data.decoding import PICTURE_FORMATS, VideoProblem, pictures_in
+from fsar_core.data.files import is_inside
 from fsar_core.data.transforms import fit_square
 from fsar_core.errors import FsarError, one_of
 from fsar_core.instance_masks._clips import ClipFrames, ClipMasks
@@ -58,6 +59,8 @@ class Annotated(nn.Module):
     def _of(self, clip: ClipFrames) -> ClipMasks | str:
         record = clip.record
         path = Path(self.folder) / located(self.source, record)
+        if not is_inside(self.folder, path):
+            return f"masks '{path.name}' are a link that leads out of the data set's folder"
         try:
             masks = _read(
                 path, int(record["frames"]), int(record["height"]), int(record["width"]), np.unique(clip.taken)
@@ -97,7 +100,7 @@ def _read(path: Path, total: int, height: int, width: int, wanted: np.ndarray) -
 def _picture(path: Path) -> np.ndarray:
     """A grey or palette picture as it is stored."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
             values = np.asarray(picture)
     except FileNotFoundError:
         raise VideoProblem(f"no masks '{path.name}'") from None

@@ -22,13 +22,13 @@ from fsar_core.study import Study
 HIDDEN = r"\.[^/]+\.[A-Za-z0-9_]{8}"  # what a killed job leaves of a file that it was about to write
 STORE = re.compile(
     rf"(plan|manifest)\.json|receipts/[0-9]+\.json|data\.zarr/zarr\.json|data\.zarr/[a-z_]+/zarr\.json"
-    rf"|data\.zarr/[a-z_]+/c(/[0-9]+)+(\.[^/]+\.partial)?|(receipts/)?{HIDDEN}"
+    rf"|data\.zarr/[a-z_]+/c(/[0-9]+)+(\.[^/]+\.partial)?|(receipts/)?{HIDDEN}|locks/\w+\.lock"
 )
-FOLDERS = {
-    # kind of folder: what it is called, what is in it
-    "models": (re.compile(r"[\w-]+(\.\w+){3}\.[0-9]+shot\.[0-9a-f]{8}"), re.compile(rf"(checkpoint|last)\.pt|history\.csv|{HIDDEN}")),
-    "runs": (re.compile(r"[\w-]+(\.\w+){3}\.[0-9]+shot\.[0-9a-f]{8}"), re.compile(rf"summary\.json|queries\.csv\.gz|{HIDDEN}")),
-}  # fmt: skip
+RUN_NAME = re.compile(r"[\w-]+(\.\w+){3}\.[0-9]+shot\.[0-9a-f]{8}")
+FOLDERS = {  # of models and runs: what is in them
+    "models": re.compile(rf"(checkpoint|last)\.pt|history\.csv|train\.lock|{HIDDEN}"),
+    "runs": re.compile(rf"summary\.json|queries\.csv\.gz|{HIDDEN}"),
+}
 STORE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+\.[0-9a-f]{12}")
 INDEX_NAME = re.compile(r"[\w-]+\.[0-9a-f]{12}\.tsv")
 EPISODES_NAME = re.compile(r"[\w-]+\.(train|val|test)\.[0-9]+way[0-9]+shot\.[0-9a-f]{12}\.npz")
@@ -136,15 +136,15 @@ def _stores(root: Path) -> Iterator[tuple[Path, str]]:
 
 def _results(root: Path) -> Iterator[tuple[Path, str]]:
     """What tests, trainings and reports made, and why something is left alone."""
-    for kind, (name, content) in FOLDERS.items():
+    for kind, content in FOLDERS.items():
         for path in _listed(root / kind):
-            yield path, _strange(path, name, content)
+            yield path, _strange(path, RUN_NAME, content)
     for path in _listed(root / "episodes"):
         if EPISODES_NAME.fullmatch(path.name) or _left_over(path):
             yield path, ""
     for folder in _listed(root / "inspections"):
         for path in _listed(folder):
-            if FOLDERS["runs"][0].fullmatch(path.stem) and path.suffix == ".npz":
+            if RUN_NAME.fullmatch(path.stem) and path.suffix == ".npz":
                 yield path, ""
     for kind, endings in MADE.items():
         for path in _listed(root / kind):

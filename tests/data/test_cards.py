@@ -121,7 +121,7 @@ def test_unknown_name(made):
 def test_a_folder_whose_name_the_workflow_cannot_hold(tmp_path):
     made = toy_dataset(tmp_path, name="my set", videos=False)
     assert _failure(lambda: _load(made)) == (
-        f"{made.cards}: 'my set' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only"
+        f"{made.cards}: 'my set' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only, 100 at most"
     )
 
 

@@ -171,7 +171,7 @@ def test_a_name_that_the_workflow_cannot_hold_is_told(project, videos, capsys, n
     before = sorted(project.rglob("*"))
     assert main(["init-dataset", str(videos), "--name", name]) == 2
     assert capsys.readouterr().err == (
-        f"fsar: error: --name: '{name}' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only\n"
+        f"fsar: error: --name: '{name}' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only, 100 at most\n"
     )
     assert sorted(project.rglob("*")) == before
 

@@ -154,3 +154,14 @@ def test_without_a_data_set_or_with_a_wrong_value():
         Annotated()([])
     with pytest.raises(FsarError, match="values='hard'"):
         build("instance_masks", "annotated", values="hard")
+
+
+def test_masks_that_lead_out_of_the_data_sets_folder(tmp_path):
+    spec = toy_frame_spec(count=4, size=16)
+    write_sheet(tmp_path / "elsewhere" / "clip.01.png", soft_masks())
+    (tmp_path / "set" / "masks").mkdir(parents=True)
+    (tmp_path / "set" / "masks" / "a class").symlink_to(tmp_path / "elsewhere")
+    told = of(tmp_path / "set", spec, clip_of(spec))
+    assert told == "masks 'clip.01.png' are a link that leads out of the data set's folder"
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")  # the folder itself may be one
+    assert of(tmp_path / "link", spec, clip_of(spec), source="{video}.png").shape == (1, 4, 16, 16)

@@ -1,5 +1,7 @@
-"""`fsar repair`: what it removes, what it asks of snakemake, and whose time stamps it keeps. Here a stand-in does snakemake's part
-(tests/workflow/test_upkeep.py lets the real one)."""
+"""`fsar repair`: what it removes, what it asks of snakemake, and whose time stamps it keeps.
+
+Here a stand-in does snakemake's part; tests/workflow/test_upkeep.py lets the real one.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,8 @@ def snakemake(monkeypatch, made):
     """The command lines that were run. `snakemake.makes`: path -> the file whose copy is then there; `fails`: what it says."""
 
     class Snakemake:
-        lines: list[list[str]] = []
-        makes: dict[str, Path] = {}
-        fails = ""
+        def __init__(self):
+            self.lines, self.makes, self.fails = [], {}, ""
 
         def run(self, command, capture_output, text):
             words = command[command.index("--") + 1 :]
@@ -50,7 +51,6 @@ def snakemake(monkeypatch, made):
             return subprocess.CompletedProcess(command, 0, "", "")
 
     stand_in = Snakemake()
-    stand_in.lines, stand_in.makes = [], {}
     monkeypatch.setattr(module.subprocess, "run", stand_in.run)
     return stand_in
 

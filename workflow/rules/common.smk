@@ -215,9 +215,19 @@ def complexity_modules(table):
     return sorted({module for _, kind, component in parts for module in modules_of(kind, component)})
 
 
+def frames_behind(table):
+    """The frame stores behind a table's numbers, by data set."""
+    found = {}
+    for cell in STUDY.cells(table):
+        for spec in (cell.run.features.frames, cell.run.tested_on.frames):
+            found.setdefault(spec.dataset, set()).add(str(STUDY.store_path(spec)))
+    return {dataset: sorted(stores) for dataset, stores in sorted(found.items())}
+
+
 def table_spec(wildcards):
     """What `fsar table` needs to know: the table, the data sets behind it, the run of every cell, and what it counts."""
     table, cells = STUDY.table(wildcards.table), STUDY.cells(wildcards.table)
+    frames = frames_behind(wildcards.table)
     runs = sorted({(cell.row.method, cell.run.tested_on.dataset, cell.column.name, cell.run.run_id) for cell in cells})
     cards = cards_counted(wildcards.table)
     return canonical_json(
@@ -229,6 +239,8 @@ def table_spec(wildcards):
             "indices": {card: index_of(card) for card in cards},
             "modalities": {card: DATASETS[card].card.modality for card in cards},
             "complexity": next(iter(complexity_of(wildcards.table)), None),
+            "frames": frames,
+            "max_failures": {name: DATASETS[name].card.max_failures for name in sorted({*frames, *cards})},
         }
     )
 

@@ -31,8 +31,12 @@ rule table:
         summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.cells(wildcards.table)}),
         indices=lambda wildcards: [index_of(card) for card in cards_counted(wildcards.table)],
         complexity=lambda wildcards: complexity_of(wildcards.table),
+        frames=lambda wildcards: [
+            f"{s}/manifest.json" for stores in frames_behind(wildcards.table).values() for s in stores
+        ],
     output:
         expand(str(ROOTS.results / "tables" / "{{table}}.{ending}"), ending=ENDINGS),
+        left_out=str(ROOTS.results / "tables" / "{table}.left_out.csv"),
     log:
         log_of("table/{table}"),
     wildcard_constraints:
