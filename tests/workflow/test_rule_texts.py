@@ -189,6 +189,7 @@ def test_an_environment_is_complete_and_pinned(path):
             "torchvision",
             "captum",
             "einops",
+            "ftfy",
             "jaxtyping",
             "open_clip_torch",
             "huggingface_hub",
