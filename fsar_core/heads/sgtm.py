@@ -71,7 +71,8 @@ CHOICES = {
     "detach_target": (True, False),
     "classifier_rectified": (True, False),
 }
-# Strategies that rank the frames by their actionness.
+SALIENCY = True  # frames may be hidden by their actionness
+# Strategies that rank the frames by it.
 GUIDED = ("saliency", "top", "bottom", "middle")
 
 Frames = Float[Tensor, "videos frames dim"]

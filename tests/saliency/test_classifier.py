@@ -55,7 +55,9 @@ class TestScores:
         assert scores.shape == (2, 3, 4, 3) and (scores.min() == 0) == rectified
         for at in np.ndindex(2, 3):
             video = videos[at].numpy()
-            np.testing.assert_allclose(scores[at].detach(), oracle.class_scores(video, arrays(module), rectified), atol=1e-12)
+            np.testing.assert_allclose(
+                scores[at].detach(), oracle.class_scores(video, arrays(module), rectified), atol=1e-12
+            )
             expected = np.array(oracle.actionness(video, arrays(module), rectified))
             np.testing.assert_allclose(actionness(scores)[at].detach(), expected, atol=1e-12)
             np.testing.assert_allclose(saliency(scores)[at].detach(), 1 / (1 + np.exp(-expected)), atol=1e-12)

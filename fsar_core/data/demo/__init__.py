@@ -21,8 +21,9 @@ from fsar_core.data.demo import spatial, temporal, video
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.seeding import rng
 
-DATASETS = ("demo_partial", "demo_spatial", "demo_temporal")
+DATASETS = ("demo_spatial", "demo_temporal", "demo_partial")
 ORDERED = ("demo_partial", "demo_temporal")  # the order of the frames decides
+PARTIAL = "demo_partial"  # the action takes a part of its clip
 SPLITS = ("train", "val", "test")
 # Bumped by hand when the same arguments give other clips.
 VERSION = 3
@@ -89,7 +90,7 @@ def interval(dataset: str, class_name: str, seed: int, index: int, frames: int =
 
 def _forward_interval(dataset: str, class_name: str, seed: int, index: int, frames: int) -> tuple[int, int] | None:
     """That of the drawing process, before a clip is turned backwards; None where the action fills the clip."""
-    if dataset != "demo_partial":
+    if dataset != PARTIAL:
         return None
     return temporal.interval(rng(seed, dataset, class_name, index, "interval"), frames)
 
@@ -97,6 +98,11 @@ def _forward_interval(dataset: str, class_name: str, seed: int, index: int, fram
 def clip_paths(class_name: str, index: int) -> tuple[str, str]:
     """Where a clip and its masks lie below the data set's folder, as POSIX paths."""
     return f"videos/{slug(class_name)}/clip_{index:04d}.mp4", f"masks/{slug(class_name)}/clip_{index:04d}.png"
+
+
+def number_of(path: str) -> int:
+    """The number of a clip from its path."""
+    return int(Path(path).stem.rsplit("_", 1)[1])
 
 
 def write_clip(
@@ -149,6 +155,15 @@ def split_table(dataset: str, counts: dict[str, int]) -> pd.DataFrame:
             raise FsarError(f"the clip counts of {dataset} need a number of at least 0 for '{split}'")
         rows += [(split, name, clip_paths(name, i)[0], "") for name in names for i in range(counts[split])]
     return pd.DataFrame(rows, columns=["split", "class", "path", "group"], dtype=str)
+
+
+def interval_table(dataset: str, entries: pd.DataFrame, seed: int, frames: int) -> dict[str, tuple[int, int]]:
+    """Path of every clip of `split_table` -> the frames of its action, as `interval` has them; nothing where actions fill
+    clips."""
+    if dataset != PARTIAL:
+        return {}
+    clips = zip(entries["path"], entries["class"])
+    return {path: interval(dataset, name, seed, number_of(path), frames) for path, name in clips}
 
 
 @cache
