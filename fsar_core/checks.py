@@ -40,6 +40,9 @@ def check_components(study: Study) -> None:
         if figure.kind == "curves":
             _check_curves(study, name, figure)
         compared = (figure.method, figure.minus) if figure.kind == "class_gain" else ()
+        compared = figure.methods if figure.kind == "class_accuracy" else compared
+        if figure.kind == "actionness":
+            _check_pair(study, f"{name}.yaml", figure.setup, None, None)
         for subject in (*compared, *(subject for _, subject in figure.subjects)):
             _check_subject(study, f"{name}.yaml: '{subject.method}'", figure.kind, subject)
 

@@ -119,6 +119,29 @@ class Masks(Model):
         return self
 
 
+class Saliency(Model):
+    """How the classifier of frames is trained, for heads that hide frames by their actionness (SGTM, Eq. 1-2)."""
+
+    epochs: int = Field(default=40, ge=1)
+    batch: int = Field(default=64, ge=1)  # clips
+    lr: float = Field(default=0.001, gt=0)
+    weight_decay: float = Field(default=0.0001, ge=0)
+    hidden: int = Field(default=512, ge=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    kernel: int = Field(default=1, ge=1)  # frames that a convolution sees
+    rectified: bool = True  # a ReLU behind the last convolution too
+    loss: Literal["cross_entropy", "binary"] = "cross_entropy"
+    clips_per_job: int = Field(default=4096, ge=1)
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Saliency:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel {self.kernel} must be odd, so that a frame lies in its middle")
+        if self.loss == "binary" and self.rectified:
+            raise ValueError("loss 'binary' needs scores below 0; set `rectified: false`, or `loss: cross_entropy`")
+        return self
+
+
 class Episodes(Model):
     way: int = Field(ge=2)
     test: int = Field(ge=2)
@@ -146,6 +169,7 @@ class Preset(Model):
     augmentation: AugmentationSpec | None = None  # of training clips; null: none
     backbone: Backbone
     masks: Masks = Masks()
+    saliency: Saliency = Saliency()
     episodes: Episodes
     training: TrainingSpec
     # Of a data set's published trainings (`training` of its card), the one that the text gives or what the code makes of it; a
@@ -292,14 +316,16 @@ class Card(Model):
     group: str | None = None
     classes: list[str] | None = None  # all class names; where given, a split list may name no other
     expected: dict[Literal["train", "val", "test"], tuple[int, int | None]] = {}  # classes, clips (null: not stated)
+    # A tab-separated list below the data set's folder with the frames of its clips in which the action is: `path start end`.
+    intervals: str | None = None
     max_failures: float = Field(ge=0, le=1)  # share of clips that may be missing or broken
     # Published settings of the training, by the name that a backbone calls its recipe: keys of TrainingSpec.
     training: dict[str, dict[Hyperparameters, dict[str, Any]]] = {}
 
-    @field_validator("folder")
+    @field_validator("folder", "intervals")
     @classmethod
-    def _inside(cls, value: str) -> str:
-        return relative(value)
+    def _inside(cls, value: str | None) -> str | None:
+        return value if value is None else relative(value)
 
     @field_validator("masks")
     @classmethod

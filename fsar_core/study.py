@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fsar_core import checks, registry
 from fsar_core.config import Backbone, Config, Setup
@@ -35,6 +35,7 @@ from fsar_core.specs import (
     AugmentationSpec,
     BackboneSpec,
     BackboneTrainingSpec,
+    ClassifierSpec,
     Component,
     EpisodeSpec,
     FeatureSpec,
@@ -42,6 +43,7 @@ from fsar_core.specs import (
     MaskSpec,
     ModelSpec,
     RunSpec,
+    SaliencySpec,
     StoreSpec,
     TrainingSpec,
 )
@@ -81,6 +83,15 @@ class Look:
     run: RunSpec
     episodes: EpisodeSpec
     wanted: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A data set whose frames' actionness a figure shows, and the store that has it."""
+
+    dataset: str
+    setup: str | None
+    saliency: SaliencySpec
 
 
 class Study:
@@ -184,6 +195,8 @@ class Study:
         if spec.kind == "masks":
             train = int((self.dataset(spec.dataset).clips.split == "train").sum())
             return job_count(train, self.preset.masks.clips_per_job)
+        if spec.kind == "saliency":
+            return job_count(len(self.dataset(spec.dataset)), self.preset.saliency.clips_per_job)
         settings = self.preset.frames if spec.kind == "frames" else self.backbone_of(spec)
         return job_count(len(self.dataset(spec.dataset)), settings.clips_per_job)
 
@@ -275,6 +288,28 @@ class Study:
         """What is there by its path, from here or from roots.weights; also of a name that no file can have."""
         return next(filter(right, (Path(name), self.config.roots.weights / name)), None)
 
+    def classifier(self, dataset: str, setup: str | None = None, count: int | None = None) -> ClassifierSpec:
+        """The classifier of frames, on features of the setup's last cut. Where frames are augmented anew in every episode (at the
+        cut `frames`), their centre crops stand for them."""
+        features = self.features(dataset, setup, count)
+        at_last = {"cut": registry.entry("backbones", features.backbone.name).constants["CUTS"][-1]}
+        if features.cut == "frames":
+            at_last["augmentation"] = None
+        settings = self.preset.saliency.model_dump(exclude={"clips_per_job"})
+        return ClassifierSpec(features=features.model_copy(update=at_last), seed=self.config.seed, **settings)
+
+    def saliency(self, dataset: str, setup: str | None = None, count: int | None = None) -> SaliencySpec:
+        """The store of that classifier's actionness."""
+        return SaliencySpec(classifier=self.classifier(dataset, setup, count))
+
+    def _hides_by(self, head: Component) -> Literal["store", "live"] | None:
+        """Where a head takes the actionness from that it hides frames by; None for a head that does not."""
+        entry = registry.entry("heads", head.name)
+        chosen = entry.parameters | head.params
+        if not entry.constants.get("SALIENCY", False) or chosen["mask"] not in entry.constants["GUIDED"]:
+            return None
+        return chosen["saliency"]
+
     def run(
         self,
         dataset: str,
@@ -296,6 +331,7 @@ class Study:
         train_shot, different = self.preset.episodes.train_shot, self.setup(setup)
         tested_on, dataset = dataset, trained_on or dataset
         head = self._with_classes(dataset, _under(self.preset.heads, head))
+        hides_by = self._hides_by(head)
         masks = self.masks(dataset, head, count)
         elsewhere = None if tested_on == dataset else self.features(tested_on, setup, count, trained_on=dataset)
         return RunSpec(
@@ -306,6 +342,8 @@ class Study:
             head=head,
             masks=masks,
             masks_held_out=None if masks is None else self.preset.masks.held_out,
+            saliency=self.saliency(dataset, setup, count) if hides_by == "store" else None,
+            classifier=self.classifier(dataset, setup, count) if hides_by == "live" else None,
             matching=_under(self.preset.matching, matching),
             training=self._training(dataset, different, head.name),
             train_shot=shot if train_shot == "tested" else train_shot,
@@ -316,10 +354,19 @@ class Study:
 
     def _with_classes(self, dataset: str, head: Component) -> Component:
         """The head with the number of training classes, where it takes one and is given none."""
-        if "classes" not in registry.entry("heads", head.name).parameters or "classes" in head.params:
+        entry = registry.entry("heads", head.name)
+        if "classes" not in entry.parameters or "classes" in head.params:
             return head
+        told = {}
+        if entry.constants.get("SALIENCY", False):
+            # A head that is told the actionness holds no classifier; one that has to score frames holds the preset's.
+            if self._hides_by(head) != "live":
+                return head
+            told = {
+                f"classifier_{key}": getattr(self.preset.saliency, key) for key in ("hidden", "kernel", "rectified")
+            }
         clips = self.dataset(dataset).clips
-        return _with(head, {"classes": int(clips["class"][clips.split == "train"].nunique())})
+        return _with(head, told | {"classes": int(clips["class"][clips.split == "train"].nunique())})
 
     def _training(self, dataset: str, setup: Setup, head: str) -> TrainingSpec:
         """The preset's, under what the card has of the backbone's recipe, under the head's own, under the setup's own."""
@@ -381,6 +428,12 @@ class Study:
                 for number, shot in enumerate(figure.shots)
                 for c in (figure.method, figure.minus)
             ]
+        if figure.kind == "class_accuracy":
+            behind, shot = self.behind(figure.dataset), figure.shot
+            return [
+                Point(0, c.method, shot, shot, c.setup, self.run(behind, c.head, c.matching, shot, c.setup))
+                for c in figure.methods
+            ]
         if figure.kind != "curves":
             return []
         return [
@@ -416,6 +469,18 @@ class Study:
             found.append(Look(dataset, subject, subject.setup, run, episodes, figure.wanted(dataset)))
         return found
 
+    def watches(self, name: str) -> list[Watch]:
+        """The data sets whose actionness a figure shows."""
+        figure = self.figure(name)
+        if figure.kind == "actionness":
+            return [Watch(d, figure.setup, self.saliency(self.behind(d), figure.setup)) for d in figure.datasets]
+        if figure.kind != "cam" or not figure.salient:
+            return []
+        # All subjects are shown on the same clips: the actionness is that of the first one's backbone.
+        setup = figure.panels[0].setup
+        names = dict.fromkeys(example.dataset for example in figure.examples)
+        return [Watch(d, setup, self.saliency(self.behind(d), setup)) for d in names]
+
     def _many_clips(self, dataset: str, wanted: EmbeddingEpisode) -> EpisodeSpec:
         """Episodes of as many clips as a figure wants, or as the smallest test class has, in the same proportion."""
         clips, together = self.dataset(dataset).clips, wanted.shot + wanted.query
@@ -447,6 +512,10 @@ class Study:
         for number in self._numbers:
             for features in (number.run.features, number.run.tested_on):
                 found[features.key] = (number.setup, number.run.features.dataset)
+            for scored in filter(None, (number.run.saliency, number.run.classifier)):
+                found[scored.features.key] = (number.setup, number.run.features.dataset)
+        for watch in (watch for name in self.figure_names for watch in self.watches(name)):
+            found[watch.saliency.features.key] = (watch.setup, watch.saliency.dataset)
         return found
 
     # -- where things lie ----------------------------------------------------------------------------------------------
@@ -462,6 +531,9 @@ class Study:
 
     def weights_path(self, spec: BackboneTrainingSpec) -> Path:
         return self.config.roots.weights / "trained" / f"{spec.key}.pt"
+
+    def classifier_path(self, spec: ClassifierSpec) -> Path:
+        return self.config.roots.weights / "saliency" / f"{spec.key}.pt"
 
     def episodes_path(self, spec: EpisodeSpec) -> Path:
         return self.config.roots.results / "episodes" / f"{spec.key}.npz"
@@ -550,6 +622,8 @@ class Study:
         self.check_features(spec.features)
         if spec.masks is not None:
             self.check_masks(spec.masks)
+        for scored in filter(None, (spec.saliency, spec.classifier)):
+            self.check_features(scored.features)
         way, shot, query = spec.validation.way, spec.train_shot, spec.training.query
         self._check_draw(spec.features.dataset, "train", way, shot, query)
         self.check_episodes(spec.validation)
@@ -564,6 +638,11 @@ class Study:
         """FsarError where a figure's examples are not among the episodes or the frames, or where no masks were held out that
         could be predicted; asked of figures that are made."""
         figure = self.figure(name)
+        if self.watches(name) and 2 * figure.salient > self.preset.frames.count:
+            raise FsarError(
+                f"{name}.yaml: {figure.salient} salient and as many non-salient frames are more than the "
+                f"{self.preset.frames.count} of a clip (frames.count); lower `salient`"
+            )
         pair = figure.kind == "association"  # shows a frame and the next
         for look in self.looks(name) if figure.kind != "embedding" else ():
             if figure.kind == "masks":

@@ -709,6 +709,139 @@ def test_a_configuration_laid_over_another_can_leave_a_teacher_out(workflow):
     assert made.masks_of("demo_temporal") == study(workflow).masks_of("demo_temporal")
 
 
+# -- saliency ---------------------------------------------------------------------------------------------------------------
+
+SGTM, OTAM_METRIC = Component(name="sgtm"), Component(name="otam")
+
+
+def sgtm(made, **params):
+    return made.run("demo_temporal", Component(name="sgtm", params=params), OTAM_METRIC, 1)
+
+
+def test_heads_that_hide_frames_by_their_actionness_get_it_from_a_store(workflow):
+    made = study(workflow)
+    run = sgtm(made)
+    scored = run.saliency.classifier
+    assert run.classifier is None and "classes" not in run.head.params
+    assert scored.features == run.features and scored.seed == 0
+    assert (scored.loss, scored.rectified, scored.epochs, scored.hidden) == ("cross_entropy", True, 40, 512)
+    assert made.store_path(run.saliency) == Path("stores/saliency") / run.saliency.key
+    assert made.classifier_path(scored) == Path("weights/saliency") / f"{scored.key}.pt"
+    # Computed once: every strategy, weight and shot has the same store.
+    others = [sgtm(made, mask=mask) for mask in ("top", "bottom", "middle")] + [sgtm(made, reconstruction_weight=0.1)]
+    others.append(made.run("demo_temporal", SGTM, Component(name="bimhm"), 5))
+    assert all(other.saliency == run.saliency for other in others)
+    assert len({r.model.model_id for r in [run, *others]}) == 6
+    for params in ({"mask": None}, {"mask": "random"}):
+        assert sgtm(made, **params).saliency is None and sgtm(made, **params).classifier is None
+    assert made.run("demo_temporal", Component(name="dmgal"), OTAM_METRIC, 1).saliency is None
+    assert made.run("demo_temporal", SGTM, OTAM_METRIC, 1, count=4).saliency.features.frames.count == 4
+    other = study(workflow, saliency={"epochs": 3, "clips_per_job": 64})
+    assert sgtm(other).saliency.key != run.saliency.key and sgtm(other).features == run.features
+    # 48 classes of 24, 12 or 16 clips: all of them, not those of the training alone.
+    assert (made.jobs(run.saliency), other.jobs(run.saliency)) == (1, -(-(24 * 24 + 8 * 12 + 16 * 16) // 64))
+    made.check_run(run)
+
+
+def test_a_head_that_scores_live_frames_holds_the_presets_classifier(workflow):
+    made = study(workflow, saliency={"hidden": 7, "kernel": 3, "loss": "binary", "rectified": False})
+    run = sgtm(made, saliency="live")
+    assert run.saliency is None and run.classifier.features == run.features
+    assert run.head.params == {
+        "saliency": "live",
+        "classes": 24,
+        "classifier_hidden": 7,
+        "classifier_kernel": 3,
+        "classifier_rectified": False,
+    }
+    assert run.classifier == sgtm(made).saliency.classifier
+    # Where the preset says so for every run.
+    assert sgtm(study(workflow, heads={"sgtm": {"saliency": "live"}})).classifier is not None
+    assert "classes" not in sgtm(made, saliency="live", mask="random").head.params
+    made.check_run(run)
+
+
+def test_the_classifier_sees_features_of_the_last_cut(workflow):
+    """A trained tail runs behind an earlier cut; at the cut `frames` nothing is stored, and views are augmented anew."""
+    live = {"backbone__cut": "frames", "backbone__train_tail": True, "augmentation": AUGMENTATION}
+    made = study(workflow, **live)
+    run = sgtm(made)
+    assert run.train_tail and run.features.cut == "frames" and run.features.augmentation is not None
+    seen = run.saliency.features
+    assert (seen.cut, seen.augmentation, seen.frames) == ("layer4", None, run.features.frames)
+    stored = study(workflow, backbone__cut="layer3", augmentation=AUGMENTATION, frames__views=3)
+    run = sgtm(stored)
+    assert run.features.cut == "layer3" and run.saliency.features == run.features.model_copy(update={"cut": "layer4"})
+    write_table(workflow, "a_table1", rows=[{"method": "SGTM", "head": {"name": "sgtm"}, "matching": {"name": "otam"}}])
+    made = study(workflow, **live)
+    seen = made.cells("a_table1")[0].run.saliency.features
+    assert made.training_of(seen) == made.backbone_training("demo_temporal") and made.jobs(seen) == 1
+    large = study(workflow, backbone__crop=80)
+    with pytest.raises(FsarError, match=r"crop 80 is larger than frames\.size 72"):
+        large.check_model(large.cells("a_table1")[0].run)
+
+
+ACTIONNESS = {"kind": "actionness", "datasets": ["ssv2_full", "ucf101", "ssv2_small"], "examples": 3, "salient": 2}
+
+
+def test_the_actionness_of_a_figure_is_that_of_the_runs(workflow):
+    write_look(workflow, ACTIONNESS)
+    made = study(workflow)
+    watches = made.watches("a_fig2")
+    assert [(watch.dataset, watch.setup) for watch in watches] == [
+        ("ssv2_full", None),
+        ("ucf101", None),
+        ("ssv2_small", None),
+    ]
+    assert watches[0].saliency == watches[2].saliency == sgtm(made).saliency != watches[1].saliency
+    assert made.looks("a_fig2") == [] and made.points("a_fig2") == []
+    # No run needs them, and still it is known how they are made.
+    assert made.training_of(watches[1].saliency.features) == made.backbone_training("demo_spatial")
+    made.check_figure("a_fig2")
+    write_look(workflow, ACTIONNESS, salient=5)
+    with pytest.raises(
+        FsarError, match=r"^a_fig2.yaml: 5 salient and as many non-salient frames are more than the 8 of"
+    ):
+        study(workflow).check_figure("a_fig2")
+    write_look(workflow, ACTIONNESS, setup="vit")
+    assert refused(workflow).startswith("a_fig2.yaml: preset 'demo' has no setup 'vit'")
+
+
+def test_class_activations_may_box_frames_by_their_actionness(workflow):
+    write_look(workflow, CAM)
+    assert study(workflow).watches("a_fig2") == []
+    write_look(workflow, CAM, salient=2, episodes=30)
+    made = study(workflow)
+    assert [watch.dataset for watch in made.watches("a_fig2")] == ["ucf101", "ssv2_full"]
+    assert all(look.wanted["evidence"] == 30 for look in made.looks("a_fig2"))
+    write_look(workflow, CAM, salient=5)
+    with pytest.raises(FsarError, match=r"^a_fig2.yaml: 5 salient"):
+        study(workflow).check_figure("a_fig2")
+
+
+CLASS_ACCURACY = {
+    "kind": "class_accuracy",
+    "dataset": "ssv2_full",
+    "shot": 5,
+    "methods": [{"method": "I2ST", **GLOBAL}, {"method": "Bi-MHM", **BIMHM}, {"method": "TRX", **TRX}],
+}
+
+
+def test_the_points_of_accuracies_by_class(workflow):
+    write_look(workflow, CLASS_ACCURACY)
+    made = study(workflow)
+    points = made.points("a_fig2")
+    assert [(p.panel, p.method, p.shot) for p in points] == [(0, name, 5) for name in ("I2ST", "Bi-MHM", "TRX")]
+    assert len({p.run.test.key for p in points}) == 1 and {p.run.run_id for p in points} <= set(made.runs)
+    write_look(workflow, CLASS_ACCURACY, methods=CLASS_ACCURACY["methods"][:1])
+    assert ": methods: " in refused(workflow)
+    write_look(workflow, CLASS_ACCURACY, methods=[CLASS_ACCURACY["methods"][0]] * 2)
+    assert refused(workflow).endswith("two methods have one name; names must differ")
+    wrong = [*CLASS_ACCURACY["methods"], {"method": "X", **OTAM, "setup": "vit"}]
+    write_look(workflow, CLASS_ACCURACY, methods=wrong)
+    assert refused(workflow).startswith("a_fig2.yaml: 'X': preset 'demo' has no setup 'vit'")
+
+
 # -- setups and frames ----------------------------------------------------------------------------------------------------
 
 DEEP = {

@@ -1,4 +1,4 @@
-"""What the jobs of `fsar fill` write, for the kinds of store that are made of frames."""
+"""What the jobs of `fsar fill` write, for the kinds of store that are made of another one."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ def masks(args, spec, index, rows):
     )
     provider = build("instance_masks", name, **accepted("instance_masks", name, **offered), **spec.provider.params)
     return _store.blocks(spec, provider, index, StoreReader(args.frames, "frames", spec.frames), rows)
+
+
+def saliency(args, spec, plan, index, rows):
+    import torch
+
+    from fsar_core.saliency import _store
+    from fsar_core.stores.reader import StoreReader
+    from fsar_core.training import checkpoint
+
+    torch.set_num_threads(args.threads)
+    state = checkpoint.load(args.weights, spec.classifier.digest)["model"]
+    features = StoreReader(args.features, "features", spec.features)
+    return _store.blocks(_store.trained(spec.classifier, state), features, index, rows, plan.shapes["actionness"])
 
 
 def features(args, spec, plan, index, rows):

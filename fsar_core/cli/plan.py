@@ -11,7 +11,7 @@ from fsar_core.stores import layout
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec, FeatureSpec or MaskSpec")
+    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec, FeatureSpec, MaskSpec or SaliencySpec")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--clips-per-job", type=int, required=True)
@@ -28,6 +28,10 @@ def run(args: argparse.Namespace) -> None:
         from fsar_core.instance_masks import _store
 
         plan = _store.plan(spec, index, args.clips_per_job)
+    elif spec.kind == "saliency":
+        from fsar_core.saliency import _store
+
+        plan = _store.plan(spec, len(index), args.clips_per_job)
     else:
         from fsar_core.backbones._features import plan as plan_features
         from fsar_core.registry import build

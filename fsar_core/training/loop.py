@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from fsar_core.devices import Machine
-from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, MaskBank, TrainingBank, batches
+from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, MaskBank, SaliencyBank, TrainingBank, batches
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
@@ -42,6 +42,7 @@ def train(
     machine: Machine,
     code: str = "",
     masks: MaskBank | None = None,
+    saliency: SaliencyBank | None = None,
 ) -> tuple[dict, list[dict]]:
     """Train and return what the model had learned at the best validation (`EpisodeModel.learned`) and the history, one row a
     validation.
@@ -50,7 +51,7 @@ def train(
         bank: holds the rows of the training split and of the validation episodes.
         last: checkpoint for resuming; written at every validation, every SAVE_SECONDS and when the process is asked to stop;
             removed by the caller when the run is done.
-        masks: of the training clips, for heads that learn from them.
+        masks, saliency: of the training clips, for heads that learn from them.
         code: digest of the code that trains; a training that other code began is begun anew.
 
     Raises:
@@ -76,7 +77,7 @@ def train(
         return drawn.for_training(views, derive(spec.seed, "views", number))
 
     numbers = range(state["step"] * per_step, total * per_step)
-    coming = batches(TrainingBank(bank, masks), (episode(number) for number in numbers), training.batch)
+    coming = batches(TrainingBank(bank, masks, saliency), (episode(number) for number in numbers), training.batch)
     losses: list[torch.Tensor] = state.pop("losses")
     started = time.time() - state["seconds"]
     bar = tqdm(total=total, initial=state["step"], desc="training", unit="step", mininterval=1)

@@ -73,6 +73,10 @@ def test_the_rules_are_read():
     stages |= {
         "fill_features",
         "seal_features",
+        "train_classifier",
+        "plan_saliency",
+        "fill_saliency",
+        "seal_saliency",
         "draw_episodes",
         "train_head",
         "evaluate_head",
@@ -141,6 +145,7 @@ def test_words_that_a_user_chooses_are_quoted(rule):
     """Folders and names may hold blanks."""
     unquoted = set(re.findall(r"\{((?:input|output|log)[^}:]*|params\.\w+)\}", command(rule)))
     chosen = {"params.seed", "params.clips_per_job", "params.max_failures", "params.code", "params.mixed_precision"}
+    chosen |= {"params.examples"}
     assert unquoted <= chosen
 
 
