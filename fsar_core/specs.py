@@ -183,15 +183,16 @@ class FeatureSpec(Spec):
 
 class MaskSpec(Spec):
     """A masks store: soft instance masks of the training clips, uint8 [clip view frames height width], 255 where an acting
-    instance surely is, over the frames of a frame store: the same frames, resized and cut alike.
+    instance surely is, over the frames of a frame store: the same frames, resized and cut alike. Beside them, where the provider
+    gives any, scores, float32 [clip view frames].
     """
 
     kind: Literal["masks"] = "masks"
     frames: FrameSpec
     provider: Component  # of instance_masks
-    weights: str | None = None  # sha256:... of what the provider loads
+    weights: str | None = None  # sha256:... of the file or folder that the provider loads
     source: str | None = None  # where masks that come with a data set lie (`masks` of the card)
-    prompts: str | None = None  # digest of the class texts that a provider is prompted with
+    prompts: str | None = None  # digest of the training classes' texts that a provider is prompted with
     version: int  # the provider's
     layout: int = LAYOUT_VERSION
 

@@ -52,6 +52,7 @@ def look(
             model, bank(np.concatenate(rows)), masks, pictures, *rows, wanted["masks"], machine
         )
         found["classes"] = index["class"].to_numpy(str)[rows[0]]
+        found["provider"] = np.array(spec.masks.provider.name)
     else:
         found = inspection.embeddings(model, bank(table.rows), table, machine)
     return table, found
