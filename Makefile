@@ -5,7 +5,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if 
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: table2 test smoke lint set-up clean-set-up
+.PHONY: table2 test smoke faults lint set-up clean-set-up
 
 table2: set-up
 	snakemake --cores $(CORES) results/tables/table2.csv
@@ -22,6 +22,10 @@ smoke: set-up
 	$(SMOKE)
 	$(SMOKE) 2>&1 | tee results/smoke/second.log
 	grep -q "Nothing to be done" results/smoke/second.log
+
+# What is done to whole runs on purpose: damage, bad videos, and whatever else lies in tests/faults.
+faults: set-up
+	python -m pytest -m faults tests/faults
 
 lint: set-up
 	ruff check fsar_core tests benchmarks

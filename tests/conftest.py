@@ -1,5 +1,17 @@
+from pathlib import Path
+
 import pytest
 import torch
+
+FAULTS = Path(__file__).parent / "faults"
+
+
+def pytest_ignore_collect(collection_path, config):
+    """tests/faults takes long: collected only where it is named, or where `-m` speaks of it."""
+    if collection_path != FAULTS or "faults" in (config.option.markexpr or ""):
+        return None
+    named = (config.invocation_params.dir.joinpath(word.split("::")[0]).resolve() for word in config.args)
+    return None if any(path.is_relative_to(FAULTS) for path in named) else True
 
 
 @pytest.fixture(autouse=True, scope="session")
