@@ -5,7 +5,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if 
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: table2 test faults smoke lint set-up clean-set-up
+.PHONY: table2 test smoke faults lint set-up clean-set-up
 
 table2: set-up
 	snakemake --cores $(CORES) results/tables/table2.csv
@@ -13,10 +13,6 @@ table2: set-up
 
 test: set-up
 	python -m pytest
-
-# Kills, full disks, damaged files, two runs at once: what survives and what is lost, as a table at its end.
-faults: set-up
-	python -m pytest tests/faults
 
 # The whole workflow at toy size, in a folder of its own: a table and every kind of figure.
 SMOKE := snakemake --cores $(CORES) --directory results/smoke --configfile tests/workflow/smoke.yaml -- \
@@ -26,6 +22,10 @@ smoke: set-up
 	$(SMOKE)
 	$(SMOKE) 2>&1 | tee results/smoke/second.log
 	grep -q "Nothing to be done" results/smoke/second.log
+
+# What is done to whole runs on purpose: kills, damage, bad videos, full disks, two at once; a table of what survived at its end.
+faults: set-up
+	python -m pytest -m faults tests/faults
 
 lint: set-up
 	ruff check fsar_core tests benchmarks

@@ -35,6 +35,15 @@ class Roots(Model):
     weights: Path
     results: Path
 
+    @field_validator("data", "stores", "weights", "results")
+    @classmethod
+    def _no_pattern(cls, value: Path) -> Path:
+        if set(str(value)) & set("{}") or CONTROL.search(str(value)):
+            raise ValueError(
+                "holds braces (which snakemake takes for wildcards) or control characters; choose another folder"
+            )
+        return value
+
 
 class DemoVideos(Model):
     clips: dict[Literal["train", "val", "test"], int]  # per class

@@ -234,6 +234,16 @@ def test_a_mistyped_key_of_a_card_or_table(model, raw, path, line):
             "presets.demo.resources.memory_gib: input should be a f",
         ),
         (("datasets",), [], "datasets: input should be a valid dictionary"),
+        (
+            ("roots", "stores"),
+            "a{b}",
+            "roots.stores: holds braces (which snakemake takes for wildcards) or control characters",
+        ),
+        (
+            ("roots", "results"),
+            "a\nb",
+            "roots.results: holds braces (which snakemake takes for wildcards) or control characters",
+        ),
         (("preset",), "papr", "preset 'papr' is not among presets; did you mean 'paper'?"),
     ],
 )

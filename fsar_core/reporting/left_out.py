@@ -16,7 +16,7 @@ COLUMNS = ["dataset", "row", "path", "problem"]
 
 
 class Lost(NamedTuple):
-    """Of one data set: clips listed, row -> (path, problem) of those that could not be used, the share that its card allows."""
+    """Clips of a data set, row -> (path, problem) of those that could not be used, and the share of them that its card allows."""
 
     clips: int
     failures: dict[int, tuple[str, str]]
@@ -53,8 +53,8 @@ def notes(lost: Mapping[str, Lost], prefix: Path) -> list[str]:
     """A sentence for every data set that has lost a clip."""
     return [
         f"{len(of.failures)} of {of.clips} clips of {name} could not be used and were left out "
-        f"({len(of.failures) / of.clips:.1%}, its card allows {of.allowed:.1%}): they are listed, with reasons, "
-        f"in {listing(prefix).name}."
+        f"({len(of.failures) / of.clips:.1%}, its card allows {of.allowed:.1%}): they are listed, with reasons, in "
+        f"{listing(prefix).name}."
         for name, of in lost.items()
         if of.failures
     ]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.runs import TABLE, Project
 
+pytestmark = pytest.mark.faults
 # What is yet to be made when the disk fills up, first the stage itself, and how many bytes are left free.
 STAGES = {
     "decode": (["stores/frames", "stores/features", "results/models", "results/runs", "results/tables"], 128 * 1024),

@@ -16,6 +16,9 @@ import pytest
 from tests.faults.runs import CONFIGS, TABLE, Project
 
 
+pytestmark = pytest.mark.faults
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[Project, float]:
     """A project whose main job ran through, and how long its jobs took, s."""

@@ -9,6 +9,9 @@ import pytest
 from tests.faults.runs import TABLE, Project
 
 
+pytestmark = pytest.mark.faults
+
+
 @pytest.mark.timeout(1800)
 def test_in_one_folder(tmp_path, ledger):
     """The second is refused and told who works there; the first does not notice, and the second finds its work done."""

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fsar_core.__main__ import main
@@ -22,7 +23,7 @@ BROKEN = {3: "missing: no such file", 7: 'unreadable: a, "b"'}
 
 @pytest.fixture
 def stores(tmp_path):
-    """Two frame stores of one data set of 26 clips, of other numbers of frames; the second lost one more when it was filled."""
+    """Two frame stores of one data set of 26 clips, with 2 and 3 frames; the second lost one clip more when it was filled."""
     index = toy_index({"train": 5, "val": 4, "test": 4}, clips=2)
     for row, problem in BROKEN.items():
         index.loc[row, "problem"] = problem
@@ -32,8 +33,6 @@ def stores(tmp_path):
         spec = toy_frame_spec(count=count, size=16)
         plan, store = frame_store.plan(spec, index, 64), tmp_path / f"frames{count}"
         layout.create(store, plan)
-        import numpy as np
-
         lost = index.copy()
         for row, problem in more.items():
             lost.loc[row, "problem"] = problem

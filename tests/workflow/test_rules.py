@@ -178,3 +178,12 @@ def test_a_mistake_in_the_config_is_one_line_and_status_2(tmp_path, change, expe
     assert told and expected in told[-1]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists() and not (tmp_path / "stores").exists()
+
+
+@pytest.mark.parametrize("text", ["seed: !!python/object/apply:os.system ['touch PWNED']", "a: !x b"])
+def test_tags_in_a_configuration_run_nothing(tmp_path, text):
+    config = tmp_path / "evil.yaml"
+    config.write_text(text)
+    done = Folder(tmp_path).snakemake("-n", "--", "results/tables/table2.csv", config=config)
+    assert done.returncode != 0 and not (tmp_path / "PWNED").exists()
+    assert "not valid JSON or YAML" in done.stderr + done.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import FRONT, METHODS, REPOSITORY, SMOKE, Folder, run_ids, study, summaries
+from tests.workflow.conftest import FRONT, METHODS, REPOSITORY, SMOKE, Folder, run_ids, runs_of, study, summaries
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -111,4 +111,5 @@ def test_nothing_of_a_run_is_unused_under_its_own_configuration(copy, tmp_path):
     said = fsar(copy, *words[:4], str(SMOKE), str(other), *words[5:], "--yes")
     gone = {path.split("/")[1] for path in before.keys() - snapshot(copy.path).keys()}
     assert gone == {"models", "runs"} and "6 unused" in said  # stores serve every learning rate
-    assert "Nothing to be done" in copy.ok("--", "frames", "features")
+    features = study().store_path(runs_of("Bi-MHM")[0].features)
+    assert "Nothing to be done" in copy.ok("--", f"{features}/manifest.json")
