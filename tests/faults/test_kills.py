@@ -15,7 +15,6 @@ import pytest
 
 from tests.faults.runs import CONFIGS, TABLE, Project
 
-
 pytestmark = pytest.mark.faults
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from tests.faults.runs import TABLE, Project
 
-
 pytestmark = pytest.mark.faults
 
 
