@@ -4,8 +4,8 @@
 
 A toy-size run is made once. Then in every kind of file bits are flipped, bytes replaced or taken out and sectors zeroed, at
 random places, one at a time, and whatever reads the file next is run, mostly the verb that the workflow would run. Counted is
-what came of it: found (one line that names the file or the store and the command that mends it), without effect (exactly the same result:
-blanks of a JSON file, unused bytes of a zip file), or lost (anything else: another number, a traceback).
+what came of it: found (one line that names the file or the store and the command that mends it), without effect (exactly the
+same result: blanks of a JSON file, unused bytes of a zip file), or lost (anything else: another number, a traceback).
 """
 
 from __future__ import annotations
