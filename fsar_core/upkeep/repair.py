@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from fsar_core.data.index import index_sums
@@ -20,7 +21,9 @@ from fsar_core.stores import verify as stores
 from fsar_core.upkeep.verify import check, unit_of
 
 
-def repair(paths: Sequence[Path], words: Sequence[str], say: Callable[[str], None] = print) -> None:
+def repair(
+    paths: Sequence[Path], words: Sequence[str], say: Callable[[str], None] = partial(print, flush=True)
+) -> None:
     """Mend stores, runs and files.
 
     Args:

@@ -2,7 +2,7 @@
 
     python -m pytest tests/faults/test_corruption.py
 
-A toy-size run is made once. Then in every kind of file bits are flipped, bytes replaced or taken out and sectors zeroed, at
+A toy-size run is made once. Then in every kind of file bits are flipped, bytes replaced or taken out or sectors zeroed, at
 random places, one at a time, and whatever reads the file next is run, mostly the verb that the workflow would run. Counted is
 what came of it: found (one line that names the file or the store and the command that mends it), without effect (exactly the
 same result: blanks of a JSON file, unused bytes of a zip file), or lost (anything else: another number, a traceback).
@@ -249,6 +249,26 @@ STORES = {
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_would_be_seen(tmp_path):
+    """A file without a checksum, read as it is, and one whose error says nothing."""
+    path, counted = tmp_path / "numbers.txt", Tally()
+    path.write_text("1 2 3 4 5 6 7 8 9")
+    with pytest.raises(AssertionError, match="another result"):
+        attack(counted, "unprotected", [path], path.read_bytes, 40, [])
+
+    def silent() -> bytes:
+        if path.read_text(errors="replace") != "1 2 3 4 5 6 7 8 9":
+            raise FsarError("something is wrong")
+        return path.read_bytes()
+
+    with pytest.raises(AssertionError, match="something is wrong"):
+        attack(counted, "without a remedy", [path], silent, 40, ["`fsar repair "])
+    assert all(set(outcomes) == {LOST} for outcomes in counted.counts.values())
+    assert counted.lines()[2].startswith("| unprotected | ") and counted.lines()[2].endswith(
+        f"| 0 found | {counted.counts['unprotected'][LOST]} |"
+    )
 
 
 @pytest.mark.parametrize("kind", STORES)
