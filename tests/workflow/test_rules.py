@@ -94,7 +94,7 @@ def test_i2st_is_every_table_and_figure_of_the_paper(tmp_path):
     assert sorted(jobs["table"]) == [f"table=i2st_table{number}" for number in range(1, 10)]
     assert jobs["complexity"] == ["table=i2st_table8"]
     planned = study()
-    figures = [name for name in planned.figure_names if name.startswith("i2st_fig")]
+    figures = [name for name in planned.figure_names if name.startswith("i2st_")]
     assert sorted(jobs.get("figure", [])) == [f"figure={name}" for name in figures]
     runs = {cell.run.run_id: cell.run for number in range(1, 10) for cell in planned.cells(f"i2st_table{number}")}
     assert len(runs) == 92
