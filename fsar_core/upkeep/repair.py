@@ -20,10 +20,10 @@ from fsar_core.provenance import json_sums
 from fsar_core.stores import verify as stores
 from fsar_core.upkeep.verify import check, unit_of
 
+_say = partial(print, flush=True)
 
-def repair(
-    paths: Sequence[Path], words: Sequence[str], say: Callable[[str], None] = partial(print, flush=True)
-) -> None:
+
+def repair(paths: Sequence[Path], words: Sequence[str], say: Callable[[str], None] = _say) -> None:
     """Mend stores, runs and files.
 
     Args:
