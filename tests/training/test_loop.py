@@ -7,25 +7,27 @@ import torch
 from torch import nn
 
 from fsar_core.devices import Machine
+from fsar_core.episodes.loader import SaliencyBank
 from fsar_core.episodes.sampler import sample
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
+from fsar_core.saliency.classifier import FrameClassifier, score
 from fsar_core.seeding import derive, rng
 from fsar_core.specs import Component
 from fsar_core.testing import toy_index
 from fsar_core.training import checkpoint, loop
 from fsar_core.training.loop import train
 from fsar_core.types import HeadOutput
-from tests.training.toys import MACHINE, SHAPE, TRX, Toy, equal_states, model_of, run_spec, without_seconds
+from tests.training.toys import MACHINE, SHAPE, TRX, ArrayReader, Toy, equal_states, model_of, run_spec, without_seconds
 
 DROPOUT = Component(name="trx", params=TRX | {"dropout": 0.3})
 
 
-def trained(spec, last, model=None, toy=None, machine=MACHINE, code=""):
+def trained(spec, last, model=None, toy=None, machine=MACHINE, code="", **beside):
     """(state of the best validation, history, model as the last step left it)"""
     toy = Toy(spec) if toy is None else toy
     model = model_of(spec) if model is None else model
-    state, history = train(spec, model, toy.bank, toy.split, toy.validation, last, machine, code)
+    state, history = train(spec, model, toy.bank, toy.split, toy.validation, last, machine, code, **beside)
     return state, history, model
 
 
@@ -308,6 +310,56 @@ def test_auxiliary_losses_are_added(tmp_path):
     state, history, _ = trained(spec, tmp_path / "losses.pt", model)
     assert equal_states(plain, state)
     assert [row["loss"] - 5 for row in history] == pytest.approx([row["loss"] for row in plain_history], abs=1e-5)
+
+
+def sgtm_spec(**params):
+    params = {"width": 4, "heads": 2, "masked": 2, "dropout": 0.0, **params}
+    return run_spec("otam", episodes=6, validations=1).model_copy(
+        update={"head": Component(name="sgtm", params=params)}
+    )
+
+
+def test_frames_are_hidden_by_the_actionness_that_the_loop_is_given(tmp_path):
+    """Scores in the same order train the same model, in another order another one, and no scores are one line."""
+    spec = sgtm_spec()
+    toy = Toy(spec)
+    scores = np.random.default_rng(0).random((len(toy.values), 1, SHAPE["frames"])).astype(np.float32)
+    rows = np.concatenate(toy.split.rows)
+
+    def state(values, name):
+        bank = SaliencyBank(ArrayReader(values), rows, 1.0)
+        return trained(spec, tmp_path / name, toy=toy, saliency=bank)[0]
+
+    first = state(scores, "a.pt")
+    assert equal_states(first, state(10 * scores - 3, "b.pt")) and not equal_states(
+        first, state(scores[..., ::-1] ** 2, "c.pt")
+    )
+    with pytest.raises(FsarError, match="needs support_saliency"):
+        trained(spec, tmp_path / "d.pt", toy=toy)
+
+
+def test_live_scores_train_the_model_that_a_store_of_them_trains(tmp_path):
+    sizes = {"classes": 6, "classifier_hidden": 5}
+    live, stored = sgtm_spec(saliency="live", **sizes), sgtm_spec(**sizes)
+    toy = Toy(live)
+    torch.manual_seed(3)
+    classifier = FrameClassifier(SHAPE["dim"], 6, hidden=5).eval()
+    scores = score(classifier, torch.from_numpy(toy.values[:, 0].astype(np.float32).mean((-2, -1)))).numpy()
+    model = model_of(live)
+    model.head.load_classifier(classifier.state_dict())
+    state, _, _ = trained(live, tmp_path / "live.pt", model, toy)
+    bank = SaliencyBank(ArrayReader(scores[:, None]), np.concatenate(toy.split.rows), 1.0)
+    other, _, _ = trained(stored, tmp_path / "stored.pt", model_of(stored), toy, saliency=bank)
+
+    def used(state):
+        return {key: value for key, value in state.items() if "classifier" not in key}
+
+    assert equal_states(used(state), used(other))
+    # What was learned comes with the classifier, which was not.
+    assert all(torch.equal(state[f"head.classifier.{key}"], value) for key, value in classifier.state_dict().items())
+    again = model_of(live)
+    again.load_learned(state)
+    assert torch.equal(again.head.classifier.inner.weight, classifier.inner.weight)
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path):

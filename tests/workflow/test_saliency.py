@@ -75,6 +75,22 @@ def test_evaluation_reads_no_saliency(trained, run, tmp_path):
     assert (copy.path / target).read_bytes() == first
 
 
+def test_with_a_trained_tail_the_features_behind_the_last_cut_are_made_for_the_classifier_alone(trained, run, tmp_path):
+    """The model learns from the cut layer3 on; its frames are scored by the frozen backbone's features, or by its own."""
+    tail = {"presets": {"demo": {"backbone": {"cut": "layer3", "train_tail": True}, "training": {"episodes": 4}}}}
+    for choice in ({}, LIVE):
+        config = tmp_path / "tail.yaml"
+        settings = overlay(overlay(smoke_config(), tail), choice)
+        settings["presets"]["demo"]["head_training"]["sgtm"] = {"episodes": 4}
+        config.write_text(json.dumps(settings))
+        tailed = run_of(Study(load_config(settings), REPOSITORY / "workflow"))
+        scored = tailed.classifier or tailed.saliency.classifier
+        assert scored.features == run.features and tailed.features.cut == "layer3" and tailed.train_tail
+        target = f"results/runs/{tailed.run_id}/summary.json"
+        trained.ok("--rerun-triggers", "mtime", "--", target, config=config)
+        assert json.loads((trained.path / target).read_text())["parameters"] > 10_000
+
+
 def test_live_scores_need_the_classifier_and_no_store(trained, tmp_path):
     config = tmp_path / "live.yaml"
     settings = overlay(smoke_config(), LIVE)
