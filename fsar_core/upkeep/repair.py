@@ -10,8 +10,7 @@ import shlex
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from fsar_core.data.index import index_sums
@@ -20,34 +19,31 @@ from fsar_core.provenance import json_sums
 from fsar_core.stores import verify as stores
 from fsar_core.upkeep.verify import check, unit_of
 
-_say = partial(print, flush=True)
 
-
-def repair(paths: Sequence[Path], words: Sequence[str], say: Callable[[str], None] = _say) -> None:
-    """Mend stores, runs and files.
+def repair(paths: Sequence[Path], words: Sequence[str]) -> None:
+    """Mend stores, runs and files; a line is printed for everything that is done.
 
     Args:
         paths: of things as `fsar verify` names them, or of a file inside a store or a run.
         words: options of snakemake, as they are needed for these things to be made at all.
-        say: is given a line for everything that is done.
     Raises:
         FsarError: snakemake cannot make them under this configuration (nothing is removed then), or did not.
     """
-    bad = [unit for unit in dict.fromkeys(map(unit_of, paths)) if _told(unit, say)]
+    bad = [unit for unit in dict.fromkeys(map(unit_of, paths)) if _told(unit)]
     targets = [target for unit in bad for target in _targets(unit)]
     if targets:
         _snakemake(["--dry-run", "--quiet", "all", *words], targets, capture=True)
     before = {path: (recorded(path), path.stat().st_mtime_ns) for unit in bad for path in _tracked(unit)}
     for unit in bad:
         for line in _remove(unit):
-            say(f"{unit}: {line}")
+            _say(f"{unit}: {line}")
     if targets:
         _snakemake(words, targets)
     for unit in bad:
         if (unit.exists() or _targets(unit)) and (left := check(unit).faults):
             raise FsarError(f"{unit}: still damaged ({left[0]}); remove it and run snakemake again")
         _keep_times(unit, before)
-        say(f"{unit}: mended")
+        _say(f"{unit}: mended")
 
 
 def recorded(path: Path) -> set[object]:
@@ -68,12 +64,16 @@ def recorded(path: Path) -> set[object]:
     return set()
 
 
-def _told(unit: Path, say: Callable[[str], None]) -> bool:
+def _say(line: str) -> None:
+    print(line, flush=True)  # before what snakemake prints
+
+
+def _told(unit: Path) -> bool:
     found = check(unit)
     for fault in found.faults:
-        say(f"{unit}: {fault}")
+        _say(f"{unit}: {fault}")
     if not found.faults:
-        say(f"{unit}: {found.note}; nothing to mend")
+        _say(f"{unit}: {found.note}; nothing to mend")
     return bool(found.faults)
 
 
