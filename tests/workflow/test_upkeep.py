@@ -104,7 +104,9 @@ def test_a_result_is_made_again_alone(copy):
 
 def test_nothing_of_a_run_is_unused_under_its_own_configuration(copy, tmp_path):
     words = ("clean", *CONFIG, "--workflow", str(REPOSITORY / "workflow"), "--min-age", "0")
+    fsar(copy, *words, "--yes")  # what other tests left in this folder under configurations of their own
     assert "0 unused, 0.00 MiB in 0 files" in fsar(copy, *words)
+    assert "Nothing to be done" in copy.ok("--", *summaries(*METHODS))
     other = tmp_path / "other.yaml"
     other.write_text("presets: {demo: {training: {lr: 0.01}}}")
     before = snapshot(copy.path)
