@@ -2,10 +2,12 @@
 
     python benchmarks/seem.py [--network focal_t|focal_l] [--size 512] [--batch 8] [--repeats 3]
                               [--precision float32|bfloat16|float16] [--device cpu|cuda] [--threads N]
+                              [--clock wall|cpu]
 
 The floor is what the multiplications and additions of the network's products and convolutions, as torch's FlopCounterMode counts
 them, would take at the rate of one large matrix product in the same precision. That product is timed before and after every
-pass, so that a slow minute of the machine falls on both. Figures are medians. The weights are random.
+pass, so that a slow minute of the machine falls on both. Figures are medians. The weights are random. `--clock cpu`
+counts the processor's time in place of the wall's, for a machine that others use; take one thread then.
 """
 
 from __future__ import annotations
@@ -26,14 +28,17 @@ NETWORKS = {"focal_t": FOCAL_T, "focal_l": FOCAL_L}
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices that the rate is measured with
 
 
-def seconds(run: Callable[[], object], device: torch.device) -> float:
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def seconds(run: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    started = time.perf_counter()
+    started = clock()
     run()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def main() -> None:
@@ -45,7 +50,9 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "float16"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--clock", default="wall", choices=CLOCKS)
     args = parser.parse_args()
+    clock = CLOCKS[args.clock]
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     device, dtype = torch.device(args.device), getattr(torch, args.precision)
@@ -64,7 +71,8 @@ def main() -> None:
 
     def rate() -> float:
         """Operations a second of the large product."""
-        return 2 * SIDE[device.type] ** 3 / statistics.median(seconds(lambda: left @ right, device) for _ in range(5))
+        taken = statistics.median(seconds(lambda: left @ right, device, clock) for _ in range(5))
+        return 2 * SIDE[device.type] ** 3 / taken
 
     with FlopCounterMode(display=False) as counter:
         masks()
@@ -73,12 +81,12 @@ def main() -> None:
     rate()  # warm
     found, rates = [], [rate()]
     for _ in range(args.repeats):
-        found.append(seconds(masks, device) / args.batch)
+        found.append(seconds(masks, device, clock) / args.batch)
         rates.append(rate())
     taken, speed = statistics.median(found), statistics.median(rates)
     print(
-        f"{args.network}, {args.size} pixels, batch {args.batch}, {args.precision}, {args.threads} threads: "
-        f"{taken:.3g} s a frame ({', '.join(f'{t:.3g}' for t in found)}), {flop / 1e9:.0f} GFLOP; "
+        f"{args.network}, {args.size} pixels, batch {args.batch}, {args.precision}, threads {args.threads}: "
+        f"{taken:.3g} s ({args.clock}) a frame ({', '.join(f'{t:.3g}' for t in found)}), {flop / 1e9:.0f} GFLOP; "
         f"floor {flop / speed:.3g} s at {speed / 1e9:.0f} GFLOP/s ({', '.join(f'{r / 1e9:.0f}' for r in rates)}); "
         f"{taken / (flop / speed):.2f} times the floor; {mebibytes:.0f} MiB beside the weights"
     )

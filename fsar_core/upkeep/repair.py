@@ -30,9 +30,7 @@ def repair(paths: Sequence[Path], words: Sequence[str]) -> None:
         FsarError: snakemake cannot make them under this configuration (nothing is removed then), or did not.
     """
     bad = [unit for unit in dict.fromkeys(map(unit_of, paths)) if _told(unit)]
-    targets = [target for unit in bad for target in _targets(unit)]
-    if targets:
-        _snakemake(["--dry-run", "--quiet", "all", *words], targets, capture=True)
+    targets = _as_rules_have_them([target for unit in bad for target in _targets(unit)], words)
     before = {path: (recorded(path), path.stat().st_mtime_ns) for unit in bad for path in _tracked(unit)}
     for unit in bad:
         for line in _remove(unit):
@@ -124,11 +122,32 @@ def _keep_times(unit: Path, before: dict[Path, tuple[set, int]]) -> None:
         os.utime(path, ns=(time, time))
 
 
+def _as_rules_have_them(targets: Sequence[Path], words: Sequence[str]) -> list[Path]:
+    """Targets as snakemake knows them, which compares text: as they are, else relative to here, else absolute.
+
+    Raises:
+        FsarError: it knows none of them, or not all; why it does not know them as they are.
+    """
+    forms = [list(map(Path, map(change, targets))) for change in (str, os.path.relpath, os.path.abspath)]
+    first = None
+    for number, form in enumerate(forms if targets else ()):
+        if form in forms[:number]:
+            continue
+        try:
+            _snakemake(["--dry-run", "--quiet", "all", *words], form, capture=True)
+            return form
+        except FsarError as error:
+            first = first or error
+    if first:
+        raise first
+    return []
+
+
 def _snakemake(words: Sequence[str], targets: Sequence[Path], capture: bool = False) -> None:
     """Run it here, for these targets alone."""
     front = Path(sys.executable).with_name("snakemake")
     cores = [] if {"--cores", "-c", "--jobs", "-j", "--profile"} & set(words) else ["--cores", "all"]
-    command = [str(front), *cores, *words, "--", *(os.path.relpath(target) for target in targets)]
+    command = [str(front), *cores, *words, "--", *map(str, targets)]
     done = subprocess.run(command, capture_output=capture, text=True)
     if done.returncode:
         said = [line for line in (done.stderr or "").splitlines() if line.strip()]

@@ -35,13 +35,14 @@ def snakemake(monkeypatch, made):
 
     class Snakemake:
         def __init__(self):
-            self.lines, self.makes, self.fails = [], {}, ""
+            self.lines, self.makes, self.fails, self.knows = [], {}, "", lambda word: True
 
         def run(self, command, capture_output, text):
             words = command[command.index("--") + 1 :]
             self.lines.append(command[1:])
-            if self.fails:
-                return subprocess.CompletedProcess(command, 1, "", f"something\nfsar: error: {self.fails}\nExiting\n")
+            if self.fails or not all(map(self.knows, words)):
+                said = self.fails or "MissingRuleException: no rule"
+                return subprocess.CompletedProcess(command, 1, "", f"something\nfsar: error: {said}\nExiting\n")
             if "--dry-run" not in command:
                 for path, source in self.makes.items():
                     if not Path(path).exists():
@@ -131,6 +132,16 @@ def test_a_damaged_state_of_an_unfinished_training_is_removed(made, snakemake):
     last.write_bytes((KEPT / "model/checkpoint.pt").read_bytes()[:-100])
     assert main(["repair", str(last)]) == 0
     assert not last.exists() and snakemake.lines == []
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_paths_are_given_as_the_rules_have_them(made, snakemake, absolute):
+    """The roots of a configuration may be relative or absolute, whatever the user types."""
+    whole_store(snakemake)
+    flip(made / SHARD, 9)
+    snakemake.knows = lambda word: word.startswith("/") == absolute
+    assert main(["repair", STORE if absolute else str(made / STORE)]) == 0
+    assert snakemake.lines[-1][-1] == (str(made / STORE) if absolute else STORE) + "/manifest.json"
 
 
 def test_what_is_sound_is_left_alone(made, snakemake, capsys):
