@@ -16,14 +16,14 @@ test: set-up
 
 # The whole workflow at toy size, in a folder of its own: a table and every kind of figure.
 SMOKE := snakemake --cores $(CORES) --directory results/smoke --configfile tests/workflow/smoke.yaml -- \
-  results/tables/table2.csv $(addprefix results/figures/dmgal_fig,4.png 5.png 8.png 9.png)
+  results/tables/table2.csv $(addprefix results/figures/,$(addsuffix .png,dmgal_fig4 dmgal_fig5 dmgal_fig8 dmgal_fig9 i2st_fig6 i2st_masks))
 smoke: set-up
 	rm -rf results/smoke && mkdir -p results/smoke
 	$(SMOKE)
 	$(SMOKE) 2>&1 | tee results/smoke/second.log
 	grep -q "Nothing to be done" results/smoke/second.log
 
-# What is done to whole runs on purpose: damage, bad videos, and whatever else lies in tests/faults.
+# What is done to whole runs on purpose: kills, damage, bad videos, full disks, two at once; a table of what survived at its end.
 faults: set-up
 	python -m pytest -m faults tests/faults
 

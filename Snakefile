@@ -14,6 +14,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/masks.smk"
+include: "workflow/rules/saliency.smk"
 include: "workflow/rules/heads.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/figures.smk"
@@ -25,11 +26,13 @@ localrules:
     frames,
     features,
     masks,
+    saliency,
     episodes,
     heads,
     tables,
     dmgal,
     i2st,
+    sgtm,
     figures,
 
 

@@ -49,7 +49,8 @@ _USERS_ERRNO = {13, 28, 30, 122}  # EACCES, ENOSPC, EROFS, EDQUOT
 def report(error: FsarError) -> int:
     """One line on standard error, and into the file that the `snakemake` front reads (FSAR_ERRORS)."""
     line = f"fsar: error: {error}"
-    print(line, file=sys.stderr)
+    with contextlib.suppress(OSError):  # standard error may go to a log on a full disk
+        print(line, file=sys.stderr, flush=True)
     target = os.environ.get("FSAR_ERRORS")
     if target:
         with contextlib.suppress(OSError), open(target, "a", encoding="utf-8", errors="backslashreplace") as stream:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from fsar_core import registry
 from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.instance_masks._prompts import CLASS
+from fsar_core.instance_masks._weights import is_address
 
 if TYPE_CHECKING:
-    from fsar_core.config import Setup
+    from fsar_core.config import Masks, Setup
     from fsar_core.paper import Curve, Figure, Subject
     from fsar_core.specs import AugmentationSpec, Component
     from fsar_core.study import Study
@@ -19,12 +21,12 @@ def check_components(study: Study) -> None:
     """Names and parameters of everything that a job would build, and that every table can be read."""
     where = f"preset '{study.config.preset}'"
     _check_setup(study, f"{where}: backbone", study.setup(None))
-    for name, setup in study.preset.setups.items():
-        _check_setup(study, f"{where}: setups.{name}.backbone", setup)
+    for name in study.preset.setups:
+        _check_setup(study, f"{where}: setups.{name}.backbone", study.setup(name))
     for kind in ("backbones", "heads", "matching"):
         for name, params in getattr(study.preset, kind).items():
             _checked(f"{where}: {kind}.{name}", kind, name, params)
-    _checked(f"{where}: masks", "instance_masks", study.preset.masks.provider, study.preset.masks.params)
+    _check_masks(f"{where}: masks", study.preset.masks)
     for name in study.preset.head_training:
         _checked(f"{where}: head_training", "heads", name, {})
     for name in study.table_names:
@@ -38,8 +40,32 @@ def check_components(study: Study) -> None:
         if figure.kind == "curves":
             _check_curves(study, name, figure)
         compared = (figure.method, figure.minus) if figure.kind == "class_gain" else ()
+        compared = figure.methods if figure.kind == "class_accuracy" else compared
+        if figure.kind == "actionness":
+            _check_pair(study, f"{name}.yaml", figure.setup, None, None)
         for subject in (*compared, *(subject for _, subject in figure.subjects)):
             _check_subject(study, f"{name}.yaml: '{subject.method}'", figure.kind, subject)
+
+
+def _check_masks(where: str, masks: Masks) -> None:
+    """The provider takes its parameters and, where it loads something, is told what."""
+    for name in registry.GIVEN:
+        if name in masks.params:
+            raise FsarError(f"{where}.params: '{name}' is set by the jobs; remove it")
+    loads = _checked(where, "instance_masks", masks.provider, masks.params).constants["LOADS"]
+    if loads is None and masks.weights is not None:
+        raise FsarError(
+            f"{where}: '{masks.provider}' loads no weights; set `weights: null`, or choose another provider"
+        )
+    if loads is not None and masks.weights is None:
+        raise FsarError(f"{where}: '{masks.provider}' needs `weights:` (a {loads}; README.md, Instance masks)")
+    if loads == "folder" and is_address(masks.weights):
+        raise FsarError(
+            f"{where}: '{masks.provider}' loads a folder, which has no address; download it and name it here"
+        )
+    template = masks.params.get("template", CLASS)
+    if not isinstance(template, str) or CLASS not in template:
+        raise FsarError(f"{where}.params: the template {template!r} has no {CLASS}; say where the class text goes")
 
 
 def _check_curves(study: Study, name: str, figure: Figure) -> None:

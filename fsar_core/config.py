@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.instance_masks._weights import is_address
 from fsar_core.specs import AugmentationSpec, Policy, TrainingSpec
 
 Name = str
@@ -91,9 +92,10 @@ class Backbone(Model):
 
 
 class Setup(Model):
-    """Another backbone for the tables and rows that name it: its augmentation, and what its training does differently."""
+    """What is different for the tables, rows and figures that name it: another backbone with its augmentation (null: the preset's
+    own with its), and keys of the training, which go before those of `head_training`."""
 
-    backbone: Backbone
+    backbone: Backbone | None = None
     augmentation: AugmentationSpec | None = None
     training: dict[str, Any] = {}  # keys of `training` that differ
 
@@ -103,9 +105,50 @@ class Masks(Model):
 
     provider: str = "annotated"
     params: dict[str, Any] = {}
-    weights: str | None = None  # a file, below roots.weights or as it is
+    weights: str | None = None  # a file or folder, below roots.weights or as it is; or an address, which needs `sha256`
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # that the weights must have
     held_out: float = Field(default=0.1, ge=0, lt=1)  # share of clips of every class that no head learns the masks of
     clips_per_job: int = Field(default=1024, ge=1)
+    batch_frames: int = Field(default=8, ge=1)  # of one forward pass of a provider that looks at frames
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _null_is_none(cls, value: Any) -> Any:
+        """So that a configuration laid over another can leave out the parameters of its provider."""
+        return {} if value is None else value
+
+    @model_validator(mode="after")
+    def _an_address_is_pinned(self) -> Masks:
+        if self.weights is None and self.sha256 is not None:
+            raise ValueError("`sha256` is that of `weights`, and none are named")
+        if self.weights is not None and is_address(self.weights) and self.sha256 is None:
+            raise ValueError(
+                f"weights '{self.weights}' are an address, which needs their `sha256` (64 hexadecimal digits, as sha256sum tells)"
+            )
+        return self
+
+
+class Saliency(Model):
+    """How the classifier of frames is trained, for heads that hide frames by their actionness (SGTM, Eq. 1-2)."""
+
+    epochs: int = Field(default=40, ge=1)
+    batch: int = Field(default=64, ge=1)  # clips
+    lr: float = Field(default=0.001, gt=0)
+    weight_decay: float = Field(default=0.0001, ge=0)
+    hidden: int = Field(default=512, ge=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    kernel: int = Field(default=1, ge=1)  # frames that a convolution sees
+    rectified: bool = True  # a ReLU behind the last convolution too
+    loss: Literal["cross_entropy", "binary"] = "cross_entropy"
+    clips_per_job: int = Field(default=4096, ge=1)
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Saliency:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel {self.kernel} must be odd, so that a frame lies in its middle")
+        if self.loss == "binary" and self.rectified:
+            raise ValueError("loss 'binary' needs scores below 0; set `rectified: false`, or `loss: cross_entropy`")
+        return self
 
 
 class Episodes(Model):
@@ -135,6 +178,7 @@ class Preset(Model):
     augmentation: AugmentationSpec | None = None  # of training clips; null: none
     backbone: Backbone
     masks: Masks = Masks()
+    saliency: Saliency = Saliency()
     episodes: Episodes
     training: TrainingSpec
     # Of a data set's published trainings (`training` of its card), the one that the text gives or what the code makes of it; a
@@ -281,14 +325,16 @@ class Card(Model):
     group: str | None = None
     classes: list[str] | None = None  # all class names; where given, a split list may name no other
     expected: dict[Literal["train", "val", "test"], tuple[int, int | None]] = {}  # classes, clips (null: not stated)
+    # A tab-separated list below the data set's folder with the frames of its clips in which the action is: `path start end`.
+    intervals: str | None = None
     max_failures: float = Field(ge=0, le=1)  # share of clips that may be missing or broken
     # Published settings of the training, by the name that a backbone calls its recipe: keys of TrainingSpec.
     training: dict[str, dict[Hyperparameters, dict[str, Any]]] = {}
 
-    @field_validator("folder")
+    @field_validator("folder", "intervals")
     @classmethod
-    def _inside(cls, value: str) -> str:
-        return relative(value)
+    def _inside(cls, value: str | None) -> str | None:
+        return value if value is None else relative(value)
 
     @field_validator("masks")
     @classmethod

@@ -301,6 +301,7 @@ class Panel(Model):
 
     Attributes:
         sets: what the horizontal axis sets: `frames` of a clip, or parameters of the head, all to the same value.
+        scale: of that axis; None: linear for frames, else logarithmic.
     """
 
     title: str
@@ -309,6 +310,7 @@ class Panel(Model):
     label: str
     sets: list[str] = Field(min_length=1)
     values: list[int] = Field(min_length=2)
+    scale: Literal["linear", "log"] | None = None
     curves: list[Curve] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -318,7 +320,15 @@ class Panel(Model):
             raise ValueError(f"panel '{self.title}' has two curves of one name; names of methods must differ")
         if self.values != sorted(set(self.values)):
             raise ValueError(f"panel '{self.title}': values {self.values} must rise")
+        if self.logarithmic and self.values[0] < 1:
+            raise ValueError(
+                f"panel '{self.title}': {self.values[0]} has no place on a logarithmic axis; `scale: linear`"
+            )
         return self
+
+    @property
+    def logarithmic(self) -> bool:
+        return self.scale == "log" or (self.scale is None and "frames" not in self.sets)
 
 
 class Page(Model):
@@ -363,6 +373,23 @@ class ClassGainFigure(Page):
         return self
 
 
+class ClassAccuracyFigure(Page):
+    """Kind class_accuracy: of every test class, the accuracy of several methods, and the first one's gain over each of the
+    others."""
+
+    kind: Literal["class_accuracy"]
+    dataset: str
+    shot: int = Field(ge=1)
+    methods: list[Curve] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> ClassAccuracyFigure:
+        names = [curve.method for curve in self.methods]
+        if len(set(names)) < len(names):
+            raise ValueError("two methods have one name; names must differ")
+        return self
+
+
 class Subject(Model):
     """A method whose trained runs are looked into: what it is, and trained at which shot."""
 
@@ -401,11 +428,18 @@ class AttentionFigure(Page):
 
 
 class CamFigure(Page):
-    """Kind cam: Grad-CAM of the right class over the frames of a few queries, a row for every subject."""
+    """Kind cam: Grad-CAM of the right class over the frames of a few queries, a row for every subject.
+
+    Attributes:
+        salient: how many frames are boxed as salient, those of highest actionness, and as many of lowest as non-salient; how the
+            evidence is shared out among them is measured on a query of each of `episodes` episodes. None: neither.
+    """
 
     kind: Literal["cam"]
     panels: list[Subject] = Field(min_length=1)
     examples: list[Example] = Field(min_length=1)
+    salient: int | None = Field(default=None, ge=1)
+    episodes: int = Field(default=200, ge=2)
 
     @model_validator(mode="after")
     def _on_the_same_queries(self) -> CamFigure:
@@ -422,7 +456,7 @@ class CamFigure(Page):
         return [(name, subject) for name in names for subject in self.panels]
 
     def wanted(self, dataset: str) -> dict[str, Any]:
-        return {"cam": _places(self.examples, dataset)}
+        return {"cam": _places(self.examples, dataset)} | ({"evidence": self.episodes} if self.salient else {})
 
 
 class MasksFigure(Page):
@@ -440,6 +474,22 @@ class MasksFigure(Page):
 
     def wanted(self, dataset: str) -> dict[str, Any]:
         return {"masks": self.examples, "clips": self.clips}
+
+
+class ActionnessFigure(Page):
+    """Kind actionness: actionness over the frames of a few test clips, and, where a data set says in which frames of a clip
+    its action is, how it differs inside and outside of them.
+
+    Attributes:
+        examples: test clips that are shown of every data set, evenly spaced in the split.
+        salient: how many frames are boxed as salient, and as many as non-salient.
+    """
+
+    kind: Literal["actionness"]
+    datasets: list[str] = Field(min_length=1)
+    setup: str | None = None
+    examples: int = Field(default=2, ge=1)
+    salient: int = Field(default=2, ge=1)
 
 
 def _places(examples: list[Example], dataset: str) -> list[tuple[int, int]]:
@@ -474,10 +524,21 @@ class EmbeddingFigure(Page):
         return {"embedding": True}
 
 
-AnyFigure = Figure | ClassGainFigure | AttentionFigure | CamFigure | MasksFigure | EmbeddingFigure
+AnyFigure = (
+    Figure
+    | ClassGainFigure
+    | ClassAccuracyFigure
+    | AttentionFigure
+    | CamFigure
+    | MasksFigure
+    | EmbeddingFigure
+    | ActionnessFigure
+)
 FIGURES = {
     "curves": Figure,
     "class_gain": ClassGainFigure,
+    "class_accuracy": ClassAccuracyFigure,
+    "actionness": ActionnessFigure,
     "cam": CamFigure,
     "masks": MasksFigure,
     **dict.fromkeys(("association", "self_attention", "task_attention"), AttentionFigure),

@@ -27,7 +27,7 @@ SUM = "sha256"  # the key of a JSON file's own checksum
 
 # Wording of errors, listing, leases and digests themselves never change a number.
 NEUTRAL = frozenset(
-    {"fsar_core", *(f"fsar_core.{name}" for name in ("config", "devices", "errors", "provenance", "registry"))}
+    {"fsar_core", *(f"fsar_core.{name}" for name in ("config", "devices", "errors", "locks", "provenance", "registry"))}
 )
 
 
@@ -108,7 +108,7 @@ def environment() -> dict[str, str]:
     from importlib import metadata
 
     record = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
-    for package in ("fsar", "torch", "torchvision", "numpy", "zarr", "numcodecs", "decord"):
+    for package in ("fsar", "torch", "torchvision", "numpy", "zarr", "numcodecs", "decord", "transformers"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             record[package] = metadata.version(package)
     record["threads"] = os.environ.get("OMP_NUM_THREADS", "")

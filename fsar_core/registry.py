@@ -21,6 +21,8 @@ KINDS = ("backbones", "heads", "matching", "instance_masks")
 # Parameters of heads and metrics that a run fills in itself: `tail` is for the heads that declare `WRAPS_TAIL = True`, `classes`
 # is the number of training classes.
 SUPPLIED = ("dim", "frames", "tail", "classes")
+# Likewise of mask providers, by the jobs that build them: no preset may set them.
+GIVEN = ("folder", "source", "frames", "weights", "prompts", "device", "batch_frames")
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,25 @@ def check(kind: str, name: str, params: dict[str, Any], supplied: tuple[str, ...
         if choices is not None and value not in choices:
             valid = ", ".join(map(repr, choices))
             raise FsarError(f"{kind} '{name}': {param}={value!r} is not valid; valid: {valid}")
+        if param in found.constants.get("RANGES", {}):
+            _check_range(found, param, value)
     missing = [p for p, d in found.parameters.items() if d == Entry.REQUIRED and p not in params and p not in supplied]
     if missing:
         raise FsarError(f"{kind} '{name}' needs the parameter '{missing[0]}'")
     return found
+
+
+def _check_range(found: Entry, param: str, value: Any) -> None:
+    """FsarError unless a number lies between the bounds that the component's RANGES give it. Whole bounds are of a whole number;
+    None is valid where it is the default."""
+    least, most = found.constants["RANGES"][param]
+    optional, whole = found.parameters[param] is None, isinstance(least, int)
+    right = (
+        isinstance(value, int | (int if whole else float)) and not isinstance(value, bool) and least <= value <= most
+    )
+    if not right and not (optional and value is None):
+        expected = f"a {'whole ' if whole else ''}number from {least} to {most}" + (" or null" if optional else "")
+        raise FsarError(f"{found.kind} '{found.name}': {param}={value!r} is not valid; expected {expected}")
 
 
 def build(kind: str, name: str, **params: Any):

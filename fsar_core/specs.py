@@ -15,6 +15,8 @@ from fsar_core.provenance import canonical_json, digest
 
 # Bumped by hand when what the frame builder writes for the same spec changes (decoding, resizing, sampling).
 FRAMES_VERSION = 2
+# Bumped by hand when the classifier of frames, or the actionness that it gives, changes for the same spec.
+SALIENCY_VERSION = 1
 # Bumped by hand when the arrangement of arrays inside a store changes.
 LAYOUT_VERSION = 1
 
@@ -181,15 +183,16 @@ class FeatureSpec(Spec):
 
 class MaskSpec(Spec):
     """A masks store: soft instance masks of the training clips, uint8 [clip view frames height width], 255 where an acting
-    instance surely is, over the frames of a frame store: the same frames, resized and cut alike.
+    instance surely is, over the frames of a frame store: the same frames, resized and cut alike. Beside them, where the provider
+    gives any, scores, float32 [clip view frames].
     """
 
     kind: Literal["masks"] = "masks"
     frames: FrameSpec
     provider: Component  # of instance_masks
-    weights: str | None = None  # sha256:... of what the provider loads
+    weights: str | None = None  # sha256:... of the file or folder that the provider loads
     source: str | None = None  # where masks that come with a data set lie (`masks` of the card)
-    prompts: str | None = None  # digest of the class texts that a provider is prompted with
+    prompts: str | None = None  # digest of the training classes' texts that a provider is prompted with
     version: int  # the provider's
     layout: int = LAYOUT_VERSION
 
@@ -202,7 +205,53 @@ class MaskSpec(Spec):
         return f"{self.dataset}.{self.provider.name}.{self.digest}"
 
 
-StoreSpec = FrameSpec | FeatureSpec | MaskSpec
+class ClassifierSpec(Spec):
+    """Training of the classifier of frames whose class scores sum to the actionness (Φ_cls of SGTM, Eq. 1-2), on the labels
+    of the training clips: features of the backbone's last cut, view 0, averaged over their grid.
+    """
+
+    features: FeatureSpec
+    epochs: int
+    batch: int  # clips
+    lr: float
+    weight_decay: float
+    hidden: int  # channels between its two convolutions
+    dropout: float
+    kernel: int  # frames that a convolution sees
+    rectified: bool  # a ReLU behind the last convolution too
+    loss: Literal["cross_entropy", "binary"]
+    seed: int
+    version: int = SALIENCY_VERSION
+
+    @property
+    def key(self) -> str:
+        return f"{self.features.dataset}.{self.features.backbone.name}.{self.digest}"
+
+
+class SaliencySpec(Spec):
+    """A saliency store: actionness of every frame of every clip, float32 [clip view frames], the sum of a classifier's
+    scores before the sigmoid of SGTM's Eq. 2, which would tie what it still tells apart. Views as in the classifier's
+    feature store.
+    """
+
+    kind: Literal["saliency"] = "saliency"
+    classifier: ClassifierSpec
+    layout: int = LAYOUT_VERSION
+
+    @property
+    def features(self) -> FeatureSpec:
+        return self.classifier.features
+
+    @property
+    def dataset(self) -> str:
+        return self.features.dataset
+
+    @property
+    def key(self) -> str:
+        return f"{self.dataset}.{self.features.backbone.name}.{self.digest}"
+
+
+StoreSpec = FrameSpec | FeatureSpec | MaskSpec | SaliencySpec
 
 
 class EpisodeSpec(Spec):
@@ -272,6 +321,9 @@ class ModelSpec(Spec):
     # Share of every class's training clips whose masks are kept back, so that predicted ones can be compared to them
     # (`fsar_core.instance_masks._held_out`).
     masks_held_out: float | None = None
+    # For heads that hide frames by their actionness: where a store has it, or the classifier that scores the live features.
+    saliency: SaliencySpec | None = None
+    classifier: ClassifierSpec | None = None
     training: TrainingSpec
     train_shot: int
     validation: EpisodeSpec  # also says which way training episodes have, and whether groups are kept apart in them

@@ -7,16 +7,19 @@ them lies and how many jobs it takes. Everything is checked here, before any job
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fsar_core import checks, registry
 from fsar_core.config import Backbone, Config, Setup
 from fsar_core.data.cards import Dataset, card_names, load_dataset
 from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.instance_masks import _prompts
+from fsar_core.instance_masks._weights import downloaded, identity, is_address
 from fsar_core.paper import (
     AnyFigure,
     AnyTable,
@@ -28,11 +31,11 @@ from fsar_core.paper import (
     load_figure,
     load_table,
 )
-from fsar_core.provenance import digest, file_sha256
 from fsar_core.specs import (
     AugmentationSpec,
     BackboneSpec,
     BackboneTrainingSpec,
+    ClassifierSpec,
     Component,
     EpisodeSpec,
     FeatureSpec,
@@ -40,6 +43,7 @@ from fsar_core.specs import (
     MaskSpec,
     ModelSpec,
     RunSpec,
+    SaliencySpec,
     StoreSpec,
     TrainingSpec,
 )
@@ -79,6 +83,15 @@ class Look:
     run: RunSpec
     episodes: EpisodeSpec
     wanted: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A data set whose frames' actionness a figure shows, and the store that has it."""
+
+    dataset: str
+    setup: str | None
+    saliency: SaliencySpec
 
 
 class Study:
@@ -129,7 +142,8 @@ class Study:
     def setup(self, name: str | None) -> Setup:
         """A setup of the preset; None: its own backbone and training."""
         own = Setup(backbone=self.preset.backbone, augmentation=self.preset.augmentation)
-        return own if name is None else self.preset.setups[name]
+        named = own if name is None else self.preset.setups[name]
+        return named if named.backbone is not None else own.model_copy(update={"training": named.training})
 
     def backbone_training(self, dataset: str, setup: str | None = None) -> BackboneTrainingSpec | None:
         """How the pipeline trains the backbone itself; None where its weights come from outside."""
@@ -181,6 +195,8 @@ class Study:
         if spec.kind == "masks":
             train = int((self.dataset(spec.dataset).clips.split == "train").sum())
             return job_count(train, self.preset.masks.clips_per_job)
+        if spec.kind == "saliency":
+            return job_count(len(self.dataset(spec.dataset)), self.preset.saliency.clips_per_job)
         settings = self.preset.frames if spec.kind == "frames" else self.backbone_of(spec)
         return job_count(len(self.dataset(spec.dataset)), settings.clips_per_job)
 
@@ -223,16 +239,76 @@ class Study:
         weight = head.params.get("mask_weight", entry.parameters.get("mask_weight", 0))
         if not entry.constants.get("MASKS", False) or not head.params.get("instance", True) or not weight:
             return None
-        settings, card = self.preset.masks, self.dataset(dataset).card
-        provider = registry.entry("instance_masks", settings.provider)
-        classes = sorted(set(self.dataset(dataset).clips["class"]))
+        return self.masks_of(dataset, count)
+
+    def masks_of(self, dataset: str, count: int | None = None) -> MaskSpec:
+        """The masks of a data set's training clips, whatever head learns from them."""
+        settings, data = self.preset.masks, self.dataset(dataset)
+        provider = registry.entry("instance_masks", settings.provider).constants
         return MaskSpec(
             frames=self.frames(dataset, count),
             provider=Component(name=settings.provider, params=settings.params),
-            source=None if provider.constants["NEEDS_FRAMES"] else card.masks,
-            prompts=digest(classes) if provider.constants["PROMPTED"] else None,
-            version=provider.constants["VERSION"],
+            weights=self._mask_weights_identity() if provider["LOADS"] else None,
+            source=None if provider["NEEDS_FRAMES"] else data.card.masks,
+            prompts=_prompts.identity(data.training_classes) if provider["PROMPTED"] else None,
+            version=provider["VERSION"],
         )
+
+    @property
+    def mask_weights(self) -> Path | None:
+        """What the provider of masks loads, or where it will be downloaded to; None where there is no such thing."""
+        settings, root = self.preset.masks, self.config.roots.weights
+        if settings.weights is None:
+            return None
+        if is_address(settings.weights):
+            return downloaded(root, settings.weights, settings.sha256)
+        loads = registry.entry("instance_masks", settings.provider).constants["LOADS"]
+        return self._below_weights(settings.weights, os.path.isdir if loads == "folder" else os.path.isfile)
+
+    def _mask_weights_identity(self) -> str | None:
+        """None where nothing is there yet: that is told when masks are asked for (`check_masks`), not to those who need none."""
+        settings, path = self.preset.masks, self.mask_weights
+        if path is None or is_address(settings.weights):
+            return None if path is None else f"sha256:{settings.sha256}"
+        found = self._identity(path)
+        if settings.sha256 not in (None, found.removeprefix("sha256:")):
+            raise FsarError(
+                f"preset '{self.config.preset}': masks: {path} has {found}, expected the `sha256` {settings.sha256}; it is "
+                f"another file of that name"
+            )
+        return found
+
+    def _identity(self, path: Path) -> str:
+        """`sha256:...` of a file or folder, read once."""
+        if path not in self._sha256:
+            self._sha256[path] = identity(path)
+        return self._sha256[path]
+
+    def _below_weights(self, name: str, right: Callable[[Path], bool] = os.path.isfile) -> Path | None:
+        """What is there by its path, from here or from roots.weights; also of a name that no file can have."""
+        return next(filter(right, (Path(name), self.config.roots.weights / name)), None)
+
+    def classifier(self, dataset: str, setup: str | None = None, count: int | None = None) -> ClassifierSpec:
+        """The classifier of frames, on features of the setup's last cut. Where frames are augmented anew in every episode (at the
+        cut `frames`), their centre crops stand for them."""
+        features = self.features(dataset, setup, count)
+        at_last = {"cut": registry.entry("backbones", features.backbone.name).constants["CUTS"][-1]}
+        if features.cut == "frames":
+            at_last["augmentation"] = None
+        settings = self.preset.saliency.model_dump(exclude={"clips_per_job"})
+        return ClassifierSpec(features=features.model_copy(update=at_last), seed=self.config.seed, **settings)
+
+    def saliency(self, dataset: str, setup: str | None = None, count: int | None = None) -> SaliencySpec:
+        """The store of that classifier's actionness."""
+        return SaliencySpec(classifier=self.classifier(dataset, setup, count))
+
+    def _hides_by(self, head: Component) -> Literal["store", "live"] | None:
+        """Where a head takes the actionness from that it hides frames by; None for a head that does not."""
+        entry = registry.entry("heads", head.name)
+        chosen = entry.parameters | head.params
+        if not entry.constants.get("SALIENCY", False) or chosen["mask"] not in entry.constants["GUIDED"]:
+            return None
+        return chosen["saliency"]
 
     def run(
         self,
@@ -255,6 +331,7 @@ class Study:
         train_shot, different = self.preset.episodes.train_shot, self.setup(setup)
         tested_on, dataset = dataset, trained_on or dataset
         head = self._with_classes(dataset, _under(self.preset.heads, head))
+        hides_by = self._hides_by(head)
         masks = self.masks(dataset, head, count)
         elsewhere = None if tested_on == dataset else self.features(tested_on, setup, count, trained_on=dataset)
         return RunSpec(
@@ -265,6 +342,8 @@ class Study:
             head=head,
             masks=masks,
             masks_held_out=None if masks is None else self.preset.masks.held_out,
+            saliency=self.saliency(dataset, setup, count) if hides_by == "store" else None,
+            classifier=self.classifier(dataset, setup, count) if hides_by == "live" else None,
             matching=_under(self.preset.matching, matching),
             training=self._training(dataset, different, head.name),
             train_shot=shot if train_shot == "tested" else train_shot,
@@ -275,17 +354,26 @@ class Study:
 
     def _with_classes(self, dataset: str, head: Component) -> Component:
         """The head with the number of training classes, where it takes one and is given none."""
-        if "classes" not in registry.entry("heads", head.name).parameters or "classes" in head.params:
+        entry = registry.entry("heads", head.name)
+        if "classes" not in entry.parameters or "classes" in head.params:
             return head
+        told = {}
+        if entry.constants.get("SALIENCY", False):
+            # A head that is told the actionness holds no classifier; one that has to score frames holds the preset's.
+            if self._hides_by(head) != "live":
+                return head
+            told = {
+                f"classifier_{key}": getattr(self.preset.saliency, key) for key in ("hidden", "kernel", "rectified")
+            }
         clips = self.dataset(dataset).clips
-        return _with(head, {"classes": int(clips["class"][clips.split == "train"].nunique())})
+        return _with(head, told | {"classes": int(clips["class"][clips.split == "train"].nunique())})
 
     def _training(self, dataset: str, setup: Setup, head: str) -> TrainingSpec:
-        """The preset's, under what the card has of the backbone's recipe, under the setup's own, under the head's own."""
+        """The preset's, under what the card has of the backbone's recipe, under the head's own, under the setup's own."""
         recipes, which = self.dataset(dataset).card.training, self.preset.hyperparameters
         published = recipes.get(setup.backbone.recipe, {}).get(which, {})
         own = self.preset.head_training.get(head, {})
-        return TrainingSpec.model_validate(self.preset.training.model_dump() | published | setup.training | own)
+        return TrainingSpec.model_validate(self.preset.training.model_dump() | published | own | setup.training)
 
     # -- tables --------------------------------------------------------------------------------------------------------
 
@@ -340,6 +428,12 @@ class Study:
                 for number, shot in enumerate(figure.shots)
                 for c in (figure.method, figure.minus)
             ]
+        if figure.kind == "class_accuracy":
+            behind, shot = self.behind(figure.dataset), figure.shot
+            return [
+                Point(0, c.method, shot, shot, c.setup, self.run(behind, c.head, c.matching, shot, c.setup))
+                for c in figure.methods
+            ]
         if figure.kind != "curves":
             return []
         return [
@@ -375,6 +469,18 @@ class Study:
             found.append(Look(dataset, subject, subject.setup, run, episodes, figure.wanted(dataset)))
         return found
 
+    def watches(self, name: str) -> list[Watch]:
+        """The data sets whose actionness a figure shows."""
+        figure = self.figure(name)
+        if figure.kind == "actionness":
+            return [Watch(d, figure.setup, self.saliency(self.behind(d), figure.setup)) for d in figure.datasets]
+        if figure.kind != "cam" or not figure.salient:
+            return []
+        # All subjects are shown on the same clips: the actionness is that of the first one's backbone.
+        setup = figure.panels[0].setup
+        names = dict.fromkeys(example.dataset for example in figure.examples)
+        return [Watch(d, setup, self.saliency(self.behind(d), setup)) for d in names]
+
     def _many_clips(self, dataset: str, wanted: EmbeddingEpisode) -> EpisodeSpec:
         """Episodes of as many clips as a figure wants, or as the smallest test class has, in the same proportion."""
         clips, together = self.dataset(dataset).clips, wanted.shot + wanted.query
@@ -406,6 +512,10 @@ class Study:
         for number in self._numbers:
             for features in (number.run.features, number.run.tested_on):
                 found[features.key] = (number.setup, number.run.features.dataset)
+            for scored in filter(None, (number.run.saliency, number.run.classifier)):
+                found[scored.features.key] = (number.setup, number.run.features.dataset)
+        for watch in (watch for name in self.figure_names for watch in self.watches(name)):
+            found[watch.saliency.features.key] = (watch.setup, watch.saliency.dataset)
         return found
 
     # -- where things lie ----------------------------------------------------------------------------------------------
@@ -421,6 +531,9 @@ class Study:
 
     def weights_path(self, spec: BackboneTrainingSpec) -> Path:
         return self.config.roots.weights / "trained" / f"{spec.key}.pt"
+
+    def classifier_path(self, spec: ClassifierSpec) -> Path:
+        return self.config.roots.weights / "saliency" / f"{spec.key}.pt"
 
     def episodes_path(self, spec: EpisodeSpec) -> Path:
         return self.config.roots.results / "episodes" / f"{spec.key}.npz"
@@ -447,15 +560,12 @@ class Study:
             publisher = registry.entry("backbones", backbone.name).constants.get("PUBLISHER", "torchvision")
             return f"{publisher}:{backbone.weights}"
         path = self._weights_file(backbone)
-        if path not in self._sha256:
-            self._sha256[path] = file_sha256(path)
-        return f"sha256:{self._sha256[path]}"
+        return self._identity(path)
 
     def _weights_file(self, backbone: Backbone) -> Path:
-        name, root = backbone.weights, self.config.roots.weights
-        for path in (Path(name), root / name):
-            if os.path.isfile(path):  # also of a name that no file can have
-                return path
+        name, root, path = backbone.weights, self.config.roots.weights, self._below_weights(backbone.weights)
+        if path is not None:
+            return path
         published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
         raise FsarError(
             f"preset '{self.config.preset}': backbone.weights: no file '{name}', here or in roots.weights ({root})"
@@ -489,12 +599,31 @@ class Study:
                 f"the card of '{spec.dataset}' says nothing of masks, and this run learns from them; add `masks:` to the card, "
                 f"choose another provider (`masks: {{provider: ...}}` in the preset), or leave them out (`mask_weight: 0`)"
             )
+        if spec.prompts is not None and (name := _prompts.number_only(self.dataset(spec.dataset).training_classes)):
+            raise FsarError(
+                f"'{spec.dataset}' has a class '{name}', a number, no text to prompt '{spec.provider.name}' with; "
+                f"make its split list with the names of the classes (`fsar import-split ... --labels`)"
+            )
+        self.check_mask_weights()
+
+    def check_mask_weights(self) -> None:
+        """FsarError where the provider of masks loads what is not there."""
+        settings, path = self.preset.masks, self.mask_weights
+        wanted = registry.entry("instance_masks", settings.provider).constants["LOADS"]
+        if wanted is not None and path is None:
+            raise FsarError(
+                f"preset '{self.config.preset}': masks.weights: no {wanted} '{settings.weights}', here or in roots.weights "
+                f"({self.config.roots.weights}); '{settings.provider}' loads one, README.md (Instance masks) says where it is "
+                f"published"
+            )
 
     def check_model(self, spec: ModelSpec) -> None:
         """FsarError where the split lists already tell that a model cannot be trained."""
         self.check_features(spec.features)
         if spec.masks is not None:
             self.check_masks(spec.masks)
+        for scored in filter(None, (spec.saliency, spec.classifier)):
+            self.check_features(scored.features)
         way, shot, query = spec.validation.way, spec.train_shot, spec.training.query
         self._check_draw(spec.features.dataset, "train", way, shot, query)
         self.check_episodes(spec.validation)
@@ -509,6 +638,11 @@ class Study:
         """FsarError where a figure's examples are not among the episodes or the frames, or where no masks were held out that
         could be predicted; asked of figures that are made."""
         figure = self.figure(name)
+        if self.watches(name) and 2 * figure.salient > self.preset.frames.count:
+            raise FsarError(
+                f"{name}.yaml: {figure.salient} salient and as many non-salient frames are more than the "
+                f"{self.preset.frames.count} of a clip (frames.count); lower `salient`"
+            )
         pair = figure.kind == "association"  # shows a frame and the next
         for look in self.looks(name) if figure.kind != "embedding" else ():
             if figure.kind == "masks":

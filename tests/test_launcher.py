@@ -160,3 +160,18 @@ def test_jobs_find_the_python_beside_the_front(snakemake, monkeypatch):
     paths = []
     snakemake(lambda argv: paths.append(os.environ["PATH"]))
     assert paths == [os.pathsep.join([os.path.dirname(sys.executable), "/nowhere"])]
+
+
+def test_the_front_tells_of_a_full_disk(snakemake, capsys, monkeypatch, tmp_path):
+    """Snakemake's own failures for want of space are tracebacks."""
+    monkeypatch.chdir(tmp_path)
+    usage = types.SimpleNamespace(free=4096)
+    monkeypatch.setattr(launcher.shutil, "disk_usage", lambda folder: usage)
+    assert snakemake(lambda argv: sys.exit(1)) == 2
+    assert capsys.readouterr().err == (
+        f"fsar: error: {tmp_path}: the disk is full (4096 bytes left); free space and run the same command again\n"
+    )
+    assert snakemake(lambda argv: None) == 0
+    usage.free = 10**6
+    assert snakemake(lambda argv: sys.exit(1)) == 1
+    assert capsys.readouterr().err == ""

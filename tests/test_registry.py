@@ -199,3 +199,48 @@ def test_listing_and_checking_never_import_torch():
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
     assert done.stdout == "True False False\n", done.stderr
+
+
+RANGED = '''
+"""A ranged widget."""
+
+RANGES = {"size": (32, 64), "share": (0.0, 1.0)}
+
+
+class Ranged:
+    def __init__(self, size=48, share=None):
+        pass
+'''
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"size": 32, "share": 1}, None),
+        ({"size": 64, "share": 0.5}, None),
+        ({"share": None}, None),
+        ({"size": 31}, "size=31 is not valid; expected a whole number from 32 to 64"),
+        ({"size": 65}, "size=65 is not valid; expected a whole number from 32 to 64"),
+        ({"size": 48.0}, "size=48.0 is not valid; expected a whole number from 32 to 64"),
+        ({"size": None}, "size=None is not valid; expected a whole number from 32 to 64"),
+        ({"size": True}, "size=True is not valid; expected a whole number from 32 to 64"),
+        ({"share": 1.1}, "share=1.1 is not valid; expected a number from 0.0 to 1.0 or null"),
+        ({"share": "half"}, "share='half' is not valid; expected a number from 0.0 to 1.0 or null"),
+        ({"share": float("nan")}, "share=nan is not valid; expected a number from 0.0 to 1.0 or null"),
+    ],
+)
+def test_numbers_with_bounds(package, params, expected):
+    (package / "heads" / "ranged.py").write_text(RANGED)
+    if expected is None:
+        assert check("heads", "ranged", params).constants["RANGES"]["size"] == (32, 64)
+        return
+    with pytest.raises(FsarError) as error:
+        check("heads", "ranged", params)
+    assert str(error.value) == f"heads 'ranged': {expected}"
+
+
+def test_the_parameters_that_jobs_give_are_those_of_providers():
+    """Each is taken by one at least; a preset may set the others."""
+    taken = {param for name in names("instance_masks") for param in entry("instance_masks", name).parameters}
+    assert set(registry.GIVEN) <= taken
+    assert {"size", "threshold", "template", "values"} <= taken - set(registry.GIVEN)

@@ -15,6 +15,7 @@ from fsar_core.specs import (
     AugmentationSpec,
     BackboneSpec,
     BackboneTrainingSpec,
+    ClassifierSpec,
     Component,
     EpisodeSpec,
     FeatureSpec,
@@ -23,6 +24,7 @@ from fsar_core.specs import (
     MaskSpec,
     ModelSpec,
     RunSpec,
+    SaliencySpec,
     Spec,
     TrainingSpec,
     ViewPolicy,
@@ -86,6 +88,21 @@ MASKS = MaskSpec(
     prompts="def",
     version=1,
 )
+CLASSIFIER = ClassifierSpec(
+    features=FEATURES,
+    epochs=40,
+    batch=64,
+    lr=0.001,
+    weight_decay=0.0001,
+    hidden=512,
+    dropout=0.5,
+    kernel=1,
+    rectified=True,
+    loss="cross_entropy",
+    seed=3,
+    version=1,
+)
+SALIENCY = SaliencySpec(classifier=CLASSIFIER)
 TRAINING = TrainingSpec(
     episodes=40000,
     batch=4,
@@ -109,6 +126,8 @@ RUN = RunSpec(
     matching=Component(name="otam", params={"lambda_": 0.5}),
     masks=MASKS,
     masks_held_out=0.1,
+    saliency=SALIENCY,
+    classifier=CLASSIFIER,
     training=TRAINING,
     train_shot=1,
     validation=EPISODES.model_copy(update={"split": "val", "count": 1000}),
@@ -125,6 +144,8 @@ ALL = [
     BACKBONE_TRAINING,
     FEATURES,
     MASKS,
+    CLASSIFIER,
+    SALIENCY,
     EPISODES,
     TRAINING,
     MODEL,
@@ -171,9 +192,11 @@ def changes(spec):
         (FEATURES, "255853f6dcf5"),
         (EPISODES, "fda4e96517e3"),
         (MASKS, "ee476a78864e"),
+        (CLASSIFIER, "fb54fa044aaa"),
+        (SALIENCY, "7f525eb121d1"),
         (TRAINING, "a9a845c510c5"),
-        (MODEL, "26a53f6943ee"),
-        (RUN, "87cfa3831b47"),
+        (MODEL, "336ce072a9ae"),
+        (RUN, "3a0e7c387cc8"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Spec) else "",
 )
@@ -250,6 +273,8 @@ def test_keys_and_run_id():
     assert five.run_id.startswith("ssv2.resnet50.dmgal.otam.5shot.")
     assert five.run_id[-8:] != RUN.run_id[-8:]
     assert MASKS.key == f"ssv2.seem.{MASKS.digest}"
+    assert CLASSIFIER.key == f"ssv2.resnet50.{CLASSIFIER.digest}" and SALIENCY.key == f"ssv2.resnet50.{SALIENCY.digest}"
+    assert SALIENCY.features == FEATURES and SALIENCY.dataset == "ssv2"
 
 
 def test_a_model_is_what_its_tests_have_in_common():

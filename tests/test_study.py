@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -14,6 +15,8 @@ import yaml
 
 from fsar_core.config import load_config
 from fsar_core.errors import FsarError
+from fsar_core.instance_masks import _prompts
+from fsar_core.instance_masks._weights import identity
 from fsar_core.specs import Component, EpisodeSpec, RunSpec
 from fsar_core.study import Study
 
@@ -519,6 +522,326 @@ def test_an_unknown_provider_of_masks(workflow):
     )
 
 
+TEACHER = {"provider": "seem", "weights": "x.pt"}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """CONFIG's roots.weights as a folder of the test; returns a function that writes a file there."""
+
+    def write(content: bytes, name: str = "x.pt") -> Path:
+        path = tmp_path / "weights" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def taught(workflow, tmp_path, **masks) -> Study:
+    roots = CONFIG["roots"] | {"weights": str(tmp_path / "weights")}
+    return study(workflow, ROOTS=roots, masks=TEACHER | masks)
+
+
+def test_a_checkpoint_or_a_prompt_makes_another_store(workflow, tmp_path, weights):
+    """And so does every parameter; how many frames are looked at together does not."""
+    weights(b"one")
+    made = taught(workflow, tmp_path).masks_of("demo_temporal")
+    assert made.weights == f"sha256:{hashlib.sha256(b'one').hexdigest()}" and made.source is None
+    clips = study(workflow).dataset("demo_temporal").clips
+    names = sorted(set(clips["class"][clips.split == "train"]))
+    assert made.prompts == _prompts.identity(names) and len(names) == 24
+    assert made.key.startswith("demo_temporal.seem.")
+    others = [
+        {"params": {"checkpoint": "seem_focall_v1"}},
+        {"params": {"size": 256}},
+        {"params": {"threshold": 0.5}},
+        {"params": {"precision": "bf16"}},
+        {"params": {"template": "a person {class}"}},
+    ]
+    keys = {taught(workflow, tmp_path, **change).masks_of("demo_temporal").key for change in others}
+    weights(b"two")
+    keys |= {made.key, taught(workflow, tmp_path).masks_of("demo_temporal").key}
+    assert len(keys) == len(others) + 2
+    weights(b"one")
+    assert taught(workflow, tmp_path, batch_frames=3, clips_per_job=64).masks_of("demo_temporal") == made
+    assert made.model_copy(update={"prompts": "0" * 12}).key != made.key
+    run = taught(workflow, tmp_path).run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
+    assert run.masks == made
+
+
+def test_only_training_classes_are_prompts(workflow, tmp_path, weights):
+    weights(b"one")
+    made = taught(workflow, tmp_path)
+    data = made.dataset("demo_temporal")
+    renamed = data.clips.assign(
+        **{"class": data.clips["class"].where(data.clips.split != "test", "unknown to the network")}
+    )
+    made._datasets["demo_temporal"] = dataclasses.replace(data, clips=renamed)
+    assert made.masks_of("demo_temporal").prompts == taught(workflow, tmp_path).masks_of("demo_temporal").prompts
+
+
+def test_weights_by_path_or_address(workflow, tmp_path, weights):
+    path = weights(b"one")
+    assert taught(workflow, tmp_path).mask_weights == path == taught(workflow, tmp_path, weights=str(path)).mask_weights
+    sha256 = hashlib.sha256(b"one").hexdigest()
+    here = taught(workflow, tmp_path).masks_of("demo_temporal")
+    assert taught(workflow, tmp_path, sha256=sha256).masks_of("demo_temporal") == here
+    # From an address: the same file is the same store, before it is there.
+    away = taught(workflow, tmp_path, weights="https://nowhere/y.pt", sha256=sha256)
+    assert away.masks_of("demo_temporal") == here
+    assert away.mask_weights == tmp_path / "weights/downloaded" / sha256 / "y.pt"
+    away.check_masks(here)
+    line = f"^preset 'demo': masks: {path} has sha256:{sha256}, expected the `sha256` 0{{64}}; it is another file of that name$"
+    with pytest.raises(FsarError, match=line):
+        taught(workflow, tmp_path, sha256="0" * 64).masks_of("demo_temporal")
+
+
+def test_a_folder_of_weights(workflow, tmp_path, weights):
+    weights(b"{}", "clipseg/config.json")
+    made = taught(workflow, tmp_path, provider="clipseg", weights="clipseg")
+    assert made.mask_weights == tmp_path / "weights/clipseg"
+    assert made.masks_of("demo_temporal").weights == identity(tmp_path / "weights/clipseg")
+    made.check_mask_weights()
+    # SEEM's is a file.
+    with pytest.raises(
+        FsarError, match=r"^preset 'demo': masks.weights: no file 'clipseg', here or in roots.weights \("
+    ):
+        taught(workflow, tmp_path, weights="clipseg").check_mask_weights()
+
+
+def test_weights_that_are_not_there_are_told_where_masks_are_needed(workflow, tmp_path):
+    made = taught(workflow, tmp_path)
+    plain = made.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
+    made.check_run(plain)
+    run = made.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
+    line = r"^preset 'demo': masks.weights: no file 'x.pt', here or in roots.weights \(.*weights\); 'seem' loads one"
+    for check, spec in ((made.check_run, run), (made.check_masks, made.masks_of("demo_temporal"))):
+        with pytest.raises(FsarError, match=line):
+            check(spec)
+
+
+def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
+    weights(b"one")
+    made = taught(workflow, tmp_path)
+    data = made.dataset("demo_temporal")
+    made._datasets["demo_temporal"] = dataclasses.replace(data, clips=data.clips.assign(**{"class": "train12"}))
+    with pytest.raises(
+        FsarError, match=r"^'demo_temporal' has a class 'train12', a number, no text to prompt 'seem' with;"
+    ):
+        made.check_masks(made.masks_of("demo_temporal"))
+
+
+@pytest.mark.parametrize(
+    ("masks", "line"),
+    [
+        (
+            {"params": {"checkpoint": "seem_focalt"}},
+            "instance_masks 'seem': checkpoint='seem_focalt' is not valid; valid: ",
+        ),
+        (
+            {"params": {"chekpoint": 1}},
+            "instance_masks 'seem' has no parameter 'chekpoint'; did you mean 'checkpoint'?",
+        ),
+        (
+            {"params": {"size": 16}},
+            "instance_masks 'seem': size=16 is not valid; expected a whole number from 32 to 2048",
+        ),
+        ({"params": {"size": 512.5}}, "instance_masks 'seem': size=512.5 is not valid; expected a whole number"),
+        ({"params": {"size": True}}, "instance_masks 'seem': size=True is not valid; expected a whole number"),
+        (
+            {"params": {"threshold": 50}},
+            "instance_masks 'seem': threshold=50 is not valid; expected a number from 0.0 to 1.0 or null",
+        ),
+        (
+            {"params": {"threshold": "soft"}},
+            "instance_masks 'seem': threshold='soft' is not valid; expected a number from",
+        ),
+        (
+            {"params": {"precision": "half"}},
+            "instance_masks 'seem': precision='half' is not valid; valid: 'float32', 'bf16', 'fp16'",
+        ),
+        (
+            {"params": {"template": "a photo"}},
+            ".params: the template 'a photo' has no {class}; say where the class text goes",
+        ),
+        ({"params": {"template": 3}}, ".params: the template 3 has no {class}; say where the class text goes"),
+        ({"params": {"device": "cuda"}}, ".params: 'device' is set by the jobs; remove it"),
+        ({"weights": None}, "'seem' needs `weights:` (a file; README.md, Instance masks)"),
+        ({"provider": "clipseg", "weights": None}, "'clipseg' needs `weights:` (a folder; README.md, Instance masks)"),
+        (
+            {"provider": "clipseg", "weights": "https://x/y", "sha256": "0" * 64},
+            "'clipseg' loads a folder, which has no address; download it and name it here",
+        ),
+        (
+            {"provider": "annotated"},
+            "'annotated' loads no weights; set `weights: null`, or choose another provider",
+        ),
+        (
+            {"provider": "annotated", "weights": None, "params": {"frames": 1}},
+            ".params: 'frames' is set by the jobs; remove it",
+        ),
+    ],
+)
+def test_teachers_that_cannot_be_had(workflow, masks, line):
+    told = refused(workflow, masks=TEACHER | masks)
+    assert told.startswith(f"preset 'demo': masks{line}" if line[0] == "." else f"preset 'demo': masks: {line}")
+
+
+@pytest.mark.parametrize(
+    ("masks", "line"),
+    [
+        (
+            {"weights": "https://nowhere/x.pt"},
+            "masks: weights 'https://nowhere/x.pt' are an address, which needs their `sha256`",
+        ),
+        ({"sha256": "ABC"}, "masks.sha256: string should match pattern '^[0-9a-f]{64}$'"),
+        ({"sha256": "0" * 64}, "masks: `sha256` is that of `weights`, and none are named"),
+        ({"batch_frames": 0}, "masks.batch_frames: input should be greater than or equal to 1"),
+    ],
+)
+def test_masks_in_the_configuration(workflow, masks, line):
+    assert line in refused(workflow, masks=masks)
+
+
+def test_a_configuration_laid_over_another_can_leave_a_teacher_out(workflow):
+    made = study(workflow, masks=TEACHER | {"provider": "annotated", "params": None, "weights": None})
+    assert made.masks_of("demo_temporal") == study(workflow).masks_of("demo_temporal")
+
+
+# -- saliency ---------------------------------------------------------------------------------------------------------------
+
+SGTM, OTAM_METRIC = Component(name="sgtm"), Component(name="otam")
+
+
+def sgtm(made, **params):
+    return made.run("demo_temporal", Component(name="sgtm", params=params), OTAM_METRIC, 1)
+
+
+def test_heads_that_hide_frames_by_their_actionness_get_it_from_a_store(workflow):
+    made = study(workflow)
+    run = sgtm(made)
+    scored = run.saliency.classifier
+    assert run.classifier is None and "classes" not in run.head.params
+    assert scored.features == run.features and scored.seed == 0
+    assert (scored.loss, scored.rectified, scored.epochs, scored.hidden) == ("cross_entropy", True, 40, 512)
+    assert made.store_path(run.saliency) == Path("stores/saliency") / run.saliency.key
+    assert made.classifier_path(scored) == Path("weights/saliency") / f"{scored.key}.pt"
+    # Computed once: every strategy, weight and shot has the same store.
+    others = [sgtm(made, mask=mask) for mask in ("top", "bottom", "middle")] + [sgtm(made, reconstruction_weight=0.1)]
+    others.append(made.run("demo_temporal", SGTM, Component(name="bimhm"), 5))
+    assert all(other.saliency == run.saliency for other in others)
+    assert len({r.model.model_id for r in [run, *others]}) == 6
+    for params in ({"mask": None}, {"mask": "random"}):
+        assert sgtm(made, **params).saliency is None and sgtm(made, **params).classifier is None
+    assert made.run("demo_temporal", Component(name="dmgal"), OTAM_METRIC, 1).saliency is None
+    assert made.run("demo_temporal", SGTM, OTAM_METRIC, 1, count=4).saliency.features.frames.count == 4
+    other = study(workflow, saliency={"epochs": 3, "clips_per_job": 64})
+    assert sgtm(other).saliency.key != run.saliency.key and sgtm(other).features == run.features
+    # 48 classes of 24, 12 or 16 clips: all of them, not those of the training alone.
+    assert (made.jobs(run.saliency), other.jobs(run.saliency)) == (1, -(-(24 * 24 + 8 * 12 + 16 * 16) // 64))
+    made.check_run(run)
+
+
+def test_a_head_that_scores_live_frames_holds_the_presets_classifier(workflow):
+    made = study(workflow, saliency={"hidden": 7, "kernel": 3, "loss": "binary", "rectified": False})
+    run = sgtm(made, saliency="live")
+    assert run.saliency is None and run.classifier.features == run.features
+    assert run.head.params == {
+        "saliency": "live",
+        "classes": 24,
+        "classifier_hidden": 7,
+        "classifier_kernel": 3,
+        "classifier_rectified": False,
+    }
+    assert run.classifier == sgtm(made).saliency.classifier
+    # Where the preset says so for every run.
+    assert sgtm(study(workflow, heads={"sgtm": {"saliency": "live"}})).classifier is not None
+    assert "classes" not in sgtm(made, saliency="live", mask="random").head.params
+    made.check_run(run)
+
+
+def test_the_classifier_sees_features_of_the_last_cut(workflow):
+    """A trained tail runs behind an earlier cut; at the cut `frames` nothing is stored, and views are augmented anew."""
+    live = {"backbone__cut": "frames", "backbone__train_tail": True, "augmentation": AUGMENTATION}
+    made = study(workflow, **live)
+    run = sgtm(made)
+    assert run.train_tail and run.features.cut == "frames" and run.features.augmentation is not None
+    seen = run.saliency.features
+    assert (seen.cut, seen.augmentation, seen.frames) == ("layer4", None, run.features.frames)
+    stored = study(workflow, backbone__cut="layer3", augmentation=AUGMENTATION, frames__views=3)
+    run = sgtm(stored)
+    assert run.features.cut == "layer3" and run.saliency.features == run.features.model_copy(update={"cut": "layer4"})
+    write_table(workflow, "a_table1", rows=[{"method": "SGTM", "head": {"name": "sgtm"}, "matching": {"name": "otam"}}])
+    made = study(workflow, **live)
+    seen = made.cells("a_table1")[0].run.saliency.features
+    assert made.training_of(seen) == made.backbone_training("demo_temporal") and made.jobs(seen) == 1
+    large = study(workflow, backbone__crop=80)
+    with pytest.raises(FsarError, match=r"crop 80 is larger than frames\.size 72"):
+        large.check_model(large.cells("a_table1")[0].run)
+
+
+ACTIONNESS = {"kind": "actionness", "datasets": ["ssv2_full", "ucf101", "ssv2_small"], "examples": 3, "salient": 2}
+
+
+def test_the_actionness_of_a_figure_is_that_of_the_runs(workflow):
+    write_look(workflow, ACTIONNESS)
+    made = study(workflow)
+    watches = made.watches("a_fig2")
+    assert [(watch.dataset, watch.setup) for watch in watches] == [
+        ("ssv2_full", None),
+        ("ucf101", None),
+        ("ssv2_small", None),
+    ]
+    assert watches[0].saliency == watches[2].saliency == sgtm(made).saliency != watches[1].saliency
+    assert made.looks("a_fig2") == [] and made.points("a_fig2") == []
+    # No run needs them, and still it is known how they are made.
+    assert made.training_of(watches[1].saliency.features) == made.backbone_training("demo_spatial")
+    made.check_figure("a_fig2")
+    write_look(workflow, ACTIONNESS, salient=5)
+    with pytest.raises(
+        FsarError, match=r"^a_fig2.yaml: 5 salient and as many non-salient frames are more than the 8 of"
+    ):
+        study(workflow).check_figure("a_fig2")
+    write_look(workflow, ACTIONNESS, setup="vit")
+    assert refused(workflow).startswith("a_fig2.yaml: preset 'demo' has no setup 'vit'")
+
+
+def test_class_activations_may_box_frames_by_their_actionness(workflow):
+    write_look(workflow, CAM)
+    assert study(workflow).watches("a_fig2") == []
+    write_look(workflow, CAM, salient=2, episodes=30)
+    made = study(workflow)
+    assert [watch.dataset for watch in made.watches("a_fig2")] == ["ucf101", "ssv2_full"]
+    assert all(look.wanted["evidence"] == 30 for look in made.looks("a_fig2"))
+    write_look(workflow, CAM, salient=5)
+    with pytest.raises(FsarError, match=r"^a_fig2.yaml: 5 salient"):
+        study(workflow).check_figure("a_fig2")
+
+
+CLASS_ACCURACY = {
+    "kind": "class_accuracy",
+    "dataset": "ssv2_full",
+    "shot": 5,
+    "methods": [{"method": "I2ST", **GLOBAL}, {"method": "Bi-MHM", **BIMHM}, {"method": "TRX", **TRX}],
+}
+
+
+def test_the_points_of_accuracies_by_class(workflow):
+    write_look(workflow, CLASS_ACCURACY)
+    made = study(workflow)
+    points = made.points("a_fig2")
+    assert [(p.panel, p.method, p.shot) for p in points] == [(0, name, 5) for name in ("I2ST", "Bi-MHM", "TRX")]
+    assert len({p.run.test.key for p in points}) == 1 and {p.run.run_id for p in points} <= set(made.runs)
+    write_look(workflow, CLASS_ACCURACY, methods=CLASS_ACCURACY["methods"][:1])
+    assert ": methods: " in refused(workflow)
+    write_look(workflow, CLASS_ACCURACY, methods=[CLASS_ACCURACY["methods"][0]] * 2)
+    assert refused(workflow).endswith("two methods have one name; names must differ")
+    wrong = [*CLASS_ACCURACY["methods"], {"method": "X", **OTAM, "setup": "vit"}]
+    write_look(workflow, CLASS_ACCURACY, methods=wrong)
+    assert refused(workflow).startswith("a_fig2.yaml: 'X': preset 'demo' has no setup 'vit'")
+
+
 # -- setups and frames ----------------------------------------------------------------------------------------------------
 
 DEEP = {
@@ -545,6 +868,19 @@ def test_a_setup_is_another_backbone_and_training(workflow):
     # A whole table may name one; its rows may name another.
     write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows[:1], setup="deep")
     assert [cell.run for cell in study(workflow, **DEEP).cells("a_table1")] == [deep]
+
+
+def test_a_setup_may_train_the_presets_own_backbone_longer(workflow):
+    """What it says goes before what the preset says of all trainings of a head."""
+    rows = [{"method": "Plain", **OTAM}, {"method": "Long", **OTAM, "setup": "long"}]
+    write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows)
+    long = {
+        "setups": {"long": {"training": {"episodes": 12}}},
+        "head_training": {"identity": {"episodes": 8, "lr": 0.5}},
+    }
+    plain, longer = (cell.run for cell in study(workflow, **long).cells("a_table1"))
+    assert (plain.training.episodes, longer.training.episodes) == (8, 12)
+    assert plain.training.lr == longer.training.lr == 0.5 and plain.features == longer.features
 
 
 def test_a_row_may_take_another_number_of_frames(workflow):

@@ -1,18 +1,47 @@
-"""What the jobs of `fsar fill` write, for the kinds of store that are made of frames."""
+"""What the jobs of `fsar fill` write, for the kinds of store that are made of another one."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 def masks(args, spec, index, rows):
-    from fsar_core.instance_masks import _store
-    from fsar_core.registry import accepted, build, entry
+    import torch
+
+    from fsar_core.devices import torch_device
+    from fsar_core.instance_masks import _prompts, _store, _weights
+    from fsar_core.registry import accepted, build
     from fsar_core.stores.reader import StoreReader
 
-    name = spec.provider.name
-    offered = dict(folder=args.folder, source=spec.source, frames=spec.frames, weights=args.weights)
+    torch.set_num_threads(args.threads)
+    name, weights = spec.provider.name, Path(args.weights) if args.weights else None
+    _weights.check(weights, spec.weights)
+    classes = index["class"][index.split == "train"]
+    _prompts.check(classes, spec.prompts)
+    offered = dict(
+        folder=args.folder,
+        source=spec.source,
+        frames=spec.frames,
+        weights=weights,
+        prompts=sorted(set(map(_prompts.words, classes))),
+        device=torch_device(args.device),
+        batch_frames=args.batch_frames,
+    )
     provider = build("instance_masks", name, **accepted("instance_masks", name, **offered), **spec.provider.params)
-    looks = entry("instance_masks", name).constants["NEEDS_FRAMES"]
-    return _store.blocks(spec, provider, looks, index, StoreReader(args.frames, "frames", spec.frames), rows)
+    return _store.blocks(spec, provider, index, StoreReader(args.frames, "frames", spec.frames), rows)
+
+
+def saliency(args, spec, plan, index, rows):
+    import torch
+
+    from fsar_core.saliency import _store
+    from fsar_core.stores.reader import StoreReader
+    from fsar_core.training import checkpoint
+
+    torch.set_num_threads(args.threads)
+    state = checkpoint.load(args.weights, spec.classifier.digest)["model"]
+    features = StoreReader(args.features, "features", spec.features)
+    return _store.blocks(_store.trained(spec.classifier, state), features, index, rows, plan.shapes["actionness"])
 
 
 def features(args, spec, plan, index, rows):

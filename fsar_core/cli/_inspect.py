@@ -39,8 +39,11 @@ def look(
         found = inspection.attention(model, held, pictures, table, wanted["attention"], wanted["grid"], machine)
         found["right_class"] = inspection.attention_on_the_right_class(model, held, table, len(counted), machine)
     elif "cam" in wanted:
-        held = features([episode for episode, _ in wanted["cam"]])
+        counted = range(min(wanted.get("evidence", 0), len(table)))
+        held = features([*(episode for episode, _ in wanted["cam"]), *counted])
         found = gradcam.class_activations(model, held, pictures, table, wanted["cam"], machine)
+        if counted:
+            found |= gradcam.evidence(model, held, table, len(counted), machine)
     elif "masks" in wanted:
         index, store = read_index(args.index), StoreReader(args.masks, "masks", spec.masks)
         rows = mask_quality.choose(index, failed | store.failed, spec.masks_held_out, spec.seed, wanted["clips"])
@@ -49,6 +52,7 @@ def look(
             model, bank(np.concatenate(rows)), masks, pictures, *rows, wanted["masks"], machine
         )
         found["classes"] = index["class"].to_numpy(str)[rows[0]]
+        found["provider"] = np.array(spec.masks.provider.name)
     else:
         found = inspection.embeddings(model, bank(table.rows), table, machine)
     return table, found

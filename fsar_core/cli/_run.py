@@ -55,18 +55,24 @@ def prepare(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec):
     return partial(bank, reader, memory_gib=args.memory_gib, threads=args.threads), model, machine, reader.failed
 
 
-def masks_reader(args: argparse.Namespace, spec: ModelSpec):
-    """The masks store of a model that learns from masks, or None."""
+def readers_beside(args: argparse.Namespace, spec: ModelSpec) -> dict:
+    """The stores that a model learns from beside its features, by kind: masks, saliency, or neither."""
     from fsar_core.stores.reader import StoreReader
 
-    return None if spec.masks is None else StoreReader(args.masks, "masks", spec.masks)
+    wanted = {"masks": (args.masks, "masks", spec.masks), "saliency": (args.saliency, "actionness", spec.saliency)}
+    return {kind: StoreReader(*of) for kind, of in wanted.items() if of[-1] is not None}
 
 
-def mask_bank(args: argparse.Namespace, spec: ModelSpec, masks, rows, index):
-    """The masks of training rows, without those that are held out."""
-    from fsar_core.episodes.loader import MaskBank
+def banks_beside(args: argparse.Namespace, spec: ModelSpec, readers: dict, rows, index) -> dict:
+    """Of training rows, what these stores hold; masks without those that are held out."""
+    from fsar_core.episodes.loader import MaskBank, SaliencyBank
     from fsar_core.instance_masks._held_out import held_out
 
-    kept_back = held_out(index, spec.masks_held_out, spec.seed)
-    room = dict(memory_gib=args.memory_gib, threads=args.threads)
-    return MaskBank(masks, rows, many_views=rows, features=spec.features, held_out=kept_back, **room)
+    common = dict(rows=rows, many_views=rows, memory_gib=args.memory_gib, threads=args.threads)
+    found = {}
+    if "masks" in readers:
+        kept_back = held_out(index, spec.masks_held_out, spec.seed)
+        found["masks"] = MaskBank(readers["masks"], features=spec.features, held_out=kept_back, **common)
+    if "saliency" in readers:
+        found["saliency"] = SaliencyBank(readers["saliency"], **common)
+    return found

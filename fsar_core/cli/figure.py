@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from fsar_core.paper import validate_figure
-from fsar_core.reporting import attention, cam, class_gain, embedding, figures, masks
+from fsar_core.reporting import actionness, attention, cam, class_accuracy, class_gain, embedding, figures, masks
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +15,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spec",
         required=True,
-        help="JSON: figure, way; of curves and class_gain points of [panel, method, shot, value, run id], of others looks of "
-        "[data set, method, file of `fsar inspect`]",
+        help="JSON: figure, way; of curves and classes points of [panel, method, shot, value, run id], of others looks of "
+        "[data set, method, file of `fsar inspect`] and watches of [data set, file of `fsar inspect-saliency`]",
     )
     parser.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
     parser.add_argument("--out", type=Path, required=True, help="the files' path without its ending")
@@ -32,8 +32,13 @@ def run(args: argparse.Namespace) -> None:
     elif figure.kind == "class_gain":
         table = class_gain.gains(figure, points)
         canvas = class_gain.draw_class_gain(figure, table, spec["way"])
+    elif figure.kind == "class_accuracy":
+        table = class_accuracy.accuracies(figure, points)
+        canvas = class_accuracy.draw_class_accuracy(figure, table, spec["way"])
+    elif figure.kind == "actionness":
+        canvas, table = actionness.actionness(figure, spec["watches"])
     elif figure.kind == "cam":
-        canvas, table = cam.cam(figure, looks)
+        canvas, table = cam.cam(figure, looks, spec.get("watches", ()))
     elif figure.kind == "masks":
         canvas, table = masks.masks(figure, looks)
     elif figure.kind == "embedding":

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from fsar_core.cli import _fill
 from fsar_core.data.index import read_index
+from fsar_core.locks import alone
 from fsar_core.stores import layout, writer
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec, FeatureSpec or MaskSpec")
+    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec, FeatureSpec, MaskSpec or SaliencySpec")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--job", type=int, required=True)
@@ -20,9 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="frames, masks: the folder of the data set")
     parser.add_argument("--timeout", type=float, default=60.0, help="frames: seconds that a clip may take")
     parser.add_argument("--frames", type=Path, help="features, masks: the frame store")
-    parser.add_argument("--weights", help="features: a file, or a name that the backbone knows")
+    parser.add_argument("--features", type=Path, help="saliency: the feature store")
+    parser.add_argument("--weights", help="a file (saliency: the classifier), or a name that the backbone knows")
     parser.add_argument("--weights-root", type=Path, help="features: where named weights are kept")
     parser.add_argument("--batch-clips", type=int, default=16, help="features: clips of one forward pass")
+    parser.add_argument("--batch-frames", type=int, default=8, help="masks: frames of one forward pass")
     parser.add_argument("--device", default="auto")
 
 
@@ -35,9 +38,12 @@ def run(args: argparse.Namespace) -> None:
         blocks = frame_store.blocks(spec, index, args.folder, rows, args.threads, args.timeout)
     elif spec.kind == "masks":
         blocks = _fill.masks(args, spec, index, rows)
+    elif spec.kind == "saliency":
+        blocks = _fill.saliency(args, spec, plan, index, rows)
     else:
         blocks = _fill.features(args, spec, plan, index, rows)
-    receipt = writer.write_job(args.store, args.job, blocks, args.receipt)
+    with alone(args.store / "locks" / f"{args.job}.lock", f"fill job {args.job}"):
+        receipt = writer.write_job(args.store, args.job, blocks, args.receipt)
     counts = "".join(f", {name} {count}" for name, count in receipt["counts"].items())
     print(
         f"job {args.job}: {len(rows)} clips in {receipt['seconds']:.1f} s, {len(rows) / max(receipt['seconds'], 0.001):.1f} a "

@@ -10,8 +10,8 @@ from pathlib import Path
 from fsar_core.cli import _run
 from fsar_core.specs import RunSpec
 
-WANTED = """JSON: {"attention": [[episode, query], ...], "grid": n, "episodes": n}, {"cam": [[episode, query], ...]},
-{"embedding": true} or {"masks": shown clips, "clips": measured ones at most}"""
+WANTED = """JSON: {"attention": [[episode, query], ...], "grid": n, "episodes": n}, {"cam": [[episode, query], ...], "evidence":
+episodes, if any}, {"embedding": true} or {"masks": shown clips, "clips": measured ones at most}"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from fsar_core.data.index import read_index
+from fsar_core.locks import alone
 from fsar_core.stores import layout
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec, FeatureSpec or MaskSpec")
+    parser.add_argument("--spec", required=True, help="JSON of a FrameSpec, FeatureSpec, MaskSpec or SaliencySpec")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--clips-per-job", type=int, required=True)
@@ -27,6 +28,10 @@ def run(args: argparse.Namespace) -> None:
         from fsar_core.instance_masks import _store
 
         plan = _store.plan(spec, index, args.clips_per_job)
+    elif spec.kind == "saliency":
+        from fsar_core.saliency import _store
+
+        plan = _store.plan(spec, len(index), args.clips_per_job)
     else:
         from fsar_core.backbones._features import plan as plan_features
         from fsar_core.registry import build
@@ -34,4 +39,5 @@ def run(args: argparse.Namespace) -> None:
         # The shape of a cut does not depend on the weights, so none are needed yet.
         backbone = build("backbones", spec.backbone.name, **spec.backbone.params)
         plan = plan_features(spec, backbone, len(index), args.clips_per_job)
-    layout.create(args.store, plan)
+    with alone(args.store / "locks" / "store.lock", "plan"):
+        layout.create(args.store, plan)

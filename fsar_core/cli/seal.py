@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fsar_core.locks import alone
 from fsar_core.stores.manifest import seal
 
 
@@ -14,5 +15,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    value = seal(args.store, args.max_failures)
+    with alone(args.store / "locks" / "store.lock", "seal"):
+        value = seal(args.store, args.max_failures)
     print(f"{args.store}: {value['clips']} clips, {len(value['failures'])} failed, {value['bytes'] / 2**20:.1f} MiB")

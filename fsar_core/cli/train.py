@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fsar_core.cli import _run
 from fsar_core.data.index import read_index
+from fsar_core.locks import alone
 from fsar_core.specs import ModelSpec
 
 
@@ -14,6 +15,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _run.arguments(parser)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--masks", type=Path, help="the masks store, where the spec has one")
+    parser.add_argument("--saliency", type=Path, help="the saliency store, where the spec has one")
+    parser.add_argument("--classifier", type=Path, help="the trained classifier of frames, where the spec has one")
     parser.add_argument("--validation", type=Path, required=True, help="frozen validation episodes")
     parser.add_argument(
         "--code", default="", help="digest of the training code; a training by other code is not resumed"
@@ -34,20 +37,21 @@ def run(args: argparse.Namespace) -> None:
 
     spec = ModelSpec.parse(args.spec)
     bank, model, machine, failed = _run.prepare(args, spec, spec.features)
-    index, masks = read_index(args.index), _run.masks_reader(args, spec)
-    split = Split.from_index(index, "train", failed | (masks.failed if masks else frozenset()))
+    index, readers = read_index(args.index), _run.readers_beside(args, spec)
+    split = Split.from_index(index, "train", failed.union(*(reader.failed for reader in readers.values())))
     way, disjoint = spec.validation.way, spec.validation.group_disjoint
     check(split, way, spec.train_shot, spec.training.query, group_disjoint=disjoint)
     validation = tables.load(args.validation, spec.validation)
     train_rows = np.concatenate(split.rows) if model.trainable else np.empty(0, np.int64)
     rows = np.concatenate([train_rows, validation.rows])
     last = args.checkpoint.with_name("last.pt")
-    if masks is not None:
-        masks = _run.mask_bank(args, spec, masks, train_rows, index)
-    features = bank(rows, many_views=train_rows)
-    state, history = train(spec, model, features, split, validation, last, machine, args.code, masks)
-    with atomic_write(args.history) as stream:
-        pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
-    state = {key: value.cpu() for key, value in state.items()}
-    checkpoint.save(args.checkpoint, {"run": spec.digest, "model": state, "environment": environment()})
-    last.unlink(missing_ok=True)
+    if spec.classifier is not None:
+        model.head.load_classifier(checkpoint.load(args.classifier, spec.classifier.digest)["model"])
+    beside, features = _run.banks_beside(args, spec, readers, train_rows, index), bank(rows, many_views=train_rows)
+    with alone(args.checkpoint.with_name("train.lock"), f"train {spec.model_id}"):
+        state, history = train(spec, model, features, split, validation, last, machine, args.code, **beside)
+        with atomic_write(args.history) as stream:
+            pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
+        state = {key: value.cpu() for key, value in state.items()}
+        checkpoint.save(args.checkpoint, {"run": spec.digest, "model": state, "environment": environment()})
+        last.unlink(missing_ok=True)

@@ -38,6 +38,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.clips)
 
+    @property
+    def training_classes(self) -> list[str]:
+        return sorted(set(self.clips["class"][self.clips.split == "train"]))
+
 
 def card_names(folder: Path) -> list[str]:
     """Data sets for which `folder` (workflow/datasets) holds a card."""

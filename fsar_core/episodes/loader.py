@@ -169,15 +169,27 @@ class MaskBank(FeatureBank):
         return [drawn for e in episodes for drawn in live_draws(spec.augmentation, side, e.augmentation, *shape)]
 
 
-class TrainingBank:
-    """What a head is given in training and at no other time: labels, training classes and, where it learns from them, masks."""
+class SaliencyBank(FeatureBank):
+    """Actionness of the frames of training clips."""
 
-    def __init__(self, bank: FeatureBank, masks: MaskBank | None = None) -> None:
-        self.bank, self.masks = bank, masks
+    def of(self, episodes: Sequence[Episode]) -> dict[str, Tensor]:
+        """support_saliency float32 [batch way shot frames] and query_saliency [batch query frames], of the views that an episode
+        takes."""
+        rows = {side: np.stack([getattr(e, side) for e in episodes]) for side in ("support", "query")}
+        views = {side: np.stack([e.views[side == "query"] for e in episodes]) for side in rows}
+        return {f"{side}_saliency": self.clips(rows[side], views[side]) for side in rows}
+
+
+class TrainingBank:
+    """What a head is given in training and at no other time: labels, training classes and, where it learns from them, masks
+    or the actionness of frames."""
+
+    def __init__(self, bank: FeatureBank, masks: MaskBank | None = None, saliency: SaliencyBank | None = None) -> None:
+        self.bank, self.beside = bank, [part for part in (masks, saliency) if part is not None]
 
     def batch(self, episodes: Sequence[Episode]) -> EpisodeFeatures:
         """As `FeatureBank.batch`, with aux: labels int64 [batch query]; support_classes [batch way shot] and query_classes
-        [batch query], ids of training classes; with masks those of `MaskBank.of`."""
+        [batch query], ids of training classes; with masks those of `MaskBank.of`, with saliency that of `SaliencyBank.of`."""
         features = self.bank.batch(episodes)
         classes = torch.from_numpy(np.stack([e.classes for e in episodes]))
         aux = {
@@ -185,7 +197,9 @@ class TrainingBank:
             "support_classes": classes[..., None].expand(features.support.shape[:3]),
             "query_classes": classes.gather(1, features.labels),
         }
-        return replace(features, aux=aux | (self.masks.of(episodes) if self.masks else {}))
+        for part in self.beside:
+            aux |= part.of(episodes)
+        return replace(features, aux=aux)
 
 
 def batches(

@@ -14,11 +14,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from captum.attr import LayerGradCam
+from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from fsar_core.devices import Machine
 from fsar_core.episodes.loader import FeatureBank, FrameBank
+from fsar_core.episodes.sampler import Episode
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.training.model import EpisodeModel
 
@@ -55,27 +57,49 @@ def class_activations(
 
     Returns:
         For each example, under "<episode>.<query>.": query_frames uint8 [frames 3 height width], cam float32 [frames
-        grid_height grid_width], query_class, predicted_class (text).
+        grid_height grid_width], query_class, predicted_class (text), query_row (of the stores).
     """
     model.eval()
     found: dict[str, np.ndarray] = {}
     for episode, query in tqdm(examples, desc="examples", unit="example"):
         drawn = table[episode]
         names = [table.class_names[class_id] for class_id in drawn.classes]
-        with torch.no_grad():
-            support, queries = model.before_head(bank.batch([drawn]).to(machine.device))
-        compared = _Compared(model, support, queries, query)
-        features, right = queries[0, query], int(drawn.labels[query])
-        with torch.enable_grad():
-            explain = LayerGradCam(compared, compared.features)
-            cam = explain.attribute(features.clone(), target=right, relu_attributions=True)
-        with torch.no_grad():
-            taken = int(compared(features).argmax())
+        cam, logits = _of_query(model, bank, drawn, query, machine)
         parts = {
             "query_frames": pictures.batch([drawn]).query[0, query].numpy(),
-            "cam": cam[:, 0].detach().float().cpu().numpy(),
-            "query_class": np.array(names[right]),
-            "predicted_class": np.array(names[taken]),
+            "cam": cam.float().cpu().numpy(),
+            "query_class": np.array(names[drawn.labels[query]]),
+            "predicted_class": np.array(names[int(logits.argmax())]),
+            "query_row": np.array(drawn.query[query]),
         }
         found |= {f"{episode}.{query}.{name}": value for name, value in parts.items()}
     return found
+
+
+def evidence(
+    model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, count: int, machine: Machine
+) -> dict[str, np.ndarray]:
+    """How the evidence for the right class is spread over the frames of the first query of each of the first `count` episodes.
+
+    Returns:
+        evidence float64 [episode frames], the sum of a frame's map, and evidence_rows int64 [episode], the clips.
+    """
+    model.eval()
+    episodes = [table[i] for i in tqdm(range(min(count, len(table))), desc="episodes", unit="episode")]
+    maps = [_of_query(model, bank, drawn, 0, machine)[0].double().sum((-2, -1)).cpu().numpy() for drawn in episodes]
+    return {"evidence": np.stack(maps), "evidence_rows": np.array([drawn.query[0] for drawn in episodes])}
+
+
+def _of_query(
+    model: EpisodeModel, bank: FeatureBank, drawn: Episode, query: int, machine: Machine
+) -> tuple[Float[Tensor, "frames height width"], Float[Tensor, " way"]]:
+    """The map of a query's right class, and the query's logits."""
+    with torch.no_grad():
+        support, queries = model.before_head(bank.batch([drawn]).to(machine.device))
+        features = queries[0, query]
+        compared = _Compared(model, support, queries, query)
+        (logits,) = compared(features)
+    with torch.enable_grad():
+        explain = LayerGradCam(compared, compared.features)
+        cam = explain.attribute(features.clone(), target=int(drawn.labels[query]), relu_attributions=True)
+    return cam[:, 0].detach(), logits

@@ -46,23 +46,29 @@ def paired_difference(method: pd.DataFrame, plain: pd.DataFrame) -> Estimate:
 
 
 def class_gains(method: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
-    """`method` minus `plain` on the queries of every class. FsarError where the queries differ.
+    """`method` minus `plain` on the queries of every class, as `class_accuracies` has it: class, gain, ci95 (percentage points),
+    queries. FsarError where the queries differ."""
+    _check_paired(method, plain)
+    difference = method["correct"].to_numpy() - plain["correct"].to_numpy()
+    return class_accuracies(method.assign(correct=difference)).rename(columns={"accuracy": "gain"})
+
+
+def class_accuracies(queries: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy on the queries of every class.
 
     The interval is a normal one of the mean over a class's queries, with episodes as clusters: what several queries of one
     episode have in common is counted once. With one query a class and episode it is the usual one.
 
     Returns:
-        One row a class, by id: class, gain and ci95 (percentage points; ci95 is NaN for a class of one episode), queries.
+        One row a class, by id: class, accuracy and ci95 (percent; ci95 is NaN for a class of one episode), queries.
     """
-    _check_paired(method, plain)
-    own = method[["episode", "class"]].assign(difference=method["correct"].to_numpy() - plain["correct"].to_numpy())
     rows = []
-    for class_id, queries in own.groupby("class", sort=True):
-        mean, count = queries["difference"].mean(), len(queries)
-        sums = (queries["difference"] - mean).groupby(queries["episode"]).sum().to_numpy()
+    for class_id, own in queries.groupby("class", sort=True):
+        mean, count = own["correct"].mean(), len(own)
+        sums = (own["correct"] - mean).groupby(own["episode"]).sum().to_numpy()
         clusters = len(sums)
         error = np.sqrt(clusters / (clusters - 1) * np.square(sums).sum()) / count if clusters > 1 else np.nan
-        rows.append({"class": class_id, "gain": 100 * mean, "ci95": 100 * Z95 * error, "queries": count})
+        rows.append({"class": class_id, "accuracy": 100 * mean, "ci95": 100 * Z95 * error, "queries": count})
     return pd.DataFrame(rows)
 
 

@@ -69,7 +69,10 @@ CHOICES = {
     "saliency": ("store", "live"),
     "reconstruct": ("all", "masked"),
     "detach_target": (True, False),
+    "classifier_rectified": (True, False),
 }
+SALIENCY = True  # frames may be hidden by their actionness
+# Strategies that rank the frames by it.
 GUIDED = ("saliency", "top", "bottom", "middle")
 
 Frames = Float[Tensor, "videos frames dim"]
@@ -97,7 +100,7 @@ class SGTM(nn.Module):
             `support_saliency` and `query_saliency`. "live": from `classifier`, without gradient and dropout.
         classes: training classes, with which the head holds Φ_cls as `classifier`, frozen. None: it has none, and only
             "store" is possible.
-        classifier_hidden, classifier_kernel: of Φ_cls.
+        classifier_hidden, classifier_kernel, classifier_rectified: of Φ_cls.
         reconstruction_weight: λ of Eq. 8.
         reconstruct: tokens of the loss, "all" or "masked".
         detach_target: whether the features that are to be rebuilt get no gradient from it.
@@ -124,6 +127,7 @@ class SGTM(nn.Module):
         classes: int | None = None,
         classifier_hidden: int = 512,
         classifier_kernel: int = 1,
+        classifier_rectified: bool = True,
         reconstruction_weight: float = 0.5,
         reconstruct: str = "all",
         detach_target: bool = True,
@@ -167,7 +171,8 @@ class SGTM(nn.Module):
         self._classifier_trained = False
         if classes is not None:
             # Never run with dropout: the rate of its training is of no consequence here.
-            self.classifier = FrameClassifier(dim, classes, classifier_hidden, kernel=classifier_kernel)
+            sizes = dict(hidden=classifier_hidden, kernel=classifier_kernel, rectified=classifier_rectified)
+            self.classifier = FrameClassifier(dim, classes, **sizes)
             self.classifier.requires_grad_(False).eval()
 
     task_level = False

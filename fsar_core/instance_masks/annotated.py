@@ -17,12 +17,14 @@ from fsar_core.data.decoding import PICTURE_FORMATS, VideoProblem, pictures_in
 from fsar_core.data.files import is_inside
 from fsar_core.data.transforms import fit_square
 from fsar_core.errors import FsarError, one_of
-from fsar_core.instance_masks._clips import ClipFrames
+from fsar_core.instance_masks._clips import ClipFrames, ClipMasks
 from fsar_core.specs import FrameSpec
 
 VERSION = 1
 NEEDS_FRAMES = False  # looks at no picture
 PROMPTED = False
+SCORES = False
+LOADS = None
 CHOICES = {"values": ("ids", "soft")}
 
 
@@ -48,13 +50,13 @@ class Annotated(nn.Module):
         one_of("annotated", "values", values, CHOICES["values"])
         self.values, self.folder, self.source, self.spec = values, folder, source, frames
 
-    def forward(self, clips: Sequence[ClipFrames]) -> list[np.ndarray | str]:
-        """For each clip uint8 [view frames height width] of the store's size, or why it has none."""
+    def forward(self, clips: Sequence[ClipFrames]) -> list[ClipMasks | str]:
+        """For each clip masks of the store's size, without scores, or why it has none."""
         if self.folder is None or self.source is None or self.spec is None:
             raise FsarError("annotated: needs a data set with masks; say in its card where they lie (`masks`)")
         return [self._of(clip) for clip in clips]
 
-    def _of(self, clip: ClipFrames) -> np.ndarray | str:
+    def _of(self, clip: ClipFrames) -> ClipMasks | str:
         record = clip.record
         path = Path(self.folder) / located(self.source, record)
         if not is_inside(self.folder, path):
@@ -70,7 +72,7 @@ class Annotated(nn.Module):
         elif masks.dtype != np.uint8:
             return f"masks '{path.name}' are {masks.dtype}, expected 8 bits"
         inverse = np.searchsorted(np.unique(clip.taken), clip.taken)
-        return fit_square(masks, self.spec.size, self.spec.fit)[inverse]
+        return ClipMasks(fit_square(masks, self.spec.size, self.spec.fit)[inverse])
 
 
 def located(source: str, record: dict) -> str:

@@ -47,21 +47,11 @@ def draw_class_gain(figure: ClassGainFigure, table: pd.DataFrame, way: int):
             1, len(parts), figsize=(5.6 * len(parts), 1.6 + 0.19 * lines), squeeze=False, layout="constrained"
         )
         for axes, part, labels in zip(all_axes[0], parts, names):
-            told = (part.gain.abs() > part.ci95).to_numpy()
-            colours = [f"C{int(gain < 0)}" for gain in part.gain]
-            bars = axes.barh(range(len(part)), part.gain, xerr=part.ci95, color=colours, error_kw={"elinewidth": 0.8})
-            for bar, sure in zip(bars, told):
-                bar.set_alpha(1.0 if sure else 0.4)
-            axes.set_yticks(range(len(part)), labels, fontsize=6)
-            axes.invert_yaxis()
-            axes.margins(y=0.01)
-            axes.axvline(0, color="black", linewidth=0.8)
             first = part.iloc[0]
-            axes.axvline(first.mean_gain, color="grey", linestyle="--", linewidth=1)
-            better, worse = int((told & (part.gain > 0)).sum()), int((told & (part.gain < 0)).sum())
+            told = bars(axes, part.gain, part.ci95, first.mean_gain)
+            axes.set_yticks(range(len(part)), labels, fontsize=6)
             axes.set_title(
-                f"{way}-way {first.shot}-shot: {first.mean_gain:+.1f} ± {first.mean_ci95:.1f} points on average (dashed)\n"
-                f"of {len(part)} classes {better} are better and {worse} worse beyond their interval",
+                f"{way}-way {first.shot}-shot: {first.mean_gain:+.1f} ± {first.mean_ci95:.1f} points on average (dashed)\n{told}",
                 fontsize=8,
             )
             axes.set_xlabel(f"accuracy of {figure.method.method} minus {figure.minus.method} (percentage points)")
@@ -73,3 +63,19 @@ def draw_class_gain(figure: ClassGainFigure, table: pd.DataFrame, way: int):
             fontsize=9,
         )
     return canvas
+
+
+def bars(axes, gain: pd.Series, ci95: pd.Series, mean: float) -> str:
+    """A bar for every gain, the first on top, pale where its interval holds 0, and their mean as a dashed line. Returns how
+    many lie beyond their interval, in words."""
+    told = (gain.abs() > ci95).to_numpy()
+    colours = [f"C{int(value < 0)}" for value in gain]
+    drawn = axes.barh(range(len(gain)), gain, xerr=ci95, color=colours, error_kw={"elinewidth": 0.8})
+    for bar, sure in zip(drawn, told):
+        bar.set_alpha(1.0 if sure else 0.4)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.axvline(mean, color="grey", linestyle="--", linewidth=1)
+    better, worse = int((told & (gain > 0)).sum()), int((told & (gain < 0)).sum())
+    return f"of {len(gain)} classes {better} are better and {worse} worse beyond their interval"

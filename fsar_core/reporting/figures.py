@@ -103,7 +103,7 @@ def draw_curves(figure: Figure, table: pd.DataFrame, way: int):
             axes.set_title(panel.title)
             axes.set_xlabel(panel.label)
             axes.set_xticks(panel.values)
-            if "frames" not in panel.sets:
+            if panel.logarithmic:
                 axes.set_xscale("log", base=2)
                 axes.set_xticks(panel.values, [str(value) for value in panel.values])
             axes.set_ylabel(f"{way}-way accuracy (%)")

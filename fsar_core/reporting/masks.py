@@ -41,7 +41,7 @@ def masks(figure: MasksFigure, looks: list[tuple[str, str, Path]]):
                 axes[0, number].set_title(f"frame {number + 1}", fontsize=7)
                 for row, side in ((1, "true"), (2, "predicted")):
                     axes[row, number].imshow(found[f"{i}.{side}"][number], cmap="gray", vmin=0, vmax=1)
-            for row, label in enumerate(("frame", "true", "predicted")):
+            for row, label in enumerate(("frame", _source(found), "predicted")):
                 axes[row, 0].set_ylabel(label, fontsize=7)
         told = [f"{name}: {_told(found)}" for name, found in files.items()]
         canvas.suptitle(
@@ -58,10 +58,16 @@ def _told(found: dict[str, np.ndarray]) -> str:
     if count < 2:
         raise FsarError(f"{count} clips with instances are too few to measure; raise `masks.held_out`")
     return (
-        f"overlap (IoU) with the true masks of {count} held-out clips {_mean(own)} at 0.5, {_mean(tuned)} at the cut that is "
-        f"best on {others} others;\nthe mean mask of these, cut likewise, {_mean(usual)}: paired differences "
+        f"overlap (IoU) with {_source(found, 'the ')} masks of {count} held-out clips {_mean(own)} at 0.5, {_mean(tuned)} "
+        f"at the cut that is best on {others} others;\nthe mean mask of these, cut likewise, {_mean(usual)}: paired differences "
         f"{_mean(own - usual, '+')} and {_mean(tuned - usual, '+')} (95 % intervals over clips)"
     )
+
+
+def _source(found: dict[str, np.ndarray], article: str = "") -> str:
+    """What the masks are that predicted ones are compared to: a teacher's are its opinion."""
+    provider = str(found.get("provider", "annotated"))
+    return f"{article}true" if provider == "annotated" else f"{provider}'s"
 
 
 def _mean(values: np.ndarray, sign: str = "") -> str:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fsar_core.errors import FsarError, mend
 from fsar_core.provenance import read_json, write_json
-from fsar_core.specs import LAYOUT_VERSION, FeatureSpec, FrameSpec, MaskSpec, StoreSpec
+from fsar_core.specs import LAYOUT_VERSION, FeatureSpec, FrameSpec, MaskSpec, SaliencySpec, StoreSpec
 
 if TYPE_CHECKING:
     import zarr
 
 FILE_CLIPS = 64
-SPECS: dict[str, type] = {"frames": FrameSpec, "features": FeatureSpec, "masks": MaskSpec}
+SPECS: dict[str, type] = {"frames": FrameSpec, "features": FeatureSpec, "masks": MaskSpec, "saliency": SaliencySpec}
 
 
 @dataclass(frozen=True)

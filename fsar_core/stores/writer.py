@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import environment, file_sha256, write_json
+from fsar_core.provenance import environment, file_sha256, read_json, write_json
 from fsar_core.stores.layout import FILE_CLIPS, Plan, open_arrays, read_plan, shard_file
 
 
@@ -31,7 +31,8 @@ class Block(NamedTuple):
 
 
 def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> dict:
-    """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last.
+    """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last. A job that another run has
+    done meanwhile is left as it is.
 
     Args:
         blocks: one for each run of FILE_CLIPS rows, in order; a failed clip's rows are never served to readers.
@@ -40,6 +41,9 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     """
     plan = read_plan(store)
     rows = plan.rows(job)
+    done = _whole(store, plan, rows, receipt)
+    if done is not None:
+        return done
     # Neither a receipt nor a seal of an earlier attempt says anything of what is written from here on.
     Path(receipt).unlink(missing_ok=True)
     (Path(store) / "manifest.json").unlink(missing_ok=True)
@@ -72,6 +76,16 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     }
     write_json(receipt, value)
     return value
+
+
+def _whole(store: Path, plan: Plan, rows: range, receipt: Path) -> dict | None:
+    """The receipt of a job whose shard files are what it says."""
+    try:
+        told = read_json(receipt, "")
+    except FsarError:
+        return None
+    right = told.get("rows") == [rows.start, rows.stop] and told.get("files") == shard_files(store, plan, rows)
+    return told if right else None
 
 
 def shard_files(store: Path, plan: Plan, rows: range) -> dict[str, dict]:

@@ -8,14 +8,17 @@ all randomness is a function of the step number, so that a resumed training equa
 from __future__ import annotations
 
 import copy
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from fsar_core.devices import Machine
-from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, MaskBank, TrainingBank, batches
+from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, MaskBank, SaliencyBank, TrainingBank, batches
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
@@ -25,6 +28,8 @@ from fsar_core.specs import ModelSpec
 from fsar_core.training import checkpoint, optim
 from fsar_core.training.losses import episodic_cross_entropy
 from fsar_core.training.model import EpisodeModel
+
+SAVE_SECONDS = 600.0  # between checkpoints for resuming, where validations are farther apart
 
 
 def train(
@@ -37,15 +42,20 @@ def train(
     machine: Machine,
     code: str = "",
     masks: MaskBank | None = None,
+    saliency: SaliencyBank | None = None,
 ) -> tuple[dict, list[dict]]:
     """Train and return what the model had learned at the best validation (`EpisodeModel.learned`) and the history, one row a
     validation.
 
     Args:
         bank: holds the rows of the training split and of the validation episodes.
-        last: checkpoint for resuming; written at every validation, removed by the caller when the run is done.
-        masks: of the training clips, for heads that learn from them.
+        last: checkpoint for resuming; written at every validation, every SAVE_SECONDS and when the process is asked to stop;
+            removed by the caller when the run is done.
+        masks, saliency: of the training clips, for heads that learn from them.
         code: digest of the code that trains; a training that other code began is begun anew.
+
+    Raises:
+        SystemExit: SIGTERM came, as batch systems send before they kill; the step was finished and is saved in `last`.
     """
     run, training = f"{spec.digest}{code and ':'}{code}", spec.training
     model.to(machine.device)
@@ -67,43 +77,52 @@ def train(
         return drawn.for_training(views, derive(spec.seed, "views", number))
 
     numbers = range(state["step"] * per_step, total * per_step)
-    coming = batches(TrainingBank(bank, masks), (episode(number) for number in numbers), training.batch)
-    losses: list[torch.Tensor] = []
+    coming = batches(TrainingBank(bank, masks, saliency), (episode(number) for number in numbers), training.batch)
+    losses: list[torch.Tensor] = state.pop("losses")
     started = time.time() - state["seconds"]
     bar = tqdm(total=total, initial=state["step"], desc="training", unit="step", mininterval=1)
-    for step in range(state["step"], total):
-        torch.manual_seed(derive(spec.seed, "dropout", step))
-        model.train()
-        for group in optimizer.param_groups:
-            group["lr"] = optim.rate(training, step)
-        loss = sum(
-            _backward(model, next(coming), training.accumulate, scaler, machine) for _ in range(training.accumulate)
-        )
-        losses.append(loss)
-        scaler.unscale_(optimizer)
-        if training.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(model.trainable, training.clip_norm)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
-        bar.update()
-        if step + 1 in checks:
-            mean_loss = float(torch.stack(losses).mean())
-            if not torch.isfinite(torch.tensor(mean_loss)):
-                raise FsarError(
-                    f"{spec.model_id}: the loss is {mean_loss} before step {step + 1}; "
-                    f"lower `lr` or set `clip_norm` in config.yaml"
-                )
-            score = accuracy(model, bank, validation, machine)
-            seconds = time.time() - started
-            state["history"].append(
-                _row(step + 1, (step + 1) * per_step, mean_loss, score, optim.rate(training, step), seconds)
+    parts = dict(model=model, optimizer=optimizer, scaler=scaler)
+    with _asked_to_stop() as asked:
+        saved = time.monotonic()
+        for step in range(state["step"], total):
+            torch.manual_seed(derive(spec.seed, "dropout", step))
+            model.train()
+            for group in optimizer.param_groups:
+                group["lr"] = optim.rate(training, step)
+            loss = sum(
+                _backward(model, next(coming), training.accumulate, scaler, machine) for _ in range(training.accumulate)
             )
-            if score > state["best_score"]:
-                state["best_score"], state["best"] = score, copy.deepcopy(model.learned())
-            losses.clear()
-            bar.set_postfix(loss=f"{mean_loss:.3f}", val=f"{100 * score:.1f}%")
-            _save(last, run, step + 1, seconds, state, model, optimizer, scaler)
+            losses.append(loss)
+            scaler.unscale_(optimizer)
+            if training.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(model.trainable, training.clip_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
+            bar.update()
+            if step + 1 in checks:
+                mean_loss = float(torch.stack(losses).mean())
+                if not torch.isfinite(torch.tensor(mean_loss)):
+                    raise FsarError(
+                        f"{spec.model_id}: the loss is {mean_loss} before step {step + 1}; "
+                        f"lower `lr` or set `clip_norm` in config.yaml"
+                    )
+                score = accuracy(model, bank, validation, machine)
+                seconds = time.time() - started
+                state["history"].append(
+                    _row(step + 1, (step + 1) * per_step, mean_loss, score, optim.rate(training, step), seconds)
+                )
+                if score > state["best_score"]:
+                    state["best_score"], state["best"] = score, copy.deepcopy(model.learned())
+                losses.clear()
+                bar.set_postfix(loss=f"{mean_loss:.3f}", val=f"{100 * score:.1f}%")
+            stop = bool(asked) and step + 1 < total
+            if step + 1 in checks or stop or time.monotonic() - saved > SAVE_SECONDS:
+                _save(last, run, step + 1, time.time() - started, state, losses, **parts)
+                saved = time.monotonic()
+            if stop:
+                tqdm.write(f"stopped after step {step + 1}, saved in {last}; the same command goes on from there")
+                raise SystemExit(128 + signal.SIGTERM)
     bar.close()
     return state["best"], state["history"]
 
@@ -128,21 +147,33 @@ def _row(step: int, episodes: int, loss: float | None, score: float, lr: float, 
     return dict(step=step, episodes=episodes, loss=loss, val_accuracy=100 * score, lr=lr, seconds=round(seconds, 2))
 
 
-def _save(last, run, step, seconds, state, model, optimizer, scaler) -> None:
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """A list that holds something once SIGTERM has come."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _save(last, run, step, seconds, state, losses, model, optimizer, scaler) -> None:
     state |= {"step": step, "seconds": seconds}
     parts = {"model": model.learned(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
-    checkpoint.save(last, {"run": run, **state, **parts})
+    checkpoint.save(last, {"run": run, **state, "losses": losses, **parts})
 
 
 def _resume(last: Path, run: str, model: EpisodeModel, optimizer, scaler) -> dict:
-    """Where to start: at zero, or at the last validation of an interrupted training of the same run."""
+    """Where to start: at zero, or where an interrupted training of the same run was saved last."""
+    begin = {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None, "losses": []}
     if not Path(last).exists():
-        return {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None}
+        return begin
     saved = checkpoint.load(last)
     if saved["run"] != run:
         tqdm.write(f"{last} was begun by other code or for another run and is not resumed: training starts anew")
-        return {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None}
+        return begin
     model.load_learned(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     scaler.load_state_dict(saved["scaler"])
-    return {key: saved[key] for key in ("step", "seconds", "history", "best_score", "best")}
+    return {key: saved[key] for key in begin}

@@ -59,6 +59,29 @@ def test_it_counts_runs(project, capsys, tmp_path):
     )
 
 
+def test_a_teacher_that_is_not_there_yet_is_told_to_all_and_stops_nobody(project, capsys, tmp_path):
+    """Only runs that learn from masks need it."""
+    raw = read_yaml(ROOT / "config.yaml")
+    raw["presets"]["demo"]["masks"] |= {"provider": "seem", "weights": "missing.pt"}
+    assert main(project({"presets": raw["presets"], "roots": raw["roots"] | {"weights": str(tmp_path / "w")}})) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith(
+        "not yet: preset 'demo': masks.weights: no file 'missing.pt', here or in roots.weights ("
+    )
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "missing.pt").write_bytes(b"one")
+    assert main(["check", "--config", f"{tmp_path}/config.yaml", "--workflow", f"{tmp_path}/workflow"]) == 0
+    assert "not yet" not in capsys.readouterr().out
+
+
+def test_wrong_parameters_of_a_teacher(project, capsys):
+    raw = read_yaml(ROOT / "config.yaml")
+    raw["presets"]["demo"]["masks"] |= {"provider": "seem", "weights": "x.pt", "params": {"size": 5}}
+    assert main(project({"presets": raw["presets"]})) == 2
+    line = "preset 'demo': masks: instance_masks 'seem': size=5 is not valid; expected a whole number from 32 to 2048"
+    assert capsys.readouterr().err == f"fsar: error: {line}\n"
+
+
 def test_columns_on_one_card_are_counted_once(project, capsys):
     assert main(project({"datasets": {"ssv2_small": "demo_temporal", "ucf101": "demo_temporal"}})) == 0
     assert capsys.readouterr().out.splitlines()[0] == "x_table1: 4 runs on demo_temporal"

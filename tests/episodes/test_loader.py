@@ -6,7 +6,15 @@ import torch
 
 from fsar_core.backbones._features import _seen
 from fsar_core.data.frame_store import plan as frame_store_plan
-from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, FrameBank, MaskBank, TrainingBank, batches
+from fsar_core.episodes.loader import (
+    EpisodeFeatures,
+    FeatureBank,
+    FrameBank,
+    MaskBank,
+    SaliencyBank,
+    TrainingBank,
+    batches,
+)
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.specs import AugmentationSpec, ViewPolicy
 from fsar_core.stores.layout import create
@@ -14,6 +22,7 @@ from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import Block, write_job
 from fsar_core.testing import toy_feature_spec, toy_feature_store, toy_features, toy_frame_spec, toy_index
+from tests.training.toys import ArrayReader
 
 SHAPE = dict(frames=3, dim=4, height=2, width=2)
 NO_MEMORY = 1e-9
@@ -285,6 +294,25 @@ def test_what_training_is_given_beside_features(frame_store, split):
     assert set(with_masks.aux) - set(given.aux) == {"support_masks", "query_masks"}
     moved = with_masks.to(torch.device("meta"))
     assert {value.device.type for value in moved.aux.values()} == {"meta"}
+
+
+@pytest.mark.parametrize("memory_gib", [1.0, NO_MEMORY])
+def test_actionness_is_that_of_the_views_that_an_episode_takes(split, memory_gib):
+    rows = np.concatenate(split.rows)
+    values = np.random.default_rng(2).random((int(rows.max()) + 1, 3, 4)).astype(np.float32)
+    saliency = SaliencyBank(ArrayReader(values), rows, memory_gib, many_views=rows)
+    episodes = [e.for_training(((1, 2), (0, 1)), n) for n, e in enumerate(episodes_of(split, 3))]
+    found = saliency.of(episodes)
+    assert set(found) == {"support_saliency", "query_saliency"}
+    assert found["support_saliency"].shape == (3, 3, 2, 4) and found["query_saliency"].dtype == torch.float32
+    for number, episode in enumerate(episodes):
+        for side, part in (("support", episode.support), ("query", episode.query)):
+            views = episode.views[side == "query"]
+            np.testing.assert_array_equal(found[f"{side}_saliency"][number], values[part, views])
+    assert {int(view) for e in episodes for view in e.views[0].reshape(-1)} == {1, 2}
+    bank = FeatureBank(ArrayReader(np.zeros((len(values), 3, 4, 2, 1, 1), np.float32)), rows, 1.0, many_views=rows)
+    given, plain = TrainingBank(bank, saliency=saliency).batch(episodes), TrainingBank(bank).batch(episodes)
+    assert set(given.aux) - set(plain.aux) == set(found) and bank.batch(episodes).aux == {}
 
 
 def test_masks_that_are_held_out_are_not_told(frame_store, split):

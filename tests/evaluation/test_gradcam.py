@@ -60,3 +60,15 @@ def test_on_a_model_by_finite_differences(head, matching):
     frames = found["2.1.query_frames"]
     assert frames.shape == (4, 3, 4, 4) and (frames[:, 0] == drawn.query[1]).all()
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_evidence_is_the_map_of_every_episodes_first_query_summed_over_its_grid():
+    head = Component(name="sgtm", params={"width": 4, "heads": 2, "masked": 2})
+    toy, model, found = taken(head, "otam", [(0, 0), (1, 0), (2, 0)])
+    evidence = gradcam.evidence(model, toy.bank, toy.test, 3, MACHINE)
+    assert set(evidence) == {"evidence", "evidence_rows"} and evidence["evidence"].shape == (3, 4)
+    for number in range(3):
+        np.testing.assert_allclose(evidence["evidence"][number], found[f"{number}.0.cam"].sum((-2, -1)), rtol=1e-5)
+        assert evidence["evidence_rows"][number] == found[f"{number}.0.query_row"] == toy.test[number].query[0]
+    assert evidence["evidence"].max() > 0
+    assert len(gradcam.evidence(model, toy.bank, toy.test, 1000, MACHINE)["evidence"]) == 20

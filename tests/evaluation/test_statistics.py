@@ -146,3 +146,14 @@ def test_gains_of_other_queries_are_refused():
     plain = queries([[0, 1], [1, 0]])
     with pytest.raises(FsarError, match="cannot be paired"):
         statistics.class_gains(plain, plain.assign(clip=plain["clip"] + 1))
+
+
+def test_accuracies_of_classes_by_hand():
+    """Class 3 is right in three of its five queries; the interval is that of five zeros and ones."""
+    found = statistics.class_accuracies(
+        queries([[1, 1], [1, 0], [0, 1], [0, 1], [1, 1]], [3, 1, 3, 1, 3, 1, 3, 1, 3, 7])
+    )
+    assert found["class"].tolist() == [1, 3, 7] and found["queries"].tolist() == [4, 5, 1]
+    assert found["accuracy"].tolist() == pytest.approx([75, 60, 100])
+    halves = [100 * statistics.Z95 * math.sqrt(v) for v in (0.75 / 3 / 4, 1.2 / 4 / 5)]
+    assert found["ci95"].tolist() == pytest.approx([*halves, math.nan], nan_ok=True)

@@ -28,16 +28,19 @@ def convolve(rows: np.ndarray, weights: dict) -> np.ndarray:
     return out
 
 
-def class_scores(video: np.ndarray, weights: dict) -> np.ndarray:
+def positive(rows: np.ndarray) -> np.ndarray:
+    return np.array([[max(0.0, v) for v in row] for row in rows])
+
+
+def class_scores(video: np.ndarray, weights: dict, rectified: bool = True) -> np.ndarray:
     """Eq. 1: [frames classes]."""
-    inner = convolve(video, part(weights, "inner"))
-    inner = np.array([[max(0.0, v) for v in row] for row in inner])
-    return convolve(inner, part(weights, "outer"))
+    scores = convolve(positive(convolve(video, part(weights, "inner"))), part(weights, "outer"))
+    return positive(scores) if rectified else scores
 
 
-def actionness(video: np.ndarray, weights: dict) -> list[float]:
+def actionness(video: np.ndarray, weights: dict, rectified: bool = True) -> list[float]:
     """Eq. 2 before the sigmoid."""
-    return [sum(row) for row in class_scores(video, weights)]
+    return [sum(row) for row in class_scores(video, weights, rectified)]
 
 
 def hidden(scores: list[float], masked: int, strategy: str) -> set[int]:

@@ -7,12 +7,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 from PIL import Image
 
 from fsar_core.__main__ import main
 from fsar_core.errors import FsarError
+from fsar_core.evaluation.statistics import Z95
 from fsar_core.paper import validate_figure
 from fsar_core.reporting import cam
+from fsar_core.reporting.actionness import COLOURS
 
 FRAMES, GRID = 4, (2, 3)
 PANELS = [
@@ -100,9 +103,67 @@ def test_what_is_drawn(looks):
     assert (overlay.norm.vmin, overlay.norm.vmax) == (0, 1)
 
 
+ACTIONNESS = np.array([[0.1, 0.9, 0.5, 0.4], [4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0]], np.float32)
+ROWS = np.array([7, 8, 11])
+EVIDENCE = {
+    "Bi-MHM": np.array([[1.0, 1.0, 1.0, 1.0], [4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]),
+    "I2ST": np.array([[0.0, 2.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]),
+}
+
+
+@pytest.fixture
+def boxed(looks, tmp_path):
+    """(looks, watches): with what is told of the frames' actionness; nothing speaks for the third query under Bi-MHM."""
+    watches = []
+    for dataset, method, path in looks:
+        episode, query = next((e["episode"], e["query"]) for e in EXAMPLES if e["dataset"] == dataset)
+        more = {
+            f"{episode}.{query}.query_row": np.array(8),
+            "evidence": EVIDENCE[method],
+            "evidence_rows": np.array([11, 7, 8]),
+        }
+        np.savez(path, **taken(dataset, method) | more)
+    for dataset in ("kinetics100", "ucf101"):
+        path = tmp_path / f"{dataset}.saliency.npz"
+        np.savez(path, dataset=np.array(f"toy {dataset}"), rows=ROWS, actionness=ACTIONNESS)
+        watches.append([dataset, str(path)])
+    return looks, watches
+
+
+def test_frames_are_boxed_by_their_actionness(boxed):
+    canvas, table = cam.cam(validate_figure(RAW | {"salient": 1}, "toy"), *boxed)
+    # Clip 8 is the second: its first frame is the most salient, its last the least.
+    expected = ["salient", "ambiguous", "ambiguous", "non-salient"]
+    assert table.groupby("frame")["group"].unique().map(list).tolist() == [[group] for group in expected]
+    for part in canvas.subfigs:
+        edges = [part.axes[i].patches[0].get_edgecolor() for i in range(FRAMES)]
+        assert edges == [to_rgba(COLOURS[group]) for group in expected]
+        assert not part.axes[FRAMES].patches
+
+
+def test_shares_of_the_evidence_by_hand(boxed):
+    """The clips 11, 7 and 8, of which the last is left out. Bi-MHM: clip 11 has 1, 2 and 1 quarters on salient, ambiguous and
+    non-salient frames, clip 7 everything on its first frame, the least salient. I2ST: 1, 3 and 0 quarters, and 1, 2 and 1."""
+    canvas, _ = cam.cam(validate_figure(RAW | {"salient": 1}, "toy"), *boxed)
+    lines = canvas.get_suptitle().splitlines()
+
+    def mean(*values, sign=""):
+        return f"{np.mean(values):{sign}.1f} ± {Z95 * np.std(values, ddof=1) / 2**0.5:.1f}"
+
+    at = lines.index("toy kinetics100: share (%) of the evidence on salient, ambiguous, non-salient frames, 2 queries")
+    assert lines[at - 1] == "boxes: blue salient, red ambiguous, green non-salient"
+    assert lines[at + 1] == f"Bi-MHM: {mean(25, 0)}, {mean(50, 0)}, {mean(25, 100)}"
+    more = mean(75 - 50, 50 - 0, sign="+")
+    assert lines[at + 2] == (
+        f"I2ST: {mean(25, 25)}, {mean(75, 50)}, {mean(0, 25)}; ambiguous ones {more} to Bi-MHM, paired"
+    )
+    assert sum("share (%)" in line for line in lines) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"salient": 0}, "salient"),
         ({"panels": []}, "panels"),
         ({"panels": [PANELS[0], PANELS[0]]}, "two panels have one name; names of methods must differ"),
         ({"panels": [PANELS[0], PANELS[1] | {"shot": 5}]}, "panels of different shots have different episodes"),

@@ -94,12 +94,27 @@ def test_what_is_drawn(spec, tmp_path):
     assert "measured on toy; bands: 95 % interval over 1,000 episodes" in canvas.get_suptitle()
 
 
+def test_the_scale_of_an_axis_may_be_chosen(spec, tmp_path):
+    plan = json.loads(spec)
+    plan["figure"]["panels"][0]["scale"], plan["figure"]["panels"][1]["scale"] = "log", "linear"
+    figure = validate(Figure, plan["figure"], "toy")
+    points = [figures.Point(*place, run=tmp_path / "runs" / run) for *place, run in plan["points"]]
+    frames, compression = figures.draw_curves(figure, figures.curves(figure, points), way=5).axes
+    assert (frames.get_xscale(), compression.get_xscale()) == ("log", "linear")
+    assert compression.get_xticks().tolist() == [2, 4, 8]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"values": [4]}, "values"),
         ({"values": [8, 4]}, "panel 'Frames': values [8, 4] must rise"),
         ({"sets": []}, "sets"),
+        ({"scale": "square"}, "scale"),
+        (
+            {"sets": ["masked"], "values": [0, 2]},
+            "panel 'Frames': 0 has no place on a logarithmic axis; `scale: linear`",
+        ),
         ({"curves": [PANELS[0]["curves"][0]] * 2}, "panel 'Frames' has two curves of one name"),
         ({"lable": "x"}, "unknown key 'panels.0.lable'; did you mean 'label'?"),
     ],

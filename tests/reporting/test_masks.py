@@ -118,6 +118,14 @@ def test_examples_are_what_was_taken_out(looks):
             assert (image.norm.vmin, image.norm.vmax) == (0, 1)
 
 
+def test_masks_of_a_teacher_are_called_its_own(tmp_path):
+    path = tmp_path / "toy.npz"
+    np.savez(path, **taken("toy") | {"provider": np.array("seem")})
+    canvas, _ = masks.masks(validate_figure(RAW, "toy"), [["ssv2_full", "I2ST", path]])
+    assert "with seem's masks of 3 held-out clips" in " ".join(canvas.get_suptitle().split())
+    assert [canvas.subfigs[0].axes[row * FRAMES].get_ylabel() for row in range(3)] == ["frame", "seem's", "predicted"]
+
+
 def test_too_few_clips_with_instances(tmp_path):
     path = tmp_path / "toy.npz"
     np.savez(path, **taken("toy") | {"iou": np.array([np.nan] * 4 + [0.5])})

@@ -6,11 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from fsar_core.config import load_config
 from fsar_core.paper import load_table, printed_number
+from fsar_core.registry import entry
 from fsar_core.reporting.tables import Resolved, latex, markdown
+from fsar_core.study import Study
 
-TABLES = Path(__file__).parents[2] / "workflow" / "tables"
+ROOT = Path(__file__).parents[2]
+TABLES = ROOT / "workflow" / "tables"
 NUMBERS = range(1, 7)
 
 # Copied from the paper, in its order: name, (reference,) the numbers of a row.
@@ -192,9 +197,103 @@ def test_table_6_repeats_table_1_at_5_ways():
     }
 
 
-def test_plain_metrics_are_run():
-    """Ours awaits the head's rows."""
-    found = [{row.method: (row.head.name, row.matching.name) for row in table(n).rows if row.head} for n in NUMBERS]
-    metrics = {"OTAM": ("identity", "otam"), "TRX": ("identity", "trx"), "Bi-MHM": ("identity", "bimhm")}
-    two = {name: metrics[name] for name in ("OTAM", "TRX")}
-    assert found == [metrics, metrics, {}, {}, {}, two]
+# -- what is run -----------------------------------------------------------------------------------------------------------
+
+OTAM, TRX, BIMHM = (("identity", {}, metric, None) for metric in ("otam", "trx", "bimhm"))
+
+
+def ours(compare_to: str | None, metric: str = "otam", **params) -> tuple:
+    return ("sgtm", params, metric, compare_to)
+
+
+def runs(number: int) -> dict[str, tuple]:
+    """Method -> (head, its parameters, metric, compared to) of the rows that are run."""
+    rows = [row for row in table(number).rows if row.head]
+    assert not any(row.matching.params for row in rows)
+    return {row.method: (row.head.name, row.head.params, row.matching.name, row.compare_to) for row in rows}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_comparisons_run_three_metrics_and_ours(number):
+    assert runs(number) == {
+        "OTAM": OTAM,
+        "TRX": TRX,
+        "Bi-MHM": BIMHM,
+        "Ours+OTAM": ours("OTAM"),
+        "Ours+Bi-MHM": ours("Bi-MHM", "bimhm"),
+    }
+
+
+def test_ablations_run_what_they_name():
+    assert runs(3) == {
+        "Baseline": ours(None, mask=None, encoder_layers=0),
+        "Encoder": ours("Baseline", mask=None),
+        "Encoder + TML": ours("Baseline", mask="random"),
+        "Encoder + TML + SGTM (Ours)": ours("Baseline"),
+    }
+    assert runs(4) == {
+        "4 frames with the highest saliency": ours("Ours", mask="top", masked=4),
+        "4 frames with the lowest saliency": ours("Ours", mask="bottom", masked=4),
+        "4 frames with saliency in the middle": ours("Ours", mask="middle", masked=4),
+        "Ours": ours(None),
+    }
+    weights = {value: {"reconstruction_weight": value} for value in (0.0, 0.1, 0.3, 0.7, 0.9)} | {0.5: {}}
+    assert runs(5) == {
+        f"λ = {value:g}": ours(None if value == 0 else "λ = 0", **params) for value, params in weights.items()
+    }
+    assert runs(6) == {"OTAM": OTAM, "TRX": TRX, "Ours": ours("OTAM")}
+
+
+def test_what_the_rows_leave_out_are_the_papers_settings():
+    """T1 = 2, so that 4 frames are masked; two layers each; λ = 0.5; saliency-guided, from a store."""
+    defaults = entry("heads", "sgtm").parameters
+    wanted = dict(
+        mask="saliency", masked=4, reconstruction_weight=0.5, encoder_layers=2, decoder_layers=2, saliency="store"
+    )
+    assert {name: defaults[name] for name in wanted} == wanted
+
+
+@pytest.fixture(scope="module")
+def study():
+    return Study(load_config(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))), ROOT / "workflow")
+
+
+def test_runs_and_trainings_under_the_default_configuration(study):
+    """Equal rows are one run, other ways are no other training, λ = 0.5 is Ours; two data sets stand behind the five."""
+    found = {number: study.cells(f"sgtm_table{number}") for number in NUMBERS}
+    counted = {
+        number: (len({c.run.run_id for c in found[number]}), len({c.run.model.model_id for c in found[number]}))
+        for number in NUMBERS
+    }
+    assert counted == {1: (15, 15), 2: (10, 10), 3: (8, 8), 4: (8, 8), 5: (6, 6), 6: (18, 3)}
+    every = {c.run.run_id: c.run for cells in found.values() for c in cells}
+    trained = {run.model.model_id for run in every.values()}
+    assert (len(every), len(trained)) == (57, 42)
+    for run in every.values():
+        study.check_run(run)
+    i2st = {c.run.run_id for number in range(1, 10) for c in study.cells(f"i2st_table{number}")}
+    shared = {c.row.method for cells in found.values() for c in cells if c.run.run_id in i2st}
+    assert shared == {"OTAM", "TRX", "Bi-MHM"}
+
+
+def test_one_saliency_store_for_all_runs_of_a_data_set(study):
+    every = [c.run for number in NUMBERS for c in study.cells(f"sgtm_table{number}") if c.row.head.name == "sgtm"]
+    guided = [run for run in every if run.head.params.get("mask", "saliency") not in (None, "random")]
+    assert {run.features.dataset for run in guided} == {"demo_spatial", "demo_temporal"}
+    assert all(run.saliency == study.saliency(run.features.dataset) for run in guided)
+    assert all(run.saliency is None for run in every if run not in guided) and len(guided) < len(every)
+
+
+def test_figures_show_runs_of_the_tables(study):
+    tables = {c.run.model.model_id for number in NUMBERS for c in study.cells(f"sgtm_table{number}")}
+    two = study.points("sgtm_fig2")
+    assert [point.method for point in two] == ["Ours", "TRX", "Baseline"]
+    assert {point.run.model.model_id for point in two} | {
+        look.run.model.model_id for look in study.looks("sgtm_fig3")
+    } <= tables
+    four = study.points("sgtm_fig4")
+    assert [(point.shot, point.value) for point in four] == [(shot, value) for shot in (1, 5) for value in (0, 2, 4, 6)]
+    assert all(point.run.head.params["masked"] == point.value for point in four)
+    assert [watch.dataset for watch in study.watches("sgtm_fig3")] == ["ssv2_full"]
+    measured = study.watches("sgtm_actionness")[0]
+    assert study.dataset(study.behind(measured.dataset)).card.intervals

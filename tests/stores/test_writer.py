@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -157,16 +158,39 @@ def test_a_job_that_ends_early_or_late_has_no_receipt(make_toy):
     assert not toy.receipt(0).exists()
 
 
-def test_a_second_attempt_takes_the_old_receipt_away_first(toy):
+def broken():
+    raise KeyboardInterrupt
+    yield
+
+
+def damage(toy, receipt: bool):
+    """One byte of a shard file or of its sum in the receipt."""
+    if receipt:
+        value = json.loads(toy.receipt(0).read_text())
+        next(iter(value["files"].values()))["sha256"] = "0" * 64
+        toy.receipt(0).write_text(json.dumps(value))
+    else:
+        path = toy.path / next(iter(json.loads(toy.receipt(0).read_text())["files"]))
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("receipt", [False, True], ids=["shard", "receipt"])
+def test_a_second_attempt_at_a_damaged_job_takes_the_old_receipt_away_first(toy, receipt):
     toy.write(0)
-
-    def broken():
-        raise KeyboardInterrupt
-        yield
-
+    damage(toy, receipt)
     with pytest.raises(KeyboardInterrupt):
         write_job(toy.path, 0, broken(), toy.receipt(0))
     assert not toy.receipt(0).exists()
+
+
+def test_what_another_run_has_done_meanwhile_stays(toy):
+    value = toy.write(0)
+    manifest = toy.path / "manifest.json"
+    manifest.write_text("{}")
+    assert write_job(toy.path, 0, broken(), toy.receipt(0)) == value
+    assert read_receipt(toy.path, 0) == value and manifest.exists()
 
 
 def test_a_job_that_does_not_exist(toy):

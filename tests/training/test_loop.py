@@ -1,39 +1,52 @@
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from fsar_core.devices import Machine
+from fsar_core.episodes.loader import SaliencyBank
 from fsar_core.episodes.sampler import sample
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
+from fsar_core.saliency.classifier import FrameClassifier, score
 from fsar_core.seeding import derive, rng
 from fsar_core.specs import Component
 from fsar_core.testing import toy_index
 from fsar_core.training import checkpoint, loop
 from fsar_core.training.loop import train
 from fsar_core.types import HeadOutput
-from tests.training.toys import MACHINE, SHAPE, TRX, Toy, equal_states, model_of, run_spec, without_seconds
+from tests.training.toys import MACHINE, SHAPE, TRX, ArrayReader, Toy, equal_states, model_of, run_spec, without_seconds
 
 DROPOUT = Component(name="trx", params=TRX | {"dropout": 0.3})
 
 
-def trained(spec, last, model=None, toy=None, machine=MACHINE, code=""):
+def trained(spec, last, model=None, toy=None, machine=MACHINE, code="", **beside):
     """(state of the best validation, history, model as the last step left it)"""
     toy = Toy(spec) if toy is None else toy
     model = model_of(spec) if model is None else model
-    state, history = train(spec, model, toy.bank, toy.split, toy.validation, last, machine, code)
+    state, history = train(spec, model, toy.bank, toy.split, toy.validation, last, machine, code, **beside)
     return state, history, model
 
 
-def raise_at(model, forward: int):
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def ask_to_stop():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def raise_at(model, forward: int, what=interrupt):
     """The model, which is interrupted in the training forward pass of this number (from 1)."""
     passes = []
 
     def count(module, inputs):
         passes.extend([1] if module.training else [])
-        if len(passes) == forward:
-            raise KeyboardInterrupt
+        if len(passes) == forward and module.training:
+            what()
 
     model.register_forward_pre_hook(count)
     return model
@@ -86,6 +99,45 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, interruptions)
     assert equal_states(state, whole)
     assert equal_states(model.state_dict(), whole_model.state_dict())
     assert without_seconds(history) == without_seconds(whole_history) and len(history) == 4
+
+
+@pytest.mark.parametrize("passes", [[1], [4, 3], [11], [21], [2, 2, 2]], ids=str)
+def test_a_training_that_is_asked_to_stop_saves_and_goes_on_exactly(tmp_path, passes, capsys):
+    """Two batches a step, 12 steps, validations after the steps 3, 6, 9 and 12: it stops in between, at the end of a step."""
+    spec = run_spec(DROPOUT, views=2, episodes=48, accumulate=2, schedule="cosine", warmup=3, validations=4)
+    whole, whole_history, whole_model = trained(spec, tmp_path / "whole.pt")
+    last, step, before = tmp_path / "last.pt", 0, signal.getsignal(signal.SIGTERM)
+    for attempt, forward in enumerate(passes):
+        with pytest.raises(SystemExit) as stop:
+            trained(spec, last, raise_at(model_of(spec, seed=attempt), forward, ask_to_stop))
+        step += (forward + 1) // 2
+        assert stop.value.code == 143 and f"stopped after step {step}, saved in" in capsys.readouterr().out
+        assert checkpoint.load(last)["step"] == step and signal.getsignal(signal.SIGTERM) == before
+    state, history, model = trained(spec, last, model_of(spec, seed=50))
+    assert equal_states(state, whole) and equal_states(model.state_dict(), whole_model.state_dict())
+    assert without_seconds(history) == without_seconds(whole_history) and len(history) == 4
+
+
+def test_in_the_last_step_the_wish_to_stop_is_fulfilled_by_being_done(tmp_path):
+    spec = run_spec(validations=2)
+    whole, _, _ = trained(spec, tmp_path / "whole.pt")
+    state, _, _ = trained(spec, tmp_path / "last.pt", raise_at(model_of(spec), 12, ask_to_stop))
+    assert equal_states(state, whole)
+
+
+def test_long_ways_between_validations_are_saved_too(tmp_path, monkeypatch):
+    """12 steps, one validation; a clock that runs 100 s a step, and a kill in the eighth."""
+    ticks = iter(range(0, 10**6, 100))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 450.0)
+    spec, last = run_spec(validations=1), tmp_path / "last.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(spec, last, raise_at(model_of(spec), 8))
+    assert checkpoint.load(last)["step"] == 5 and len(checkpoint.load(last)["losses"]) == 5
+    monkeypatch.undo()
+    whole, whole_history, _ = trained(spec, tmp_path / "whole.pt")
+    state, history, _ = trained(spec, last, model_of(spec, seed=3))
+    assert equal_states(state, whole) and without_seconds(history) == without_seconds(whole_history)
 
 
 def test_seconds_are_those_of_training_without_the_interruption(tmp_path, monkeypatch):
@@ -258,6 +310,56 @@ def test_auxiliary_losses_are_added(tmp_path):
     state, history, _ = trained(spec, tmp_path / "losses.pt", model)
     assert equal_states(plain, state)
     assert [row["loss"] - 5 for row in history] == pytest.approx([row["loss"] for row in plain_history], abs=1e-5)
+
+
+def sgtm_spec(**params):
+    params = {"width": 4, "heads": 2, "masked": 2, "dropout": 0.0, **params}
+    return run_spec("otam", episodes=6, validations=1).model_copy(
+        update={"head": Component(name="sgtm", params=params)}
+    )
+
+
+def test_frames_are_hidden_by_the_actionness_that_the_loop_is_given(tmp_path):
+    """Scores in the same order train the same model, in another order another one, and no scores are one line."""
+    spec = sgtm_spec()
+    toy = Toy(spec)
+    scores = np.random.default_rng(0).random((len(toy.values), 1, SHAPE["frames"])).astype(np.float32)
+    rows = np.concatenate(toy.split.rows)
+
+    def state(values, name):
+        bank = SaliencyBank(ArrayReader(values), rows, 1.0)
+        return trained(spec, tmp_path / name, toy=toy, saliency=bank)[0]
+
+    first = state(scores, "a.pt")
+    assert equal_states(first, state(10 * scores - 3, "b.pt")) and not equal_states(
+        first, state(scores[..., ::-1] ** 2, "c.pt")
+    )
+    with pytest.raises(FsarError, match="needs support_saliency"):
+        trained(spec, tmp_path / "d.pt", toy=toy)
+
+
+def test_live_scores_train_the_model_that_a_store_of_them_trains(tmp_path):
+    sizes = {"classes": 6, "classifier_hidden": 5}
+    live, stored = sgtm_spec(saliency="live", **sizes), sgtm_spec(**sizes)
+    toy = Toy(live)
+    torch.manual_seed(3)
+    classifier = FrameClassifier(SHAPE["dim"], 6, hidden=5).eval()
+    scores = score(classifier, torch.from_numpy(toy.values[:, 0].astype(np.float32).mean((-2, -1)))).numpy()
+    model = model_of(live)
+    model.head.load_classifier(classifier.state_dict())
+    state, _, _ = trained(live, tmp_path / "live.pt", model, toy)
+    bank = SaliencyBank(ArrayReader(scores[:, None]), np.concatenate(toy.split.rows), 1.0)
+    other, _, _ = trained(stored, tmp_path / "stored.pt", model_of(stored), toy, saliency=bank)
+
+    def used(state):
+        return {key: value for key, value in state.items() if "classifier" not in key}
+
+    assert equal_states(used(state), used(other))
+    # What was learned comes with the classifier, which was not.
+    assert all(torch.equal(state[f"head.classifier.{key}"], value) for key, value in classifier.state_dict().items())
+    again = model_of(live)
+    again.load_learned(state)
+    assert torch.equal(again.head.classifier.inner.weight, classifier.inner.weight)
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path):

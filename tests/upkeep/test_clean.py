@@ -55,9 +55,11 @@ def put_unused(project) -> list[str]:
     """Something of every kind that it does not use: the paths that are listed."""
     project.store("frames", f"demo_temporal.8x99.{OLD}")
     project.store("features", f"gone.resnet50.layer4.{OLD}")
+    project.put(f"stores/features/gone.resnet50.layer4.{OLD}/locks/0.lock")
     project.store("saliency", f"gone.classifier.{OLD}")  # of whatever kind
     project.put(f"results/models/{RUN}/checkpoint.pt")
     project.put(f"results/models/{RUN}/history.csv")
+    project.put(f"results/models/{RUN}/train.lock")
     project.put(f"results/models/{RUN}/.last.pt.a1b2c3_4")
     project.put(f"results/runs/{RUN}/summary.json")
     project.put(f"results/runs/{RUN}/queries.csv.gz")

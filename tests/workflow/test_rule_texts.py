@@ -73,6 +73,10 @@ def test_the_rules_are_read():
     stages |= {
         "fill_features",
         "seal_features",
+        "train_classifier",
+        "plan_saliency",
+        "fill_saliency",
+        "seal_saliency",
         "draw_episodes",
         "train_head",
         "evaluate_head",
@@ -122,7 +126,7 @@ def test_a_command_names_a_verb_and_its_options(rule):
     importlib.import_module(f"fsar_core.cli.{VERBS[verb]}").arguments(parser)
     known = {word for action in parser._actions for word in action.option_strings}
     required = {action.option_strings[0] for action in parser._actions if action.required and action.option_strings}
-    given = re.findall(r"(?<!\S)--[a-z-]+", rest)
+    given = re.findall(r"(?<!\S)--[a-z0-9-]+", rest)
     assert set(given) <= known
     assert required <= set(given)
     assert len(given) == len(set(given))
@@ -141,6 +145,7 @@ def test_words_that_a_user_chooses_are_quoted(rule):
     """Folders and names may hold blanks."""
     unquoted = set(re.findall(r"\{((?:input|output|log)[^}:]*|params\.\w+)\}", command(rule)))
     chosen = {"params.seed", "params.clips_per_job", "params.max_failures", "params.code", "params.mixed_precision"}
+    chosen |= {"params.examples"}
     assert unquoted <= chosen
 
 
@@ -189,6 +194,7 @@ def test_an_environment_is_complete_and_pinned(path):
             "torchvision",
             "captum",
             "einops",
+            "ftfy",
             "jaxtyping",
             "open_clip_torch",
             "huggingface_hub",

@@ -94,7 +94,7 @@ def test_i2st_is_every_table_and_figure_of_the_paper(tmp_path):
     assert sorted(jobs["table"]) == [f"table=i2st_table{number}" for number in range(1, 10)]
     assert jobs["complexity"] == ["table=i2st_table8"]
     planned = study()
-    figures = [name for name in planned.figure_names if name.startswith("i2st_fig")]
+    figures = [name for name in planned.figure_names if name.startswith("i2st_")]
     assert sorted(jobs.get("figure", [])) == [f"figure={name}" for name in figures]
     runs = {cell.run.run_id: cell.run for number in range(1, 10) for cell in planned.cells(f"i2st_table{number}")}
     assert len(runs) == 92
@@ -103,6 +103,26 @@ def test_i2st_is_every_table_and_figure_of_the_paper(tmp_path):
     models = {run.model.model_id for run in runs.values()}
     models |= {look.run.model.model_id for name in figures for look in planned.looks(name)}
     assert sorted(jobs["train_head"]) == sorted(f"model={model}" for model in models)
+
+
+def test_sgtm_is_every_table_and_figure_of_the_paper(tmp_path):
+    """Tables 1 to 6, figures 2 to 4 and actionness; frames are scored once for all runs of a data set."""
+    jobs = Folder(tmp_path).planned("--", "sgtm")
+    assert sorted(jobs["table"]) == [f"table=sgtm_table{number}" for number in range(1, 7)]
+    planned, figures = study(), ["sgtm_actionness", *(f"sgtm_fig{number}" for number in (2, 3, 4))]
+    assert sorted(jobs["figure"]) == [f"figure={name}" for name in figures]
+    runs = {cell.run.run_id: cell.run for number in range(1, 7) for cell in planned.cells(f"sgtm_table{number}")}
+    runs |= {point.run.run_id: point.run for name in figures for point in planned.points(name)}
+    assert sorted(jobs["evaluate_head"]) == sorted(f"run={run}" for run in runs)
+    assert sorted(jobs["train_head"]) == sorted({f"model={run.model.model_id}" for run in runs.values()})
+    datasets = ("demo_partial", "demo_spatial", "demo_temporal")
+    stores = [planned.saliency(dataset) for dataset in datasets]
+    for rule in ("plan_saliency", "seal_saliency"):
+        assert sorted(jobs[rule]) == [f"store={spec.key}" for spec in stores]
+    assert sorted(jobs["train_classifier"]) == [f"classifier={spec.classifier.key}" for spec in stores]
+    watched = [(name, watch.saliency.key) for name in figures for watch in planned.watches(name)]
+    assert sorted(jobs["inspect_saliency"]) == sorted(f"figure={name}, store={store}" for name, store in set(watched))
+    assert "complexity" not in jobs and "plan_masks" not in jobs
 
 
 def test_a_figure_looks_into_no_other_run(tmp_path):

@@ -60,7 +60,7 @@ def test_every_stage_leaves_what_it_should(smoke):
     model = smoke.path / "results" / "models" / runs_of("DMGAL-FT (OTAM)")[0].model.model_id
     history = pd.read_csv(model / "history.csv")
     assert list(history.step) == [8, 16] and list(history.episodes) == [8, 16]
-    assert sorted(path.name for path in model.iterdir()) == ["checkpoint.pt", "history.csv"]
+    assert sorted(path.name for path in model.iterdir()) == ["checkpoint.pt", "history.csv", "train.lock"]
     manifest = json.loads(next((smoke.path / "stores" / "features").glob("*/manifest.json")).read_text())
     assert manifest["clips"] == 24 * 8 + 24 * 7 and manifest["failures"] == []
 

@@ -3,6 +3,7 @@ import json
 import sys
 from pathlib import Path
 
+from fsar_core import registry
 from fsar_core.__main__ import report as report_error
 from fsar_core.config import load_config
 from fsar_core.errors import FsarError, did_you_mean
@@ -14,19 +15,27 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 try:
     STUDY = Study(load_config(config), WORKFLOW)
     RUNS = STUDY.runs
+    DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
+    # Of every data set, with as many frames a clip as the preset takes.
+    USUAL_MASKS = [STUDY.masks_of(dataset) for dataset in DATASETS]
 except FsarError as error:
     sys.exit(report_error(error))
 
 ROOTS = STUDY.config.roots
 PRESET = STUDY.preset
-DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
 MODELS = STUDY.models
+SALIENCY = {spec.saliency.key: spec.saliency for spec in MODELS.values() if spec.saliency is not None}
+SALIENCY |= {watch.saliency.key: watch.saliency for name in STUDY.figure_names for watch in STUDY.watches(name)}
+CLASSIFIERS = {spec.classifier.key: spec.classifier for spec in MODELS.values() if spec.classifier is not None}
+CLASSIFIERS |= {spec.classifier.key: spec.classifier for spec in SALIENCY.values()}
 STORES = {spec.key: spec for run in RUNS.values() for spec in (run.features, run.tested_on)}
+STORES |= {spec.features.key: spec.features for spec in CLASSIFIERS.values()}
 BACKBONES = {spec.key: spec for spec in map(STUDY.training_of, STORES.values()) if spec is not None}
 FRAMES = {spec.frames.key: spec.frames for spec in (*STORES.values(), *BACKBONES.values())}
 FRAMES |= {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
 FRAMES |= {spec.masks.frames.key: spec.masks.frames for spec in MODELS.values() if spec.masks is not None}
 MASKS = {spec.masks.key: spec.masks for spec in MODELS.values() if spec.masks is not None}
+MASKS |= {spec.key: spec for spec in USUAL_MASKS}
 FEATURES = {key: spec for key, spec in STORES.items() if spec.cut != "frames"}
 EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation, run.test)}
 EPISODES |= {look.episodes.key: look.episodes for name in STUDY.figure_names for look in STUDY.looks(name)}
@@ -36,6 +45,7 @@ wildcard_constraints:
     dataset=r"[A-Za-z0-9_-]+",
     digest=r"[0-9a-f]+",
     store=r"[A-Za-z0-9_.-]+",
+    classifier=r"[A-Za-z0-9_.-]+",
     backbone=r"[A-Za-z0-9_.-]+",
     episodes=r"[A-Za-z0-9_.-]+",
     model=r"[A-Za-z0-9_.-]+",
@@ -64,6 +74,8 @@ def named(specs, what, check=lambda spec: None):
 frames_spec = named(FRAMES, "store")
 features_spec = named(FEATURES, "store", STUDY.check_features)
 masks_spec = named(MASKS, "store", STUDY.check_masks)
+saliency_spec = named(SALIENCY, "store", lambda spec: STUDY.check_features(spec.features))
+classifier_spec = named(CLASSIFIERS, "classifier", lambda spec: STUDY.check_features(spec.features))
 backbone_spec = named(BACKBONES, "backbone")
 episodes_spec = named(EPISODES, "episodes", STUDY.check_episodes)
 model_spec = named(MODELS, "model", STUDY.check_model)
@@ -124,6 +136,42 @@ def masks_of(spec):
 def masks_store(spec):
     """The folder of that store; an empty text where there is none (of which `:q` leaves nothing: write `--masks={...:q}`)."""
     return "" if spec.masks is None else str(STUDY.store_path(spec.masks))
+
+
+def masks_stores(wanted):
+    """What the names of masks stores look like whose provider's constants `wanted` accepts."""
+    names = [
+        name for name in registry.names("instance_masks") if wanted(registry.entry("instance_masks", name).constants)
+    ]
+    return rf"[A-Za-z0-9_-]+\.({'|'.join(names)})\.[0-9a-f]+"
+
+
+def mask_weights(wildcards):
+    """What the provider of masks loads, once it is checked that it is there or can be had."""
+    masks_spec(wildcards)
+    return str(STUDY.mask_weights)
+
+
+def mask_weights_address(wildcards):
+    """Where the file of this digest can be downloaded."""
+    if PRESET.masks.sha256 != wildcards.sha256:
+        sys.exit(report_error(FsarError(f"no weights of the SHA-256 {wildcards.sha256} under this configuration")))
+    return PRESET.masks.weights
+
+
+def saliency_of(spec):
+    """The manifest of the actionness that a model hides frames by, or nothing."""
+    return [] if spec.saliency is None else [manifest_of(spec.saliency)]
+
+
+def saliency_store(spec):
+    """The folder of that store; an empty text where there is none."""
+    return "" if spec.saliency is None else str(STUDY.store_path(spec.saliency))
+
+
+def classifier_of(spec):
+    """The trained classifier by which a model scores live frames, or nothing."""
+    return [] if spec.classifier is None else [str(STUDY.classifier_path(spec.classifier))]
 
 
 # Without a device there is nothing to lease: `device: cpu` runs as many jobs as there are cores.
@@ -255,8 +303,26 @@ def inspections_of(figure):
     return list(dict.fromkeys(inspection_of(figure, look) for look in looks_of(figure)))
 
 
+def watched_by(figure):
+    """(data set of the paper, file) of the actionness that a figure shows, each file once."""
+    folder = ROOTS.results / "actionness" / figure
+    return [(watch.dataset, str(folder / f"{watch.saliency.key}.npz")) for watch in STUDY.watches(figure)]
+
+
+def intervals_of(dataset):
+    """The list of a data set that says in which frames of a clip its action is; an empty text where there is none."""
+    data = DATASETS[dataset]
+    return "" if data.card.intervals is None else str(data.folder / data.card.intervals)
+
+
+def examples_of(figure):
+    """How many clips of every data set a figure of actionness shows; another figure has its own examples."""
+    shown = STUDY.figure(figure)
+    return shown.examples if shown.kind == "actionness" else 0
+
+
 def figure_spec(wildcards):
-    """What `fsar figure` needs to know: the figure; the run of every point, or what was taken out of which run."""
+    """What `fsar figure` needs to know: the figure; the run of every point, or what was taken out of which run or store."""
     points = [
         (point.panel, point.method, point.shot, point.value, point.run.run_id)
         for point in STUDY.points(wildcards.figure)
@@ -266,4 +332,5 @@ def figure_spec(wildcards):
         for look in looks_of(wildcards.figure)
     ]
     figure = STUDY.figure(wildcards.figure).model_dump(mode="json")
-    return canonical_json({"figure": figure, "way": PRESET.episodes.way, "points": points, "looks": looks})
+    found = {"points": points, "looks": looks, "watches": watched_by(wildcards.figure)}
+    return canonical_json({"figure": figure, "way": PRESET.episodes.way} | found)

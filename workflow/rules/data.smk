@@ -1,9 +1,12 @@
 # Demo videos, clip index, frame stores.
+#
+# `update`: whatever lies in the folders of data, stores and weights may serve other runs of Snakemake too, so that it is replaced
+# when the new is whole, and not taken away before.
 
 
 rule demo_videos:
     output:
-        receipt=str(ROOTS.data / "{dataset}" / "{digest}" / "receipts" / "{job}.json"),
+        receipt=update(str(ROOTS.data / "{dataset}" / "{digest}" / "receipts" / "{job}.json")),
     log:
         log_of("demo_videos/{dataset}.{digest}.{job}"),
     benchmark:
@@ -31,7 +34,7 @@ rule clip_index:
         # What decides pixels, classes and splits is in the digest of the output's name; a new title makes nothing again.
         card=ancient(str(WORKFLOW / "datasets" / "{dataset}" / "card.yaml")),
     output:
-        index=str(ROOTS.stores / "index" / "{dataset}.{digest}.tsv"),
+        index=update(str(ROOTS.stores / "index" / "{dataset}.{digest}.tsv")),
     log:
         text=log_of("clip_index/{dataset}.{digest}"),
         # Kept where the job fails because there are too many.
@@ -59,7 +62,7 @@ rule plan_frames:
     input:
         index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
     output:
-        plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
+        plan=update(str(ROOTS.stores / "frames" / "{store}" / "plan.json")),
     log:
         log_of("plan_frames/{store}"),
     conda:
@@ -81,7 +84,7 @@ rule fill_frames:
         plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
     output:
-        receipt=str(ROOTS.stores / "frames" / "{store}" / "receipts" / "{job}.json"),
+        receipt=update(str(ROOTS.stores / "frames" / "{store}" / "receipts" / "{job}.json")),
     log:
         log_of("fill_frames/{store}.{job}"),
     benchmark:
@@ -108,7 +111,7 @@ rule seal_frames:
         plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(frames_spec(wildcards)),
     output:
-        manifest=str(ROOTS.stores / "frames" / "{store}" / "manifest.json"),
+        manifest=update(str(ROOTS.stores / "frames" / "{store}" / "manifest.json")),
     log:
         log_of("seal_frames/{store}"),
     conda:

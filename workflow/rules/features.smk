@@ -6,8 +6,8 @@ rule train_backbone:
         frames=lambda wildcards: manifest_of(backbone_spec(wildcards).frames),
         index=lambda wildcards: index_of(backbone_spec(wildcards).frames.dataset),
     output:
-        weights=str(ROOTS.weights / "trained" / "{backbone}.pt"),
-        history=str(ROOTS.weights / "trained" / "{backbone}.csv"),
+        weights=update(str(ROOTS.weights / "trained" / "{backbone}.pt")),
+        history=update(str(ROOTS.weights / "trained" / "{backbone}.csv")),
     log:
         log_of("train_backbone/{backbone}"),
     benchmark:
@@ -33,7 +33,7 @@ use rule plan_frames as plan_features with:
     input:
         index=lambda wildcards: index_of(features_spec(wildcards).dataset),
     output:
-        plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
+        plan=update(str(ROOTS.stores / "features" / "{store}" / "plan.json")),
     log:
         log_of("plan_features/{store}"),
     conda:
@@ -51,7 +51,7 @@ rule fill_features:
         frames=lambda wildcards: manifest_of(features_spec(wildcards).frames),
         trained=lambda wildcards: trained_weights(features_spec(wildcards)),
     output:
-        receipt=str(ROOTS.stores / "features" / "{store}" / "receipts" / "{job}.json"),
+        receipt=update(str(ROOTS.stores / "features" / "{store}" / "receipts" / "{job}.json")),
     log:
         log_of("fill_features/{store}.{job}"),
     benchmark:
@@ -85,7 +85,7 @@ use rule seal_frames as seal_features with:
         plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(features_spec(wildcards)),
     output:
-        manifest=str(ROOTS.stores / "features" / "{store}" / "manifest.json"),
+        manifest=update(str(ROOTS.stores / "features" / "{store}" / "manifest.json")),
     log:
         log_of("seal_features/{store}"),
     params:

@@ -46,10 +46,40 @@ rule inspect_run:
         " --out {output.found:q} > {log:q} 2>&1"
 
 
+# The actionness that a figure shows of a data set's frames, and pictures of a few of its clips.
+rule inspect_saliency:
+    input:
+        saliency=lambda wildcards: manifest_of(saliency_spec(wildcards)),
+        frames=lambda wildcards: manifest_of(saliency_spec(wildcards).features.frames),
+        index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
+    output:
+        found=str(ROOTS.results / "actionness" / "{figure}" / "{store}.npz"),
+    log:
+        log_of("inspect_saliency/{figure}.{store}"),
+    wildcard_constraints:
+        figure="|".join(STUDY.figure_names),
+    conda:
+        "../../envs/torch-cpu.yaml"
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=60,
+    params:
+        spec=json_of(saliency_spec),
+        store=lambda wildcards, input: str(Path(input.saliency).parent),
+        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        intervals=lambda wildcards: intervals_of(saliency_spec(wildcards).dataset),
+        examples=lambda wildcards: examples_of(wildcards.figure),
+        code=code_digest("fsar_core.cli.inspect_saliency"),
+    shell:
+        "python -m fsar_core inspect-saliency --spec {params.spec:q} --store {params.store:q} --frames {params.frames:q}"
+        " --index {input.index:q} --intervals={params.intervals:q} --examples {params.examples} --out {output.found:q} > {log:q} 2>&1"
+
+
 rule figure:
     input:
         summaries=lambda wildcards: sorted({summary_of(point.run) for point in STUDY.points(wildcards.figure)}),
         inspections=lambda wildcards: inspections_of(wildcards.figure),
+        watched=lambda wildcards: [path for _, path in watched_by(wildcards.figure)],
     output:
         expand(str(ROOTS.results / "figures" / "{{figure}}.{ending}"), ending=("png", "pdf", "csv")),
     log:

@@ -29,6 +29,8 @@ rule train_head:
         trained=lambda wildcards: trained_weights(model_spec(wildcards).features),
         index=lambda wildcards: index_of(model_spec(wildcards).features.dataset),
         masks=lambda wildcards: masks_of(model_spec(wildcards)),
+        saliency=lambda wildcards: saliency_of(model_spec(wildcards)),
+        classifier=lambda wildcards: classifier_of(model_spec(wildcards)),
         validation=lambda wildcards: str(STUDY.episodes_path(model_spec(wildcards).validation)),
     output:
         checkpoint=str(ROOTS.results / "models" / "{model}" / "checkpoint.pt"),
@@ -53,6 +55,7 @@ rule train_head:
         weights=lambda wildcards: STUDY.weights(model_spec(wildcards).features),
         weights_root=str(ROOTS.weights),
         masks=lambda wildcards: masks_store(model_spec(wildcards)),
+        saliency=lambda wildcards: saliency_store(model_spec(wildcards)),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=lambda wildcards: code_digest("fsar_core.cli.train", *components_of(model_spec(wildcards))),
     shell:
@@ -60,7 +63,8 @@ rule train_head:
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
         " --memory-gib {resources.memory_gib} --evaluation-batch {resources.evaluation_batch} {params.mixed_precision}"
-        " --masks={params.masks:q} --code {params.code} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
+        " --masks={params.masks:q} --saliency={params.saliency:q} --classifier={input.classifier:q} --code {params.code}"
+        " --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
 
 
 rule evaluate_head:

@@ -1,11 +1,33 @@
-# Masks stores: instance masks of training clips, by the provider that the preset names. The frame rules' three with other inputs.
+# Masks stores: instance masks of training clips, by the provider that the preset names. The frame rules' three with other inputs; and
+# pictures of what is in them.
+
+
+# A teacher's file, where the preset names its address.
+rule fetch_mask_weights:
+    output:
+        weights=str(ROOTS.weights / "downloaded" / "{sha256}" / "{file}"),
+    log:
+        log_of("fetch_mask_weights/{sha256}.{file}"),
+    wildcard_constraints:
+        sha256=r"[0-9a-f]{64}",
+        file=r"[^/]+",
+    conda:
+        "../../envs/torch-cpu.yaml"
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=120,
+    params:
+        address=mask_weights_address,
+    shell:
+        "python -m fsar_core fetch --address {params.address:q} --sha256 {wildcards.sha256} --out {output.weights:q}"
+        " > {log:q} 2>&1"
 
 
 use rule plan_frames as plan_masks with:
     input:
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
     output:
-        plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
+        plan=update(str(ROOTS.stores / "masks" / "{store}" / "plan.json")),
     log:
         log_of("plan_masks/{store}"),
     conda:
@@ -16,17 +38,20 @@ use rule plan_frames as plan_masks with:
         clips_per_job=PRESET.masks.clips_per_job,
 
 
+# Masks that come with a data set.
 rule fill_masks:
     input:
         plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
         frames=lambda wildcards: manifest_of(masks_spec(wildcards).frames),
     output:
-        receipt=str(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json"),
+        receipt=update(str(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json")),
     log:
         log_of("fill_masks/{store}.{job}"),
     benchmark:
         benchmark_of("fill_masks/{store}.{job}")
+    wildcard_constraints:
+        store=masks_stores(lambda constants: constants["LOADS"] is None),
     conda:
         "../../envs/torch-cpu.yaml"
     resources:
@@ -43,12 +68,49 @@ rule fill_masks:
         " > {log:q} 2>&1"
 
 
+# Masks of a teacher: SEEM, as in I2ST, or another network that is prompted with the class.
+rule seem_masks:
+    input:
+        plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
+        index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
+        frames=lambda wildcards: manifest_of(masks_spec(wildcards).frames),
+        # Another file is another store, by its digest; a touched one is no reason to look at all frames again.
+        weights=lambda wildcards: ancient(mask_weights(wildcards)),
+    output:
+        receipt=update(str(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json")),
+    log:
+        log_of("seem_masks/{store}.{job}"),
+    benchmark:
+        benchmark_of("seem_masks/{store}.{job}")
+    wildcard_constraints:
+        store=masks_stores(lambda constants: constants["LOADS"] is not None),
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: PRESET.resources.backbone_threads
+    resources:
+        gpu=GPUS,
+        mem_mb=PRESET.resources.mem_mb + 4000,
+        runtime=720,
+        device=PRESET.resources.device,
+        batch_frames=PRESET.masks.batch_frames,
+    params:
+        spec=json_of(masks_spec),
+        store=lambda wildcards, input: str(Path(input.plan).parent),
+        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        weights=mask_weights,
+    shell:
+        "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core fill --spec {params.spec:q}"
+        " --store {params.store:q} --index {input.index:q} --job {wildcards.job} --receipt {output.receipt:q}"
+        " --frames {params.frames:q} --weights {params.weights:q} --batch-frames {resources.batch_frames}"
+        " --threads {threads} --device {resources.device} > {log:q} 2>&1"
+
+
 use rule seal_frames as seal_masks with:
     input:
         plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(masks_spec(wildcards)),
     output:
-        manifest=str(ROOTS.stores / "masks" / "{store}" / "manifest.json"),
+        manifest=update(str(ROOTS.stores / "masks" / "{store}" / "manifest.json")),
     log:
         log_of("seal_masks/{store}"),
     params:
@@ -56,6 +118,34 @@ use rule seal_frames as seal_masks with:
         max_failures=lambda wildcards: DATASETS[masks_spec(wildcards).dataset].card.max_failures,
 
 
+# What the masks of a data set look like, and how well a teacher thinks that they fit.
+rule look_at_masks:
+    input:
+        masks=lambda wildcards: manifest_of(STUDY.masks_of(wildcards.dataset)),
+        frames=lambda wildcards: manifest_of(STUDY.frames(wildcards.dataset)),
+        index=lambda wildcards: index_of(wildcards.dataset),
+    output:
+        expand(str(ROOTS.results / "masks" / "{{dataset}}.{ending}"), ending=("png", "pdf", "csv")),
+    log:
+        log_of("look_at_masks/{dataset}"),
+    wildcard_constraints:
+        dataset="|".join(DATASETS),
+    conda:
+        "../../envs/decode.yaml"
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=60,
+    params:
+        masks=lambda wildcards, input: str(Path(input.masks).parent),
+        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        out=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
+        code=code_digest("fsar_core.cli.look"),
+    shell:
+        "python -m fsar_core look --masks {params.masks:q} --frames {params.frames:q} --index {input.index:q}"
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+# Of every data set, as many frames a clip as the preset takes; other numbers are made for the runs that need them.
 rule masks:
     input:
-        [manifest_of(spec) for spec in MASKS.values()],
+        [manifest_of(spec) for spec in USUAL_MASKS],

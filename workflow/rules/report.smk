@@ -94,3 +94,10 @@ rule i2st:
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("i2st")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("i2st")),
+
+
+# Likewise of the SGTM paper.
+rule sgtm:
+    input:
+        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("sgtm")),
+        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("sgtm")),

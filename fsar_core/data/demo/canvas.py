@@ -196,6 +196,7 @@ class Canvas:
     Attributes:
         pixels: `[frames 3 height width]` float32.
         ids: `[frames height width]` uint8, the acting instance that is visible there, 0 for none.
+        present: `[frames]`, 1 in the frames that are painted on, 0 in those that stay as they are; None: all are.
     """
 
     def __init__(
@@ -216,6 +217,7 @@ class Canvas:
         self.spot, self.size, self.roll = spot, size, roll
         self.pixels = self._unroll(background)
         self.ids = np.zeros((frames, height, width), np.uint8)
+        self.present: Array | None = None
 
     @property
     def aspect(self) -> float:
@@ -272,6 +274,7 @@ class Canvas:
         x, y, scale, angle, soft, opacity = (
             np.broadcast_to(np.asarray(v, np.float32), (self.frames,)) for v in (x, y, scale, angle, soft, opacity)
         )
+        opacity = opacity if self.present is None else opacity * self.present
         zoom = np.ones(self.frames, np.float32) if self.zoom is None else self.zoom
         c, s = np.cos(self.roll), np.sin(self.roll)
         per_unit = self.height * zoom
@@ -335,7 +338,7 @@ class Canvas:
 
     def light(self, gain: Array) -> None:
         """Multiply the picture by `gain`, broadcast against `[frames 3 height width]`."""
-        self.pixels *= gain
+        self.pixels *= gain if self.present is None else np.where(self.present[:, None, None, None] > 0, gain, 1)
 
     def finish(self, grain: Array, mirror: bool) -> tuple[Array, Array]:
         """The clip as uint8 `[frames height width 3]` and its masks `[frames height width]`.

@@ -8,6 +8,9 @@ jitter, distractors, noise, and when, how fast and how evenly the change happens
 
 The splits hold different changes but a spread of the same kinds (carry, grow, hide, open, fill up, light), so that what
 is learnt about order on the training pairs is of use on the others.
+
+A clip may hold its change in a part of its frames alone (`during`): before and after it, what acts is not there, and the
+background, the camera and the distractors go on.
 """
 
 from __future__ import annotations
@@ -33,10 +36,24 @@ class Stage:
         p: `[frames]`, from nearly 0 to nearly 1, never falling.
     """
 
-    def __init__(self, rng: np.random.Generator, frames: int, height: int, width: int, zooms: bool = False) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        frames: int,
+        height: int,
+        width: int,
+        zooms: bool = False,
+        during: tuple[int, int] | None = None,
+    ) -> None:
+        """
+        Args:
+            zooms: the progress is the camera's magnification.
+            during: first frame of the change and the first one behind it; None: all frames are of it.
+        """
+        start, end = during or (0, frames)
         self.rng = rng
         self.frames = frames
-        self.p = progress(rng, frames)
+        self.p = np.pad(progress(rng, end - start), (start, frames - end), "edge")
         rows, columns = art.background_shape(height, width)
         background = art.texture(rng, rows, columns)
         self.behind = background.mean(axis=(1, 2))
@@ -101,6 +118,14 @@ class Pair:
     draw: Callable[[Stage], None]
     mirrored: bool = True
     zooms: bool = False
+
+
+def interval(rng: np.random.Generator, frames: int) -> tuple[int, int]:
+    """Where in a clip the action is: its first frame and the first one behind it. It takes 35-60 % of the frames, and a tenth of
+    the clip or more is left before and after it."""
+    length = rng.uniform(0.35, 0.6)
+    start = rng.uniform(0.1, 0.9 - length)
+    return round(start * frames), round((start + length) * frames)
 
 
 def progress(rng: np.random.Generator, frames: int) -> Array:
@@ -455,18 +480,32 @@ PAIRS: tuple[Pair, ...] = (
 )
 
 
-def draw(pair: Pair, rng: np.random.Generator, frames: int, height: int, width: int) -> tuple[Array, Array]:
+def draw(
+    pair: Pair,
+    rng: np.random.Generator,
+    frames: int,
+    height: int,
+    width: int,
+    during: tuple[int, int] | None = None,
+) -> tuple[Array, Array]:
     """One clip of a pair's forward class.
+
+    Args:
+        during: first frame of the action and the first one behind it; None: it fills the clip.
 
     Returns:
         video uint8 `[frames height width 3]` and instance ids uint8 `[frames height width]`.
     """
-    stage = Stage(rng, frames, height, width, pair.zooms)
+    stage = Stage(rng, frames, height, width, pair.zooms, during)
     # Most distractors stand behind the action, some pass in front of it.
     places = [rng.random() < 0.25 for _ in range(rng.integers(0, 3))]
     for _ in range(places.count(False)):
         _distract(stage)
+    if during is not None:
+        stage.canvas.present = np.zeros(frames, np.float32)
+        stage.canvas.present[slice(*during)] = 1
     pair.draw(stage)
+    stage.canvas.present = None
     for _ in range(places.count(True)):
         _distract(stage)
     stage.canvas.light(art.flicker(rng, frames, rng.uniform(0.0, 0.03)))

@@ -31,14 +31,14 @@ def write_video(path: Path, video: np.ndarray, crf: int, fps: int) -> None:
     _, height, width, _ = video.shape
     if height % 2 or width % 2:
         raise FsarError(f"a video of {width}x{height} pixels cannot be encoded: width and height must be even")
-    # bitexact leaves out the times and versions that the muxer would write; one thread because x264's rate control
-    # depends on how many there are.
+    # bitexact leaves out the times and versions that the muxer would write; one thread because x264's rate control depends on
+    # how many there are; no mbtree because the rates that it finds differ from one try to the next.
     muxing = {"fflags": "+bitexact", "movflags": "+faststart"}
     coding = {
         "crf": str(crf),
         "preset": "veryfast",
         "flags": "+bitexact",
-        "x264-params": "threads=1:lookahead-threads=1",
+        "x264-params": "threads=1:lookahead-threads=1:mbtree=0",
     }
     with _replacing(path) as temporary, av.open(temporary, "w", format="mp4", container_options=muxing) as container:
         stream = container.add_stream("libx264", rate=fps, options=coding)

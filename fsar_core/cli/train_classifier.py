@@ -1,0 +1,51 @@
+"""Train the classifier of frames on the training clips of a feature store and write its checkpoint and history."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fsar_core.data.index import read_index
+from fsar_core.specs import ClassifierSpec
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--spec", required=True, help="JSON of a ClassifierSpec")
+    parser.add_argument("--features", type=Path, required=True, help="the feature store")
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--history", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from fsar_core.devices import torch_device
+    from fsar_core.provenance import atomic_write, environment
+    from fsar_core.saliency._store import pooled
+    from fsar_core.saliency.classifier import train_classifier
+    from fsar_core.stores.reader import StoreReader
+    from fsar_core.training import checkpoint
+
+    spec = ClassifierSpec.parse(args.spec)
+    torch.set_num_threads(args.threads)
+    reader, index = StoreReader(args.features, "features", spec.features), read_index(args.index)
+    listed = index[index.split == "train"]
+    train = listed[~listed.row.isin(reader.failed)]
+    # Classes are numbered among all that are listed, as a head counts them.
+    names = np.unique(listed["class"])
+    labels = torch.from_numpy(np.searchsorted(names, train["class"]).astype(np.int64))
+    features = pooled(reader, train.row.to_numpy(), threads=args.threads)
+    settings = spec.model_dump(exclude={"features", "version"})
+    state, history = train_classifier(
+        features, labels, classes=len(names), device=torch_device(args.device), **settings
+    )
+    with atomic_write(args.history) as stream:
+        pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
+    checkpoint.save(args.out, {"run": spec.digest, "model": state, "environment": environment()})
+    last = history[-1]
+    print(f"{args.out}: {len(train)} clips of {len(names)} classes, {last['accuracy']:.1%} right in the last epoch")

@@ -1,0 +1,122 @@
+"""The demo's main job, killed again and again at random moments: the same command goes on, and the outcome is that of an
+undisturbed run, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.runs import CONFIGS, TABLE, Project
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> tuple[Project, float]:
+    """A project whose main job ran through, and how long its jobs took, s."""
+    project = Project(tmp_path_factory.mktemp("undisturbed"))
+    process = project.start(TABLE)
+    project.until_planned(process)
+    started = time.monotonic()
+    assert process.wait(1800) == 0, project.said[-6000:]
+    return project, time.monotonic() - started
+
+
+def kill_all(process: subprocess.Popen) -> None:
+    """Snakemake and its jobs at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def kill_snakemake(process: subprocess.Popen) -> None:
+    """Snakemake alone: its jobs live on while the next one starts."""
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def terminate_all(process: subprocess.Popen) -> None:
+    """As batch systems do: SIGTERM to all, and SIGKILL to who is still there after a while."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("fault", "end", "tries"),
+    [
+        ("SIGKILL of Snakemake and its jobs", kill_all, 20),
+        ("SIGKILL of Snakemake alone", kill_snakemake, 10),
+        ("SIGTERM of Snakemake and its jobs", terminate_all, 10),
+    ],
+    ids=["all", "snakemake", "term"],
+)
+def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tries):
+    """One kill in five meets the start of Snakemake, the others fall where all of them together go through the run once."""
+    whole, seconds = undisturbed
+    project, chance = Project(tmp_path), random.Random(fault)
+    kills = 0
+    while kills < tries:
+        process = project.start(TABLE)
+        if chance.random() < 0.2:
+            time.sleep(chance.uniform(0, 4))
+        else:
+            project.until_planned(process)
+            time.sleep(chance.uniform(0, 2 * seconds / (0.8 * tries)))
+        if process.poll() is not None:
+            assert process.returncode == 0, project.said[-6000:]
+            break
+        project.seen |= project.receipts()
+        end(process)
+        process.wait(60)
+        kills += 1
+    project.ok(TABLE)
+    again, lost = project.made_again(), project.differences(whole)
+    note = (
+        f"of {len(project.seen)} finished shard jobs {len(again)} made again; {len(saved)} trainings saved on SIGTERM"
+    )
+    ledger.add(fault, kills, 0 if lost else kills, len(lost), note)
+    assert not lost and not again
+    assert "Nothing to be done" in project.ok(TABLE)
+
+
+@pytest.mark.timeout(1800)
+def test_a_training_is_asked_to_stop(tmp_path, ledger):
+    """SIGTERM in its middle, three times: it saves the step it is in and goes on from there, not from its last validation."""
+    configs = (*CONFIGS, Path(__file__).with_name("long.yaml"))
+    whole, project = (Project(tmp_path / name, configs=configs) for name in ("whole", "stopped"))
+    runs = {cell.row.method: cell.run for cell in whole.study().cells("dmgal_table2") if cell.column.shot == 1}
+    model = runs["DMGAL-FT (OTAM)"].model.model_id
+    checkpoint = f"results/models/{model}/checkpoint.pt"
+    whole.ok(checkpoint)
+    steps = []
+    for _ in range(3):
+        log = project.path / "results" / "logs" / "train_head" / f"{model}.log"
+        log.unlink(missing_ok=True)
+        process = project.start(checkpoint)
+        while process.poll() is None and not re.search(
+            r"training: +\d+%.*step/s", log.read_text() if log.exists() else ""
+        ):
+            time.sleep(0.2)
+        time.sleep(1)
+        terminate_all(process)
+        for _ in range(100):  # Snakemake may be gone while its job still saves
+            told = re.search(r"stopped after step (\d+), saved in", log.read_text())
+            if told:
+                break
+            time.sleep(0.1)
+        assert told, log.read_text()[-2000:]
+        steps.append(int(told[1]))
+    project.ok(checkpoint)
+    lost = project.differences(whole)
+    ledger.add(
+        "SIGTERM of a training", len(steps), 0 if lost else len(steps), len(lost), f"went on after the steps {steps}"
+    )
+    assert not lost and steps == sorted(set(steps))

@@ -1,0 +1,91 @@
+# Saliency: the classifier of frames of a feature store, and stores of the actionness that it gives. The frame rules' three with other
+# inputs.
+
+
+rule train_classifier:
+    input:
+        features=lambda wildcards: manifest_of(classifier_spec(wildcards).features),
+        index=lambda wildcards: index_of(classifier_spec(wildcards).features.dataset),
+    output:
+        checkpoint=update(str(ROOTS.weights / "saliency" / "{classifier}.pt")),
+        history=update(str(ROOTS.weights / "saliency" / "{classifier}.csv")),
+    log:
+        log_of("train_classifier/{classifier}"),
+    benchmark:
+        benchmark_of("train_classifier/{classifier}")
+    conda:
+        "../../envs/torch-gpu.yaml"
+    threads: PRESET.resources.backbone_threads
+    resources:
+        gpu=GPUS,
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=240,
+        device=PRESET.resources.device,
+    params:
+        spec=json_of(classifier_spec),
+        features=lambda wildcards, input: str(Path(input.features).parent),
+    shell:
+        "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train-classifier --spec {params.spec:q}"
+        " --features {params.features:q} --index {input.index:q} --threads {threads} --device {resources.device}"
+        " --out {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
+
+
+use rule plan_frames as plan_saliency with:
+    input:
+        index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
+    output:
+        plan=update(str(ROOTS.stores / "saliency" / "{store}" / "plan.json")),
+    log:
+        log_of("plan_saliency/{store}"),
+    conda:
+        "../../envs/torch-cpu.yaml"
+    params:
+        spec=json_of(saliency_spec),
+        store=lambda wildcards, output: str(Path(output.plan).parent),
+        clips_per_job=PRESET.saliency.clips_per_job,
+
+
+rule fill_saliency:
+    input:
+        plan=str(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
+        index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
+        features=lambda wildcards: manifest_of(saliency_spec(wildcards).features),
+        classifier=lambda wildcards: str(STUDY.classifier_path(saliency_spec(wildcards).classifier)),
+    output:
+        receipt=update(str(ROOTS.stores / "saliency" / "{store}" / "receipts" / "{job}.json")),
+    log:
+        log_of("fill_saliency/{store}.{job}"),
+    benchmark:
+        benchmark_of("fill_saliency/{store}.{job}")
+    conda:
+        "../../envs/torch-cpu.yaml"
+    threads: PRESET.resources.train_threads
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=240,
+    params:
+        spec=json_of(saliency_spec),
+        store=lambda wildcards, input: str(Path(input.plan).parent),
+        features=lambda wildcards, input: str(Path(input.features).parent),
+    shell:
+        "python -m fsar_core fill --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
+        " --job {wildcards.job} --receipt {output.receipt:q} --features {params.features:q} --weights {input.classifier:q}"
+        " --threads {threads} > {log:q} 2>&1"
+
+
+use rule seal_frames as seal_saliency with:
+    input:
+        plan=str(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
+        receipts=lambda wildcards: receipts_of(saliency_spec(wildcards)),
+    output:
+        manifest=update(str(ROOTS.stores / "saliency" / "{store}" / "manifest.json")),
+    log:
+        log_of("seal_saliency/{store}"),
+    params:
+        store=lambda wildcards, input: str(Path(input.plan).parent),
+        max_failures=lambda wildcards: DATASETS[saliency_spec(wildcards).dataset].card.max_failures,
+
+
+rule saliency:
+    input:
+        [manifest_of(spec) for spec in SALIENCY.values()],
