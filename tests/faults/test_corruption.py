@@ -120,6 +120,7 @@ def attack(
     """Damage one of `paths` at a time and read; every outcome is counted, and a loss fails the test.
 
     Args:
+        fault: its line of the table, a comma, and what tells it from others of that line.
         read: gives something to compare, or raises FsarError.
         names: what the message must name; `{file}` stands for the damaged file's path.
     """
@@ -145,7 +146,7 @@ def attack(
         finally:
             path.write_bytes(before)
             os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        tally.add(fault, outcome)
+        tally.add(fault.partition(", ")[0], outcome)
         if outcome == LOST:
             losses.append(f"{path.name}, try {number}: {told}")
     assert read() == whole  # what was put back is what was there
@@ -285,7 +286,7 @@ def test_shards(project, tally, kind):
         row = int(path.relative_to(store / "data.zarr" / ARRAYS[kind] / "c").parts[0]) * FILE_CLIPS
         names = [str(store), ARRAYS[kind], key, f"`fsar repair {store}`"]
         read = partial(rows_of, store, spec, range(row, row + FILE_CLIPS))
-        attack(tally, f"{kind}: a shard file", [path], read, 100, names, SEED + number)
+        attack(tally, f"a byte of a shard file, {kind}", [path], read, 100, names, SEED + number)
 
 
 def test_features_at_a_test(project, tally, tmp_path):
@@ -293,7 +294,7 @@ def test_features_at_a_test(project, tally, tmp_path):
     names = [str(store), f"`fsar repair {store}`"]
     attack(
         tally,
-        "features: any file, at the test",
+        "a byte of a shard file, at the test",
         shards(store, "features"),
         partial(evaluated, project, tmp_path),
         60,
@@ -305,7 +306,7 @@ def test_frames_at_a_feature_job(project, tally, tmp_path):
     store = project.store(project.run.features.frames)
     files = [*shards(store, "frames")[:3], store / "manifest.json", store / "data.zarr/frames/zarr.json", project.index]
     names = ["`fsar repair "]
-    attack(tally, "frames and index, at a feature job", files, partial(filled, project, tmp_path), 30, names)
+    attack(tally, "a byte of a shard file, at a feature job", files, partial(filled, project, tmp_path), 30, names)
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -313,9 +314,9 @@ def test_frames_at_a_feature_job(project, tally, tmp_path):
 def test_what_says_how_a_store_is_read(project, tally, kind, file):
     spec = STORES[kind](project)
     store, file = project.store(spec), file.format(array=ARRAYS[kind])
-    what, tries = ("manifest", 200) if file == "manifest.json" else ("Zarr's metadata", 100)
+    what, tries = ("a byte of a manifest", 200) if file == "manifest.json" else ("a byte of Zarr's metadata", 100)
     read = partial(rows_of, store, spec, range(10))
-    attack(tally, f"{kind}: {what}", [store / file], read, tries, [str(store), "`fsar repair "], SEED + len(file))
+    attack(tally, f"{what}, {kind}", [store / file], read, tries, [str(store), "`fsar repair "], SEED + len(file))
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -325,7 +326,7 @@ def test_plans_and_receipts(project, tally, kind, tmp_path):
     files = [tmp_path / "store" / "plan.json", *sorted((tmp_path / "store" / "receipts").glob("*.json"))]
     attack(
         tally,
-        f"{kind}: plan and receipts",
+        f"a byte of a plan or receipt, {kind}",
         files,
         partial(sealed, tmp_path / "store"),
         200,
@@ -335,17 +336,22 @@ def test_plans_and_receipts(project, tally, kind, tmp_path):
 
 def test_the_clip_index(project, tally, tmp_path):
     read = partial(drawn, project, tmp_path / "episodes.npz")
-    attack(tally, "clip index", [project.index], read, 300, ["{file}", "`fsar repair "])
+    attack(tally, "a byte of a clip index", [project.index], read, 300, ["{file}", "`fsar repair "])
 
 
 def test_episode_tables(project, tally, tmp_path):
     names = ["{file}", "`fsar repair "]
-    attack(tally, "episode table", [project.episodes], partial(evaluated, project, tmp_path), 150, names)
+    attack(tally, "a byte of an episode table", [project.episodes], partial(evaluated, project, tmp_path), 150, names)
 
 
 def test_checkpoints_at_a_test(project, tally, tmp_path):
     attack(
-        tally, "checkpoint", [project.model], partial(evaluated, project, tmp_path), 150, ["{file}", "`fsar repair "]
+        tally,
+        "a byte of a checkpoint, at the test",
+        [project.model],
+        partial(evaluated, project, tmp_path),
+        150,
+        ["{file}", "`fsar repair "],
     )
 
 
@@ -360,7 +366,7 @@ def test_a_state_to_go_on_from(project, tally, tmp_path):
         found = checkpoint.load(last, project.run.model.digest)
         return [str(found["history"]), found["step"], *(part.tolist() for part in found["optimizer"]["state"].values())]
 
-    attack(tally, "state of a training", [last], read, 300, ["{file}", "`fsar repair "])
+    attack(tally, "a byte of a checkpoint, to go on from", [last], read, 300, ["{file}", "`fsar repair "])
 
 
 def test_a_classifier_of_frames(project, tally):
@@ -370,7 +376,7 @@ def test_a_classifier_of_frames(project, tally):
     def read() -> list:
         return [part.numpy().tobytes() for part in checkpoint.load(path, spec.digest)["model"].values()]
 
-    attack(tally, "classifier of frames", [path], read, 150, ["{file}", "`fsar repair "])
+    attack(tally, "a byte of trained weights, classifier", [path], read, 150, ["{file}", "`fsar repair "])
 
 
 def test_weights_of_a_backbone(project, tally):
@@ -380,14 +386,17 @@ def test_weights_of_a_backbone(project, tally):
         state = build("backbones", "demo_cnn", weights=project.weights, **params).state_dict()
         return [part.numpy().tobytes() for part in state.values()]
 
-    attack(tally, "trained weights of a backbone", [project.weights], read, 150, ["{file}"])
+    attack(tally, "a byte of trained weights, backbone", [project.weights], read, 150, ["{file}"])
 
 
 def test_results_at_a_table(project, tally, tmp_path):
     runs = tmp_path / "runs"
     for spec in (project.plain, project.run):
         shutil.copytree(project.path / project.study.run_path(spec), runs / spec.run_id)
-    for name, what in (("summary.json", "summary of a run"), ("queries.csv.gz", "queries of a run")):
+    for name, what in (
+        ("summary.json", "a byte of a result, summary"),
+        ("queries.csv.gz", "a byte of a result, queries"),
+    ):
         files = [runs / spec.run_id / name for spec in (project.plain, project.run)]
         read = partial(tabled, project, runs, tmp_path / "t_table1")
         attack(tally, what, files, read, 200, ["{file}", "`fsar repair "])
@@ -405,7 +414,7 @@ def test_costs_at_a_table(tally, tmp_path):
         verb("table", name="t_table7", spec=json.dumps(whole), runs=tmp_path, out=tmp_path / "t_table7")
         return (tmp_path / "t_table7.csv").read_bytes()
 
-    attack(tally, "counted and measured costs", [costs], read, 150, ["{file}", "`fsar repair "])
+    attack(tally, "a byte of a result, costs", [costs], read, 150, ["{file}", "`fsar repair "])
 
 
 def test_what_a_figure_is_drawn_from(project, tally, tmp_path):
@@ -426,7 +435,7 @@ def test_what_a_figure_is_drawn_from(project, tally, tmp_path):
     def read() -> dict:
         return {name: (str(value.dtype), value.tobytes()) for name, value in attention.load(found).items()}
 
-    attack(tally, "what a figure is drawn from", [found], read, 200, ["{file}", "`fsar repair "])
+    attack(tally, "a byte of a result, for a figure", [found], read, 200, ["{file}", "`fsar repair "])
 
 
 def test_verify_finds_what_readers_find(project, tally, tmp_path):
@@ -440,7 +449,7 @@ def test_verify_finds_what_readers_find(project, tally, tmp_path):
         verb("verify", store)
         return "sound"
 
-    attack(tally, "any file of a store, by fsar verify", files, read, 200, [str(store), "`fsar repair "])
+    attack(tally, "a byte of any file of a store (fsar verify)", files, read, 200, [str(store), "`fsar repair "])
     config = [
         "--config",
         str(REPOSITORY / "config.yaml"),
