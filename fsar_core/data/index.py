@@ -44,9 +44,10 @@ def read_index(path: Path) -> pd.DataFrame:
         text = _checked(Path(path).read_bytes(), path)
         options = dict(dtype=dict.fromkeys(TEXT, str) | NUMBERS, keep_default_na=False)
         index = pd.read_csv(io.BytesIO(text), sep="\t", **options)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise FsarError(f"{path}: no readable clip index ({reason}); make it with `fsar index`") from None
+    except OSError as error:
+        raise FsarError(f"{path}: no readable clip index ({error.strerror}); make it with `fsar index`") from None
+    except ValueError as error:
+        raise FsarError(f"{path}: no readable clip index ({error}); {mend(path)}") from None
     missing = [name for name in COLUMNS if name not in index]
     if missing:
         raise FsarError(f"{path}: no clip index, the column '{missing[0]}' is missing; make it with `fsar index`")

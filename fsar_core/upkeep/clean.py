@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fsar_core.errors import FsarError
-from fsar_core.specs import Spec
+from fsar_core.specs import Spec, StoreSpec
 from fsar_core.study import Study
 
 HIDDEN = r"\.[^/]+\.[A-Za-z0-9_]{8}"  # what a killed job leaves of a file that it was about to write
@@ -56,15 +56,18 @@ def in_use(studies: Iterable[Study]) -> set[Path]:
         results = study.config.roots.results
         names = sorted(set(study.config.datasets.values()))
         kept |= {study.index_path(name) for name in names}
-        kept |= {study.store_path(study.frames(name)) for name in names}
+        kept |= {study.store_path(spec) for name in names for spec in (study.frames(name), study.masks_of(name))}
         for run in study.runs.values():
             kept |= {study.run_path(run), study.model_path(run.model)}
-            kept |= {study.store_path(spec) for spec in specs_in(run) if hasattr(spec, "kind")}
+            kept |= {study.store_path(spec) for spec in stores_in(run)}
             kept |= {study.episodes_path(spec) for spec in (run.validation, run.test)}
         for name in study.figure_names:
             for look in study.looks(name):
                 kept.add(study.episodes_path(look.episodes))
                 kept.add(results / "inspections" / name / f"{look.run.run_id}.npz")
+            for watch in study.watches(name):
+                kept |= {study.store_path(spec) for spec in stores_in(watch.saliency)}
+                kept.add(results / "actionness" / name / f"{watch.saliency.key}.npz")
         kept |= {results / "complexity" / f"{name}.json" for name in study.table_names}
         numbers = [name.partition("_table")[2] for name in study.table_names]
         tables = [*study.table_names, *(f"table{number}" for number in numbers)]
@@ -73,13 +76,14 @@ def in_use(studies: Iterable[Study]) -> set[Path]:
     return kept
 
 
-def specs_in(spec: Spec) -> Iterator[Spec]:
-    """A spec and all that it is made of, whatever kinds of store there are."""
-    yield spec
+def stores_in(spec: Spec) -> Iterator[StoreSpec]:
+    """The stores among a spec and all that it is made of, whatever kinds there are."""
+    if isinstance(spec, StoreSpec):
+        yield spec
     for name in type(spec).model_fields:
         value = getattr(spec, name)
         if isinstance(value, Spec):
-            yield from specs_in(value)
+            yield from stores_in(value)
 
 
 def unused(studies: list[Study], min_age: float = 3600.0) -> tuple[list[Item], list[Item]]:
@@ -142,10 +146,11 @@ def _results(root: Path) -> Iterator[tuple[Path, str]]:
     for path in _listed(root / "episodes"):
         if EPISODES_NAME.fullmatch(path.name) or _left_over(path):
             yield path, ""
-    for folder in _listed(root / "inspections"):
-        for path in _listed(folder):
-            if RUN_NAME.fullmatch(path.stem) and path.suffix == ".npz":
-                yield path, ""
+    for kind, name in (("inspections", RUN_NAME), ("actionness", STORE_NAME)):
+        for folder in _listed(root / kind):
+            for path in _listed(folder):
+                if name.fullmatch(path.stem) and path.suffix == ".npz":
+                    yield path, ""
     for kind, endings in MADE.items():
         for path in _listed(root / kind):
             stem, _, ending = path.name.partition(".")

@@ -15,8 +15,8 @@ from fsar_core.stores import verify as stores
 # Below a root: what a sound file of its own is found by.
 FILES = {
     "stores": ["index/*.tsv"],
-    "weights": ["trained/*.pt"],
-    "results": ["episodes/*.npz", "models/*/*.pt", "inspections/*/*.npz", "complexity/*.json"],
+    "weights": ["trained/*.pt", "saliency/*.pt"],
+    "results": ["episodes/*.npz", "models/*/*.pt", "inspections/*/*.npz", "actionness/*/*.npz", "complexity/*.json"],
 }
 STORE_FILES = ("plan.json", "manifest.json", "data.zarr")
 

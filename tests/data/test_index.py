@@ -77,7 +77,7 @@ def test_every_changed_or_missing_byte_is_found(tmp_path):
                 pd.testing.assert_frame_equal(read_index(path), index)
                 continue
             message = _failure(lambda: read_index(path))
-            assert message.startswith(f"{path}: ")
+            assert message.startswith(f"{path}: ") and message.endswith(f"mend it with `fsar repair {path}`")
 
 
 def test_a_newer_format_is_refused_politely(tmp_path):

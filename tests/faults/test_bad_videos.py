@@ -115,7 +115,7 @@ def told(done: subprocess.CompletedProcess) -> str:
     return [line for line in done.stderr.splitlines() if line.startswith("fsar: error:")][-1]
 
 
-def test_the_run_ends_and_its_table_lists_them(bad):
+def test_the_run_ends_and_its_table_lists_them(bad, ledger):
     folder, kinds = bad
     done = snakemake(folder, "--", "results/tables/own_table1.csv")
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
@@ -137,6 +137,9 @@ def test_the_run_ends_and_its_table_lists_them(bad):
             assert not broken & set(tables.load(folder / study.episodes_path(spec)).rows)
         summary = json.loads((folder / study.run_path(run) / "summary.json").read_text())
         assert summary["episodes"] == 20 and summary["accuracy"] > 0
+    ledger.add(
+        "bad videos, one clip in twenty", len(kinds), len(listed), len(kinds) - len(listed), "left out and listed"
+    )
     # Names of files and classes were nothing but names.
     assert not list(folder.rglob("PWNED")) and not (Path.cwd() / "PWNED").exists()
 

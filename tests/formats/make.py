@@ -18,7 +18,16 @@ from fsar_core.__main__ import main
 from fsar_core.data import frame_store
 from fsar_core.data.index import write_index
 from fsar_core.instance_masks import _store as masks_store
-from fsar_core.specs import Component, EpisodeSpec, MaskSpec, RunSpec, TrainingSpec
+from fsar_core.saliency import _store as saliency_store
+from fsar_core.specs import (
+    ClassifierSpec,
+    Component,
+    EpisodeSpec,
+    MaskSpec,
+    RunSpec,
+    SaliencySpec,
+    TrainingSpec,
+)
 from fsar_core.stores import layout, manifest, writer
 from fsar_core.stores.reader import StoreReader
 from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec, toy_features, toy_frame_spec, toy_index
@@ -26,6 +35,11 @@ from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec, toy_
 BROKEN = 2  # a row that holds nothing
 FRAMES = toy_frame_spec(count=2, size=16)
 FEATURES = toy_feature_spec(frames=2).model_copy(update={"frames": FRAMES, "crop": 16})
+CLASSIFIER = ClassifierSpec(
+    features=FEATURES, epochs=1, batch=8, lr=0.01, weight_decay=0.0, hidden=4, dropout=0.0, kernel=1, rectified=True,
+    loss="cross_entropy", seed=0,
+)  # fmt: skip
+SALIENCY = SaliencySpec(classifier=CLASSIFIER)
 MASKS = MaskSpec(frames=FRAMES, provider=Component(name="annotated"), source="masks/{video}.png", version=1)
 
 
@@ -59,7 +73,7 @@ def index():
 
 
 def stores(root: Path) -> dict[str, str]:
-    """Frames, features and masks; the SHA-256 of what a reader gets of each."""
+    """Frames, features, masks and saliency; the SHA-256 of what a reader gets of each."""
     clips, train = index(), index().query("split == 'train'")
     pictures = np.arange(len(clips), dtype=np.uint8)[:, None, None, None, None, None] * 9 + np.zeros(
         (len(clips), 1, 2, 16, 16, 3), np.uint8
@@ -67,17 +81,19 @@ def stores(root: Path) -> dict[str, str]:
     pictures[..., 3:9, 2:12, 1] += 40
     soft = (pictures[: len(train), ..., 1] > pictures[: len(train), ..., 0]).astype(np.uint8) * 255
     values = toy_features(clips, 2, 4, 2, 2, separation=0.5)
+    actionness = values.astype(np.float32).sum((-3, -2, -1))
     pictures[BROKEN] = soft[BROKEN] = 0
     found = {}
     for spec, plan, array in (
         (FRAMES, frame_store.plan(FRAMES, clips, 64), pictures),
         (FEATURES, feature_plan(FEATURES, values.shape[2:], len(clips)), values),
         (MASKS, masks_store.plan(MASKS, clips, 64), soft),
+        (SALIENCY, saliency_store.plan(SALIENCY, len(clips), 64), actionness),
     ):
         store = root / spec.kind
         layout.create(store, plan)
         blocks = (
-            writer.Block({spec.kind: block.arrays["features"]}, block.failures)
+            writer.Block({array_of(spec): block.arrays["features"]}, block.failures)
             for block in array_blocks(array, plan.rows(0), clips)
         )
         writer.write_job(store, 0, blocks, store / "receipts" / "0.json")
@@ -86,9 +102,14 @@ def stores(root: Path) -> dict[str, str]:
     return found
 
 
+def array_of(spec) -> str:
+    """The name of a store's array."""
+    return "actionness" if spec.kind == "saliency" else spec.kind
+
+
 def content(store: Path, spec) -> str:
     """SHA-256 of every clip that a store serves, in the order of its rows."""
-    reader = StoreReader(store, spec.kind, spec)
+    reader = StoreReader(store, array_of(spec), spec)
     sound = [row for row in range(reader.clips) if row not in reader.failed]
     return hashlib.sha256(reader.read(np.array(sound)).tobytes()).hexdigest()
 

@@ -61,6 +61,7 @@ def project(tmp_path, monkeypatch) -> Project:
         "tables/dmgal_table7.yaml",
         "tables/i2st_table9.yaml",
         "figures/dmgal_fig9.yaml",
+        "figures/sgtm_actionness.yaml",
     ):
         (tmp_path / "workflow" / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "workflow" / file).symlink_to(ROOT / "workflow" / file)

@@ -22,8 +22,10 @@ def used(project) -> dict[str, int]:
     study = project.study
     run = next(run for run in study.runs.values() if run.masks is not None)
     look = study.looks("dmgal_fig9")[0]
-    for spec in (run.features, run.features.frames, run.masks):
+    saliency = study.watches("sgtm_actionness")[0].saliency
+    for spec in (run.features, run.features.frames, run.masks, saliency):
         project.store(spec.kind, spec.key)
+    project.put(f"results/actionness/sgtm_actionness/{saliency.key}.npz")
     project.put(study.index_path("demo_temporal"))
     for spec in (run.validation, run.test, look.episodes):
         project.put(study.episodes_path(spec))
@@ -69,6 +71,7 @@ def put_unused(project) -> list[str]:
         f"stores/index/gone.{OLD}.tsv",
         f"results/episodes/gone.test.5way1shot.{OLD}.npz",
         f"results/inspections/dmgal_fig9/{RUN}.npz",
+        f"results/actionness/sgtm_actionness/gone.demo_cnn.{OLD}.npz",
         "results/tables/gone_table1.csv",
         "results/tables/gone_table1.left_out.csv",
         "results/figures/gone_fig1.pdf",
@@ -175,7 +178,12 @@ def test_what_another_configuration_uses(project, used, capsys):
     (project.path / "mine.yaml").write_text("presets: {demo: {frames: {size: 90}}}")
     assert main(["clean", "--configfile", "mine.yaml"]) == 0
     gone = listed(capsys.readouterr().out)
-    assert [Path(path).parent.name for path in gone if path.startswith("stores/")] == ["features", "frames", "masks"]
+    assert [Path(path).parent.name for path in gone if path.startswith("stores/")] == [
+        "features",
+        "frames",
+        "masks",
+        "saliency",
+    ]
     assert not any(path.startswith(("results/episodes", "stores/index", "results/tables")) for path in gone)
     # `--preset` keeps what several presets use.
     (project.path / "mine.yaml").write_text("presets: {other: {extends: demo, frames: {size: 90}}}")
@@ -224,7 +232,8 @@ def test_removing_renames_first(project, monkeypatch):
     assert seen == [(f".removed.{store.name}", False)]
 
 
-def test_specs_in_finds_every_kind_of_store(project):
+def test_stores_in_finds_every_kind_of_store(project):
     run = next(run for run in project.study.runs.values() if run.masks is not None)
-    kinds = {type(spec) for spec in clean.specs_in(run) if hasattr(spec, "kind")}
-    assert kinds == {FrameSpec, FeatureSpec, MaskSpec}
+    assert {type(spec) for spec in clean.stores_in(run)} == {FrameSpec, FeatureSpec, MaskSpec}
+    saliency = project.study.saliency("demo_temporal")
+    assert list(clean.stores_in(saliency)) == [saliency, saliency.features, saliency.features.frames]
