@@ -25,6 +25,11 @@ from fsar_core.errors import FsarError, mend
 
 SUM = "sha256"  # the key of a JSON file's own checksum
 
+# What numbers come from, beside fsar itself: networks, decoders, resizing, codecs.
+PACKAGES = (
+    *("fsar", "torch", "torchvision", "numpy", "zarr", "numcodecs", "decord", "av", "pillow"),
+    *("open_clip_torch", "transformers", "safetensors"),
+)
 # Wording of errors, listing, leases and digests themselves never change a number.
 NEUTRAL = frozenset(
     {"fsar_core", *(f"fsar_core.{name}" for name in ("config", "devices", "errors", "locks", "provenance", "registry"))}
@@ -108,7 +113,7 @@ def environment() -> dict[str, str]:
     from importlib import metadata
 
     record = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
-    for package in ("fsar", "torch", "torchvision", "numpy", "zarr", "numcodecs", "decord", "transformers"):
+    for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             record[package] = metadata.version(package)
     record["threads"] = os.environ.get("OMP_NUM_THREADS", "")

@@ -27,6 +27,7 @@ HEADINGS = {
 def sections(text: str) -> dict[str, dict[str, str]]:
     """heading -> name -> what is said of it."""
     found: dict[str, dict[str, str]] = {}
+    heading = ""
     for line in text.splitlines():
         if line.startswith("  "):
             name, _, said = line.strip().partition(" ")

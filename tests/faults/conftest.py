@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+
+from tests.faults.runs import TABLE, Project
 
 ROWS: list[tuple[str, int, int, int, str]] = []
 
@@ -17,6 +21,17 @@ class Ledger:
 @pytest.fixture(scope="session")
 def ledger() -> Ledger:
     return Ledger()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> tuple[Project, float]:
+    """A project whose main job ran through, and how long its jobs took, s."""
+    project = Project(tmp_path_factory.mktemp("undisturbed"))
+    process = project.start(TABLE)
+    project.until_planned(process)
+    started = time.monotonic()
+    assert process.wait(1800) == 0, project.said[-6000:]
+    return project, time.monotonic() - started
 
 
 def pytest_terminal_summary(terminalreporter):

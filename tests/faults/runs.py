@@ -32,6 +32,7 @@ class Project:
         log: what its commands say.
         settings: further words of the command line, as `--config roots=...`.
         configs: laid over config.yaml, the last on top.
+        cores: that Snakemake may use.
         seen: receipts that were there at some kill, by path.
     """
 
@@ -39,19 +40,20 @@ class Project:
     settings: tuple[str, ...] = ()
     log: Path | None = None
     configs: tuple[Path, ...] = CONFIGS
+    cores: int = 2
     seen: dict[Path, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.log = self.log or self.path / "run.log"
 
-    def command(self, *words: str, cores: int = 2) -> list[str]:
+    def command(self, *words: str) -> list[str]:
         fixed = [
             "--snakefile",
             REPOSITORY / "Snakefile",
             "--directory",
             self.path,
             "--cores",
-            cores,
+            self.cores,
             "--configfile",
             *self.configs,
         ]

@@ -18,17 +18,6 @@ from tests.faults.runs import CONFIGS, TABLE, Project
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> tuple[Project, float]:
-    """A project whose main job ran through, and how long its jobs took, s."""
-    project = Project(tmp_path_factory.mktemp("undisturbed"))
-    process = project.start(TABLE)
-    project.until_planned(process)
-    started = time.monotonic()
-    assert process.wait(1800) == 0, project.said[-6000:]
-    return project, time.monotonic() - started
-
-
 def kill_all(process: subprocess.Popen) -> None:
     """Snakemake and its jobs at once."""
     os.killpg(process.pid, signal.SIGKILL)
@@ -62,7 +51,7 @@ def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tri
     """One kill in five meets the start of Snakemake, the others fall where all of them together go through the run once."""
     whole, seconds = undisturbed
     project, chance = Project(tmp_path), random.Random(fault)
-    kills = 0
+    kills, saved = 0, set()
     while kills < tries:
         process = project.start(TABLE)
         if chance.random() < 0.2:
@@ -76,6 +65,7 @@ def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tri
         project.seen |= project.receipts()
         end(process)
         process.wait(60)
+        saved |= set(re.findall(r"saved in \S+", project.job_logs()))
         kills += 1
     project.ok(TABLE)
     again, lost = project.made_again(), project.differences(whole)
