@@ -87,17 +87,15 @@ def draw_curves(figure: Figure, table: pd.DataFrame, way: int):
             lines = part.groupby(["method", "shot"], sort=False)
             for number, ((method, shot), line) in enumerate(lines):
                 line, colour = line.sort_values("x"), f"C{number}"
-                axes.plot(line.x, line.accuracy, marker=MARKERS[number % len(MARKERS)], ms=4, color=colour)
+                style = dict(marker=MARKERS[number % len(MARKERS)], ms=4, color=colour, label=f"{method}, {shot}-shot")
+                axes.plot(line.x, line.accuracy, **style)
                 axes.fill_between(line.x, line.accuracy - line.ci95, line.accuracy + line.ci95, alpha=0.2, color=colour)
-                axes.annotate(
-                    f"{method}, {shot}-shot",
-                    (line.x.iloc[-1], line.accuracy.iloc[-1]),
-                    xytext=(5, 0),
-                    textcoords="offset points",
-                    va="center",
-                    color=colour,
-                    fontsize=7,
-                )
+            # Beside the lines, in the order of their ends.
+            ends = {f"{method}, {shot}-shot": line.sort_values("x").accuracy.iloc[-1] for (method, shot), line in lines}
+            handles = dict(zip(*reversed(axes.get_legend_handles_labels())))
+            names = sorted(ends, key=ends.get, reverse=True)
+            beside = dict(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=7)
+            axes.legend([handles[name] for name in names], names, **beside)
             axes.axhline(100 / way, color="grey", linestyle=":", linewidth=1)
             axes.annotate("chance", (panel.values[0], 100 / way), xytext=(0, 3), textcoords="offset points", fontsize=7)
             axes.set_title(panel.title)
