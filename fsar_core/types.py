@@ -33,6 +33,10 @@ Labels = Int64[Tensor, "batch query"]
 #   task_level: bool                                  whether the episode still has a part in it; then
 #   together(support, query) -> HeadOutput            does the rest, from what `alone` gave,
 # so that a test encodes every clip once and not in every episode: head(support, query) is together(alone(..), alone(..)).
+#
+# Matching metrics that do a part of their work for every clip by itself have
+#   alone(clips [... frames dim]) -> tuple of tensors [...]   that part, for any leading axes, and
+#   together(support, query) -> Logits                         the rest, of two such tuples.
 
 
 @dataclass

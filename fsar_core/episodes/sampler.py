@@ -105,21 +105,26 @@ def sample(
         FsarError: fewer classes than `way`, or a class with too few clips (or source videos) for shot + query.
     """
     check(split, way, shot, query)
-    random = rng(seed, "episode", split.name, way, shot, query, index)
+    return drawn(seed, split, way, shot, query, index, group_disjoint)
+
+
+def drawn(seed: int, split: Split, way: int, shot: int, query: int, index: int, group_disjoint: bool) -> Episode:
+    """`sample` without its check of sizes, for many episodes of one split."""
+    random, clips = rng(seed, "episode", split.name, way, shot, query, index), shot + query
     classes = random.choice(len(split.classes), size=way, replace=False)
-    support = np.empty((way, shot), np.int64)
-    queries = np.empty((way, query), np.int64)
-    for label, class_id in enumerate(classes):
-        order = random.permutation(len(split.rows[class_id]))
+    chosen = np.empty((way, clips), np.int64)
+    for label, class_id in enumerate(classes.tolist()):
+        rows = split.rows[class_id]
+        order = random.permutation(len(rows))
         if group_disjoint:
             order = _disjoint(order, split.groups[class_id], shot, query)
             if order is None:
                 check(split, way, shot, query, group_disjoint=True)
-        chosen = split.rows[class_id][order[: shot + query]]
-        support[label], queries[label] = chosen[:shot], chosen[shot:]
+        chosen[label] = rows[order[:clips]]
     shuffled = random.permutation(way * query)
-    labels = np.repeat(np.arange(way, dtype=np.int64), query)
-    return Episode(classes.astype(np.int64), support, queries.reshape(-1)[shuffled], labels[shuffled])
+    # Query number i of a class comes behind all those of the classes before it.
+    queries, labels = chosen[:, shot:].reshape(-1)[shuffled], shuffled // query
+    return Episode(classes.astype(np.int64, copy=False), chosen[:, :shot], queries, labels)
 
 
 def check(split: Split, way: int, shot: int, query: int, *, group_disjoint: bool = False) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import trange
 
-from fsar_core.episodes.sampler import Episode, Split, check, sample
+from fsar_core.episodes.sampler import Episode, Split, check, drawn
 from fsar_core.errors import FsarError, mend
 from fsar_core.provenance import atomic_write, check_format, zip_damage
 from fsar_core.specs import EpisodeSpec, difference
@@ -45,10 +45,10 @@ class EpisodeTable:
 
 def draw(spec: EpisodeSpec, split: Split) -> EpisodeTable:
     """Draw all episodes of a spec. FsarError where a class has too few clips."""
-    shape = dict(way=spec.way, shot=spec.shot, query=spec.query, group_disjoint=spec.group_disjoint)
-    check(split, **shape)
+    shape = spec.way, spec.shot, spec.query
+    check(split, *shape, group_disjoint=spec.group_disjoint)
     numbers = trange(spec.count, desc=f"{spec.split} episodes", unit="episode", mininterval=1)
-    episodes = [sample(spec.seed, split, index=index, **shape) for index in numbers]
+    episodes = [drawn(spec.seed, split, *shape, index, spec.group_disjoint) for index in numbers]
     return EpisodeTable(
         spec=spec,
         class_names=split.classes,

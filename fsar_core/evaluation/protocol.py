@@ -49,8 +49,12 @@ def _batches(
     model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine, progress: bool
 ) -> Iterator[torch.Tensor]:
     """Logits [batch query way] of `evaluation_batch` episodes at a time."""
-    encoded = _encoded(model, bank, table.rows, machine, progress)
-    if encoded is None:
+    # With the metric's own part of each clip, or, where that is too large to be held, without it.
+    for metric in (True, False) if hasattr(model.head, "alone") and model.metric_alone else (False,):
+        encoded = _encoded(model, bank, table.rows, machine, progress, metric)
+        if encoded:
+            break
+    else:
         for episodes in batches(bank, (table[i] for i in range(len(table))), machine.evaluation_batch):
             with _precision(machine):
                 batch, _ = model(episodes.to(machine.device))
@@ -59,26 +63,33 @@ def _batches(
     for start in range(0, len(table), machine.evaluation_batch):
         part = slice(start, start + machine.evaluation_batch)
         places = (np.searchsorted(table.rows, rows[part]) for rows in (table.support, table.query))
-        sides = (encoded[torch.from_numpy(of).to(encoded.device)] for of in places)
+        sides = (_at(encoded, torch.from_numpy(of)) for of in places)
         with _precision(machine):
-            yield model.together(*sides)
+            yield model.together(*sides, metric)
+
+
+def _at(encoded: list[torch.Tensor], places: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    # index_select copies whole clips, which indexing by a tensor does not.
+    flat = places.reshape(-1).to(encoded[0].device)
+    return tuple(part.index_select(0, flat).unflatten(0, places.shape) for part in encoded)
 
 
 def _encoded(
-    model: EpisodeModel, bank: FeatureBank, rows: np.ndarray, machine: Machine, progress: bool
-) -> torch.Tensor | None:
-    """[clip ...] what the model makes of each of the clips by itself, on the device; None where it cannot be had or held."""
-    held = None
+    model: EpisodeModel, bank: FeatureBank, rows: np.ndarray, machine: Machine, progress: bool, metric: bool
+) -> list[torch.Tensor]:
+    """What the model makes of each clip by itself, each part [clip ...], on the device; nothing where that cannot be."""
+    held: list[torch.Tensor] = []
     with tqdm(total=len(rows), desc="clips", unit="clip", mininterval=1, disable=not progress) as bar:
         for start in range(0, len(rows), machine.evaluation_batch):
             part = rows[start : start + machine.evaluation_batch]
             clips = bank.prepared(bank.clips(part)[None], "query", [None])[0]
             with _precision(machine):
-                made = model.alone(clips.to(machine.device))
-            if made is None or made[0].nbytes * len(rows) > bank.memory_gib * 2**30:
-                return None
-            held = made.new_empty(len(rows), *made.shape[1:]) if held is None else held
-            held[start : start + len(part)] = made
+                made = model.alone(clips.to(machine.device), metric)
+            if made is None or sum(each[0].nbytes for each in made) * len(rows) > bank.memory_gib * 2**30:
+                return []
+            held = held or [each.new_empty(len(rows), *each.shape[1:]) for each in made]
+            for whole, each in zip(held, made):
+                whole[start : start + len(part)] = each
             bar.update(len(part))
     return held
 

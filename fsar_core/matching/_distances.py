@@ -1,4 +1,5 @@
-"""What the matching metrics share: checks, cosine distances of frames, distance to attended prototypes, positions.
+"""What the matching metrics share: checks, cosine distances of frames and the metrics made of them, distance to attended
+prototypes, positions.
 
 Source: cosine with eps and the two ways of merging shots as in the public code of OTAM, Bi-MHM and MoLo; prototypes
     that a query attends out of a class as in TRX (Perrett et al., CVPR 2021); sinusoidal positions of Vaswani et al.
@@ -15,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from fsar_core.errors import FsarError
 from fsar_core.types import FrameQuery, FrameSupport, Logits
@@ -87,19 +88,25 @@ def merge_shots(support: FrameSupport, shots: str) -> FrameSupport:
 
 
 def cosine_distances(
-    support: FrameSupport, query: FrameQuery, eps: float
+    support: FrameSupport, query: FrameQuery, eps: float, norms: tuple[Tensor, Tensor] | None = None
 ) -> Float[Tensor, "batch query way shot frames frames"]:
     """1 - x.y / (|x||y| + eps) of every query frame (rows) and every support frame (columns) of an episode.
 
     Range 0..2 (0..1 for non-negative features). eps keeps it defined for zero features: their distance to all is 1.
+
+    Args:
+        norms: of the frames of support [batch way shot frames] and query [batch query frames], where they are known.
     """
     _, way, shot, frames, _ = support.shape
     support, query = full_precision(support), full_precision(query)
+    of_support, of_query = norms or (support.norm(dim=-1), query.norm(dim=-1))
     columns = rearrange(support, "batch way shot frames dim -> batch dim (way shot frames)")
     rows = rearrange(query, "batch query frames dim -> batch (query frames) dim")
-    norms = rows.norm(dim=2, keepdim=True) * columns.norm(dim=1, keepdim=True)
+    lengths = rearrange(of_query, "batch query frames -> batch (query frames) 1") * rearrange(
+        of_support, "batch way shot frames -> batch 1 (way shot frames)"
+    )
     with autocast_off(rows.device):
-        distances = 1 - rows @ columns / (norms + eps)
+        distances = 1 - rows @ columns / (lengths + eps)
     # The two frame axes differ in meaning, so the pattern needs two words; the support's goes under "patches".
     return rearrange(
         distances,
@@ -108,6 +115,46 @@ def cosine_distances(
         way=way,
         shot=shot,
     )
+
+
+class CosineMetric(nn.Module):
+    """A metric that judges two clips by the cosine distances of their frames; what it makes of these is `cost`.
+
+    Args:
+        name: of the metric, for messages.
+        cosine_eps: added to the product of norms, > 0.
+        shots: "distance" averages the clips' costs over a class, "prototype" their features first.
+    """
+
+    spatial = False
+
+    def __init__(self, name: str, cosine_eps: float, shots: str) -> None:
+        super().__init__()
+        check_number(f"{name}: cosine_eps", cosine_eps)
+        check_choice(f"{name}: shots", shots, SHOTS)
+        self.name, self.cosine_eps, self.shots = name, cosine_eps, shots
+
+    def forward(self, support: FrameSupport, query: FrameQuery) -> Logits:
+        """Logits: negative cost. FsarError if shapes disagree."""
+        check_features(self.name, support, query)
+        return self.together(self.alone(support), self.alone(query))
+
+    def alone(self, clips: Float[Tensor, "... frames dim"]) -> tuple[Tensor, Tensor]:
+        """The frames and their norms [... frames]."""
+        clips = full_precision(clips)
+        return clips, clips.norm(dim=-1)
+
+    def together(self, support: tuple[Tensor, Tensor], query: tuple[Tensor, Tensor]) -> Logits:
+        if self.shots == "prototype" and support[0].shape[2] > 1:
+            support = self.alone(merge_shots(support[0], self.shots))
+        pairs = cosine_distances(support[0], query[0], self.cosine_eps, norms=(support[1], query[1]))
+        # All pairs of clips side by side in memory: what follows goes along them, not along a clip's few frames.
+        pairs = rearrange(pairs, "batch query way shot frames patches -> frames patches batch query way shot")
+        return -reduce(self.cost(pairs.contiguous()), "batch query way shot -> batch query way", "mean")
+
+    def cost(self, pairs: Float[Tensor, "frames frames ..."]) -> Float[Tensor, ...]:
+        """Of every pair of clips, from the distances of query frames (rows, first axis) to support frames (columns)."""
+        raise NotImplementedError
 
 
 def attended_distances(

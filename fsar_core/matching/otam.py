@@ -18,24 +18,14 @@ from __future__ import annotations
 import math
 
 import torch
-from einops import reduce
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from fsar_core.matching._distances import (
-    SHOTS,
-    check_choice,
-    check_features,
-    check_number,
-    cosine_distances,
-    full_precision,
-    merge_shots,
-)
-from fsar_core.types import FrameQuery, FrameSupport, Logits
+from fsar_core.matching._distances import CosineMetric, check_number, full_precision
 
 
-class OTAM(nn.Module):
-    """Ordered temporal alignment.
+class OTAM(CosineMetric):
+    """Ordered temporal alignment. Logits are negative alignment costs; above 0 where many alignments are cheap.
 
     Args:
         lambda_: temperature of the soft minimum, > 0; public code uses 0.1 and 0.5.
@@ -43,43 +33,32 @@ class OTAM(nn.Module):
         shots: "distance" averages the clips' distances over a class, "prototype" their features first.
     """
 
-    spatial = False
-
     def __init__(self, lambda_: float = 0.5, cosine_eps: float = 0.01, shots: str = "distance") -> None:
-        super().__init__()
+        super().__init__("otam", cosine_eps, shots)
         check_number("otam: lambda_", lambda_)
-        check_number("otam: cosine_eps", cosine_eps)
-        check_choice("otam: shots", shots, SHOTS)
-        self.lambda_, self.cosine_eps, self.shots = lambda_, cosine_eps, shots
+        self.lambda_ = lambda_
 
-    def forward(self, support: FrameSupport, query: FrameQuery) -> Logits:
-        """Logits: negative alignment cost; above 0 where many alignments are cheap. FsarError if shapes disagree."""
-        check_features("otam", support, query)
-        pairs = cosine_distances(merge_shots(support, self.shots), query, self.cosine_eps)
-        both = alignment_cost(torch.stack([pairs, pairs.mT]), self.lambda_).sum(dim=0)
-        return -reduce(both, "batch query way shot -> batch query way", "mean")
+    def cost(self, pairs: Float[Tensor, "frames frames ..."]) -> Float[Tensor, ...]:
+        return alignment_cost(pairs, self.lambda_) + alignment_cost(pairs.transpose(0, 1), self.lambda_)
 
 
-def alignment_cost(distances: Float[Tensor, "... frames frames"], lambda_: float) -> Float[Tensor, ...]:
-    """Soft-min cost of all ordered alignments of rows with columns, one for every leading index.
+def alignment_cost(distances: Float[Tensor, "frames frames ..."], lambda_: float) -> Float[Tensor, ...]:
+    """Soft-min cost of all ordered alignments of rows with columns, one for every trailing index.
 
     Args:
-        distances: rows of one clip's frames, columns of the other's, without padding; any finite values.
+        distances: rows (first axis) of one clip's frames, columns (second) of the other's, without padding; any finite
+            values.
         lambda_: temperature in the unit of the distances, > 0.
     """
-    first, *others = (full_precision(distances) / -lambda_).unbind(dim=-1)
+    first, *others = (full_precision(distances) / -lambda_).unbind(dim=1)
     # score = -cost / λ. In column 1, rows past the first also come from column 0, whose cost is 0 in this row and in
     # the one above: two free starts.
-    entry, *below = first.unbind(dim=-1)
-    starts = [entry]
-    for entry in below:
-        starts.append(entry + torch.logaddexp(starts[-1], torch.full_like(entry, math.log(2.0))))
-    score = torch.stack(starts, dim=-1)
+    starts, twice = [first[0]], first.new_tensor(math.log(2.0))
+    for entry in first[1:]:
+        starts.append(entry + torch.logaddexp(starts[-1], twice))
+    score = torch.stack(starts)
     for column in others:
-        arrived = torch.logaddexp(score[..., 1:], score[..., :-1])
-        score = column + torch.cat([score[..., :1], arrived], dim=-1)
+        score = column + torch.cat([score[:1], torch.logaddexp(score[1:], score[:-1])])
     # Column T+1 costs nothing and is left downwards only: each row's exit counts once by itself and once for the
     # row below, which the last row does not have.
-    exits = torch.full_like(score, math.log(2.0))
-    exits[..., -1] = 0.0
-    return -lambda_ * torch.logsumexp(score + exits, dim=-1)
+    return -lambda_ * torch.logsumexp(torch.cat([score[:-1] + twice, score[-1:]]), dim=0)

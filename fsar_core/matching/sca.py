@@ -45,14 +45,24 @@ class SCA(nn.Module):
     def forward(self, support: GridSupport, query: GridQuery) -> Logits:
         """Logits <= 0. FsarError if shapes disagree with each other or with `dim`."""
         check_features("sca", support, query, spatial=True, dim=self.dim)
-        _, _, frames, _, height, width = query.shape
-        support = rearrange(
-            support, "batch way shot frames dim height width -> (batch frames) way shot (height width) dim"
+        return self.together(self.alone(support), self.alone(query))
+
+    def alone(self, clips: Float[Tensor, "... frames dim height width"]) -> tuple[Tensor, Tensor]:
+        """Keys and values [... frames patches out_dim]."""
+        return self.embed(rearrange(clips, "... frames dim height width -> ... frames (height width) dim"))
+
+    def together(self, support: tuple[Tensor, Tensor], query: tuple[Tensor, Tensor]) -> Logits:
+        frames, patches = query[0].shape[2:4]
+        of_support = (
+            rearrange(part, "batch way shot frames patches dim -> (batch frames) way shot patches dim")
+            for part in support
         )
-        query = rearrange(query, "batch query frames dim height width -> (batch frames) query (height width) dim")
-        distances = attended_distances(*self.embed(query), *self.embed(support), scale=self.dim**-0.5)
+        of_query = (
+            rearrange(part, "batch query frames patches dim -> (batch frames) query patches dim") for part in query
+        )
+        distances = attended_distances(*of_query, *of_support, scale=self.dim**-0.5)
         total = reduce(distances, "(batch frames) query way -> batch query way", "sum", frames=frames)
-        return -total / (frames**2 * height * width)
+        return -total / (frames**2 * patches)
 
     def embed(self, grids: Float[Tensor, "... patches dim"]) -> tuple[Tensor, Tensor]:
         """Keys and values [... patches out_dim]."""

@@ -65,7 +65,18 @@ class TRX(nn.Module):
     def forward(self, support: FrameSupport, query: FrameQuery) -> Logits:
         """Logits <= 0. FsarError if shapes disagree with each other or with `frames` and `dim`."""
         check_features("trx", support, query, frames=self.frames, dim=self.dim)
-        return -torch.stack([transformer(support, query) for transformer in self.transformers]).mean(dim=0)
+        return self.together(self.alone(support), self.alone(query))
+
+    def alone(self, clips: Float[Tensor, "... frames dim"]) -> tuple[Tensor, ...]:
+        """Keys and values [... tuples out_dim] of every cardinality in turn."""
+        return tuple(part for transformer in self.transformers for part in transformer.embed(clips))
+
+    def together(self, support: tuple[Tensor, ...], query: tuple[Tensor, ...]) -> Logits:
+        found = [
+            transformer.distances(support[2 * i : 2 * i + 2], query[2 * i : 2 * i + 2])
+            for i, transformer in enumerate(self.transformers)
+        ]
+        return -torch.stack(found).mean(dim=0)
 
 
 class TemporalCrossTransformer(nn.Module):
@@ -80,13 +91,10 @@ class TemporalCrossTransformer(nn.Module):
         tuples = torch.tensor(list(combinations(range(frames), cardinality)))
         self.register_buffer("tuples", tuples, persistent=False)
 
-    def forward(self, support: FrameSupport, query: FrameQuery) -> Logits:
-        """Distance per tuple, >= 0."""
-        query_keys, query_values = self.embed(query)
-        support_keys, support_values = self.embed(support)
+    def distances(self, support: tuple[Tensor, Tensor], query: tuple[Tensor, Tensor]) -> Logits:
+        """Distance per tuple, >= 0, from what `embed` made of both sides."""
         scale = self.norm_k.normalized_shape[0] ** -0.5
-        distances = attended_distances(query_keys, query_values, support_keys, support_values, scale)
-        return distances / len(self.tuples)
+        return attended_distances(*query, *support, scale) / len(self.tuples)
 
     def embed(self, clips: Float[Tensor, "... frames dim"]) -> tuple[Tensor, Tensor]:
         """Keys and values [... tuples out_dim]."""

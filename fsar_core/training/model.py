@@ -50,20 +50,35 @@ class EpisodeModel(nn.Module):
     def forward(self, episodes: EpisodeFeatures) -> tuple[Logits, dict[str, Tensor]]:
         return self.compare(*self.before_head(episodes), **episodes.aux)
 
-    def alone(self, features: Tensor) -> Tensor | None:
-        """What the tail and the head make of clips [clips ...] each by itself; None for a head that does not tell it apart."""
+    def alone(self, features: Tensor, metric: bool = True) -> tuple[Tensor, ...] | None:
+        """What the tail and the head make of clips [clips ...] each by itself, each part [clips ...]; None for a head that does
+        not tell it apart.
+
+        Args:
+            metric: with what the metric makes of a clip by itself, where no head comes between (TRX: its tuples' keys and
+                values, which are larger than the clip).
+        """
         if not hasattr(self.head, "alone"):
             return None
         videos = self.head.alone(self.through_tail(features))
-        if self.head.task_level or self.matching.spatial:
-            return videos
-        return reduce(videos, "clips frames dim height width -> clips frames dim", "mean")
+        if self.head.task_level:
+            return (videos,)
+        if not self.matching.spatial:
+            videos = reduce(videos, "clips frames dim height width -> clips frames dim", "mean")
+        return self.matching.alone(videos) if metric and self.metric_alone else (videos,)
 
-    def together(self, support: Tensor, query: Tensor) -> Logits:
+    def together(self, support: tuple[Tensor, ...], query: tuple[Tensor, ...], metric: bool = True) -> Logits:
         """The rest of an episode's logits, of what `alone` gave."""
         if self.head.task_level:
-            support, query = self.pooled(self.head.together(support, query))
-        return self.matching(support, query)
+            return self.matching(*self.pooled(self.head.together(*support, *query)))
+        if metric and self.metric_alone:
+            return self.matching.together(support, query)
+        return self.matching(*support, *query)
+
+    @property
+    def metric_alone(self) -> bool:
+        """Whether the metric does a part of its work for every clip by itself, which a test then does once a clip."""
+        return hasattr(self.matching, "alone") and not self.head.task_level
 
     def before_head(self, episodes: EpisodeFeatures) -> tuple[Tensor, Tensor]:
         """Support and query as the head is given them."""

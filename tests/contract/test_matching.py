@@ -90,6 +90,20 @@ def test_a_query_is_judged_alone(metric):
     torch.testing.assert_close(module(support, query)[:, 1:2], module(support, query[:, 1:2]), atol=1e-5, rtol=1e-5)
 
 
+def test_what_is_made_of_a_clip_alone_is_made_once(metric):
+    """Metrics with `alone`: of each clip by itself, in any surroundings, and together it is what they are on the whole."""
+    module = metric()
+    if not hasattr(module, "alone"):
+        pytest.skip("the metric does nothing with a clip by itself")
+    support, query = episode(module.spatial)
+    sides = module.alone(support), module.alone(query)
+    torch.testing.assert_close(module.together(*sides), module(support, query), atol=0, rtol=0)
+    clips = torch.cat([support.flatten(0, 2), query.flatten(0, 1)])
+    for part, one in zip(module.alone(clips), module.alone(clips[7]), strict=True):
+        assert len(part) == len(clips)
+        torch.testing.assert_close(part[7], one, atol=1e-6, rtol=1e-6)
+
+
 def test_permuting_classes_permutes_logits(metric):
     module, order = metric(), torch.tensor([2, 0, 1])
     support, query = episode(module.spatial)

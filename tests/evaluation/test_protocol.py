@@ -120,6 +120,29 @@ def test_every_clip_is_encoded_once_and_the_logits_are_the_same(head, params, ma
     assert whole.std() > 0
 
 
+def test_what_the_metric_makes_of_clips_is_held_where_it_fits():
+    """TRX's keys and values are larger than the clips: they are held, or the clips alone are, or nothing is."""
+    spec = run_spec(Component(name="trx", params={"out_dim": 64}))
+    toy = Toy(spec, toy_features(toy_index(), **SHAPE | dict(height=3, width=3)))
+    model, machine = model_of(spec), Machine(CPU, False, 7)
+    clips = toy.bank.prepared(toy.bank.clips(toy.test.rows[:1])[None], "query", [None])[0]
+    large, small = (sum(part.nbytes for part in model.alone(clips, metric)) for metric in (True, False))
+    assert large > 2 * small
+    embed, seen = model.matching.alone, []
+    model.matching.alone = lambda clips: seen.append(clips.shape) or embed(clips)
+    found, calls = [], []
+    for held in (large, small, 0):
+        seen.clear()
+        toy.bank.memory_gib = held * len(toy.test.rows) / 2**30
+        found.append(logits(model, toy.bank, toy.test, machine))
+        calls.append(sum(shape[0] * (shape[1:-2].numel() if len(shape) > 3 else 1) for shape in seen))
+    for other in found[1:]:
+        np.testing.assert_allclose(found[0], other, rtol=1e-4, atol=1e-4)
+    # Once a clip; or, after a first try, once for every clip of every episode.
+    each = toy.test.support.size + toy.test.query.size
+    assert calls == [len(toy.test.rows), 7 + each, 7 + each]
+
+
 def test_an_evaluation_batch_is_one_forward_pass(toy):
     toy, model = toy
     toy.bank.memory_gib = 0.0  # nothing is held: every episode anew

@@ -87,7 +87,12 @@ def test_what_is_drawn(spec, tmp_path):
     assert [line.get_ydata().tolist() for line in lines] == [[49, 57], [53, 61], [54, 62], [58, 66]]
     assert set(chance.get_ydata()) == {20}
     labels = [text.get_text() for text in frames.get_legend().texts]
-    assert labels == ["DMGAL, 5-shot", "DMGAL, 1-shot", "OTAM, 5-shot", "OTAM, 1-shot"]  # as the lines end, 66, 62, 61, 57
+    assert labels == [
+        "DMGAL, 5-shot",
+        "DMGAL, 1-shot",
+        "OTAM, 5-shot",
+        "OTAM, 1-shot",
+    ]  # as the lines end, 66, 62, 61, 57
     colours = [line.get_color() for line in frames.get_legend().legend_handles]
     assert colours == [line.get_color() for line in reversed(lines)]
     low, high = frames.collections[0].get_paths()[0].get_extents().intervaly
