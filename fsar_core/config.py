@@ -67,6 +67,7 @@ class Frames(Model):
     size: int = Field(ge=16)
     fit: Literal["crop", "squash"]
     views: int = Field(ge=1)
+    compression: Literal["zstd", "jpeg"] = "zstd"
     clips_per_job: int = Field(ge=1)
 
 
@@ -89,6 +90,7 @@ class Backbone(Model):
     clips_per_job: int = Field(ge=1)
     batch_clips: int = Field(ge=1)
     dtype: Literal["float16", "float32"] = "float16"
+    compression: Literal["zstd", "none"] = "zstd"  # of the stored features
 
 
 class Setup(Model):

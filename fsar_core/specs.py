@@ -23,6 +23,11 @@ LAYOUT_VERSION = 1
 Policy = Literal["segment_centre", "segment_random", "linspace", "interval"]
 
 
+def younger(default: Any) -> Any:
+    """A field that specs did not have from the start: its default is left out, so that keys and digests stay what they were."""
+    return Field(default=default, exclude_if=lambda value: value == default)
+
+
 class Spec(BaseModel):
     """Base of all specs: immutable, unknown keys refused."""
 
@@ -55,7 +60,8 @@ class Component(Spec):
 
 
 class FrameSpec(Spec):
-    """A frame store: `count` frames a clip and view, uint8 [clip view frames height width channels].
+    """A frame store: `count` frames a clip and view, uint8 [clip view frames height width channels]; as JPEG files, where so
+    compressed, a row of bytes a clip and view.
 
     View 0 is the deterministic test view (`policy`); views 1.. of training clips have draws of their own (`train_policy`).
     """
@@ -71,6 +77,7 @@ class FrameSpec(Spec):
     views: int
     seed: int
     decoder: str = "decord"
+    compression: Literal["zstd", "jpeg"] = younger("zstd")  # as decoded, or with JPEG's loss
     version: int = FRAMES_VERSION
     layout: int = LAYOUT_VERSION
 
@@ -155,6 +162,7 @@ class FeatureSpec(Spec):
     crop: int  # pixels of the centre crop of a stored frame
     dtype: Literal["float16", "float32"] = "float16"
     augmentation: AugmentationSpec | None = None
+    compression: Literal["zstd", "none"] = younger("zstd")  # the same numbers, in another store
     layout: int = LAYOUT_VERSION
 
     def training_views(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -181,6 +181,7 @@ class Study:
             crop=backbone.crop,
             dtype=backbone.dtype,
             augmentation=self._augmentation(dataset, setup),
+            compression=backbone.compression,
         )
 
     def _augmentation(self, dataset: str, setup: str | None) -> AugmentationSpec | None:

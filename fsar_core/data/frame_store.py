@@ -19,19 +19,21 @@ from fsar_core.data.isolation import Lost, isolated_map
 from fsar_core.data.transforms import fit_square
 from fsar_core.seeding import rng
 from fsar_core.specs import LAYOUT_VERSION, FrameSpec
+from fsar_core.stores import jpeg
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
 from fsar_core.stores.writer import Block
 
 
 def plan(spec: FrameSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
     """Shapes and jobs of a frame store."""
+    clip = [spec.count, spec.size, spec.size, 3]
     return Plan(
         layout=LAYOUT_VERSION,
         spec=spec.model_dump(mode="json"),
         clips=len(index),
         views=spec.views,
-        shapes={"frames": [spec.count, spec.size, spec.size, 3]},
-        dtypes={"frames": "uint8"},
+        shapes={"jpeg": [int(np.prod(clip))]} if spec.compression == "jpeg" else {"frames": clip},
+        dtypes={"jpeg" if spec.compression == "jpeg" else "frames": "uint8"},
         clips_per_job=whole_files(clips_per_job),
     )
 
@@ -39,17 +41,19 @@ def plan(spec: FrameSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
 def blocks(
     spec: FrameSpec, index: pd.DataFrame, folder: Path, rows: range, workers: int = 1, timeout: float = 60.0
 ) -> Iterator[Block]:
-    """Frames of `rows`, FILE_CLIPS at a time: uint8 [clip view frames height width channels]; counts are of the decoders.
+    """Frames of `rows`, FILE_CLIPS at a time: uint8 [clip view frames height width channels], or [clip view bytes] as JPEG.
+    Counts are of the decoders.
 
     Args:
         workers: processes; a clip that hangs or crashes one of them, or takes it longer than `timeout` seconds, is a failure.
     """
     clips = index.iloc[rows.start : rows.stop].to_dict("records")
+    (name, shape), *_ = plan(spec, index, FILE_CLIPS).shapes.items()
     results = isolated_map(partial(_clip, spec, Path(folder)), clips, workers, timeout)
     results = iter(tqdm(results, total=len(clips), desc="frames", unit="clip", mininterval=1))
     for start in range(0, len(clips), FILE_CLIPS):
         part = clips[start : start + FILE_CLIPS]
-        out = np.zeros((len(part), spec.views, spec.count, spec.size, spec.size, 3), np.uint8)
+        out = np.zeros((len(part), spec.views, *shape), np.uint8)
         failures, counts = [], Counter()
         for position, (clip, result) in enumerate(zip(part, islice(results, len(part)), strict=True)):
             if isinstance(result, str | Lost):
@@ -62,11 +66,11 @@ def blocks(
             if decoder != clip["decoder"]:
                 counts[f"{decoder} in place of {clip['decoder']}"] += 1
                 tqdm.write(f"'{clip['path']}': {decoder} in place of {clip['decoder']}", file=sys.stderr)
-        yield Block({"frames": out}, failures, counts)
+        yield Block({name: out}, failures, counts)
 
 
 def _clip(spec: FrameSpec, folder: Path, clip: dict) -> tuple[np.ndarray, str] | str:
-    """[view frames height width channels] and who decoded them, or why the clip cannot be had."""
+    """Frames of every view, as they are stored, and who decoded them, or why the clip cannot be had."""
     if clip["problem"]:
         return clip["problem"]
     wanted = frames_taken(spec, clip)
@@ -75,7 +79,13 @@ def _clip(spec: FrameSpec, folder: Path, clip: dict) -> tuple[np.ndarray, str] |
         decoded, decoder = decode(folder / clip["file"], unique, clip["decoder"])
     except VideoProblem as problem:
         return str(problem)
-    return fit_square(decoded, spec.size, spec.fit)[inverse.reshape(wanted.shape)], decoder
+    frames = fit_square(decoded, spec.size, spec.fit)[inverse.reshape(wanted.shape)]
+    if spec.compression != "jpeg":
+        return frames, decoder
+    try:
+        return np.stack([jpeg.encode(view) for view in frames]), decoder
+    except ValueError as problem:
+        return str(problem)
 
 
 def frames_taken(spec: FrameSpec, clip: dict) -> np.ndarray:

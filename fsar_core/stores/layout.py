@@ -6,7 +6,8 @@
     <stores>/<kind>/<key>/manifest.json        written last; a store without it does not exist for readers
 
 A chunk is one clip and view; a shard file holds `FILE_CLIPS` clips; a job fills whole shard files, so that jobs never
-share one. Chunks are zstd level 1 (numcodecs) with a crc32c behind it: a ReLU's zeros lie in runs, which shuffling breaks.
+share one. Chunks are zstd level 1 (numcodecs), or as they are where the spec says so, with a crc32c behind it: a ReLU's zeros
+lie in runs, which shuffling breaks.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def create_arrays(store: Path, plan: Plan) -> None:
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
     store = Path(store)
-    present = open_arrays(store, plan.shapes, mode="a")
+    present, raw = open_arrays(store, plan.shapes, mode="a"), plan.spec.get("compression") == "none"
     for name, shape in plan.shapes.items():
         full = (plan.clips, plan.views, *shape)
         if name not in present:
@@ -108,7 +109,7 @@ def create_arrays(store: Path, plan: Plan) -> None:
                 dtype=plan.dtypes[name],
                 chunks=(1, 1, *shape),
                 shards=(FILE_CLIPS, 1, *shape),
-                compressors=[ZstdCodec(level=1), Crc32cCodec()],
+                compressors=[*([] if raw else [ZstdCodec(level=1)]), Crc32cCodec()],
                 fill_value=0,
             )
         elif present[name].shape != full or str(present[name].dtype) != plan.dtypes[name]:

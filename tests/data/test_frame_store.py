@@ -59,6 +59,33 @@ def test_pixels_are_those_of_decode_and_fit(toy):
         np.testing.assert_array_equal(arrays["frames"][0, 0], expected)
 
 
+def test_frames_as_jpeg(toy, tmp_path):
+    """A store of JPEG files is read as the other one is, but for JPEG's loss."""
+    rows, read = range(0, 72), {}
+    for compression in ("zstd", "jpeg"):
+        spec, store = toy_frame_spec(size=64, views=2, compression=compression), tmp_path / compression
+        plan = frame_store.plan(spec, toy[1], clips_per_job=128)
+        create(store, plan)
+        write_job(store, 0, _blocks(toy, spec, rows, workers=2), store / "receipts/0.json")
+        seal(store, 0)
+        reader = StoreReader(store, "frames", spec)
+        assert (reader.clip_shape, reader.clip_bytes) == ([8, 64, 64, 3], 8 * 64 * 64 * 3)
+        read[compression] = [reader.read(np.arange(72)), reader.read(np.arange(36), view=1, threads=2)]
+        np.testing.assert_array_equal(reader.read_clip(5), read[compression][0][5])
+    assert list(plan.shapes.items()) == [("jpeg", [8 * 64 * 64 * 3])] and plan.dtypes == {"jpeg": "uint8"}
+    assert read_codes(read["jpeg"][0]) == read_codes(read["zstd"][0])
+    for lossy, exact in zip(read["jpeg"], read["zstd"]):
+        assert np.abs(lossy.astype(int) - exact).mean() < 2
+    assert "compression" not in toy_frame_spec().model_dump()
+
+
+def test_a_clip_that_jpeg_makes_larger_is_a_failure(toy, monkeypatch):
+    spec = toy_frame_spec(size=4, compression="jpeg")  # the header alone is larger
+    ((arrays, failures, _),) = _blocks(toy, spec, range(0, 2))
+    assert [failure["row"] for failure in failures] == [0, 1] and not arrays["jpeg"].any()
+    assert all("as JPEG; set `compression: zstd`" in failure["problem"] for failure in failures)
+
+
 def test_a_clip_does_not_depend_on_its_job(toy):
     spec = toy_frame_spec(views=2, policy="segment_random")
     whole = _blocks(toy, spec, range(0, 72))

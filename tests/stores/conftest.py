@@ -51,12 +51,13 @@ class Toy:
 
 @pytest.fixture
 def make_toy(tmp_path):
-    """`make_toy(name)`: a planned, empty store; equal names of two folders give equal stores."""
+    """`make_toy(name)`: a planned, empty store; equal names of two folders give equal stores. `changes` are
+    fields of the spec."""
 
-    def make(name: str = "store", broken: tuple[int, ...] = ()) -> Toy:
+    def make(name: str = "store", broken: tuple[int, ...] = (), **changes) -> Toy:
         index = toy_index({"train": 15, "val": 5, "test": 5}, clips=6)
         index.loc[list(broken), "problem"] = "empty file"
-        spec = toy_feature_spec(frames=2, views=2)
+        spec = toy_feature_spec(frames=2, views=2, **changes)
         values = toy_features(index, 2, 4, 2, 2, views=2)
         plan = feature_plan(spec, values.shape[2:], len(index))
         create(tmp_path / name, plan)

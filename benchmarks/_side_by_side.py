@@ -1,0 +1,78 @@
+"""Two ways of doing one thing, in turn in one run, as a line of a table."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+HEADER = "| what | here | compared with | | ratio (least to most) | goal | reached |\n|---|---|---|---|---|---|---|"
+
+
+@dataclass
+class Line:
+    """A line of the table.
+
+    Attributes:
+        here, other: figures with their units.
+        ratios: of every repeat.
+        goal: "at least 40" or "at most 1.15"; empty where there is none.
+    """
+
+    what: str
+    here: str
+    against: str
+    other: str
+    ratios: list[float]
+    goal: str = ""
+
+    def show(self) -> None:
+        middle = statistics.median(self.ratios)
+        words, _, number = self.goal.rpartition(" ")
+        met = {"at least": middle >= float(number or 0), "at most": middle <= float(number or 0)}.get(words)
+        reached = "" if met is None else "yes" if met else "**no**"
+        spread = f"{short(middle)} ({short(min(self.ratios))} to {short(max(self.ratios))})"
+        print(
+            f"| {self.what} | {self.here} | {self.against} | {self.other} | {spread} | {self.goal} | {reached} |",
+            flush=True,
+        )
+
+
+def seconds(way: Callable[[], object]) -> float:
+    gc.collect()
+    started = time.perf_counter()
+    way()
+    return time.perf_counter() - started
+
+
+def in_turn(*ways: Callable[[], object], repeats: int) -> list[list[float]]:
+    """Seconds of every way in every repeat; each is done once before."""
+    for way in ways:
+        way()
+    times: list[list[float]] = [[] for _ in ways]
+    for _ in range(repeats):
+        for way, found in zip(ways, times):
+            found.append(seconds(way))
+    return times
+
+
+def ratios(above: list[float], below: list[float]) -> list[float]:
+    return [a / b for a, b in zip(above, below)]
+
+
+def short(value: float) -> str:
+    """Three digits, no exponent."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def time_text(value: float) -> str:
+    """Seconds in a fitting unit."""
+    return (
+        f"{short(value)} s"
+        if value >= 1
+        else f"{short(value * 1e3)} ms"
+        if value >= 1e-3
+        else f"{short(value * 1e6)} µs"
+    )

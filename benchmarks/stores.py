@@ -1,0 +1,211 @@
+"""Reading random episodes out of a feature store, and what it takes on disk.
+
+    python benchmarks/stores.py [--clips 320] [--repeats 5] [--threads N]
+
+Needs h5py and lmdb (`pip install -e ".[bench]"`). Features are float16, 8 x 2048 x 7 x 7 a clip (1.6 MB), of a ResNet-50 at layer4
+on the frames of demo videos: no trained weights are needed, because its BatchNorm statistics are taken of these very frames,
+which gives the share of zeros and the runs of them that trained weights have (printed beside the ratio). The same clips lie
+
+    in our store, uncompressed (`compression: none`) and with zstd, read by `StoreReader`
+    in an .npy file that is mapped into memory, copied clip by clip
+    in HDF5, a chunk a clip, uncompressed and with lzf, read by h5py
+    in LMDB, a value a clip, uncompressed
+
+and are read as 5-way episodes: 10 clips (1-shot) and 30 (5-shot), 5 queries. Warm: from the page cache; cold: the files are
+dropped from it before every episode. A figure is bytes of features a second, the ratio that of two readers in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import lmdb
+import numpy as np
+import torch
+from _side_by_side import Line, ratios, short
+
+from fsar_core.data import demo
+from fsar_core.data.decoding import decode
+from fsar_core.data.transforms import fit_square
+from fsar_core.registry import build
+from fsar_core.seeding import rng
+from fsar_core.stores.layout import Plan, create
+from fsar_core.stores.manifest import seal
+from fsar_core.stores.reader import StoreReader
+from fsar_core.stores.writer import Block, write_job
+from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec, toy_frame_spec
+
+Read = Callable[[np.ndarray], np.ndarray]
+EPISODES = 30  # of a repeat
+DRAWN = 16  # different clips
+
+
+def drawn_frames() -> np.ndarray:
+    """uint8 [clip frames height width channels]: frames of demo videos, written, decoded and resized as a frame store has them."""
+    names = [(name, of) for name in demo.DATASETS[:2] for of in demo.class_names(name)[:: 96 // DRAWN]]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (dataset, name) in enumerate(names[:DRAWN]):
+            path = demo.write_clip(folder, dataset, name, seed=0, index=number, frames=32, height=256, width=340)
+            decoded, _ = decode(path, np.arange(2, 32, 4), "decord")
+            found.append(fit_square(decoded, 256, "crop"))
+    return np.stack(found)
+
+
+@torch.inference_mode()
+def layer4(frames: np.ndarray) -> np.ndarray:
+    """float16 [clip frames dim height width] of a ResNet-50 whose BatchNorm has the statistics of these frames."""
+    torch.manual_seed(0)
+    backbone = build("backbones", "resnet50")
+    clips = torch.from_numpy(frames[..., 16:240, 16:240, :]).movedim(-1, 2)
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the mean of what is seen
+    backbone.train().to_cut(clips[:, ::4].flatten(0, 1), "layer4")
+    return np.stack([backbone.eval().to_cut(clip, "layer4").numpy().astype(np.float16) for clip in clips])
+
+
+def our_store(folder: Path, values: np.ndarray, compression: str, threads: int) -> tuple[Path, Read]:
+    spec = toy_feature_spec(compression=compression)
+    plan = feature_plan(spec, values.shape[1:], len(values))
+    create(folder, plan)
+    for job in range(plan.jobs):
+        write_job(folder, job, array_blocks(values[:, None], plan.rows(job)), folder / "receipts" / f"{job}.json")
+    seal(folder, 0)
+    reader = StoreReader(folder, "features", spec)
+    return folder, lambda rows: reader.read(rows, threads=threads)
+
+
+def mapped(path: Path, values: np.ndarray) -> tuple[Path, Read]:
+    np.save(path, values)
+    held = np.load(path, mmap_mode="r")
+    return path, lambda rows: held[rows]
+
+
+def hdf5(path: Path, values: np.ndarray, compression: str | None) -> tuple[Path, Read]:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("features", data=values, chunks=(1, *values.shape[1:]), compression=compression)
+    held = h5py.File(path, "r")["features"]
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), *values.shape[1:]), values.dtype)
+        for place, row in enumerate(rows.tolist()):
+            held.read_direct(out, np.s_[row], np.s_[place])
+        return out
+
+    return path, read
+
+
+def lightning(folder: Path, values: np.ndarray) -> tuple[Path, Read]:
+    with lmdb.open(str(folder), map_size=2 * values.nbytes + 2**24) as base, base.begin(write=True) as writing:
+        for row, value in enumerate(values):
+            writing.put(b"%08d" % row, value.tobytes())
+    base = lmdb.open(str(folder), readonly=True, lock=False)
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), *values.shape[1:]), values.dtype)
+        with base.begin(buffers=True) as reading:
+            for place, row in enumerate(rows.tolist()):
+                out[place] = np.frombuffer(reading.get(b"%08d" % row), values.dtype).reshape(values.shape[1:])
+        return out
+
+    return folder, read
+
+
+def forget(path: Path) -> None:
+    """Drop a store's files from the page cache."""
+    for file in [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]:
+        handle = os.open(file, os.O_RDONLY)
+        os.fsync(handle)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+
+
+def rates(stores: dict[str, tuple[Path, Read]], clips: int, values: np.ndarray, cold: bool, repeats: int):
+    """Bytes a second of every store in every repeat; the same episodes for all."""
+    random, found = rng(0, "episodes", clips), {name: [] for name in stores}
+    for _ in range(repeats):
+        episodes = [random.choice(len(values), clips, replace=False) for _ in range(EPISODES if not cold else 8)]
+        for name, (path, read) in stores.items():
+            taken = 0.0
+            for rows in episodes:
+                if cold:
+                    forget(path)
+                started = time.perf_counter()
+                read(rows)
+                taken += time.perf_counter() - started
+            found[name].append(len(episodes) * clips * values[0].nbytes / taken)
+    return found
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=320)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    frames = drawn_frames()
+    features = layer4(frames)
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        zeros = float((features == 0).mean())
+        for what, values, goal in (
+            (f"layer4 on disk ({zeros:.0%} zeros)", features, "at most 0.55"),
+            ("frames on disk", frames, "at most 0.6"),
+        ):
+            folder = scratch / what.split()[0]
+            spec = toy_feature_spec(dtype=str(values.dtype)) if values.dtype != np.uint8 else toy_frame_spec()
+            plan = Plan(
+                1,
+                spec.model_dump(mode="json"),
+                len(values),
+                1,
+                {"x": list(values.shape[1:])},
+                {"x": str(values.dtype)},
+                64,
+            )
+            create(folder, plan)
+            write_job(folder, 0, [Block({"x": values[:, None]}, [])], folder / "receipts" / "0.json")
+            data = size(folder / "data.zarr")
+            figures = (f"{data / 2**20:.1f} MiB", f"{values.nbytes / 2**20:.1f} MiB")
+            Line(what, figures[0], "raw", figures[1], [data / values.nbytes], goal).show()
+        values = np.concatenate([features] * -(-args.clips // len(features)))[: args.clips]
+        stores = {
+            "here, uncompressed": our_store(scratch / "none", values, "none", args.threads),
+            "here, zstd": our_store(scratch / "zstd", values, "zstd", args.threads),
+            "numpy memmap": mapped(scratch / "features.npy", values),
+            "HDF5": hdf5(scratch / "raw.h5", values, None),
+            "HDF5 with lzf": hdf5(scratch / "lzf.h5", values, "lzf"),
+            "LMDB": lightning(scratch / "lmdb", values),
+        }
+        some = rng(0, "check").choice(len(values), 20, replace=False)
+        for name, (_, read) in stores.items():
+            np.testing.assert_array_equal(read(some), values[some], err_msg=name)
+        for clips in (10, 30):
+            for cold in (False, True):
+                found = rates(stores, clips, values, cold, args.repeats)
+                for here, other, goal in (
+                    ("here, uncompressed", "numpy memmap", "at least 0.8"),
+                    ("here, uncompressed", "HDF5", "at least 1"),
+                    ("here, uncompressed", "LMDB", ""),
+                    ("here, zstd", "HDF5 with lzf", "at least 1"),
+                ):
+                    mine, others = (f"{short(statistics.median(found[n]) / 1e6)} MB/s" for n in (here, other))
+                    what = f"episodes of {clips} clips, {'cold' if cold else 'warm'}, {here.removeprefix('here, ')}"
+                    Line(what, mine, other, others, ratios(found[here], found[other]), goal).show()
+
+
+if __name__ == "__main__":
+    main()
