@@ -5,7 +5,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if 
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: table2 test smoke faults lint set-up clean-set-up
+.PHONY: table2 test smoke faults bench lint set-up clean-set-up
 
 table2: set-up
 	snakemake --cores $(CORES) results/tables/table2.csv
@@ -26,6 +26,11 @@ smoke: set-up
 # What is done to whole runs on purpose: kills, damage, bad videos, full disks, two at once; a table of what survived at its end.
 faults: set-up
 	python -m pytest -m faults tests/faults
+
+# Every figure of speed beside what it is compared with, in one table.
+bench: set-up
+	python -m pip install --quiet -e ".[bench]" -c constraints.txt
+	python benchmarks/bench.py
 
 lint: set-up
 	ruff check fsar_core tests benchmarks

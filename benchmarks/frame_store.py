@@ -1,6 +1,6 @@
 """What a frame store costs, as ratios measured in one run: against the bare decoder, two workers against one, and memory.
 
-    python benchmarks/frame_store.py [--clips 512] [--repeats 3] [--folder VIDEOS]
+    python benchmarks/frame_store.py [--clips 512] [--repeats 3] [--folder VIDEOS] [--table]
 
 The bare decoder reads the same 8 frames of the same clips with decord, one clip after the other in one process, and keeps
 nothing. The job is the one that the workflow runs (`fsar fill`): it decodes in workers, resizes to 256 x 256, compresses,
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _side_by_side import Line, ratios, time_text
 
 from fsar_core.config import Card
 from fsar_core.data import frame_store, new_dataset, probing
@@ -124,7 +125,7 @@ def resident(process: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def measure(name: str, folder: Path, clips: int, repeats: int, scratch: Path) -> None:
+def measure(name: str, folder: Path, clips: int, repeats: int, scratch: Path, table: bool) -> None:
     entries = new_dataset.propose(folder, way=1).entries[:clips]
     index = probing.build_index(entries, Card.model_construct(), folder, workers=2)
     index = index[index.problem == ""].reset_index(drop=True).assign(row=lambda table: range(len(table)))
@@ -133,7 +134,15 @@ def measure(name: str, folder: Path, clips: int, repeats: int, scratch: Path) ->
     for _ in range(repeats):
         times["bare"].append(seconds(bare, index, folder))
         times["one"].append(seconds(job.fill, 1))
-        times["two"].append(seconds(job.fill, 2))
+        if not table:
+            times["two"].append(seconds(job.fill, 2))
+    if table:
+        figures = [time_text(statistics.median(times[way]) / len(index)) for way in ("one", "bare")]
+        what = f"frame store of {len(index)} clips {name}, a clip"
+        Line(
+            what, figures[0], "the bare decoder", figures[1], ratios(times["one"], times["bare"]), "at most 1.15"
+        ).show()
+        return
     against = statistics.median(one / plain for one, plain in zip(times["one"], times["bare"]))
     gain = statistics.median(one / two for one, two in zip(times["one"], times["two"]))
     per_clip = statistics.median(times["bare"]) / len(index) * 1000
@@ -161,6 +170,9 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="class/clip files")
+    parser.add_argument(
+        "--table", action="store_true", help="lines for the table of `make bench`; memory is not measured"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folders = {str(args.folder): args.folder} if args.folder else {}
@@ -168,7 +180,9 @@ def main() -> None:
             folders[name] = Path(scratch) / name
             draw(folders[name], args.clips, **kind)
         for number, (name, folder) in enumerate(folders.items()):
-            measure(name, folder, args.clips, args.repeats, Path(scratch) / f"job{number}")
+            measure(name, folder, args.clips, args.repeats, Path(scratch) / f"job{number}", args.table)
+        if args.table:
+            return
         (Path(scratch) / "memory").mkdir()
         measure_memory(folders[name], 2000, Path(scratch) / "memory")
 

@@ -55,25 +55,24 @@ class StoreReader:
         self.clips, self.views, *self._stored_shape = self._array.shape
         self.clip_shape = [self.spec["count"], *[self.spec["size"]] * 2, 3] if self._jpeg else self._stored_shape
         self.dtype = self._array.dtype
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None  # of the last reading by several threads
 
     @property
     def clip_bytes(self) -> int:
         """Bytes of one clip and view, uncompressed."""
         return int(np.prod(self.clip_shape)) * self.dtype.itemsize
 
-    def read(self, rows: np.ndarray, view: int = 0, threads: int = 1) -> np.ndarray:
-        """[len(rows) ...] of one view, clip by clip."""
+    def read(self, rows: np.ndarray, view: int | np.ndarray = 0, threads: int = 1) -> np.ndarray:
+        """[len(rows) ...] of one view, or of a view for each row, clip by clip."""
         out = np.empty((len(rows), *self.clip_shape), self.dtype)
-
-        def fill(position: int) -> None:
-            self._fill(int(rows[position]), view, out[position])
-
+        places = zip(rows.tolist(), np.broadcast_to(view, len(rows)).tolist(), out)
         if threads > 1:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(fill, range(len(rows))))
+            if self._pool is None or self._pool[0] != threads:
+                self._pool = threads, ThreadPoolExecutor(threads)
+            list(self._pool[1].map(lambda place: self._fill(*place), places))
         else:
-            for position in range(len(rows)):
-                fill(position)
+            for place in places:
+                self._fill(*place)
         return out
 
     def read_clip(self, row: int, view: int = 0) -> np.ndarray:
