@@ -49,9 +49,10 @@ def _batches(
     model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine, progress: bool
 ) -> Iterator[torch.Tensor]:
     """Logits [batch query way] of `evaluation_batch` episodes at a time."""
+    rows = table.rows
     # With the metric's own part of each clip, or, where that is too large to be held, without it.
     for metric in (True, False) if hasattr(model.head, "alone") and model.metric_alone else (False,):
-        encoded = _encoded(model, bank, table.rows, machine, progress, metric)
+        encoded = _encoded(model, bank, rows, machine, progress, metric)
         if encoded:
             break
     else:
@@ -60,10 +61,12 @@ def _batches(
                 batch, _ = model(episodes.to(machine.device))
             yield batch
         return
-    for start in range(0, len(table), machine.evaluation_batch):
-        part = slice(start, start + machine.evaluation_batch)
-        places = (np.searchsorted(table.rows, rows[part]) for rows in (table.support, table.query))
-        sides = (_at(encoded, torch.from_numpy(of)) for of in places)
+    places = [
+        torch.from_numpy(np.searchsorted(rows, of)).split(machine.evaluation_batch)
+        for of in (table.support, table.query)
+    ]
+    for of_batch in zip(*places):
+        sides = (_at(encoded, of) for of in of_batch)
         with _precision(machine):
             yield model.together(*sides, metric)
 
