@@ -65,14 +65,18 @@ class StoreReader:
     def read(self, rows: np.ndarray, view: int | np.ndarray = 0, threads: int = 1) -> np.ndarray:
         """[len(rows) ...] of one view, or of a view for each row, clip by clip."""
         out = np.empty((len(rows), *self.clip_shape), self.dtype)
-        places = zip(rows.tolist(), np.broadcast_to(view, len(rows)).tolist(), out)
+        places = list(zip(rows.tolist(), np.broadcast_to(view, len(rows)).tolist(), out))
+
+        def fill(part: list) -> None:
+            for place in part:
+                self._fill(*place)
+
         if threads > 1:
             if self._pool is None or self._pool[0] != threads:
                 self._pool = threads, ThreadPoolExecutor(threads)
-            list(self._pool[1].map(lambda place: self._fill(*place), places))
+            list(self._pool[1].map(fill, [places[first::threads] for first in range(threads)]))
         else:
-            for place in places:
-                self._fill(*place)
+            fill(places)
         return out
 
     def read_clip(self, row: int, view: int = 0) -> np.ndarray:
