@@ -107,7 +107,7 @@ def test_the_parts_of_a_rule(rule):
 def test_what_reaches_the_package_is_named_and_bounded(rule):
     if rule.name != "primary_table":
         assert {"params", "resources"} <= set(rule.directives)
-        assert "mem_mb=PRESET." in rule.directives["resources"]
+        assert "mem_mb=memory(" in rule.directives["resources"]
         assert "runtime=" in rule.directives["resources"]
 
 

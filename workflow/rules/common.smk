@@ -176,6 +176,12 @@ def classifier_of(spec):
 
 # Without a device there is nothing to lease: `device: cpu` runs as many jobs as there are cores.
 GPUS = 0 if PRESET.resources.device == "cpu" else 1
+MAKER = "nvidia"  # of the GPUs: the executor for Kubernetes asks for it wherever `gpu` stands, and nowhere else
+
+
+def memory(extra=0):
+    """mem_mb of a rule, times the attempt: a job that was too large for it may be tried again (`retries` of a profile)."""
+    return lambda wildcards, attempt: (PRESET.resources.mem_mb + extra) * attempt
 
 
 def flag(name, value):

@@ -17,7 +17,8 @@ rule train_backbone:
     threads: PRESET.resources.backbone_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(),
         runtime=240,
         device=PRESET.resources.device,
     params:
@@ -61,7 +62,8 @@ rule fill_features:
     threads: PRESET.resources.backbone_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(),
         runtime=240,
         # How it is computed, not what: a change of a resource makes nothing run again.
         device=PRESET.resources.device,
