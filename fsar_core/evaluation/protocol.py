@@ -17,6 +17,7 @@ from tqdm import tqdm
 from fsar_core.episodes.loader import FeatureBank, batches
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
+from fsar_core.prefetch import prefetched
 
 if TYPE_CHECKING:
     from fsar_core.devices import Machine
@@ -51,9 +52,10 @@ def _batches(
     """Logits [batch query way] of `evaluation_batch` episodes at a time."""
     encoded = _encoded(model, bank, table.rows, machine, progress)
     if encoded is None:
-        for episodes in batches(bank, (table[i] for i in range(len(table))), machine.evaluation_batch):
+        coming = batches(bank, (table[i] for i in range(len(table))), machine.evaluation_batch, machine.device)
+        for episodes in machine.meter.waiting(coming):
             with _precision(machine):
-                batch, _ = model(episodes.to(machine.device))
+                batch, _ = model(episodes)
             yield batch
         return
     for start in range(0, len(table), machine.evaluation_batch):
@@ -68,18 +70,19 @@ def _encoded(
     model: EpisodeModel, bank: FeatureBank, rows: np.ndarray, machine: Machine, progress: bool
 ) -> torch.Tensor | None:
     """[clip ...] what the model makes of each of the clips by itself, on the device; None where it cannot be had or held."""
-    held = None
+    parts = [rows[start : start + machine.evaluation_batch] for start in range(0, len(rows), machine.evaluation_batch)]
+    coming = prefetched(lambda part: bank.prepared(bank.clips(part)[None], "query", [None])[0], parts, machine.device)
+    held, start = None, 0
     with tqdm(total=len(rows), desc="clips", unit="clip", mininterval=1, disable=not progress) as bar:
-        for start in range(0, len(rows), machine.evaluation_batch):
-            part = rows[start : start + machine.evaluation_batch]
-            clips = bank.prepared(bank.clips(part)[None], "query", [None])[0]
+        for clips in machine.meter.waiting(coming):
             with _precision(machine):
-                made = model.alone(clips.to(machine.device))
+                made = model.alone(clips)
             if made is None or made[0].nbytes * len(rows) > bank.memory_gib * 2**30:
                 return None
             held = made.new_empty(len(rows), *made.shape[1:]) if held is None else held
-            held[start : start + len(part)] = made
-            bar.update(len(part))
+            held[start : start + len(clips)] = made
+            start += len(clips)
+            bar.update(len(clips))
     return held
 
 

@@ -68,6 +68,7 @@ rule fill_features:
         # How it is computed, not what: a change of a resource makes nothing run again.
         device=PRESET.resources.device,
         batch_clips=lambda wildcards: STUDY.backbone_of(features_spec(wildcards)).batch_clips,
+        precision="mixed" if PRESET.resources.mixed_precision else "full",
     params:
         spec=json_of(features_spec),
         store=lambda wildcards, input: str(Path(input.plan).parent),
@@ -79,7 +80,7 @@ rule fill_features:
         " --store {params.store:q} --index {input.index:q} --job {wildcards.job} --receipt {output.receipt:q}"
         " --frames {params.frames:q} --weights {params.weights:q} --weights-root {params.weights_root:q}"
         " --batch-clips {resources.batch_clips} --threads {threads} --device {resources.device}"
-        " > {log:q} 2>&1"
+        " --precision {resources.precision} > {log:q} 2>&1"
 
 
 use rule seal_frames as seal_features with:
