@@ -88,7 +88,9 @@ def test_the_main_job_on_two_nodes(tmp_path):
 
     # The lease left what Slurm had given: every job says the device that the node had noted for it.
     told = sorted(
-        line.split(";")[0] for log in (there / "results/logs").rglob("*.log") for line in log.read_text().splitlines()
+        line.split(";")[0]
+        for log in (there / "results/logs").rglob("*.log")
+        for line in log.read_text().splitlines()
         if line.startswith("device: ")
     )
     noted = [stay for stay in on_gpu if jobs[stay.job] != "train_backbone"]
