@@ -95,10 +95,28 @@ def test_a_killed_holder_frees_its_device_at_once(leasing, tmp_path):
     waiting = leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a")
     time.sleep(0.5)
     assert waiting.poll() is None
+    waiting.kill()
+    waiting.wait()
     holder.kill()
     holder.wait()
-    assert waiting.communicate(timeout=30)[0] == "GPU-a PCI_BUS_ID\n"
     assert free(lock)
+    assert leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a").communicate(timeout=30)[0] == "GPU-a PCI_BUS_ID\n"
+
+
+def test_who_waits_gets_the_devices_of_a_killed_holder(leasing, tmp_path):
+    locks = [tmp_path / "locks" / f"{device}.lock" for device in DEVICES]
+    holder = leasing(3, ["sleep", "60"])
+    wait_for(lambda: all(lock.exists() and not free(lock) for lock in locks))
+    waiting = [leasing(count, SAY) for count in (2, 1)]
+    time.sleep(0.5)
+    assert [job.poll() for job in waiting] == [None, None]
+    holder.kill()
+    killed = time.monotonic()
+    two, one = (job.communicate(timeout=30)[0].split()[0].split(",") for job in waiting)
+    # Who waits looks again every two seconds at least; the rest is what a slow machine takes.
+    assert time.monotonic() - killed < 10
+    assert (len(two), len(one)) == (2, 1) and {*two, *one} <= set(DEVICES)
+    assert all(map(free, locks))
 
 
 def test_a_job_that_waits_for_two_holds_none(leasing, tmp_path):
