@@ -1,5 +1,6 @@
 # The configuration, checked; and thin functions from wildcards to paths and parameters. Torch-free.
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from fsar_core.provenance import canonical_json, code_digest
 from fsar_core.study import Study
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
+# Where envs/*.post-deploy.sh find the package: conda's environments see nothing of the one that snakemake runs in.
+os.environ.update(FSAR_SOURCE=str(workflow.basedir))
 
 try:
     STUDY = Study(load_config(config), WORKFLOW)
