@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 class Meter:
     """What a job's log tells at its end: where it computed, and how much of its time it waited for data."""
 
-    started: float = field(default_factory=time.perf_counter)
+    started: float = field(default_factory=lambda: time.perf_counter())
     waited: float | None = None
 
     @contextmanager

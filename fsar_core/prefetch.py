@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -23,8 +24,7 @@ def prefetched(
 
     What `make` raises is raised where its item would have come.
     """
-    moving = device is not None and device.type == "cuda"
-    stream = torch.cuda.Stream(device) if moving else None
+    stream = _copying(device) if device is not None and device.type == "cuda" else None
 
     def ready(item: Item) -> tuple[Made, torch.cuda.Event | None]:
         made = make(item)
@@ -49,3 +49,9 @@ def prefetched(
             waiting = coming
         if waiting is not None:
             yield arrived(*waiting.result())
+
+
+@cache
+def _copying(device: torch.device) -> torch.cuda.Stream:
+    """One for all: what the allocator has set aside for a stream serves no other."""
+    return torch.cuda.Stream(device)

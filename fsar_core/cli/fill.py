@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         blocks = _fill.features(args, spec, plan, index, rows, meter)
     with alone(args.store / "locks" / f"{args.job}.lock", f"fill job {args.job}"):
         receipt = writer.write_job(args.store, args.job, blocks, args.receipt)
-    if spec.kind == "features":
+    if spec.kind == "features" or (spec.kind == "masks" and args.weights):
         print(meter.line(torch_device(args.device)))
     counts = "".join(f", {name} {count}" for name, count in receipt["counts"].items())
     print(
