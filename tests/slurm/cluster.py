@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -80,7 +80,7 @@ class Cluster:
 
     def __exit__(self, *_) -> None:
         if len(self._daemons) > 1:
-            subprocess.run(["scancel", "--user", getpass.getuser()], env=self.environment, capture_output=True)
+            subprocess.run(["scancel", "--user", _user()], env=self.environment, capture_output=True)
             deadline = time.monotonic() + 20
             while self.ask("squeue", "-h", "-t", "running,completing") and time.monotonic() < deadline:
                 time.sleep(0.2)
@@ -155,7 +155,7 @@ class Cluster:
         (folder / "slurm.conf").write_text(self._slurm_conf())
 
     def _slurm_conf(self) -> str:
-        folder, host, user = self.folder, socket.gethostname().split(".")[0], getpass.getuser()
+        folder, host, user = self.folder, socket.gethostname().split(".")[0], _user()
         control, *ports = _free_ports(1 + len(self.nodes))
         settings = {
             "ClusterName": "throwaway",
@@ -198,6 +198,10 @@ class Cluster:
             )
         lines.append(f"PartitionName=all Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP")
         return "\n".join(lines) + "\n"
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
 
 
 def _script(path: Path, line: str) -> None:
