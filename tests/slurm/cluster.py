@@ -188,6 +188,10 @@ class Cluster:
             "ReturnToService": 2,
             "MinJobAge": 86400,
             "KillWait": 5,
+            # A machine that is busy with the jobs is no broken node.
+            "MessageTimeout": 60,
+            "BatchStartTimeout": 300,
+            "SlurmdTimeout": 600,
         }
         lines = [f"{key}={value}" for key, value in settings.items()]
         for node, port in zip(self.nodes, ports):

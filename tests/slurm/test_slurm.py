@@ -30,7 +30,7 @@ def on(cluster: Cluster, folder: Path, *words: str) -> str:
     """Run the project's Snakefile there with profiles/slurm; returns all output."""
     command = [str(FRONT), "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(SMOKE), "--workflow-profile", str(REPOSITORY / "profiles" / "slurm"), *HERE, *words]
-    done = subprocess.run(command, capture_output=True, text=True, env=cluster.environment, cwd=folder, timeout=2400)
+    done = subprocess.run(command, capture_output=True, text=True, env=cluster.environment, cwd=folder, timeout=5400)
     text = done.stdout + done.stderr
     assert done.returncode == 0, text[-6000:] + cluster.logs()
     return text
@@ -61,7 +61,7 @@ def rule_of(comment: str) -> str:
 
 @pytest.mark.slurm
 @pytest.mark.workflow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_the_main_job_on_two_nodes(tmp_path):
     there, here = tmp_path / "there", tmp_path / "here"
     for folder in (there, here):

@@ -13,6 +13,7 @@ import tomllib
 import venv
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -150,6 +151,15 @@ def test_what_reaches_the_package_is_named_and_bounded(rule):
         assert "runtime=" in rule.directives["resources"]
 
 
+def test_memory_grows_with_the_attempt():
+    text = (REPOSITORY / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^def memory\(.*?\n\n\n", text, re.MULTILINE | re.DOTALL)
+    known = {"PRESET": SimpleNamespace(resources=SimpleNamespace(mem_mb=2000))}
+    exec(source, known)
+    assert [known["memory"]()(None, attempt) for attempt in (1, 2, 3)] == [2000, 4000, 6000]
+    assert [known["memory"](500)(None, attempt) for attempt in (1, 2)] == [2500, 5000]
+
+
 @each_rule
 def test_a_command_names_a_verb_and_its_options(rule):
     """A misspelt option would be found by the first job only, hours later on a cluster."""
@@ -196,6 +206,10 @@ def test_the_environment_of_a_rule_exists(rule):
 
 def test_gpu_rules_have_the_gpu_environment():
     for rule in WORKING.values():
+        # Kubernetes wants to know whose GPU it is wherever one is named, and takes it for a GPU job wherever that is said.
+        assert ("gpu=" in rule.directives.get("resources", "")) == (
+            "gpu_manufacturer=" in rule.directives.get("resources", "")
+        ), rule.name
         assert ("gpu=" in rule.directives.get("resources", "")) == ("torch-gpu" in rule.directives["conda"]), rule.name
 
 
