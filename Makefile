@@ -5,7 +5,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if 
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: table2 test smoke faults bench lint set-up clean-set-up
+.PHONY: table2 test test-slurm smoke faults bench lint set-up clean-set-up
 
 table2: set-up
 	snakemake --cores $(CORES) results/tables/table2.csv
@@ -13,6 +13,11 @@ table2: set-up
 
 test: set-up
 	python -m pytest
+
+# The main job at toy size on a Slurm cluster of two nodes that comes up for it on this machine; needs Slurm's programs, no root.
+test-slurm: set-up
+	@python -m tests.slurm.cluster
+	python -m pytest -m slurm tests/slurm
 
 # The whole workflow at toy size, in a folder of its own: a table and every kind of figure.
 SMOKE := snakemake --cores $(CORES) --directory results/smoke --configfile tests/workflow/smoke.yaml -- \

@@ -8,17 +8,64 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fsar_core.errors import FsarError
 
 if TYPE_CHECKING:
     import torch
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Meter:
+    """What a job's log tells at its end: where it computed, and how much of its time it waited for data."""
+
+    started: float = field(default_factory=lambda: time.perf_counter())
+    waited: float | None = None
+
+    @contextmanager
+    def wait(self) -> Iterator[None]:
+        """Counts the seconds that are spent inside."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.waited = (self.waited or 0.0) + time.perf_counter() - before
+
+    def waiting(self, items: Iterator[Item]) -> Iterator[Item]:
+        """The same items; the seconds until each of them comes are counted."""
+        while True:
+            with self.wait():
+                item = next(items, self)
+            if item is self:
+                return
+            yield item
+
+    def line(self, device: torch.device) -> str:
+        """Device, machine (its name in Slurm, where it has one), peak memory of a GPU, the share of time waited."""
+        import torch
+
+        on_gpu, given = device.type == "cuda", os.environ.get("CUDA_VISIBLE_DEVICES")
+        told = f"device: {torch.cuda.get_device_name(device) if on_gpu else device}"
+        told += f" on {os.environ.get('SLURMD_NODENAME') or socket.gethostname()}"
+        # Given, and yet not in use: torch was built for another kind of device, or the driver is too old.
+        told += f", CUDA_VISIBLE_DEVICES={given}" if given else ""
+        if on_gpu:
+            told += f"; peak memory {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB"
+        if self.waited is not None:
+            total = time.perf_counter() - self.started
+            told += f"; {100 * self.waited / total:.1f} % of {total:.1f} s waiting for data"
+        return told
 
 
 @dataclass(frozen=True)
@@ -33,6 +80,7 @@ class Machine:
     device: torch.device
     mixed_precision: bool
     evaluation_batch: int
+    meter: Meter = field(default_factory=Meter, compare=False)
 
 
 def torch_device(name: str):

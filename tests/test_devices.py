@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fsar_core import devices
-from fsar_core.devices import torch_device, visible_devices
+from fsar_core.devices import Meter, torch_device, visible_devices
 from fsar_core.errors import FsarError
 
 DEVICES = ("GPU-a", "GPU-b", "GPU-c")
@@ -95,10 +95,28 @@ def test_a_killed_holder_frees_its_device_at_once(leasing, tmp_path):
     waiting = leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a")
     time.sleep(0.5)
     assert waiting.poll() is None
+    waiting.kill()
+    waiting.wait()
     holder.kill()
     holder.wait()
-    assert waiting.communicate(timeout=30)[0] == "GPU-a PCI_BUS_ID\n"
     assert free(lock)
+    assert leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a").communicate(timeout=30)[0] == "GPU-a PCI_BUS_ID\n"
+
+
+def test_who_waits_gets_the_devices_of_a_killed_holder(leasing, tmp_path):
+    locks = [tmp_path / "locks" / f"{device}.lock" for device in DEVICES]
+    holder = leasing(3, ["sleep", "60"])
+    wait_for(lambda: all(lock.exists() and not free(lock) for lock in locks))
+    waiting = [leasing(count, SAY) for count in (2, 1)]
+    time.sleep(0.5)
+    assert [job.poll() for job in waiting] == [None, None]
+    holder.kill()
+    killed = time.monotonic()
+    two, one = (job.communicate(timeout=30)[0].split()[0].split(",") for job in waiting)
+    # Who waits looks again every two seconds at least; the rest is what a slow machine takes.
+    assert time.monotonic() - killed < 10
+    assert (len(two), len(one)) == (2, 1) and {*two, *one} <= set(DEVICES)
+    assert all(map(free, locks))
 
 
 def test_a_job_that_waits_for_two_holds_none(leasing, tmp_path):
@@ -233,3 +251,56 @@ def test_locks_are_private_to_the_user(monkeypatch, tmp_path):
     assert (tmp_path / "locks").stat().st_mode & 0o777 == 0o700
     assert sorted(os.listdir(tmp_path / "locks")) == ["a_b.lock", "c.lock"]
     assert not free(tmp_path / "locks" / "c.lock")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until its only element is raised."""
+    now = [50.0]
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: now[0])
+    for name in ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(devices.socket, "gethostname", lambda: "here")
+    return now
+
+
+def test_waiting_is_the_time_until_an_item_comes(clock):
+    meter = Meter()
+
+    def items():
+        for number in range(3):
+            clock[0] += 1.0
+            yield number
+        clock[0] += 0.5
+
+    for _ in meter.waiting(items()):
+        clock[0] += 10.0
+    with pytest.raises(KeyError), meter.wait():
+        clock[0] += 0.5
+        raise KeyError
+    assert meter.waited == 4.0
+    assert meter.line(torch.device("cpu")) == "device: cpu on here; 11.8 % of 34.0 s waiting for data"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "device: cpu on here"),
+        ({"CUDA_VISIBLE_DEVICES": ""}, "device: cpu on here"),
+        ({"CUDA_VISIBLE_DEVICES": "2"}, "device: cpu on here, CUDA_VISIBLE_DEVICES=2"),
+        ({"SLURMD_NODENAME": "node7", "CUDA_VISIBLE_DEVICES": "0"}, "device: cpu on node7, CUDA_VISIBLE_DEVICES=0"),
+    ],
+)
+def test_what_a_log_says_of_the_device(clock, monkeypatch, variables, said):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Meter().line(torch.device("cpu")) == said
+
+
+def test_what_a_log_says_of_a_gpu(clock, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-x")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**29)
+    said = Meter(waited=0.0, started=40.0).line(torch.device("cuda"))
+    expected = "device: NVIDIA H100 on here, CUDA_VISIBLE_DEVICES=GPU-x; peak memory 1.50 GiB; 0.0 % of 10.0 s waiting for data"
+    assert said == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from tqdm import tqdm
 
 from fsar_core.backbones._stages import StagedBackbone
 from fsar_core.data.augmentation import apply, stored_draw
+from fsar_core.devices import Meter
+from fsar_core.prefetch import prefetched
 from fsar_core.specs import LAYOUT_VERSION, FeatureSpec
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
 from fsar_core.stores.reader import StoreReader
@@ -43,26 +46,49 @@ def blocks(
     rows: range,
     batch_clips: int,
     device: torch.device,
+    mixed_precision: bool = False,
+    meter: Meter | None = None,
 ) -> Iterator[Block]:
-    """{"features": [clip view frames dim height width]} of `rows`, FILE_CLIPS at a time; failed clips stay failed."""
+    """{"features": [clip view frames dim height width]} of `rows`, FILE_CLIPS at a time; failed clips stay failed.
+
+    Args:
+        mixed_precision: autocast, on a GPU only.
+        meter: counts the time that is waited for frames.
+    """
     backbone = backbone.eval().to(device)
+    precision = torch.autocast(device.type, enabled=mixed_precision and device.type == "cuda")
+    parts = [range(start, min(start + FILE_CLIPS, rows.stop)) for start in range(rows.start, rows.stop, FILE_CLIPS)]
+    sound = {part: list(_chunks(part, spec.frames.views, frames.failed, train_rows, batch_clips)) for part in parts}
+    images = prefetched(lambda chunk: _images(spec, frames, *chunk), chain.from_iterable(sound.values()), device)
+    coming = (meter or Meter()).waiting(images)
     with tqdm(total=len(rows), desc=f"features on {device}", unit="clip", mininterval=1) as bar:
-        for start in range(rows.start, rows.stop, FILE_CLIPS):
-            part = range(start, min(start + FILE_CLIPS, rows.stop))
+        for part in parts:
             out = np.zeros((len(part), spec.frames.views, *shape), spec.dtype)
-            for view in range(spec.frames.views):
-                sound = [r for r in part if r not in frames.failed and (view == 0 or r in train_rows)]
-                for first in range(0, len(sound), batch_clips):
-                    chunk = np.array(sound[first : first + batch_clips])
-                    images = [_seen(spec, clip, row, view) for clip, row in zip(frames.read(chunk, view), chunk)]
-                    activations = backbone.to_cut(torch.cat(images).to(device), spec.cut)
-                    clips = rearrange(activations, "(clip frames) d h w -> clip frames d h w", clip=len(chunk))
-                    out[chunk - start, view] = clips.cpu().numpy().astype(spec.dtype)
+            for view, chunk in sound[part]:
+                with precision:
+                    activations = backbone.to_cut(next(coming), spec.cut)
+                clips = rearrange(activations, "(clip frames) d h w -> clip frames d h w", clip=len(chunk))
+                out[chunk - part.start, view] = clips.cpu().numpy().astype(spec.dtype)
             failures = [
                 {"row": r, "path": "", "problem": "failed in the frame store"} for r in part if r in frames.failed
             ]
             bar.update(len(part))
             yield Block({"features": out}, failures)
+
+
+def _chunks(
+    part: range, views: int, failed: frozenset[int], train_rows: frozenset[int], size: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(view, rows) of every forward pass; of views beyond the first only training clips have any."""
+    for view in range(views):
+        sound = [r for r in part if r not in failed and (view == 0 or r in train_rows)]
+        for first in range(0, len(sound), size):
+            yield view, np.array(sound[first : first + size])
+
+
+def _images(spec: FeatureSpec, frames: StoreReader, view: int, rows: np.ndarray) -> torch.Tensor:
+    """uint8 [(clip frames) channels crop crop]."""
+    return torch.cat([_seen(spec, clip, row, view) for clip, row in zip(frames.read(rows, view), rows)])
 
 
 def _seen(spec: FeatureSpec, clip: np.ndarray, row: int, view: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ Differs: half of the stored frames, drawn at random in each step, stand for a cl
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,8 @@ from einops import rearrange, reduce
 from torch import nn
 from tqdm import trange
 
+from fsar_core.devices import Meter
+from fsar_core.prefetch import prefetched
 from fsar_core.registry import build
 from fsar_core.seeding import derive, rng
 
@@ -22,13 +25,18 @@ if TYPE_CHECKING:
 
 
 def train_backbone(
-    spec: BackboneTrainingSpec, frames: np.ndarray, labels: np.ndarray, device: torch.device
+    spec: BackboneTrainingSpec,
+    frames: np.ndarray,
+    labels: np.ndarray,
+    device: torch.device,
+    meter: Meter | None = None,
 ) -> tuple[dict[str, torch.Tensor], list[dict]]:
     """Train, and return the backbone's state dict and one history row an epoch.
 
     Args:
         frames: uint8 [clip frames height width channels] of the training classes, view 0.
         labels: int64 [clip], 0..classes-1.
+        meter: counts the time that is waited for images.
     """
     torch.manual_seed(derive(spec.seed, "backbone", spec.backbone.name))
     backbone = build("backbones", spec.backbone.name, **spec.backbone.params).to(device)
@@ -41,15 +49,15 @@ def train_backbone(
     steps = -(-len(frames) // spec.batch)
     optimizer = torch.optim.AdamW(parameters, lr=spec.lr, weight_decay=spec.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=spec.lr, total_steps=spec.epochs * steps)
-    history = []
+    history, meter = [], meter or Meter()
     backbone.train()
     for epoch in trange(spec.epochs, desc="backbone", unit="epoch", mininterval=1):
         random = rng(spec.seed, "backbone", "epoch", epoch)
         order = random.permutation(len(frames))
         losses, hits = [], 0
-        for start in range(0, len(order), spec.batch):
-            chosen = order[start : start + spec.batch]
-            images = torch.from_numpy(_draw(frames[chosen], spec.crop, random)).to(device)
+        parts = [order[start : start + spec.batch] for start in range(0, len(order), spec.batch)]
+        coming = prefetched(partial(_images, frames, spec.crop, random), parts, device)
+        for images, chosen in zip(meter.waiting(coming), parts, strict=True):
             target = torch.from_numpy(labels[chosen]).to(device)
             scores = classifier(reduce(backbone.to_cut(images, last), "images dim height width -> images dim", "mean"))
             scores = reduce(scores, "(clip frames) classes -> clip classes", "mean", clip=len(chosen))
@@ -62,6 +70,10 @@ def train_backbone(
             hits += int((scores.argmax(1) == target).sum())
         history.append({"epoch": epoch, "loss": float(np.mean(losses)), "accuracy": hits / len(order)})
     return backbone.state_dict(), history
+
+
+def _images(frames: np.ndarray, crop: int, random: np.random.Generator, chosen: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(_draw(frames[chosen], crop, random))
 
 
 def _draw(clips: np.ndarray, crop: int, random: np.random.Generator) -> np.ndarray:

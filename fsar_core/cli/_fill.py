@@ -44,7 +44,7 @@ def saliency(args, spec, plan, index, rows):
     return _store.blocks(_store.trained(spec.classifier, state), features, index, rows, plan.shapes["actionness"])
 
 
-def features(args, spec, plan, index, rows):
+def features(args, spec, plan, index, rows, meter):
     import torch
 
     from fsar_core.backbones import _features
@@ -58,4 +58,5 @@ def features(args, spec, plan, index, rows):
     frames = StoreReader(args.frames, "frames", spec.frames)
     train_rows = frozenset(index.row[index.split == "train"])
     device, shape = torch_device(args.device), plan.shapes["features"]
-    return _features.blocks(spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device)
+    mixed = args.precision == "mixed"
+    return _features.blocks(spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device, mixed, meter)

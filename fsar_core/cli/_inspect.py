@@ -55,4 +55,5 @@ def look(
         found["provider"] = np.array(spec.masks.provider.name)
     else:
         found = inspection.embeddings(model, bank(table.rows), table, machine)
+    print(machine.meter.line(machine.device))
     return table, found

@@ -52,7 +52,12 @@ def prepare(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec):
             dim = tail(torch.zeros(1, *grid, dtype=dtype)).shape[1]
     model = build_model(spec, tail, dim, frames)
     machine = Machine(torch_device(args.device), args.mixed_precision, args.evaluation_batch)
-    return partial(bank, reader, memory_gib=args.memory_gib, threads=args.threads), model, machine, reader.failed
+
+    def read(rows, **more):
+        with machine.meter.wait():
+            return bank(reader, rows=rows, memory_gib=args.memory_gib, threads=args.threads, **more)
+
+    return read, model, machine, reader.failed
 
 
 def readers_beside(args: argparse.Namespace, spec: ModelSpec) -> dict:

@@ -47,4 +47,5 @@ def run(args: argparse.Namespace) -> None:
         "environment": {**environment(), "device": str(machine.device)},
     }
     results.write(args.queries, args.summary, queries, summary)
+    print(machine.meter.line(machine.device))
     print(f"{spec.run_id}: {total.mean:.2f} ± {total.ci95:.2f} % over {total.episodes} episodes")

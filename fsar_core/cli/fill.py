@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fsar_core.cli import _fill
 from fsar_core.data.index import read_index
+from fsar_core.devices import Meter, torch_device
 from fsar_core.locks import alone
 from fsar_core.stores import layout, writer
 
@@ -27,11 +28,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-clips", type=int, default=16, help="features: clips of one forward pass")
     parser.add_argument("--batch-frames", type=int, default=8, help="masks: frames of one forward pass")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=["full", "mixed"], default="full", help="features: mixed on a GPU only")
 
 
 def run(args: argparse.Namespace) -> None:
     spec, plan, index = layout.parse_spec(args.spec), layout.read_plan(args.store), read_index(args.index)
-    rows = plan.rows(args.job)
+    rows, meter = plan.rows(args.job), Meter()
     if spec.kind == "frames":
         from fsar_core.data import frame_store
 
@@ -41,9 +43,11 @@ def run(args: argparse.Namespace) -> None:
     elif spec.kind == "saliency":
         blocks = _fill.saliency(args, spec, plan, index, rows)
     else:
-        blocks = _fill.features(args, spec, plan, index, rows)
+        blocks = _fill.features(args, spec, plan, index, rows, meter)
     with alone(args.store / "locks" / f"{args.job}.lock", f"fill job {args.job}"):
         receipt = writer.write_job(args.store, args.job, blocks, args.receipt)
+    if spec.kind == "features" or (spec.kind == "masks" and args.weights):
+        print(meter.line(torch_device(args.device)))
     counts = "".join(f", {name} {count}" for name, count in receipt["counts"].items())
     print(
         f"job {args.job}: {len(rows)} clips in {receipt['seconds']:.1f} s, {len(rows) / max(receipt['seconds'], 0.001):.1f} a "

@@ -55,3 +55,4 @@ def run(args: argparse.Namespace) -> None:
         state = {key: value.cpu() for key, value in state.items()}
         checkpoint.save(args.checkpoint, {"run": spec.digest, "model": state, "environment": environment()})
         last.unlink(missing_ok=True)
+    print(machine.meter.line(machine.device))

@@ -25,18 +25,22 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from fsar_core.backbones._tsn import train_backbone
-    from fsar_core.devices import torch_device
+    from fsar_core.devices import Meter, torch_device
     from fsar_core.provenance import atomic_write
     from fsar_core.stores.reader import StoreReader
 
     spec = BackboneTrainingSpec.parse(args.spec)
     torch.set_num_threads(args.threads)
+    meter = Meter()
     reader, index = StoreReader(args.frames, "frames", spec.frames), read_index(args.index)
     train = index[(index.split == "train") & ~index.row.isin(reader.failed)]
     labels = np.unique(train["class"], return_inverse=True)[1].astype(np.int64)
-    frames = reader.read(train.row.to_numpy(), threads=args.threads)
-    state, history = train_backbone(spec, frames, labels, torch_device(args.device))
+    with meter.wait():
+        frames = reader.read(train.row.to_numpy(), threads=args.threads)
+    device = torch_device(args.device)
+    state, history = train_backbone(spec, frames, labels, device, meter)
     with atomic_write(args.out, "wb") as stream:
         torch.save({key: value.cpu() for key, value in state.items()}, stream)
     with atomic_write(args.history) as stream:
         pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
+    print(meter.line(device))

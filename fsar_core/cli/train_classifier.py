@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
     import torch
 
-    from fsar_core.devices import torch_device
+    from fsar_core.devices import Meter, torch_device
     from fsar_core.provenance import atomic_write, environment
     from fsar_core.saliency._store import pooled
     from fsar_core.saliency.classifier import train_classifier
@@ -33,19 +33,20 @@ def run(args: argparse.Namespace) -> None:
 
     spec = ClassifierSpec.parse(args.spec)
     torch.set_num_threads(args.threads)
+    device, meter = torch_device(args.device), Meter()
     reader, index = StoreReader(args.features, "features", spec.features), read_index(args.index)
     listed = index[index.split == "train"]
     train = listed[~listed.row.isin(reader.failed)]
     # Classes are numbered among all that are listed, as a head counts them.
     names = np.unique(listed["class"])
     labels = torch.from_numpy(np.searchsorted(names, train["class"]).astype(np.int64))
-    features = pooled(reader, train.row.to_numpy(), threads=args.threads)
+    with meter.wait():
+        features = pooled(reader, train.row.to_numpy(), threads=args.threads)
     settings = spec.model_dump(exclude={"features", "version"})
-    state, history = train_classifier(
-        features, labels, classes=len(names), device=torch_device(args.device), **settings
-    )
+    state, history = train_classifier(features, labels, classes=len(names), device=device, **settings)
     with atomic_write(args.history) as stream:
         pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
     checkpoint.save(args.out, {"run": spec.digest, "model": state, "environment": environment()})
+    print(meter.line(device))
     last = history[-1]
     print(f"{args.out}: {len(train)} clips of {len(names)} classes, {last['accuracy']:.1%} right in the last epoch")

@@ -5,7 +5,7 @@ Features are taken as stored. Frames (the cut `frames`) are cropped, and in trai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fsar_core.data.augmentation import apply, cut_out, draw, live_draws, stored_draw
 from fsar_core.episodes.sampler import Episode
+from fsar_core.prefetch import prefetched
 from fsar_core.specs import AugmentationSpec, FeatureSpec
 from fsar_core.stores.reader import StoreReader
 
@@ -36,9 +37,19 @@ class EpisodeFeatures:
     labels: Tensor
     aux: dict[str, Tensor] = field(default_factory=dict)
 
-    def to(self, device: torch.device) -> EpisodeFeatures:
-        moved = (t.to(device, non_blocking=True) for t in (self.support, self.query, self.labels))
-        return EpisodeFeatures(*moved, {k: t.to(device, non_blocking=True) for k, t in self.aux.items()})
+    def to(self, device: torch.device, non_blocking: bool = True) -> EpisodeFeatures:
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> EpisodeFeatures:
+        return self._each(Tensor.pin_memory)
+
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        for tensor in (self.support, self.query, self.labels, *self.aux.values()):
+            tensor.record_stream(stream)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> EpisodeFeatures:
+        sides = map(change, (self.support, self.query, self.labels))
+        return EpisodeFeatures(*sides, {name: change(tensor) for name, tensor in self.aux.items()})
 
 
 class FeatureBank:
@@ -205,9 +216,12 @@ class TrainingBank:
 
 
 def batches(
-    bank: FeatureBank | TrainingBank, episodes: Sequence[Episode] | Iterator[Episode], size: int
+    bank: FeatureBank | TrainingBank,
+    episodes: Sequence[Episode] | Iterator[Episode],
+    size: int,
+    device: torch.device | None = None,
 ) -> Iterator[EpisodeFeatures]:
-    """Batches of `size` episodes in order, the next one being read while the caller computes."""
+    """Batches of `size` episodes in order, on the device, the next one being read while the caller computes."""
 
     def groups() -> Iterator[list[Episode]]:
         group: list[Episode] = []
@@ -219,12 +233,4 @@ def batches(
         if group:
             yield group
 
-    with ThreadPoolExecutor(1) as reader:
-        waiting = None
-        for group in groups():
-            coming = reader.submit(bank.batch, group)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting.result()
+    return prefetched(bank.batch, groups(), device)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from fsar_core.episodes.loader import FeatureBank, batches
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
+from fsar_core.prefetch import prefetched
 
 if TYPE_CHECKING:
     from fsar_core.devices import Machine
@@ -56,9 +57,10 @@ def _batches(
         if encoded:
             break
     else:
-        for episodes in batches(bank, (table[i] for i in range(len(table))), machine.evaluation_batch):
+        coming = batches(bank, (table[i] for i in range(len(table))), machine.evaluation_batch, machine.device)
+        for episodes in machine.meter.waiting(coming):
             with _precision(machine):
-                batch, _ = model(episodes.to(machine.device))
+                batch, _ = model(episodes)
             yield batch
         return
     places = [
@@ -81,19 +83,21 @@ def _encoded(
     model: EpisodeModel, bank: FeatureBank, rows: np.ndarray, machine: Machine, progress: bool, metric: bool
 ) -> list[torch.Tensor]:
     """What the model makes of each clip by itself, each part [clip ...], on the device; nothing where that cannot be."""
+    parts = [rows[start : start + machine.evaluation_batch] for start in range(0, len(rows), machine.evaluation_batch)]
+    coming = prefetched(lambda part: bank.prepared(bank.clips(part)[None], "query", [None])[0], parts, machine.device)
     held: list[torch.Tensor] = []
+    start = 0
     with tqdm(total=len(rows), desc="clips", unit="clip", mininterval=1, disable=not progress) as bar:
-        for start in range(0, len(rows), machine.evaluation_batch):
-            part = rows[start : start + machine.evaluation_batch]
-            clips = bank.prepared(bank.clips(part)[None], "query", [None])[0]
+        for clips in machine.meter.waiting(coming):
             with _precision(machine):
-                made = model.alone(clips.to(machine.device), metric)
+                made = model.alone(clips, metric)
             if made is None or sum(each[0].nbytes for each in made) * len(rows) > bank.memory_gib * 2**30:
                 return []
             held = held or [each.new_empty(len(rows), *each.shape[1:]) for each in made]
             for whole, each in zip(held, made):
-                whole[start : start + len(part)] = each
-            bar.update(len(part))
+                whole[start : start + len(clips)] = each
+            start += len(clips)
+            bar.update(len(clips))
     return held
 
 

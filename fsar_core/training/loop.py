@@ -77,7 +77,8 @@ def train(
         return drawn.for_training(views, derive(spec.seed, "views", number))
 
     numbers = range(state["step"] * per_step, total * per_step)
-    coming = batches(TrainingBank(bank, masks, saliency), (episode(number) for number in numbers), training.batch)
+    training_bank, drawn = TrainingBank(bank, masks, saliency), (episode(number) for number in numbers)
+    coming = machine.meter.waiting(batches(training_bank, drawn, training.batch, machine.device))
     losses: list[torch.Tensor] = state.pop("losses")
     started = time.time() - state["seconds"]
     bar = tqdm(total=total, initial=state["step"], desc="training", unit="step", mininterval=1)
@@ -130,8 +131,7 @@ def train(
 def _backward(
     model: EpisodeModel, episodes: EpisodeFeatures, accumulate: int, scaler: torch.amp.GradScaler, machine: Machine
 ) -> torch.Tensor:
-    """Forward and backward of one batch; returns its share of the step's loss."""
-    episodes = episodes.to(machine.device)
+    """Forward and backward of one batch on the device; returns its share of the step's loss."""
     with torch.autocast(machine.device.type, enabled=_mixed(machine)):
         logits, extra = model(episodes)
         loss = (episodic_cross_entropy(logits, episodes.labels) + sum(extra.values())) / accumulate

@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import torch
 from fsar_core.backbones import _features
 from fsar_core.backbones.demo_cnn import DemoCNN
 from fsar_core.data.augmentation import draw
+from fsar_core.devices import Meter
 from fsar_core.errors import FsarError
 from fsar_core.seeding import rng
 from fsar_core.specs import AugmentationSpec, ViewPolicy
@@ -179,3 +181,24 @@ def test_overflow_of_float16_is_detected_by_the_writer(frames, tmp_path):
         else:
             write_job(store, 0, iter(made), store / "receipts/0.json")
             assert made[0][0]["features"].max() == pytest.approx(27_000 * (1 - 0.45) / 0.225, rel=1e-4)
+
+
+def test_mixed_precision_is_of_a_gpu_only(backbone, frames):
+    """And the meter counts what is waited for frames."""
+    meter = Meter()
+    mixed = _features.blocks(spec_of(), backbone, frames, TRAIN, SHAPE, range(8), 4, CPU, True, meter)
+    for found, full in zip(mixed, all_blocks(spec_of(), backbone, frames, range(8)), strict=True):
+        np.testing.assert_array_equal(found.arrays["features"], full.arrays["features"])
+    assert 0 < meter.waited < time.perf_counter() - meter.started
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("mixed", [False, True])
+def test_on_a_gpu_blocks_are_those_of_the_cpu(backbone, frames, mixed):
+    expected = all_blocks(spec_of(dtype="float32"), backbone, frames, range(CLIPS))
+    gpu, spec = torch.device("cuda"), spec_of(dtype="float32")
+    found = list(_features.blocks(spec, backbone, frames, TRAIN, SHAPE, range(CLIPS), 4, gpu, mixed))
+    backbone.cpu()
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.arrays["features"], other.arrays["features"], rtol=5e-3, atol=5e-3)

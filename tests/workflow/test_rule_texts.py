@@ -5,14 +5,21 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import os
 import re
+import shutil
+import subprocess
 import tomllib
+import venv
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
+import jsonschema
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from fsar_core.__main__ import VERBS
@@ -20,6 +27,39 @@ from fsar_core.__main__ import VERBS
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
 ENVS = sorted((REPOSITORY / "envs").glob("*.yaml"))
+CONSTRAINTS = dict(
+    line.split("==") for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").split() if "==" in line
+)
+ENVIRONMENT = {
+    "type": "object",
+    "required": ["channels", "dependencies"],
+    "additionalProperties": False,
+    "properties": {
+        "channels": {"const": ["conda-forge", "nodefaults"]},
+        "dependencies": {
+            "type": "array",
+            "uniqueItems": True,
+            "contains": {"const": "pip"},
+            "items": {
+                "oneOf": [
+                    {"type": "string", "pattern": r"^(pip|[a-z0-9-]+ =\d+(\.\d+)+)$"},
+                    {
+                        "type": "object",
+                        "required": ["pip"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "pip": {
+                                "type": "array",
+                                "uniqueItems": True,
+                                "items": {"type": "string", "pattern": r"^[A-Za-z0-9_-]+ ==\d+(\.\d+)+$"},
+                            }
+                        },
+                    },
+                ]
+            },
+        },
+    },
+}
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -107,8 +147,17 @@ def test_the_parts_of_a_rule(rule):
 def test_what_reaches_the_package_is_named_and_bounded(rule):
     if rule.name != "primary_table":
         assert {"params", "resources"} <= set(rule.directives)
-        assert "mem_mb=PRESET." in rule.directives["resources"]
+        assert "mem_mb=memory(" in rule.directives["resources"]
         assert "runtime=" in rule.directives["resources"]
+
+
+def test_memory_grows_with_the_attempt():
+    text = (REPOSITORY / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^def memory\(.*?\n\n\n", text, re.MULTILINE | re.DOTALL)
+    known = {"PRESET": SimpleNamespace(resources=SimpleNamespace(mem_mb=2000))}
+    exec(source, known)
+    assert [known["memory"]()(None, attempt) for attempt in (1, 2, 3)] == [2000, 4000, 6000]
+    assert [known["memory"](500)(None, attempt) for attempt in (1, 2)] == [2500, 5000]
 
 
 @each_rule
@@ -157,6 +206,10 @@ def test_the_environment_of_a_rule_exists(rule):
 
 def test_gpu_rules_have_the_gpu_environment():
     for rule in WORKING.values():
+        # Kubernetes wants to know whose GPU it is wherever one is named, and takes it for a GPU job wherever that is said.
+        assert ("gpu=" in rule.directives.get("resources", "")) == (
+            "gpu_manufacturer=" in rule.directives.get("resources", "")
+        ), rule.name
         assert ("gpu=" in rule.directives.get("resources", "")) == ("torch-gpu" in rule.directives["conda"]), rule.name
 
 
@@ -168,20 +221,25 @@ def test_every_environment_is_used():
 @pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
 def test_an_environment_is_complete_and_pinned(path):
     env = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert set(env) == {"channels", "dependencies"}
-    assert env["channels"] == ["conda-forge", "nodefaults"]
+    jsonschema.validate(env, ENVIRONMENT)
     conda = [line for line in env["dependencies"] if isinstance(line, str)]
     (pip,) = [line["pip"] for line in env["dependencies"] if isinstance(line, dict)]
     versions = {}
     for line in conda:
         if line != "pip":
-            name, version = re.fullmatch(r"([a-z0-9-]+) =(\d+(?:\.\d+)+)", line).groups()
+            name, version = line.split(" =")
             versions[name] = version
     for line in pip:
         requirement = Requirement(line)
         (pin,) = requirement.specifier
-        assert pin.operator == "=="
+        assert pin.operator == "==" and requirement.name not in versions
         versions[requirement.name] = pin.version
+    for name, version in versions.items():
+        if name != "python":
+            assert (
+                version
+                == CONSTRAINTS[canonicalize_name({"pytorch-cpu": "torch", "pytorch-gpu": "torch"}.get(name, name))]
+            )
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(versions["python"])
     for text in PROJECT["dependencies"]:
         requirement = Requirement(text)
@@ -210,3 +268,42 @@ def test_both_torch_environments_hold_the_same_torch():
         return [re.sub("-[cg]pu", "", line) for line in lines if isinstance(line, str)]
 
     assert pins("torch-cpu") == pins("torch-gpu")
+
+
+@pytest.mark.parametrize("path", ENVS, ids=lambda path: path.stem)
+def test_an_environment_gets_the_package(path):
+    """Snakemake runs this script in a new environment; it is one and the same for all."""
+    script = path.with_suffix(".post-deploy.sh")
+    assert script.read_text(encoding="utf-8") == (REPOSITORY / "envs" / "decode.post-deploy.sh").read_text(
+        encoding="utf-8"
+    )
+    assert "setuptools ==" in path.read_text(encoding="utf-8")
+    common = (REPOSITORY / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+    assert "os.environ.update(FSAR_SOURCE=str(workflow.basedir))" in common
+
+
+@pytest.mark.slow
+def test_the_script_installs_it_as_it_lies_there(tmp_path):
+    """In a bare environment that has, as conda's have, pip and setuptools; and is seen from any folder."""
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    (there,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
+    here = Path(jsonschema.__file__).parents[1]
+    for name in ("setuptools", f"setuptools-{CONSTRAINTS['setuptools']}.dist-info"):
+        shutil.copytree(here / name, there / name, dirs_exist_ok=True)
+    source = tmp_path / "a copy"
+    shutil.copytree(REPOSITORY / "fsar_core", source / "fsar_core", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    path = os.pathsep.join((str(python.parent), os.environ["PATH"]))
+    environment = os.environ | {"FSAR_SOURCE": str(source), "PATH": path}
+    environment.pop("PYTHONPATH", None)
+    script = ["sh", str(REPOSITORY / "envs" / "decode.post-deploy.sh")]
+    done = subprocess.run(script, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    where = [str(python), "-c", "import fsar_core; print(fsar_core.__file__)"]
+    found = subprocess.run(where, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert found.stdout.strip() == str(source / "fsar_core" / "__init__.py"), found.stderr
+    environment.pop("FSAR_SOURCE")
+    refused = subprocess.run(script, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode != 0 and "FSAR_SOURCE" in refused.stderr

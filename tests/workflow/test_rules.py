@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,24 @@ def test_a_figure_looks_into_no_other_run(tmp_path):
 def test_a_table_without_runs_needs_only_what_it_counts(tmp_path, number, made):
     jobs = Folder(tmp_path).planned("--", f"results/tables/table{number}.csv")
     assert set(jobs) - {"demo_videos"} == {made, "table", "primary_table"}
+
+
+def test_the_profile_of_slurm_plans_what_the_default_one_does(tmp_path):
+    """With what sbatch is given of a job; `-n` submits nothing, so that no Slurm is needed."""
+    profile = ["--workflow-profile", str(REPOSITORY / "profiles" / "slurm")]
+    done = front("--directory", str(tmp_path), "-n", *profile, "--", "results/tables/table2.csv")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    (asked,) = {
+        line.strip()
+        for block in text.split("\nrule ")
+        if block.startswith("train_head:")
+        for line in block.splitlines()
+        if line.startswith("    resources:")
+    }
+    wanted = {"mem_mb=2000", "runtime=720", "gpu=1", "gpu_manufacturer=nvidia"}
+    assert wanted <= set(asked.removeprefix("resources: ").split(", "))
+    assert re.search(r"^train_head +24$", text, re.MULTILINE)
 
 
 def test_gpu_rules_ask_for_one_and_are_leased():

@@ -1,5 +1,6 @@
 # The configuration, checked; and thin functions from wildcards to paths and parameters. Torch-free.
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from fsar_core.provenance import canonical_json, code_digest
 from fsar_core.study import Study
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
+# Where envs/*.post-deploy.sh find the package: conda's environments see nothing of the one that snakemake runs in.
+os.environ.update(FSAR_SOURCE=str(workflow.basedir))
 
 try:
     STUDY = Study(load_config(config), WORKFLOW)
@@ -176,6 +179,12 @@ def classifier_of(spec):
 
 # Without a device there is nothing to lease: `device: cpu` runs as many jobs as there are cores.
 GPUS = 0 if PRESET.resources.device == "cpu" else 1
+MAKER = "nvidia"  # of the GPUs: the executor for Kubernetes asks for it wherever `gpu` stands, and nowhere else
+
+
+def memory(extra=0):
+    """mem_mb of a rule, times the attempt: a job that was too large for it may be tried again (`retries` of a profile)."""
+    return lambda wildcards, attempt: (PRESET.resources.mem_mb + extra) * attempt
 
 
 def flag(name, value):

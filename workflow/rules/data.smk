@@ -14,7 +14,7 @@ rule demo_videos:
     conda:
         "../../envs/decode.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=60,
         jobs=PRESET.demo_videos.jobs,
     params:
@@ -45,7 +45,7 @@ rule clip_index:
         "../../envs/decode.yaml"
     threads: PRESET.resources.decode_threads
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=240,
         decode_timeout=PRESET.resources.decode_timeout,
     params:
@@ -68,7 +68,7 @@ rule plan_frames:
     conda:
         "../../envs/decode.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=30,
     params:
         spec=json_of(frames_spec),
@@ -93,7 +93,7 @@ rule fill_frames:
         "../../envs/decode.yaml"
     threads: PRESET.resources.decode_threads
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=240,
         decode_timeout=PRESET.resources.decode_timeout,
     params:
@@ -117,7 +117,7 @@ rule seal_frames:
     conda:
         "../../envs/decode.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=30,
     params:
         store=lambda wildcards, input: str(Path(input.plan).parent),

@@ -17,7 +17,8 @@ rule train_backbone:
     threads: PRESET.resources.backbone_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(),
         runtime=240,
         device=PRESET.resources.device,
     params:
@@ -61,11 +62,13 @@ rule fill_features:
     threads: PRESET.resources.backbone_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(),
         runtime=240,
         # How it is computed, not what: a change of a resource makes nothing run again.
         device=PRESET.resources.device,
         batch_clips=lambda wildcards: STUDY.backbone_of(features_spec(wildcards)).batch_clips,
+        precision="mixed" if PRESET.resources.mixed_precision else "full",
     params:
         spec=json_of(features_spec),
         store=lambda wildcards, input: str(Path(input.plan).parent),
@@ -77,7 +80,7 @@ rule fill_features:
         " --store {params.store:q} --index {input.index:q} --job {wildcards.job} --receipt {output.receipt:q}"
         " --frames {params.frames:q} --weights {params.weights:q} --weights-root {params.weights_root:q}"
         " --batch-clips {resources.batch_clips} --threads {threads} --device {resources.device}"
-        " > {log:q} 2>&1"
+        " --precision {resources.precision} > {log:q} 2>&1"
 
 
 use rule seal_frames as seal_features with:

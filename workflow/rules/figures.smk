@@ -23,7 +23,8 @@ rule inspect_run:
     threads: PRESET.resources.train_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(),
         runtime=60,
         device=PRESET.resources.device,
         memory_gib=str(PRESET.resources.memory_gib),
@@ -61,7 +62,7 @@ rule inspect_saliency:
     conda:
         "../../envs/torch-cpu.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=60,
     params:
         spec=json_of(saliency_spec),
@@ -89,7 +90,7 @@ rule figure:
     conda:
         "../../envs/decode.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=30,
     params:
         spec=figure_spec,

@@ -12,7 +12,7 @@ rule draw_episodes:
     conda:
         "../../envs/decode.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=30,
     params:
         spec=json_of(episodes_spec),
@@ -44,7 +44,8 @@ rule train_head:
     threads: PRESET.resources.train_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(),
         runtime=720,
         device=PRESET.resources.device,
         memory_gib=str(PRESET.resources.memory_gib),
@@ -85,7 +86,8 @@ rule evaluate_head:
     threads: PRESET.resources.train_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(),
         runtime=240,
         device=PRESET.resources.device,
         memory_gib=str(PRESET.resources.memory_gib),

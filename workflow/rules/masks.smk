@@ -14,7 +14,7 @@ rule fetch_mask_weights:
     conda:
         "../../envs/torch-cpu.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=120,
     params:
         address=mask_weights_address,
@@ -55,7 +55,7 @@ rule fill_masks:
     conda:
         "../../envs/torch-cpu.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=240,
     params:
         spec=json_of(masks_spec),
@@ -89,7 +89,8 @@ rule seem_masks:
     threads: PRESET.resources.backbone_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb + 4000,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(4000),
         runtime=720,
         device=PRESET.resources.device,
         batch_frames=PRESET.masks.batch_frames,
@@ -133,7 +134,7 @@ rule look_at_masks:
     conda:
         "../../envs/decode.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=60,
     params:
         masks=lambda wildcards, input: str(Path(input.masks).parent),

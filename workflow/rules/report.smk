@@ -15,7 +15,8 @@ rule complexity:
     threads: PRESET.resources.backbone_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb + 8000,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(8000),
         runtime=60,
         device=PRESET.resources.device,
     params:
@@ -44,7 +45,7 @@ rule table:
     conda:
         "../../envs/decode.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=30,
     params:
         spec=table_spec,

@@ -18,7 +18,8 @@ rule train_classifier:
     threads: PRESET.resources.backbone_threads
     resources:
         gpu=GPUS,
-        mem_mb=PRESET.resources.mem_mb,
+        gpu_manufacturer=MAKER,
+        mem_mb=memory(),
         runtime=240,
         device=PRESET.resources.device,
     params:
@@ -61,7 +62,7 @@ rule fill_saliency:
         "../../envs/torch-cpu.yaml"
     threads: PRESET.resources.train_threads
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=240,
     params:
         spec=json_of(saliency_spec),

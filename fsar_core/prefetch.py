@@ -1,0 +1,57 @@
+"""Reading ahead: while the caller computes on one item, the next is read and, for a GPU, copied there.
+
+From page-locked memory the copy runs beside the kernels, on a stream of its own; the caller's stream waits for it, not the
+processor. On a CPU an item is what was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")  # a Tensor, or what has its pin_memory, to and record_stream
+
+
+def prefetched(
+    make: Callable[[Item], Made], items: Iterable[Item], device: torch.device | None = None
+) -> Iterator[Made]:
+    """`make(item)` of every item, in order, on the device; never more than one ahead of the caller.
+
+    What `make` raises is raised where its item would have come.
+    """
+    stream = _copying(device) if device is not None and device.type == "cuda" else None
+
+    def ready(item: Item) -> tuple[Made, torch.cuda.Event | None]:
+        made = make(item)
+        if stream is None:
+            return made, None
+        with torch.cuda.stream(stream):
+            return made.pin_memory().to(device, non_blocking=True), stream.record_event()
+
+    def arrived(made: Made, copied: torch.cuda.Event | None) -> Made:
+        if copied is not None:
+            current = torch.cuda.current_stream(device)
+            current.wait_event(copied)
+            made.record_stream(current)
+        return made
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting = None
+        for item in items:
+            coming = reader.submit(ready, item)
+            if waiting is not None:
+                yield arrived(*waiting.result())
+            waiting = coming
+        if waiting is not None:
+            yield arrived(*waiting.result())
+
+
+@cache
+def _copying(device: torch.device) -> torch.cuda.Stream:
+    """One for all: what the allocator has set aside for a stream serves no other."""
+    return torch.cuda.Stream(device)
