@@ -36,8 +36,8 @@ localrules:
     figures,
 
 
-# Every table of the primary paper.
 rule all:
+    """Every table of the primary paper."""
     default_target: True
     input:
         primary_tables(),

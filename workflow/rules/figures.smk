@@ -1,9 +1,10 @@
 # Figures.
 
 
-# What a figure shows of a trained run: attention or evidence on chosen queries, what its metric is given of episodes, or masks that
-# it predicts.
 rule inspect_run:
+    """Takes out of a trained run what a figure shows of it: attention or evidence on chosen queries, what its metric
+    is given of episodes, or masks that it predicts.
+    """
     input:
         features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
         frames=lambda wildcards: manifest_of(run_spec(wildcards).tested_on.frames),
@@ -46,8 +47,8 @@ rule inspect_run:
         " --out {output.found:q} > {log:q} 2>&1"
 
 
-# The actionness that a figure shows of a data set's frames, and pictures of a few of its clips.
 rule inspect_saliency:
+    """Takes out of a saliency store what a figure shows of it, and pictures of a few of its clips."""
     input:
         saliency=lambda wildcards: manifest_of(saliency_spec(wildcards)),
         frames=lambda wildcards: manifest_of(saliency_spec(wildcards).features.frames),
@@ -76,6 +77,7 @@ rule inspect_saliency:
 
 
 rule figure:
+    """Draws a paper's figure, and writes what is drawn as a table."""
     input:
         summaries=lambda wildcards: sorted({summary_of(point.run) for point in STUDY.points(wildcards.figure)}),
         inspections=lambda wildcards: inspections_of(wildcards.figure),
@@ -102,5 +104,6 @@ rule figure:
 
 
 rule figures:
+    """Every figure of every paper."""
     input:
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=STUDY.figure_names),

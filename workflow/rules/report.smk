@@ -1,9 +1,10 @@
 # Tables.
 
 
-# Parameters, operations, memory and time of a table's rows. With as many threads as a small machine has cores, so that no
-# other job runs beside it there and times are its own.
 rule complexity:
+    """Measures parameters, operations, memory and time of a table's rows. With as many threads as a small machine has
+    cores, so that no other job runs beside it there and times are its own.
+    """
     output:
         measured=str(ROOTS.results / "complexity" / "{table}.json"),
     log:
@@ -27,6 +28,9 @@ rule complexity:
 
 
 rule table:
+    """Writes a paper's table: measured numbers with their intervals, printed ones apart, and beside it the clips that
+    could not be used.
+    """
     input:
         summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.cells(wildcards.table)}),
         indices=lambda wildcards: [index_of(card) for card in cards_counted(wildcards.table)],
@@ -56,8 +60,8 @@ rule table:
         " --out {params.out:q} > {log:q} 2>&1"
 
 
-# table<n> is the table n of the paper that config.yaml calls primary.
 rule primary_table:
+    """Copies table n of the paper that config.yaml calls primary to table<n>."""
     input:
         csv=str(ROOTS.results / "tables" / f"{STUDY.config.paper}_table{{number}}.csv"),
         md=str(ROOTS.results / "tables" / f"{STUDY.config.paper}_table{{number}}.md"),
@@ -78,26 +82,27 @@ rule primary_table:
 
 
 rule tables:
+    """Every table of every paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=STUDY.table_names),
 
 
-# Every table and figure of the DMGAL paper.
 rule dmgal:
+    """Every table and figure of the DMGAL paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("dmgal")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("dmgal")),
 
 
-# Likewise of the I2ST paper.
 rule i2st:
+    """Every table and figure of the I2ST paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("i2st")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("i2st")),
 
 
-# Likewise of the SGTM paper.
 rule sgtm:
+    """Every table and figure of the SGTM paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("sgtm")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("sgtm")),
