@@ -2,9 +2,9 @@
 
     python benchmarks/dry_run.py [--repeats 3] [--limit 60] [TARGET ...]
 
-From nothing: a copy of the workflow in a temporary folder, split lists with the cards' numbers of classes and clips, empty folders
-in place of the videos, an empty file in place of SEEM's weights. Prints jobs, seconds of every repeat and the rules; with --limit
-the exit status is 1 where the fastest repeat takes longer.
+From nothing: a copy of the workflow in a temporary folder, split lists with the cards' numbers of classes and clips, empty
+folders in place of the videos, an empty file in place of SEEM's weights. Prints jobs by rule and the seconds of every repeat;
+with --limit the exit status is 1 where the fastest one takes longer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,20 @@ def lay_out(folder: Path) -> None:
 def plan(folder: Path, targets: list[str]) -> tuple[float, str]:
     """Seconds of a dry run, and what it printed."""
     front = Path(sys.executable).parent / "snakemake"
-    command = [front, "--cores", "32", "--resources", "gpu=4", "--configfile", CONFIG, "-n", "-q", "rules", "--", *targets]
+    command = [
+        front,
+        "--cores",
+        "32",
+        "--resources",
+        "gpu=4",
+        "--configfile",
+        CONFIG,
+        "-n",
+        "-q",
+        "rules",
+        "--",
+        *targets,
+    ]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:

@@ -1,5 +1,5 @@
-"""Split lists that stand in for published ones, which are others' work and are not shipped: made up, with the class and clip counts
-that a card expects. For what a data set would cost, and for dry runs; no clip of theirs exists."""
+"""Split lists that stand in for published ones, which are others' work and are not shipped: made up, with the class and clip
+counts that a card expects. For what a data set would cost, and for dry runs; no clip of theirs exists."""
 
 from __future__ import annotations
 
