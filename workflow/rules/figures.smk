@@ -83,7 +83,14 @@ rule figure:
         inspections=lambda wildcards: inspections_of(wildcards.figure),
         watched=lambda wildcards: [path for _, path in watched_by(wildcards.figure)],
     output:
-        expand(str(ROOTS.results / "figures" / "{{figure}}.{ending}"), ending=("png", "pdf", "csv")),
+        expand(str(ROOTS.results / "figures" / "{{figure}}.{ending}"), ending=("pdf", "csv")),
+        picture=report(
+            str(ROOTS.results / "figures" / "{figure}.png"),
+            caption="../report/figure.rst",
+            category=paper_of,
+            subcategory="Figures",
+            labels=title_of,
+        ),
     log:
         log_of("figure/{figure}"),
     wildcard_constraints:
@@ -96,7 +103,10 @@ rule figure:
     params:
         spec=figure_spec,
         runs=str(ROOTS.results / "runs"),
-        out=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
+        out=lambda wildcards, output: str(Path(output.picture).with_suffix("")),
+        # For the caption.
+        kind=lambda wildcards: STUDY.figure(wildcards.figure).kind,
+        notes=lambda wildcards: STUDY.figure(wildcards.figure).notes,
         code=code_digest("fsar_core.cli.figure"),
     shell:
         "python -m fsar_core figure --name {wildcards.figure} --spec {params.spec:q} --runs {params.runs:q}"

@@ -1,4 +1,4 @@
-# Tables.
+# Tables, and the pages of the report.
 
 
 rule complexity:
@@ -40,6 +40,13 @@ rule table:
         ],
     output:
         expand(str(ROOTS.results / "tables" / "{{table}}.{ending}"), ending=ENDINGS),
+        page=report(
+            str(ROOTS.results / "tables" / "{table}.html"),
+            caption="../report/table.rst",
+            category=paper_of,
+            subcategory="Tables",
+            labels=title_of,
+        ),
         left_out=str(ROOTS.results / "tables" / "{table}.left_out.csv"),
     log:
         log_of("table/{table}"),
@@ -81,6 +88,40 @@ rule primary_table:
         " && cp -v -- {input.tex:q} {output.tex:q} ) > {log:q} 2>&1"
 
 
+rule page:
+    """Writes a page of a paper's report: what was run on which data, training curves, classes and confusions, the effects of
+    modules, run times.
+    """
+    input:
+        summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in cells_of(wildcards.paper)}),
+        trained=lambda wildcards: sorted({checkpoint_of(cell.run) for cell in cells_of(wildcards.paper)}),
+        indices=lambda wildcards: counted_by(wildcards.paper),
+    output:
+        page=report(
+            str(ROOTS.results / "report" / "{paper}" / "{kind}.html"),
+            caption="../report/page.rst",
+            category=paper_of,
+            subcategory="How it came about",
+            labels=lambda wildcards: {"what": wildcards.kind},
+        ),
+    log:
+        log_of("page/{paper}.{kind}"),
+    wildcard_constraints:
+        paper="|".join(PAPERS),
+        kind="|".join(PAGES),
+    conda:
+        "../../envs/decode.yaml"
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=60,
+    params:
+        spec=page_spec,
+        code=code_digest("fsar_core.cli.page"),
+    shell:
+        "python -m fsar_core page --kind {wildcards.kind} --paper {wildcards.paper} --spec {params.spec:q}"
+        " --out {output.page:q} > {log:q} 2>&1"
+
+
 rule tables:
     """Every table of every paper."""
     input:
@@ -106,3 +147,21 @@ rule sgtm:
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("sgtm")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("sgtm")),
+
+
+rule report_dmgal:
+    """What `make report` shows of the DMGAL paper."""
+    input:
+        pages_of("dmgal"),
+
+
+rule report_i2st:
+    """What `make report` shows of the I2ST paper."""
+    input:
+        pages_of("i2st"),
+
+
+rule report_sgtm:
+    """What `make report` shows of the SGTM paper."""
+    input:
+        pages_of("sgtm"),
