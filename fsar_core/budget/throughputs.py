@@ -56,7 +56,7 @@ def nearest(numbers: dict[str, float], name: str) -> float:
 
 
 def measured(works: Iterable[Work], benchmarks: Path) -> dict[str, float]:
-    """Clips a second of a core's time, by stage, of the jobs of a study that have been done.
+    """Clips a second of a core's time, by stage and, for what has not been run yet, by rule, of the jobs that have been done.
 
     Args:
         benchmarks: the folder of Snakemake's benchmark files, <rule>/<what>.tsv.
@@ -69,8 +69,9 @@ def measured(works: Iterable[Work], benchmarks: Path) -> dict[str, float]:
         if not work.clips or not files:
             continue
         jobs = sum(rule == work.rule for rule, _ in work.parts)
-        seconds[work.stage] += sum(map(_core_seconds, files))
-        clips[work.stage] += work.clips * len(files) / jobs
+        for name in {work.stage, work.rule}:
+            seconds[name] += sum(map(_core_seconds, files))
+            clips[name] += work.clips * len(files) / jobs
     return {stage: clips[stage] / total for stage, total in seconds.items() if total > 0}
 
 

@@ -34,8 +34,8 @@ def speeds(args: argparse.Namespace, works: Works) -> Throughputs:
     own = {} if args.shipped else measured(works.by_path.values(), folder)
     if not own:
         return known
-    # What is known of `rule` alone must not go before what was measured of `rule.name`, nor the file's `rule.name` before that.
-    source = f"{len(own)} stages: the jobs that are done here ({folder}); the others: {known.source}"
+    rules = sorted({name.split(".")[0] for name in own})
+    source = f"jobs that are done here ({folder}) for {', '.join(rules)}; for the others {known.source}"
     return known.model_copy(update={"clips": known.clips | own, "source": source})
 
 

@@ -81,7 +81,8 @@ def test_done_jobs_tell_their_speed(tmp_path):
     tsv(tmp_path, "evaluate_head", "r1", "4.0")
     tsv(tmp_path, "evaluate_head", "r2", "5.0")
     tsv(tmp_path, "clip_index", "x.ab", "NA")
-    assert measured(works, tmp_path) == {"fill_frames": 10.0, "evaluate_head.h.m": 10.0}
+    # Another head is thought to be as fast as the tests of this one.
+    assert measured(works, tmp_path) == {"fill_frames": 10.0, "evaluate_head.h.m": 10.0, "evaluate_head": 10.0}
 
 
 def test_demo_videos_are_named_by_data_set_and_digest(tmp_path):

@@ -102,5 +102,7 @@ def test_done_jobs_give_the_speeds(here, capsys):
     lines = said(capsys, "cost", "dmgal_table1", *TOY)
     row = next(line.split() for line in lines if line.startswith("clip_index"))
     assert row[1:4] == ["2", "-", f"{(2 * 36 + 2 * 4) / 3600:.1f}"]
-    assert any(line.startswith("speeds: 1 stages: the jobs that are done here") for line in lines)
+    assert any(
+        line.startswith("speeds: jobs that are done here (results/benchmarks) for clip_index; ") for line in lines
+    )
     assert not any("jobs that are done" in line for line in said(capsys, "cost", "dmgal_table1", *TOY, "--shipped"))
