@@ -16,7 +16,7 @@ PAPERS ?= dmgal i2st sgtm
 REPORT ?= results/report.html
 report: set-up
 	snakemake --cores $(CORES) -- $(addprefix report_,$(PAPERS))
-	snakemake --report $(REPORT) --report-stylesheet workflow/report/phone.css -- $(addprefix report_,$(PAPERS))
+	snakemake --report $(REPORT) --report-stylesheet workflow/report/style.css -- $(addprefix report_,$(PAPERS))
 
 test: set-up
 	python -m pytest

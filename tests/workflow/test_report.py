@@ -26,11 +26,11 @@ def test_one_file_with_captions_and_nothing_from_elsewhere(tmp_path):
     """Of a table that only counts parameters."""
     folder, target = Folder(tmp_path), "results/tables/dmgal_table7.html"
     folder.ok("--", target)
-    style = str(REPOSITORY / "workflow" / "report" / "phone.css")
+    style = str(REPOSITORY / "workflow" / "report" / "style.css")
     folder.ok("--report", "report.html", "--report-stylesheet", style, "--", target)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert re.findall(r'(?:src|href)="https?://', text) == []
-    for said in ("What this is.", "Under the blue bar", study().table("dmgal_table7").title, "on a narrow window"):
+    for said in ("What this is.", "Under the blue bar", study().table("dmgal_table7").title, "on a narrow"):
         assert said in text, said
     page = (tmp_path / target).read_text(encoding="utf-8")
     assert "22.06M" in page and '<div class="' in page
