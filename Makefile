@@ -5,11 +5,18 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if 
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: table2 test test-slurm smoke faults bench lint set-up clean-set-up
+.PHONY: table2 report test test-slurm smoke faults bench lint docs dry-run set-up clean-set-up
 
 table2: set-up
 	snakemake --cores $(CORES) results/tables/table2.csv
 	@cat results/tables/table2.md
+
+# One HTML file that opens offline: every table and figure, and how they came about, of the papers named.
+PAPERS ?= dmgal i2st sgtm
+REPORT ?= results/report.html
+report: set-up
+	snakemake --cores $(CORES) -- $(addprefix report_,$(PAPERS))
+	snakemake --report $(REPORT) --report-stylesheet workflow/report/style.css -- $(addprefix report_,$(PAPERS))
 
 test: set-up
 	python -m pytest
@@ -36,6 +43,14 @@ faults: set-up
 bench: set-up
 	python -m pip install --quiet -e ".[bench]" -c constraints.txt
 	python benchmarks/bench.py
+
+# docs/ and workflow/schemas, made of the rules and the models.
+docs: set-up
+	fsar docs
+
+# How long it takes to plan everything on the papers' five data sets, from nothing but their cards.
+dry-run: set-up
+	python benchmarks/dry_run.py --limit 60
 
 lint: set-up
 	ruff check fsar_core tests benchmarks

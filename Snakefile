@@ -10,6 +10,9 @@ min_version("9.20")
 configfile: os.path.join(workflow.basedir, "config.yaml")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
@@ -33,11 +36,14 @@ localrules:
     dmgal,
     i2st,
     sgtm,
+    report_dmgal,
+    report_i2st,
+    report_sgtm,
     figures,
 
 
-# Every table of the primary paper.
 rule all:
+    """Every table of the primary paper."""
     default_target: True
     input:
         primary_tables(),

@@ -30,10 +30,12 @@ class Model(BaseModel):
 
 
 class Roots(Model):
-    data: Path
-    stores: Path
-    weights: Path
-    results: Path
+    """Folders, relative to where snakemake is started, or absolute."""
+
+    data: Path  # videos, `<data>/<folder of the card>/...`
+    stores: Path  # clip indices and stores of frames, features, masks and actionness (large)
+    weights: Path  # backbone weights, trained by the pipeline or put there by you
+    results: Path  # episodes, models, runs, tables, figures, logs
 
     @field_validator("data", "stores", "weights", "results")
     @classmethod
@@ -46,11 +48,13 @@ class Roots(Model):
 
 
 class DemoVideos(Model):
-    clips: dict[Literal["train", "val", "test"], int]  # per class
-    frames: int = Field(ge=8)
-    height: int = Field(ge=32)
-    width: int = Field(ge=32)
-    jobs: int = Field(ge=1)
+    """Videos that the pipeline draws itself, for cards with a `generator`."""
+
+    clips: dict[Literal["train", "val", "test"], int]  # clips of a class, by split
+    frames: int = Field(ge=8)  # of one clip, at 24 a second
+    height: int = Field(ge=32)  # pixels, even
+    width: int = Field(ge=32)  # pixels, even
+    jobs: int = Field(ge=1)  # parallel drawing jobs of a data set
 
     @field_validator("clips")
     @classmethod
@@ -61,56 +65,70 @@ class DemoVideos(Model):
 
 
 class Frames(Model):
-    count: int = Field(ge=2)
-    policy: Policy
-    train_policy: Policy = "segment_random"  # of the views 1.. of training clips
-    size: int = Field(ge=16)
-    fit: Literal["crop", "squash"]
-    views: int = Field(ge=1)
-    compression: Literal["zstd", "jpeg"] = "zstd"
-    clips_per_job: int = Field(ge=1)
+    """The frame stores: which frames of a clip are kept, and how large."""
+
+    count: int = Field(ge=2)  # frames taken of a clip
+    policy: Policy  # which ones, in the test view
+    train_policy: Policy = "segment_random"  # which ones, in the further views of training clips
+    size: int = Field(ge=16)  # pixels of the stored square
+    fit: Literal["crop", "squash"]  # crop: short side resized, centre cropped; squash: both sides resized
+    views: int = Field(ge=1)  # 1 test view + further views of the training clips
+    compression: Literal["zstd", "jpeg"] = (
+        "zstd"  # as decoded; or about a ninth of the size, one grey level off on average
+    )
+    clips_per_job: int = Field(ge=1)  # of one filling job; another number fills the store anew
 
 
 class BackboneTraining(Model):
-    epochs: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
+    """Training of a small backbone on the training classes, by the pipeline itself."""
+
+    epochs: int = Field(ge=1)  # passes over the training clips
+    batch: int = Field(ge=1)  # clips of one step
+    lr: float = Field(gt=0)  # learning rate
+    weight_decay: float = Field(ge=0)  # of the optimizer
 
 
 class Backbone(Model):
-    name: str
-    cut: str
-    crop: int = Field(ge=16)
-    weights: str | None = None  # a name the backbone knows, or a file below roots.weights
-    train_tail: bool = False
-    batch_norm: Literal["train", "frozen"] = "train"  # of a trained tail
-    training: BackboneTraining | None = None
+    """The network that makes features of frames, and where it is cut."""
+
+    name: str  # see `fsar list`
+    cut: str  # features are stored here; what follows runs with the head. `frames`: nothing is stored
+    crop: int = Field(ge=16)  # pixels of the centre crop
+    weights: str | None = (
+        None  # a name the backbone knows, or a file below roots.weights; null: trained by the pipeline
+    )
+    train_tail: bool = False  # whether what lies behind the cut is trained with the head
+    batch_norm: Literal["train", "frozen"] = "train"  # of a trained tail: by the batch, or by its own statistics
+    training: BackboneTraining | None = None  # where the pipeline trains it
     recipe: str | None = None  # which of a card's published trainings belongs to it
-    clips_per_job: int = Field(ge=1)
-    batch_clips: int = Field(ge=1)
-    dtype: Literal["float16", "float32"] = "float16"
-    compression: Literal["zstd", "none"] = "zstd"  # of the stored features
+    clips_per_job: int = Field(ge=1)  # of one filling job of a feature store
+    batch_clips: int = Field(ge=1)  # clips of one forward pass
+    dtype: Literal["float16", "float32"] = "float16"  # of the stored features
+    compression: Literal["zstd", "none"] = (
+        "zstd"  # of the stored features: half the size after a ReLU; or read the fastest
+    )
 
 
 class Setup(Model):
     """What is different for the tables, rows and figures that name it: another backbone with its augmentation (null: the preset's
     own with its), and keys of the training, which go before those of `head_training`."""
 
-    backbone: Backbone | None = None
-    augmentation: AugmentationSpec | None = None
+    backbone: Backbone | None = None  # null: the preset's own
+    augmentation: AugmentationSpec | None = None  # of training clips, with this backbone
     training: dict[str, Any] = {}  # keys of `training` that differ
 
 
 class Masks(Model):
     """Where instance masks of training clips come from, for heads that learn from them."""
 
-    provider: str = "annotated"
-    params: dict[str, Any] = {}
+    provider: str = (
+        "annotated"  # annotated: PNGs that come with the data set; teachers (seem, clipseg) look at the frames
+    )
+    params: dict[str, Any] = {}  # of the provider
     weights: str | None = None  # a file or folder, below roots.weights or as it is; or an address, which needs `sha256`
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # that the weights must have
     held_out: float = Field(default=0.1, ge=0, lt=1)  # share of clips of every class that no head learns the masks of
-    clips_per_job: int = Field(default=1024, ge=1)
+    clips_per_job: int = Field(default=1024, ge=1)  # of one filling job of a masks store
     batch_frames: int = Field(default=8, ge=1)  # of one forward pass of a provider that looks at frames
 
     @field_validator("params", mode="before")
@@ -133,16 +151,16 @@ class Masks(Model):
 class Saliency(Model):
     """How the classifier of frames is trained, for heads that hide frames by their actionness (SGTM, Eq. 1-2)."""
 
-    epochs: int = Field(default=40, ge=1)
-    batch: int = Field(default=64, ge=1)  # clips
-    lr: float = Field(default=0.001, gt=0)
-    weight_decay: float = Field(default=0.0001, ge=0)
-    hidden: int = Field(default=512, ge=1)
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    kernel: int = Field(default=1, ge=1)  # frames that a convolution sees
+    epochs: int = Field(default=40, ge=1)  # passes over the training clips
+    batch: int = Field(default=64, ge=1)  # clips of one step
+    lr: float = Field(default=0.001, gt=0)  # learning rate
+    weight_decay: float = Field(default=0.0001, ge=0)  # of the optimizer
+    hidden: int = Field(default=512, ge=1)  # channels between its two convolutions
+    dropout: float = Field(default=0.5, ge=0, lt=1)  # share of its hidden channels that is dropped
+    kernel: int = Field(default=1, ge=1)  # frames that a convolution sees, odd
     rectified: bool = True  # a ReLU behind the last convolution too
-    loss: Literal["cross_entropy", "binary"] = "cross_entropy"
-    clips_per_job: int = Field(default=4096, ge=1)
+    loss: Literal["cross_entropy", "binary"] = "cross_entropy"  # binary: one yes-or-no question a class
+    clips_per_job: int = Field(default=4096, ge=1)  # of one filling job of a saliency store
 
     @model_validator(mode="after")
     def _go_together(self) -> Saliency:
@@ -154,53 +172,61 @@ class Saliency(Model):
 
 
 class Episodes(Model):
-    way: int = Field(ge=2)
-    test: int = Field(ge=2)
-    val: int = Field(ge=2)
+    """The frozen episodes of test and validation, the same for every method."""
+
+    way: int = Field(ge=2)  # classes of an episode
+    test: int = Field(ge=2)  # test episodes
+    val: int = Field(ge=2)  # validation episodes, for selection
     query: int = Field(ge=1)  # test and validation queries per class
-    group_disjoint: bool = False
-    train_shot: Literal["tested"] | int = "tested"
+    group_disjoint: bool = False  # whether clips of one source video never meet as support and query
+    train_shot: Literal["tested"] | int = "tested"  # tested: train at the shot that is tested
 
 
 class Resources(Model):
+    """What jobs may use. Nothing here changes a result, and no change makes anything run again."""
+
     decode_threads: int = Field(ge=1)  # processes of an index or frame job
     decode_timeout: int = Field(default=60, ge=1)  # seconds that a clip may take them
-    backbone_threads: int = Field(ge=1)
-    train_threads: int = Field(ge=1)
-    mem_mb: int = Field(ge=500)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    mixed_precision: bool = True
+    backbone_threads: int = Field(ge=1)  # threads of a job that runs or trains a backbone, or measures costs
+    train_threads: int = Field(ge=1)  # threads of a job that trains or tests a head
+    mem_mb: int = Field(ge=500)  # memory of a job, as it is told to the scheduler
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU where one is leased, else the CPU
+    mixed_precision: bool = True  # on a GPU only
     memory_gib: float = Field(gt=0)  # features that a run may hold in memory
     evaluation_batch: int = Field(ge=1)  # test episodes of one forward pass
 
 
 class Preset(Model):
-    demo_videos: DemoVideos
-    frames: Frames
+    """How much is computed, and how. With `extends: NAME` keys that are not named are those of that preset."""
+
+    demo_videos: DemoVideos  # sizes of the videos that the pipeline draws
+    frames: Frames  # frame stores
     augmentation: AugmentationSpec | None = None  # of training clips; null: none
-    backbone: Backbone
-    masks: Masks = Masks()
-    saliency: Saliency = Saliency()
-    episodes: Episodes
-    training: TrainingSpec
+    backbone: Backbone  # of every table, row and figure that names no setup
+    masks: Masks = Masks()  # instance masks of training clips
+    saliency: Saliency = Saliency()  # the classifier of frames behind actionness
+    episodes: Episodes  # of tests and validations
+    training: TrainingSpec  # of heads
     # Of a data set's published trainings (`training` of its card), the one that the text gives or what the code makes of it; a
     # card without one, and null: `training` above.
     hyperparameters: Hyperparameters | None = None
-    setups: dict[str, Setup] = {}
-    backbones: dict[str, dict[str, Any]] = {}  # parameters by name
+    setups: dict[str, Setup] = {}  # other backbones or trainings, for tables and rows that name them
+    backbones: dict[str, dict[str, Any]] = {}  # parameters of backbones, by name
     heads: dict[str, dict[str, Any]] = {}  # parameters for every run with that head, under those of a table
-    matching: dict[str, dict[str, Any]] = {}
+    matching: dict[str, dict[str, Any]] = {}  # likewise of metrics
     head_training: dict[str, dict[str, Any]] = {}  # keys of `training` that differ for every run with that head
-    resources: Resources
+    resources: Resources  # threads, memory, device
 
 
 class Config(Model):
-    preset: str
-    paper: str = Field(pattern="^[A-Za-z0-9_]+$")
-    seed: int
-    roots: Roots
-    datasets: dict[str, str]
-    presets: dict[str, Preset]
+    """config.yaml"""
+
+    preset: str  # which of `presets` is used
+    paper: str = Field(pattern="^[A-Za-z0-9_]+$")  # the paper whose Table n is results/tables/table<n>.csv
+    seed: int  # all random draws derive from it
+    roots: Roots  # folders
+    datasets: dict[str, str]  # paper data set -> the card (a folder of workflow/datasets) that stands behind it
+    presets: dict[str, Preset]  # by name
 
     @model_validator(mode="after")
     def _preset_exists(self) -> Config:
@@ -238,11 +264,11 @@ class Config(Model):
 class SplitSource(Model):
     """The project's own list, or three published ones; all beside the card or below the data set's folder."""
 
-    format: Literal["split_tsv", "class_video", "numbered"]
-    file: str | None = None  # of split_tsv
-    train: str | None = None  # lists of the other formats
-    val: str | None = None
-    test: str | None = None
+    format: Literal["split_tsv", "class_video", "numbered"]  # of the list
+    file: str | None = None  # the list of split_tsv
+    train: str | None = None  # the training list of the other formats
+    val: str | None = None  # likewise of validation
+    test: str | None = None  # likewise of the test
     labels: list[str] = []  # numbered: JSON files with the template of every video, as Something-Something V2 has them
     names: dict[Literal["train", "val", "test"], str] = {}  # numbered: class names, one a line; line 1 names number 0
 
@@ -307,16 +333,16 @@ class Files(Model):
 class Card(Model):
     """workflow/datasets/<name>/card.yaml"""
 
-    title: str
-    source: str
-    citation: str
-    licence: str
-    modality: Literal["temporal", "spatial"]
+    title: str  # for people
+    source: str  # where the videos and the lists come from
+    citation: str  # of the data set and the split
+    licence: str  # of the videos
+    modality: Literal["temporal", "spatial"]  # temporal: the order of the frames tells classes apart
     generator: str | None = None  # demo videos that the pipeline draws itself
     folder: str  # below roots.data
-    split: SplitSource
+    split: SplitSource  # which clip belongs to which class and split
     flip: bool  # whether a horizontal flip leaves the class as it is
-    files: Files = Files()
+    files: Files = Files()  # how a listed clip is found
     min_frames: int = Field(default=1, ge=1)  # a clip with fewer is too short to be used
     # Instance masks that come with the clips, below the data set's folder: a PNG that holds all frames below one another, or a
     # folder with a PNG a frame. {folder} and {video} stand for the last folder and the file (without extension) of a clip.

@@ -120,26 +120,26 @@ class BackboneTrainingSpec(Spec):
 class Jitter(Spec):
     """Colour jitter: factors are drawn from 1 - x to 1 + x, the hue's shift from -hue to hue (turns), grey with p `gray`."""
 
-    brightness: float = Field(ge=0, le=1)
-    contrast: float = Field(ge=0, le=1)
-    saturation: float = Field(ge=0, le=1)
-    hue: float = Field(ge=0, le=0.5)
-    gray: float = Field(ge=0, le=1)
+    brightness: float = Field(ge=0, le=1)  # x of its factor
+    contrast: float = Field(ge=0, le=1)  # x of its factor
+    saturation: float = Field(ge=0, le=1)  # x of its factor
+    hue: float = Field(ge=0, le=0.5)  # largest shift, in turns
+    gray: float = Field(ge=0, le=1)  # probability of a grey clip
 
 
 class ViewPolicy(Spec):
     """What is drawn once for a training clip and done to all of its frames."""
 
-    crop: Literal["random", "centre"]
+    crop: Literal["random", "centre"]  # of the stored square
     flip: float = Field(ge=0, le=1)  # probability of a mirrored clip; 0 for a data set whose card forbids it
-    jitter: Jitter | None = None
+    jitter: Jitter | None = None  # null: none
 
 
 class AugmentationSpec(Spec):
     """Policies of training clips, for the support and for the queries of an episode."""
 
-    support: ViewPolicy
-    query: ViewPolicy
+    support: ViewPolicy  # of clips in the support
+    query: ViewPolicy  # of clips among the queries
 
     def without_flip(self) -> AugmentationSpec:
         """The same, for a data set in which a mirrored clip may belong to another class."""
@@ -288,15 +288,15 @@ class TrainingSpec(Spec):
     batch: int = Field(ge=1)  # episodes of one forward pass
     accumulate: int = Field(ge=1)  # forward passes of one optimizer step
     query: int = Field(ge=1)  # training queries per class
-    optimizer: Literal["adam", "adamw", "sgd"]
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
+    optimizer: Literal["adam", "adamw", "sgd"]  # of all that is trained
+    lr: float = Field(gt=0)  # learning rate
+    weight_decay: float = Field(ge=0)  # of the optimizer
     warmup: int = Field(ge=0)  # optimizer steps of linear warm-up
     warmup_lr: float | None = Field(default=None, gt=0)  # where it starts; null: lr / 10
-    schedule: Literal["constant", "cosine", "step"]
+    schedule: Literal["constant", "cosine", "step"]  # of the rate, behind the warm-up
     milestones: tuple[float, ...] = ()  # fractions of the training at which the rate of `step` falls
     factors: tuple[float, ...] | None = None  # of `lr` from each milestone on; null: 0.1, 0.01, ...
-    clip_norm: float | None = Field(default=None, gt=0)
+    clip_norm: float | None = Field(default=None, gt=0)  # largest gradient norm; null: no clipping
     validations: int = Field(ge=1)  # evenly spaced selections on the validation episodes
 
     @model_validator(mode="after")

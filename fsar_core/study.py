@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,6 +94,18 @@ class Watch:
     saliency: SaliencySpec
 
 
+def _once(method: Callable[[Study, str], Any]) -> Callable[[Study, str], Any]:
+    """Of a table or figure by name: asked for by every job that Snakemake plans, computed once a study."""
+
+    @wraps(method)
+    def known(self: Study, name: str) -> Any:
+        if (method.__name__, name) not in self._known:
+            self._known[method.__name__, name] = method(self, name)
+        return self._known[method.__name__, name]
+
+    return known
+
+
 class Study:
     """Everything that one configuration asks for."""
 
@@ -109,6 +121,7 @@ class Study:
         for name, card in config.datasets.items():
             if card not in known:
                 raise FsarError(f"config.yaml: datasets.{name}: no card named '{card}'{did_you_mean(card, known)}")
+        self._known: dict[tuple[str, str], Any] = {}
         self._datasets: dict[str, Dataset] = {}
         self._splits: dict[tuple[str, str], Split] = {}
         self._sha256: dict[Path, str] = {}
@@ -194,8 +207,7 @@ class Study:
     def jobs(self, spec: StoreSpec) -> int:
         """Filling jobs of a store."""
         if spec.kind == "masks":
-            train = int((self.dataset(spec.dataset).clips.split == "train").sum())
-            return job_count(train, self.preset.masks.clips_per_job)
+            return job_count(self.dataset(spec.dataset).training_clips, self.preset.masks.clips_per_job)
         if spec.kind == "saliency":
             return job_count(len(self.dataset(spec.dataset)), self.preset.saliency.clips_per_job)
         settings = self.preset.frames if spec.kind == "frames" else self.backbone_of(spec)
@@ -366,8 +378,7 @@ class Study:
             told = {
                 f"classifier_{key}": getattr(self.preset.saliency, key) for key in ("hidden", "kernel", "rectified")
             }
-        clips = self.dataset(dataset).clips
-        return _with(head, told | {"classes": int(clips["class"][clips.split == "train"].nunique())})
+        return _with(head, told | {"classes": len(self.dataset(dataset).training_classes)})
 
     def _training(self, dataset: str, setup: Setup, head: str) -> TrainingSpec:
         """The preset's, under what the card has of the backbone's recipe, under the head's own, under the setup's own."""
@@ -378,6 +389,7 @@ class Study:
 
     # -- tables --------------------------------------------------------------------------------------------------------
 
+    @_once
     def table(self, name: str) -> AnyTable:
         if name not in self.table_names:
             raise FsarError(f"no table '{name}' in {self.workflow / 'tables'}{did_you_mean(name, self.table_names)}")
@@ -387,6 +399,7 @@ class Study:
         """Every data set of the paper that a table names."""
         return [*table.datasets, *filter(None, [getattr(table, "train_on", None)])]
 
+    @_once
     def cells(self, name: str) -> list[Cell]:
         """The measured numbers of a table; two paper data sets on one card share their runs."""
         table = self.table(name)
@@ -414,11 +427,13 @@ class Study:
             **{key: value for key, value in different.items() if value is not None},
         )
 
+    @_once
     def figure(self, name: str) -> AnyFigure:
         if name not in self.figure_names:
             raise FsarError(f"no figure '{name}' in {self.workflow / 'figures'}{did_you_mean(name, self.figure_names)}")
         return load_figure(self.workflow / "figures" / f"{name}.yaml")
 
+    @_once
     def points(self, name: str) -> list[Point]:
         """The runs whose results a figure draws: of curves, or of two methods class by class, a panel for every shot."""
         figure = self.figure(name)
@@ -459,6 +474,7 @@ class Study:
             for value in panel.values
         ]
 
+    @_once
     def looks(self, name: str) -> list[Look]:
         """What any other figure takes out of which runs."""
         figure = self.figure(name)
@@ -470,6 +486,7 @@ class Study:
             found.append(Look(dataset, subject, subject.setup, run, episodes, figure.wanted(dataset)))
         return found
 
+    @_once
     def watches(self, name: str) -> list[Watch]:
         """The data sets whose actionness a figure shows."""
         figure = self.figure(name)

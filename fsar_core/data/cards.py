@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -38,9 +39,14 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.clips)
 
-    @property
+    # Both are asked for by every job that Snakemake plans, thousands of times.
+    @cached_property
     def training_classes(self) -> list[str]:
         return sorted(set(self.clips["class"][self.clips.split == "train"]))
+
+    @cached_property
+    def training_clips(self) -> int:
+        return int((self.clips.split == "train").sum())
 
 
 def card_names(folder: Path) -> list[str]:

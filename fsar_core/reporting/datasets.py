@@ -80,9 +80,7 @@ def write(
         card: count(read_index(Path(indices[card])), modalities[card]) for card in dict.fromkeys(behind.values())
     }
     blocks = _blocks(table, behind, counted)
-    render.write(
-        prefix, frame(table, behind, counted), render.markdown(table.title, blocks, table.notes), render.latex(blocks)
-    )
+    render.write(prefix, frame(table, behind, counted), table.title, blocks, table.notes)
 
 
 def _blocks(table: DatasetsTable, behind: dict[str, str], counted: dict[str, Counted]) -> list[Block]:

@@ -30,9 +30,7 @@ def frame(table: ParametersTable, complexity: dict[str, Any]) -> pd.DataFrame:
 def write(table: ParametersTable, complexity: dict[str, Any], prefix: Path) -> None:
     """Write `<prefix>.csv`, `.md` and `.tex`, each atomically."""
     blocks = [block(table, complexity)]
-    render.write(
-        prefix, frame(table, complexity), render.markdown(table.title, blocks, table.notes), render.latex(blocks)
-    )
+    render.write(prefix, frame(table, complexity), table.title, blocks, table.notes)
 
 
 def block(table: ParametersTable, complexity: dict[str, Any]) -> Block:

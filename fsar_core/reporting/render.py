@@ -1,4 +1,4 @@
-"""Blocks of text cells as Markdown and as LaTeX, and the three files of a table."""
+"""Blocks of text cells as Markdown, as LaTeX and as a page, and the four files of a table."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from fsar_core.provenance import atomic_write
+from fsar_core.reporting import web
 
 TEX = {sign: "\\" + sign for sign in "&%#_${}"} | {
     "\\": r"\textbackslash{}",
@@ -59,11 +60,21 @@ def latex(blocks: list[Block]) -> str:
     return "\n".join(["% needs \\usepackage{booktabs}", *parts])
 
 
-def write(prefix: Path, frame: pd.DataFrame, markdown: str, latex: str) -> None:
-    """`<prefix>.csv`, `.md` and `.tex`, each atomically."""
+def page(title: str, blocks: list[Block], notes: list[str]) -> str:
+    """The same for the report: what was measured and what is printed are marked as such."""
+    parts = []
+    for caption, header, body in blocks:
+        kind = "printed" if caption.startswith("Printed") else "measured"
+        parts.append(f'<div class="{kind}">{web.paragraph(caption)}{web.table(header, body)}</div>')
+    return web.page(title, *parts, *([web.heading("Notes"), web.items(notes)] if notes else []))
+
+
+def write(prefix: Path, frame: pd.DataFrame, title: str, blocks: list[Block], notes: list[str]) -> None:
+    """`<prefix>.csv`, `.md`, `.tex` and `.html`, each atomically."""
     with atomic_write(prefix.with_suffix(".csv")) as stream:
         frame.to_csv(stream, index=False, lineterminator="\n")
-    for ending, text in ((".md", markdown), (".tex", latex)):
+    texts = {".md": markdown(title, blocks, notes), ".tex": latex(blocks), ".html": page(title, blocks, notes)}
+    for ending, text in texts.items():
         with atomic_write(prefix.with_suffix(ending)) as stream:
             stream.write(text)
 

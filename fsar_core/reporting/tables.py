@@ -109,9 +109,9 @@ def frame(resolved: Resolved, measured: dict[tuple[str, str, str], Measured]) ->
 
 
 def write(resolved: Resolved, prefix: Path) -> None:
-    """Write `<prefix>.csv`, `.md` and `.tex`, each atomically."""
-    measured = measure(resolved)
-    render.write(prefix, frame(resolved, measured), markdown(resolved, measured), latex(resolved, measured))
+    """Write `<prefix>.csv`, `.md`, `.tex` and `.html`, each atomically."""
+    measured, table = measure(resolved), resolved.table
+    render.write(prefix, frame(resolved, measured), table.title, _blocks(resolved, measured), table.notes)
 
 
 def markdown(resolved: Resolved, measured: dict[tuple[str, str, str], Measured]) -> str:

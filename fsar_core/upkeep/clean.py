@@ -33,7 +33,7 @@ STORE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+\.[0-9a-f]{12}")
 INDEX_NAME = re.compile(r"[\w-]+\.[0-9a-f]{12}\.tsv")
 EPISODES_NAME = re.compile(r"[\w-]+\.(train|val|test)\.[0-9]+way[0-9]+shot\.[0-9a-f]{12}\.npz")
 MADE = {
-    "tables": ("csv", "md", "tex", "left_out.csv"),
+    "tables": ("csv", "md", "tex", "html", "left_out.csv"),
     "figures": ("png", "pdf", "csv"),
     "complexity": ("json",),
 }

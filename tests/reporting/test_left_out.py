@@ -100,7 +100,7 @@ def test_the_verb_writes_the_note_and_the_list(stores, runs, tmp_path):  # noqa:
     ]
     assert main(words) == 0
     assert sorted(path.name for path in out.parent.iterdir()) == [
-        "toy_table1.csv", "toy_table1.left_out.csv", "toy_table1.md", "toy_table1.tex",
+        "toy_table1.csv", "toy_table1.html", "toy_table1.left_out.csv", "toy_table1.md", "toy_table1.tex",
     ]  # fmt: skip
     notes = out.with_suffix(".md").read_text().split("Notes\n")[1]
     assert re.search(

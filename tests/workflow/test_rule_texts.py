@@ -79,7 +79,7 @@ def read_rules() -> dict[str, Rule]:
             if found := re.match(r"(?:rule (\w+)|use rule (\w+) as (\w+) with):$", line):
                 plain, base, name = found.groups()
                 rule = Rule(path, plain or name, dict(rules[base].directives) if base else {})
-                rules[rule.name] = rule
+                rules[rule.name], directive = rule, None
             elif line and not line.startswith((" ", "#")):
                 rule = None
             elif rule and (found := re.match(r" {4}(\w+):(.*)$", line)):

@@ -9,6 +9,7 @@ from fsar_core.__main__ import report as report_error
 from fsar_core.config import load_config
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import canonical_json, code_digest
+from fsar_core.reporting.contents import contents
 from fsar_core.study import Study
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
@@ -343,3 +344,42 @@ def figure_spec(wildcards):
     figure = STUDY.figure(wildcards.figure).model_dump(mode="json")
     found = {"points": points, "looks": looks, "watches": watched_by(wildcards.figure)}
     return canonical_json({"figure": figure, "way": PRESET.episodes.way} | found)
+
+
+PAPERS = sorted({name.partition("_table")[0] for name in STUDY.table_names if "_table" in name})
+PAGES = ("data", "training", "classes", "effects", "times")
+
+
+def page_spec(wildcards):
+    """What `fsar page` needs to know."""
+    return canonical_json(contents(STUDY, wildcards.paper, wildcards.kind, tables_of(wildcards.paper)))
+
+
+def cells_of(paper):
+    """The measured numbers of a paper's tables."""
+    return [cell for name in tables_of(paper) for cell in STUDY.cells(name)]
+
+
+def counted_by(paper):
+    """The clip indices of a paper's data sets."""
+    names = {STUDY.behind(name) for table in tables_of(paper) for name in STUDY.named_in(STUDY.table(table))}
+    return [index_of(card) for card in sorted(names)]
+
+
+def pages_of(paper):
+    """What a paper's report shows: its tables, its figures, and the pages about how they came about."""
+    tables = [str(ROOTS.results / "tables" / f"{name}.html") for name in tables_of(paper)]
+    figures = [str(ROOTS.results / "figures" / f"{name}.png") for name in figures_of(paper)]
+    return tables + figures + [str(ROOTS.results / "report" / paper / f"{kind}.html") for kind in PAGES]
+
+
+def title_of(wildcards):
+    """The title of a table or a figure, for the report's lists."""
+    name = wildcards.get("table") or wildcards.get("figure")
+    return {"what": (STUDY.table(name) if name in STUDY.table_names else STUDY.figure(name)).title}
+
+
+def paper_of(wildcards):
+    """The paper that a table, figure or page is of, for the report's menu."""
+    name = wildcards.get("table") or wildcards.get("figure") or wildcards.get("paper")
+    return name.split("_")[0].upper()

@@ -5,6 +5,7 @@
 
 
 rule demo_videos:
+    """Draws a share of a demo data set's videos and masks, and its lists."""
     output:
         receipt=update(str(ROOTS.data / "{dataset}" / "{digest}" / "receipts" / "{job}.json")),
     log:
@@ -29,6 +30,7 @@ rule demo_videos:
 
 
 rule clip_index:
+    """Opens every listed clip once: which can be used, how many frames, and what is wrong with the others."""
     input:
         demo=lambda wildcards: demo_receipts(wildcards.dataset),
         # What decides pixels, classes and splits is in the digest of the output's name; a new title makes nothing again.
@@ -57,8 +59,10 @@ rule clip_index:
         " --timeout {resources.decode_timeout} --problems {log.problems:q} --out {output.index:q} > {log.text:q} 2>&1"
 
 
-# plan -> receipts -> manifest. The feature stores take these three over with their own inputs.
 rule plan_frames:
+    """Decides the arrays of a frame store and creates them empty. The other kinds of stores take plan, filling and
+    seal over with their own inputs.
+    """
     input:
         index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
     output:
@@ -80,6 +84,7 @@ rule plan_frames:
 
 
 rule fill_frames:
+    """Decodes a share of the clips into their frame store; the receipt says what is in it, and what failed."""
     input:
         plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
@@ -107,6 +112,9 @@ rule fill_frames:
 
 
 rule seal_frames:
+    """Checks that the receipts cover the whole store and seals it: a store without a manifest does not exist for
+    readers.
+    """
     input:
         plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(frames_spec(wildcards)),
@@ -128,10 +136,12 @@ rule seal_frames:
 
 # Stages by name.
 rule index:
+    """The clip index of every data set."""
     input:
         [index_of(dataset) for dataset in DATASETS],
 
 
 rule frames:
+    """Every frame store."""
     input:
         [manifest_of(spec) for spec in FRAMES.values()],

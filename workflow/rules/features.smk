@@ -2,6 +2,7 @@
 
 
 rule train_backbone:
+    """Trains a small backbone on the training classes of a data set."""
     input:
         frames=lambda wildcards: manifest_of(backbone_spec(wildcards).frames),
         index=lambda wildcards: index_of(backbone_spec(wildcards).frames.dataset),
@@ -31,6 +32,7 @@ rule train_backbone:
 
 
 use rule plan_frames as plan_features with:
+    """Decides the arrays of a feature store and creates them empty."""
     input:
         index=lambda wildcards: index_of(features_spec(wildcards).dataset),
     output:
@@ -46,6 +48,7 @@ use rule plan_frames as plan_features with:
 
 
 rule fill_features:
+    """Runs a backbone up to its cut on a share of the clips."""
     input:
         plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(features_spec(wildcards).dataset),
@@ -84,6 +87,7 @@ rule fill_features:
 
 
 use rule seal_frames as seal_features with:
+    """Checks and seals a feature store."""
     input:
         plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(features_spec(wildcards)),
@@ -97,5 +101,6 @@ use rule seal_frames as seal_features with:
 
 
 rule features:
+    """Every feature store."""
     input:
         [manifest_of(spec) for spec in FEATURES.values()],

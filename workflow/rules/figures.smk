@@ -1,9 +1,10 @@
 # Figures.
 
 
-# What a figure shows of a trained run: attention or evidence on chosen queries, what its metric is given of episodes, or masks that
-# it predicts.
 rule inspect_run:
+    """Takes out of a trained run what a figure shows of it: attention or evidence on chosen queries, what its metric
+    is given of episodes, or masks that it predicts.
+    """
     input:
         features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
         frames=lambda wildcards: manifest_of(run_spec(wildcards).tested_on.frames),
@@ -47,8 +48,8 @@ rule inspect_run:
         " --out {output.found:q} > {log:q} 2>&1"
 
 
-# The actionness that a figure shows of a data set's frames, and pictures of a few of its clips.
 rule inspect_saliency:
+    """Takes out of a saliency store what a figure shows of it, and pictures of a few of its clips."""
     input:
         saliency=lambda wildcards: manifest_of(saliency_spec(wildcards)),
         frames=lambda wildcards: manifest_of(saliency_spec(wildcards).features.frames),
@@ -77,12 +78,20 @@ rule inspect_saliency:
 
 
 rule figure:
+    """Draws a paper's figure, and writes what is drawn as a table."""
     input:
         summaries=lambda wildcards: sorted({summary_of(point.run) for point in STUDY.points(wildcards.figure)}),
         inspections=lambda wildcards: inspections_of(wildcards.figure),
         watched=lambda wildcards: [path for _, path in watched_by(wildcards.figure)],
     output:
-        expand(str(ROOTS.results / "figures" / "{{figure}}.{ending}"), ending=("png", "pdf", "csv")),
+        expand(str(ROOTS.results / "figures" / "{{figure}}.{ending}"), ending=("pdf", "csv")),
+        picture=report(
+            str(ROOTS.results / "figures" / "{figure}.png"),
+            caption="../report/figure.rst",
+            category=paper_of,
+            subcategory="Figures",
+            labels=title_of,
+        ),
     log:
         log_of("figure/{figure}"),
     wildcard_constraints:
@@ -95,7 +104,10 @@ rule figure:
     params:
         spec=figure_spec,
         runs=str(ROOTS.results / "runs"),
-        out=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
+        out=lambda wildcards, output: str(Path(output.picture).with_suffix("")),
+        # For the caption.
+        kind=lambda wildcards: STUDY.figure(wildcards.figure).kind,
+        notes=lambda wildcards: STUDY.figure(wildcards.figure).notes,
         code=code_digest("fsar_core.cli.figure"),
     shell:
         "python -m fsar_core figure --name {wildcards.figure} --spec {params.spec:q} --runs {params.runs:q}"
@@ -103,5 +115,6 @@ rule figure:
 
 
 rule figures:
+    """Every figure of every paper."""
     input:
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=STUDY.figure_names),

@@ -2,6 +2,7 @@
 
 
 rule draw_episodes:
+    """Draws frozen test or validation episodes, the same for every method."""
     input:
         index=lambda wildcards: index_of(episodes_spec(wildcards).dataset),
         frames=lambda wildcards: manifest_of(STUDY.frames(episodes_spec(wildcards).dataset)),
@@ -24,6 +25,7 @@ rule draw_episodes:
 
 
 rule train_head:
+    """Trains a model: a head and a metric on a data set at a shot; the best of its validations is kept."""
     input:
         features=lambda wildcards: manifest_of(model_spec(wildcards).features),
         trained=lambda wildcards: trained_weights(model_spec(wildcards).features),
@@ -69,6 +71,7 @@ rule train_head:
 
 
 rule evaluate_head:
+    """Tests a model on frozen episodes and keeps the result of every query."""
     input:
         features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
         trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
@@ -108,10 +111,12 @@ rule evaluate_head:
 
 
 rule episodes:
+    """All frozen episodes."""
     input:
         [str(STUDY.episodes_path(spec)) for spec in EPISODES.values()],
 
 
 rule heads:
+    """Every run of every table and figure, trained and tested."""
     input:
         [summary_of(spec) for spec in RUNS.values()],

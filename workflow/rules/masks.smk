@@ -2,8 +2,8 @@
 # pictures of what is in them.
 
 
-# A teacher's file, where the preset names its address.
 rule fetch_mask_weights:
+    """Downloads a teacher's file, where the preset names its address, and checks its SHA-256."""
     output:
         weights=str(ROOTS.weights / "downloaded" / "{sha256}" / "{file}"),
     log:
@@ -24,6 +24,7 @@ rule fetch_mask_weights:
 
 
 use rule plan_frames as plan_masks with:
+    """Decides the arrays of a masks store and creates them empty."""
     input:
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
     output:
@@ -38,8 +39,8 @@ use rule plan_frames as plan_masks with:
         clips_per_job=PRESET.masks.clips_per_job,
 
 
-# Masks that come with a data set.
 rule fill_masks:
+    """Stores the masks that come with a data set, of a share of its training clips."""
     input:
         plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
@@ -68,8 +69,10 @@ rule fill_masks:
         " > {log:q} 2>&1"
 
 
-# Masks of a teacher: SEEM, as in I2ST, or another network that is prompted with the class.
 rule seem_masks:
+    """Has a teacher (SEEM, as in I2ST, or another network that is prompted with the class) look at a share of the
+    training clips.
+    """
     input:
         plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
@@ -107,6 +110,7 @@ rule seem_masks:
 
 
 use rule seal_frames as seal_masks with:
+    """Checks and seals a masks store."""
     input:
         plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(masks_spec(wildcards)),
@@ -119,8 +123,8 @@ use rule seal_frames as seal_masks with:
         max_failures=lambda wildcards: DATASETS[masks_spec(wildcards).dataset].card.max_failures,
 
 
-# What the masks of a data set look like, and how well a teacher thinks that they fit.
 rule look_at_masks:
+    """Draws what the masks of a data set look like, and how well a teacher thinks that they fit."""
     input:
         masks=lambda wildcards: manifest_of(STUDY.masks_of(wildcards.dataset)),
         frames=lambda wildcards: manifest_of(STUDY.frames(wildcards.dataset)),
@@ -146,7 +150,9 @@ rule look_at_masks:
         " --out {params.out:q} > {log:q} 2>&1"
 
 
-# Of every data set, as many frames a clip as the preset takes; other numbers are made for the runs that need them.
 rule masks:
+    """The masks of every data set, of as many frames a clip as the preset takes; other numbers are made for the runs
+    that need them.
+    """
     input:
         [manifest_of(spec) for spec in USUAL_MASKS],

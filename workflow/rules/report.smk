@@ -1,9 +1,10 @@
-# Tables.
+# Tables, and the pages of the report.
 
 
-# Parameters, operations, memory and time of a table's rows. With as many threads as a small machine has cores, so that no
-# other job runs beside it there and times are its own.
 rule complexity:
+    """Measures parameters, operations, memory and time of a table's rows. With as many threads as a small machine has
+    cores, so that no other job runs beside it there and times are its own.
+    """
     output:
         measured=str(ROOTS.results / "complexity" / "{table}.json"),
     log:
@@ -28,6 +29,9 @@ rule complexity:
 
 
 rule table:
+    """Writes a paper's table: measured numbers with their intervals, printed ones apart, and beside it the clips that
+    could not be used.
+    """
     input:
         summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.cells(wildcards.table)}),
         indices=lambda wildcards: [index_of(card) for card in cards_counted(wildcards.table)],
@@ -37,6 +41,13 @@ rule table:
         ],
     output:
         expand(str(ROOTS.results / "tables" / "{{table}}.{ending}"), ending=ENDINGS),
+        page=report(
+            str(ROOTS.results / "tables" / "{table}.html"),
+            caption="../report/table.rst",
+            category=paper_of,
+            subcategory="Tables",
+            labels=title_of,
+        ),
         left_out=str(ROOTS.results / "tables" / "{table}.left_out.csv"),
     log:
         log_of("table/{table}"),
@@ -57,8 +68,8 @@ rule table:
         " --out {params.out:q} > {log:q} 2>&1"
 
 
-# table<n> is the table n of the paper that config.yaml calls primary.
 rule primary_table:
+    """Copies table n of the paper that config.yaml calls primary to table<n>."""
     input:
         csv=str(ROOTS.results / "tables" / f"{STUDY.config.paper}_table{{number}}.csv"),
         md=str(ROOTS.results / "tables" / f"{STUDY.config.paper}_table{{number}}.md"),
@@ -78,27 +89,80 @@ rule primary_table:
         " && cp -v -- {input.tex:q} {output.tex:q} ) > {log:q} 2>&1"
 
 
+rule page:
+    """Writes a page of a paper's report: what was run on which data, training curves, classes and confusions, the effects of
+    modules, run times.
+    """
+    input:
+        summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in cells_of(wildcards.paper)}),
+        trained=lambda wildcards: sorted({checkpoint_of(cell.run) for cell in cells_of(wildcards.paper)}),
+        indices=lambda wildcards: counted_by(wildcards.paper),
+    output:
+        page=report(
+            str(ROOTS.results / "report" / "{paper}" / "{kind}.html"),
+            caption="../report/page.rst",
+            category=paper_of,
+            subcategory="How it came about",
+            labels=lambda wildcards: {"what": wildcards.kind},
+        ),
+    log:
+        log_of("page/{paper}.{kind}"),
+    wildcard_constraints:
+        paper="|".join(PAPERS),
+        kind="|".join(PAGES),
+    conda:
+        "../../envs/decode.yaml"
+    resources:
+        mem_mb=PRESET.resources.mem_mb,
+        runtime=60,
+    params:
+        spec=page_spec,
+        code=code_digest("fsar_core.cli.page"),
+    shell:
+        "python -m fsar_core page --kind {wildcards.kind} --paper {wildcards.paper} --spec {params.spec:q}"
+        " --out {output.page:q} > {log:q} 2>&1"
+
+
 rule tables:
+    """Every table of every paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=STUDY.table_names),
 
 
-# Every table and figure of the DMGAL paper.
 rule dmgal:
+    """Every table and figure of the DMGAL paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("dmgal")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("dmgal")),
 
 
-# Likewise of the I2ST paper.
 rule i2st:
+    """Every table and figure of the I2ST paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("i2st")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("i2st")),
 
 
-# Likewise of the SGTM paper.
 rule sgtm:
+    """Every table and figure of the SGTM paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("sgtm")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("sgtm")),
+
+
+rule report_dmgal:
+    """What `make report` shows of the DMGAL paper."""
+    input:
+        pages_of("dmgal"),
+
+
+rule report_i2st:
+    """What `make report` shows of the I2ST paper."""
+    input:
+        pages_of("i2st"),
+
+
+rule report_sgtm:
+    """What `make report` shows of the SGTM paper."""
+    input:
+        pages_of("sgtm"),

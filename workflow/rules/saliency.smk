@@ -3,6 +3,7 @@
 
 
 rule train_classifier:
+    """Trains the classifier of frames behind actionness."""
     input:
         features=lambda wildcards: manifest_of(classifier_spec(wildcards).features),
         index=lambda wildcards: index_of(classifier_spec(wildcards).features.dataset),
@@ -32,6 +33,7 @@ rule train_classifier:
 
 
 use rule plan_frames as plan_saliency with:
+    """Decides the arrays of a saliency store and creates them empty."""
     input:
         index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
     output:
@@ -47,6 +49,7 @@ use rule plan_frames as plan_saliency with:
 
 
 rule fill_saliency:
+    """Scores the actionness of every frame of a share of the clips."""
     input:
         plan=str(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
@@ -75,6 +78,7 @@ rule fill_saliency:
 
 
 use rule seal_frames as seal_saliency with:
+    """Checks and seals a saliency store."""
     input:
         plan=str(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(saliency_spec(wildcards)),
@@ -88,5 +92,6 @@ use rule seal_frames as seal_saliency with:
 
 
 rule saliency:
+    """Every saliency store."""
     input:
         [manifest_of(spec) for spec in SALIENCY.values()],

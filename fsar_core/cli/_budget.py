@@ -1,0 +1,53 @@
+"""What `cost` and `status` share: which tables and figures, how fast the work is done, and where that is known from."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from fsar_core.budget.cost import Cost
+from fsar_core.budget.throughputs import Throughputs, measured
+from fsar_core.budget.work import Works
+from fsar_core.config import load
+from fsar_core.errors import FsarError, did_you_mean
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="tables and figures; default: all")
+    parser.add_argument("--workflow", type=Path, default=Path("workflow"))
+    parser.add_argument("--throughputs", type=Path, help="a file like workflow/throughputs.yaml, the default")
+    parser.add_argument("--shipped", action="store_true", help="do not look at how fast the jobs were that are done")
+
+
+def chosen(names: Iterable[str], works: Works) -> list[Path]:
+    for name in names:
+        if name not in works.targets:
+            raise FsarError(f"no table or figure '{name}'{did_you_mean(name, works.targets)}")
+    return [path for name, path in works.targets.items() if not names or name in names]
+
+
+def speeds(args: argparse.Namespace, works: Works) -> Throughputs:
+    """The file's and, where jobs have been done, theirs before."""
+    known = load(Throughputs, args.throughputs or args.workflow / "throughputs.yaml")
+    folder = works.study.config.roots.results / "benchmarks"
+    own = {} if args.shipped else measured(works.by_path.values(), folder)
+    if not own:
+        return known
+    rules = sorted({name.split(".")[0] for name in own})
+    source = f"jobs that are done here ({folder}) for {', '.join(rules)}; for the others {known.source}"
+    return known.model_copy(update={"clips": known.clips | own, "source": source})
+
+
+def tell_time(total: Cost, cores: int, gpus: int) -> None:
+    """How long everything takes at least, on a machine whose cores and GPUs are always busy."""
+    if gpus:
+        hours = max(total.gpu_hours / gpus, total.other_core_hours / cores)
+        print(f"at least {hours:,.1f} hours with {cores} cores and {gpus} GPUs that are always busy")
+    else:
+        print(f"at least {total.core_hours / cores:,.1f} hours with {cores} cores that are always busy, and no GPU")
+
+
+def tell_sources(speeds: Throughputs) -> None:
+    print(f"speeds: {speeds.source}")
+    print(f"a GPU counts as {speeds.gpu:g} cores: {speeds.gpu_source}")

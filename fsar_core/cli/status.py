@@ -1,0 +1,39 @@
+"""Say of every table and figure whether it is done, what is missing for it, and what that would cost."""
+
+from __future__ import annotations
+
+import argparse
+
+from fsar_core.budget.cost import Cost, by_rule, size
+from fsar_core.budget.work import Works
+from fsar_core.cli import _budget, _configuration
+from fsar_core.study import Study
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    _configuration.arguments(parser)
+    _budget.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    works = Works(Study(_configuration.load(args), args.workflow))
+    speeds = _budget.speeds(args, works)
+    targets = _budget.chosen(args.names, works)
+    for name, path in works.targets.items():
+        if path in targets:
+            print(f"{name:18} {told(by_rule(works.behind([path]), speeds))}")
+    together = by_rule(works.behind(targets), speeds)
+    if together:
+        print(f"{'together':18} {told(together)}")
+        _budget.tell_sources(speeds)
+    print("what is out of date, and so made again, snakemake tells: snakemake -n")
+
+
+def told(costs: dict[str, Cost]) -> str:
+    """What is missing of a thing, on one line."""
+    if not costs:
+        return "done"
+    total, most = sum(costs.values(), Cost()), sorted(costs, key=lambda rule: (-costs[rule].jobs, rule))
+    shown = ", ".join(f"{costs[rule].jobs} {rule}" for rule in most[:3]) + (", ..." if len(most) > 3 else "")
+    hours = f"{total.core_hours:,.2f} core-hours" + (f" or {total.gpu_hours:,.2f} GPU-hours" if total.gpu_hours else "")
+    return f"missing: {total.jobs} jobs ({shown}), {size(total.bytes)}, {hours}"

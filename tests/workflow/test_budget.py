@@ -1,0 +1,19 @@
+"""What `fsar cost` adds up are the jobs that Snakemake plans."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from fsar_core.budget.work import Works
+from tests.workflow.conftest import Folder, study
+
+pytestmark = pytest.mark.workflow
+
+
+def test_jobs_by_rule_are_those_of_a_dry_run(tmp_path):
+    planned = {rule: len(jobs) for rule, jobs in Folder(tmp_path).planned("--", "tables", "figures").items()}
+    works = Works(study())
+    counted = Counter(rule for work in works.behind(works.targets.values(), done=True) for rule, _ in work.parts)
+    assert {rule: count for rule, count in planned.items() if rule not in ("tables", "figures")} == counted

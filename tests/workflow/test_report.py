@@ -1,0 +1,42 @@
+"""Snakemake's report: what is in it, and that it needs no network."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fsar_core.cli.page import KINDS
+from fsar_core.paper import FIGURES
+from tests.workflow.conftest import REPOSITORY, Folder, study
+
+pytestmark = pytest.mark.workflow
+
+
+def test_a_papers_report_is_its_tables_figures_and_pages(tmp_path):
+    jobs = Folder(tmp_path).planned("--", "report_sgtm")
+    assert sorted(jobs["table"]) == [f"table=sgtm_table{number}" for number in range(1, 7)]
+    assert sorted(jobs["figure"]) == [f"figure={name}" for name in study().figure_names if name.startswith("sgtm_")]
+    assert sorted(jobs["page"]) == [
+        f"paper=sgtm, kind={kind}" for kind in ("classes", "data", "effects", "times", "training")
+    ]
+
+
+def test_one_file_with_captions_and_nothing_from_elsewhere(tmp_path):
+    """Of a table that only counts parameters."""
+    folder, target = Folder(tmp_path), "results/tables/dmgal_table7.html"
+    folder.ok("--", target)
+    style = str(REPOSITORY / "workflow" / "report" / "style.css")
+    folder.ok("--report", "report.html", "--report-stylesheet", style, "--", target)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r'(?:src|href)="https?://', text) == []
+    for said in ("What this is.", "Under the blue bar", study().table("dmgal_table7").title, "on a narrow"):
+        assert said in text, said
+    page = (tmp_path / target).read_text(encoding="utf-8")
+    assert "22.06M" in page and '<div class="' in page
+
+
+def test_every_kind_of_figure_and_page_has_a_caption():
+    captions = {name: (REPOSITORY / "workflow" / "report" / f"{name}.rst").read_text() for name in ("figure", "page")}
+    assert set(re.findall(r'^"(\w+)": "', captions["figure"], re.MULTILINE)) == set(FIGURES)
+    assert set(re.findall(r'^"(\w+)": "', captions["page"], re.MULTILINE)) == set(KINDS)
