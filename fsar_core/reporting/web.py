@@ -98,9 +98,12 @@ def folded(title: str, inside: str) -> str:
 
 
 def picture(canvas, alt: str) -> str:
-    """A matplotlib figure inside the page."""
+    """A matplotlib figure inside the page, and closed."""
+    from matplotlib import pyplot
+
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="png", metadata={"Software": None})
+    pyplot.close(canvas)
     return f'<img alt="{text(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
 
 

@@ -103,7 +103,7 @@ def test_csv_of_one_card_behind_both_data_sets(tmp_path, runs):
         "Ours & 50%,-,demo_cnn,87.5,0.99,37.5,46.91,60.25,1.25,-37.5,46.91,40.9,,53.9,68.6",
     ]
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == [
-        f"toy_table1.{ending}" for ending in ("csv", "md", "tex")
+        f"toy_table1.{ending}" for ending in ("csv", "html", "md", "tex")
     ]
 
 
