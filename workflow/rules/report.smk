@@ -113,7 +113,7 @@ rule page:
     conda:
         "../../envs/decode.yaml"
     resources:
-        mem_mb=PRESET.resources.mem_mb,
+        mem_mb=memory(),
         runtime=60,
     params:
         spec=page_spec,
