@@ -286,7 +286,7 @@ def test_shards(project, tally, kind):
         row = int(path.relative_to(store / "data.zarr" / ARRAYS[kind] / "c").parts[0]) * FILE_CLIPS
         names = [str(store), ARRAYS[kind], key, f"`fsar repair {store}`"]
         read = partial(rows_of, store, spec, range(row, row + FILE_CLIPS))
-        attack(tally, f"a byte of a shard file, {kind}", [path], read, 100, names, SEED + number)
+        attack(tally, f"a byte of a shard file, {kind}", [path], read, 60, names, SEED + number)
 
 
 def test_features_at_a_test(project, tally, tmp_path):
@@ -297,7 +297,7 @@ def test_features_at_a_test(project, tally, tmp_path):
         "a byte of a shard file, at the test",
         shards(store, "features"),
         partial(evaluated, project, tmp_path),
-        60,
+        30,
         names,
     )
 
@@ -341,7 +341,7 @@ def test_the_clip_index(project, tally, tmp_path):
 
 def test_episode_tables(project, tally, tmp_path):
     names = ["{file}", "`fsar repair "]
-    attack(tally, "a byte of an episode table", [project.episodes], partial(evaluated, project, tmp_path), 150, names)
+    attack(tally, "a byte of an episode table", [project.episodes], partial(evaluated, project, tmp_path), 80, names)
 
 
 def test_checkpoints_at_a_test(project, tally, tmp_path):
@@ -350,7 +350,7 @@ def test_checkpoints_at_a_test(project, tally, tmp_path):
         "a byte of a checkpoint, at the test",
         [project.model],
         partial(evaluated, project, tmp_path),
-        150,
+        80,
         ["{file}", "`fsar repair "],
     )
 

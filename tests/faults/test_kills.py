@@ -48,11 +48,13 @@ def terminate_all(process: subprocess.Popen) -> None:
     ids=["all", "snakemake", "term"],
 )
 def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tries):
-    """One kill in five meets the start of Snakemake, the others fall where all of them together go through the run once."""
+    """One kill in five meets the start of Snakemake, the others fall where all of them together go through the run once; should
+    it be done before, the rest go to another one."""
     whole, seconds = undisturbed
-    project, chance = Project(tmp_path), random.Random(fault)
+    projects, chance = [Project(tmp_path / "1")], random.Random(fault)
     kills, saved = 0, set()
     while kills < tries:
+        project = projects[-1]
         process = project.start(TABLE)
         if chance.random() < 0.2:
             time.sleep(chance.uniform(0, 4))
@@ -61,20 +63,23 @@ def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tri
             time.sleep(chance.uniform(0, 2 * seconds / (0.8 * tries)))
         if process.poll() is not None:
             assert process.returncode == 0, project.said[-6000:]
-            break
+            projects.append(Project(tmp_path / str(len(projects) + 1)))
+            continue
         project.seen |= project.receipts()
         end(process)
         process.wait(60)
         saved |= set(re.findall(r"saved in \S+", project.job_logs()))
         kills += 1
-    project.ok(TABLE)
-    again, lost = project.made_again(), project.differences(whole)
-    note = (
-        f"of {len(project.seen)} finished shard jobs {len(again)} made again; {len(saved)} trainings saved on SIGTERM"
-    )
+    again, lost, done = [], [], 0
+    for project in projects:
+        project.ok(TABLE)
+        again += project.made_again()
+        lost += project.differences(whole)
+        done += len(project.seen)
+        assert "Nothing to be done" in project.ok(TABLE)
+    note = f"of {done} finished shard jobs {len(again)} made again; {len(saved)} trainings saved on SIGTERM"
     ledger.add(fault, kills, 0 if lost else kills, len(lost), note)
     assert not lost and not again
-    assert "Nothing to be done" in project.ok(TABLE)
 
 
 @pytest.mark.timeout(1800)
