@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -85,16 +86,18 @@ def seconds(function: Callable, *arguments) -> float:
 
 
 class Job:
-    """A planned frame store of one job, filled by the command line in a process of its own."""
+    """A frame store of one job, filled anew each time by the command line in a process of its own."""
 
     def __init__(self, index: pd.DataFrame, folder: Path, scratch: Path) -> None:
         self.folder, self.store, self.index = folder, scratch / "store", scratch / "index.tsv"
         scratch.mkdir()
         write_index(self.index, index)
-        layout.create(self.store, frame_store.plan(SPEC, index, len(index)))
+        self.plan = frame_store.plan(SPEC, index, len(index))
 
     def fill(self, workers: int, watched: bool = False) -> int:
         """Runs the job. Watched: the largest memory of the process and its workers, in bytes, looked at five times a second."""
+        shutil.rmtree(self.store, ignore_errors=True)  # what is done is not done again
+        layout.create(self.store, self.plan)
         command = [sys.executable, "-m", "fsar_core", "fill", "--spec", SPEC.json_text, "--store", self.store]
         command += ["--index", self.index, "--folder", self.folder, "--job", 0, "--threads", workers]
         command += ["--receipt", self.store / "receipts" / "0.json"]
