@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 HEADER = "| what | here | compared with | | ratio (least to most) | goal | reached |\n|---|---|---|---|---|---|---|"
@@ -60,6 +61,15 @@ def in_turn(*ways: Callable[[], object], repeats: int) -> list[list[float]]:
 
 def ratios(above: list[float], below: list[float]) -> list[float]:
     return [a / b for a, b in zip(above, below)]
+
+
+def chosen(parser: argparse.ArgumentParser, names: list[str], valid: Iterable[str]) -> list[str]:
+    """What is named of `valid`; all, where nothing is."""
+    valid = list(valid)
+    for name in names:
+        if name not in valid:
+            parser.error(f"no '{name}'; valid: {', '.join(valid)}")
+    return names or valid
 
 
 def short(value: float) -> str:

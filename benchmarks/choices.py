@@ -63,9 +63,7 @@ def stored(path: Path, values: np.ndarray, raw: bool, shard: int) -> zarr.Array:
     compressors = [*([] if raw else [ZstdCodec(level=1)]), Crc32cCodec()]
     make = dict(shape=(len(values), 1, *clip), chunks=(1, 1, *clip), shards=(shard, 1, *clip), dtype=values.dtype)
     with zarr.config.set({"array.write_empty_chunks": True}):
-        array = zarr.create_array(
-            path / "data.zarr", name="features", dtype=values.dtype, compressors=compressors, fill_value=0, **shape
-        )
+        array = zarr.create_array(path / "data.zarr", name="features", compressors=compressors, fill_value=0, **make)
         for start in range(0, len(values), shard):
             array[start : start + shard, 0] = values[start : start + shard]
     return zarr.open_array(path / "data.zarr" / "features", mode="r")

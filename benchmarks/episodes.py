@@ -21,7 +21,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import torch
-from _side_by_side import Line, in_turn, ratios, short, time_text
+from _side_by_side import Line, chosen, in_turn, ratios, short, time_text
 from torch import Tensor, nn
 
 from fsar_core.devices import Machine
@@ -210,12 +210,12 @@ METHODS = ("OTAM", "Bi-MHM", "TRX", "DMGAL", "I2ST", "SGTM")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("methods", nargs="*", choices=METHODS, default=METHODS)
+    parser.add_argument("methods", nargs="*")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    wanted = args.methods or METHODS
+    wanted = chosen(parser, args.methods, METHODS)
     held = Held(CLASSES * CLIPS, 1)
     if "OTAM" in wanted:
         Test(pooled("otam"), otam_loop, held, CLASSES, 10_000, 200).line("OTAM", "at least 40", args.repeats).show()

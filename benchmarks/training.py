@@ -14,7 +14,7 @@ import statistics
 
 import numpy as np
 import torch
-from _side_by_side import Line, in_turn, ratios, time_text
+from _side_by_side import Line, chosen, in_turn, ratios, time_text
 from episodes import Held, split
 from torch import nn
 
@@ -78,13 +78,13 @@ class Trained:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("heads", nargs="*", choices=[*HEADS, []], default=[])
+    parser.add_argument("heads", nargs="*")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    for name in args.heads or HEADS:
+    for name in chosen(parser, args.heads, HEADS):
         trained = Trained(*HEADS[name], torch.device(args.device))
         fast, slow = in_turn(trained.cached, trained.from_frames, repeats=args.repeats)
         figures = [time_text(statistics.median(times)) for times in (fast, slow)]
