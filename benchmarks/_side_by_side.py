@@ -48,9 +48,9 @@ def seconds(way: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def in_turn(*ways: Callable[[], object], repeats: int) -> list[list[float]]:
-    """Seconds of every way in every repeat; each is done once before."""
-    for way in ways:
+def in_turn(*ways: Callable[[], object], repeats: int, warm: bool = True) -> list[list[float]]:
+    """Seconds of every way in every repeat; with `warm` each is done once before."""
+    for way in ways if warm else ():
         way()
     times: list[list[float]] = [[] for _ in ways]
     for _ in range(repeats):

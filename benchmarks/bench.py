@@ -1,6 +1,6 @@
 """All benchmarks, one table: `make bench`, at most 20 minutes on 2 cores.
 
-    python benchmarks/bench.py [PART ...]      # parts: start_up, frame_store, features, stores, episodes, training, dmgal
+    python benchmarks/bench.py [PART ...]      # parts: start_up, frame_store, features, reading, episodes, training, dmgal
 
 Every part is a script of its own with further options; README.md beside it says what was tried. A figure is a median over
 repeats in which the two ways take turns; the ratio's smallest and largest value show how much to trust it.
@@ -17,10 +17,10 @@ from _side_by_side import HEADER
 
 PARTS = {
     "start_up": [],
-    "frame_store": ["--clips", "128", "--table"],
+    "frame_store": ["--clips", "320", "--repeats", "2", "--table"],
     "features": [],
-    "stores": [],
-    "episodes": [],
+    "reading": [],
+    "episodes": ["--repeats", "2"],
     "training": [],
     "dmgal": [],
 }

@@ -2,7 +2,7 @@
 
     python benchmarks/choices.py [--clips 192] [--repeats 3]
 
-Readers that are not installed are left out (`pip install zarrs tensorstore`). Clips are those of stores.py, all from the page
+Readers that are not installed are left out (`pip install zarrs tensorstore`). Clips are those of reading.py, all from the page
 cache, read in random order, one thread each unless said otherwise. A figure is megabytes of values a second, the median of the
 repeats; what is compared takes turns.
 """
@@ -21,12 +21,12 @@ import zarr
 from _side_by_side import in_turn, short
 from numcodecs import Blosc
 from numcodecs.zstd import Zstd
+from reading import drawn_frames, layer4
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from fsar_core.seeding import rng
 from fsar_core.stores import layout
 from fsar_core.stores.shards import ShardFiles
-from stores import drawn_frames, layer4
 
 CODECS = {
     "zstd 1": Zstd(1),

@@ -1,6 +1,6 @@
 """A training step of each paper's head on cached features, against the same step from the frames.
 
-    python benchmarks/training.py [--repeats 3] [--device cpu|cuda] [--threads N] [DMGAL I2ST SGTM]
+    python benchmarks/training.py [--repeats 2] [--device cpu|cuda] [--threads N] [DMGAL I2ST SGTM]
 
 5-way 1-shot, one query a class, 8 frames, ResNet-50. From the cache: ten clips of layer4 (float16 2048 x 7 x 7) are taken out of
 a bank in memory, then head and metric forwards, the losses backwards and Adam's step. From the frames: the same with the
@@ -86,7 +86,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     for name in chosen(parser, args.heads, HEADS):
         trained = Trained(*HEADS[name], torch.device(args.device))
-        fast, slow = in_turn(trained.cached, trained.from_frames, repeats=args.repeats)
+        fast, slow = in_turn(trained.cached, trained.from_frames, repeats=args.repeats, warm=False)
         figures = [time_text(statistics.median(times)) for times in (fast, slow)]
         what = f"training step from the cache, {name}"
         Line(what, figures[0], "the step from the frames", figures[1], ratios(slow, fast), GOAL).show()

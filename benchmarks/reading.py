@@ -1,6 +1,6 @@
 """Reading random episodes out of a feature store, and what it takes on disk.
 
-    python benchmarks/stores.py [--clips 320] [--repeats 5] [--threads N] [--weights FILE]
+    python benchmarks/reading.py [--clips 320] [--repeats 3] [--threads N] [--weights FILE]
 
 Needs h5py and lmdb (`pip install -e ".[bench]"`). Features are float16, 8 x 2048 x 7 x 7 a clip (1.6 MB), of a ResNet-50 at
 layer4 on frames of demo videos. Without `--weights` (torchvision's file) it has random weights, the BatchNorm statistics of
@@ -189,7 +189,7 @@ def size(path: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=320)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--weights", type=Path)
     args = parser.parse_args()
