@@ -2,7 +2,7 @@
 
     python benchmarks/episodes.py [--repeats 3] [--threads N] [OTAM Bi-MHM TRX DMGAL I2ST SGTM]
 
-Here: 10,000 episodes (TRX: 300) of 24 classes of 100 clips, for the heads 200 of 6 classes of 10, are drawn and tested by
+Here: 10,000 episodes (TRX: 1,000) of 24 classes of 100 clips, for the heads 200 of 6 classes of 10, are drawn and tested by
 `fsar_core.evaluation.protocol`. The loop draws, gathers and tests one episode after the other: the cosine metrics and TRX as
 the papers' code writes them (OTAM's table cell by cell for all pairs of an episode; TRX's tuples concatenated, class by class),
 the heads by their own modules, every clip anew in every episode and, in C-MGA, a support copied for each query. It is timed on
@@ -223,7 +223,7 @@ def main() -> None:
         Test(pooled("bimhm"), bimhm_loop, held, CLASSES, 10_000, 1000).line("Bi-MHM", "at least 3", args.repeats).show()
     if "TRX" in wanted:
         model = pooled("trx")
-        Test(model, trx_loop(model.matching), held, CLASSES, 300, 4).line("TRX", "at least 5", args.repeats).show()
+        Test(model, trx_loop(model.matching), held, CLASSES, 1000, 4).line("TRX", "at least 5", args.repeats).show()
     del held
     grids = Held(60, 7)
     for name, model in (
