@@ -21,7 +21,8 @@ def test_what_is_missing_is_one_line_and_what_to_do(monkeypatch):
 
 def test_as_a_command_it_is_status_2():
     """With a search for programs that finds none."""
-    code = "import runpy, shutil; shutil.which = lambda *a, **k: None; runpy.run_module('tests.slurm.cluster', run_name='__main__')"
+    code = "import runpy, shutil; shutil.which = lambda *a, **k: None\n"
+    code += "runpy.run_module('tests.slurm.cluster', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert (
