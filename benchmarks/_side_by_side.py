@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 HEADER = "| what | here | compared with | | ratio (least to most) | goal | reached |\n|---|---|---|---|---|---|---|"
+GPU_HEADER = "\n".join(a + b for a, b in zip(HEADER.split("\n"), (" the GPU's limit | GPU busy |", "---|---|")))
 
 
 @dataclass
@@ -20,6 +22,7 @@ class Line:
         here, other: figures with their units.
         ratios: of every repeat.
         goal: "at least 40" or "at most 1.15"; empty where there is none.
+        gpu: further cells of a table of a GPU (`_gpu.columns`).
     """
 
     what: str
@@ -28,6 +31,7 @@ class Line:
     other: str
     ratios: list[float]
     goal: str = ""
+    gpu: list[str] = field(default_factory=list)
 
     def show(self) -> None:
         middle = statistics.median(self.ratios)
@@ -36,16 +40,26 @@ class Line:
         reached = "" if met is None else "yes" if met else "**no**"
         spread = f"{short(middle)} ({short(min(self.ratios))} to {short(max(self.ratios))})"
         print(
-            f"| {self.what} | {self.here} | {self.against} | {self.other} | {spread} | {self.goal} | {reached} |",
+            f"| {self.what} | {self.here} | {self.against} | {self.other} | {spread} | {self.goal} | {reached} |"
+            + "".join(f" {cell} |" for cell in self.gpu),
             flush=True,
         )
 
 
 def seconds(way: Callable[[], object]) -> float:
     gc.collect()
+    _finish()
     started = time.perf_counter()
     way()
+    _finish()
     return time.perf_counter() - started
+
+
+def _finish() -> None:
+    """Until a GPU has done what it was told, where one is in use."""
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def in_turn(*ways: Callable[[], object], repeats: int, warm: bool = True) -> list[list[float]]:

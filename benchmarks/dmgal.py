@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Callable
 
 import torch
+from _gpu import columns
 from _side_by_side import Line, in_turn, ratios, time_text
 
 from fsar_core.evaluation.complexity import peak_bytes
@@ -48,11 +49,18 @@ def main() -> None:
     small, large = (peak_bytes(way, device) / 2**20 for way in (ours, copied))
     what, against = "C-MGA, 5-shot, 25 queries: {}", "a support copied for each query"
     Line(
-        what.format("memory"), f"{small:.0f} MiB", against, f"{large:.0f} MiB", [small / large], "at most 0.333"
+        what.format("memory"),
+        f"{small:.0f} MiB",
+        against,
+        f"{large:.0f} MiB",
+        [small / large],
+        "at most 0.333",
+        ["", ""] if device.type == "cuda" else [],
     ).show()
     fast, slow = in_turn(ours, copied, repeats=args.repeats)
     figures = [time_text(statistics.median(times)) for times in (fast, slow)]
-    Line(what.format("time"), figures[0], against, figures[1], ratios(slow, fast)).show()
+    gpu = columns(ours, statistics.median(fast), device)
+    Line(what.format("time"), figures[0], against, figures[1], ratios(slow, fast), gpu=gpu).show()
 
 
 if __name__ == "__main__":

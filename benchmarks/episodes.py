@@ -1,8 +1,8 @@
 """Testing 5-way 1-shot episodes on cached features, against a loop over episodes as public code has it.
 
-    python benchmarks/episodes.py [--repeats 3] [--threads N] [OTAM Bi-MHM TRX DMGAL I2ST SGTM]
+    python benchmarks/episodes.py [--repeats 3] [--device cpu|cuda] [--threads N] [OTAM Bi-MHM TRX DMGAL I2ST SGTM]
 
-Here: 10,000 episodes (TRX: 1,000) of 24 classes of 100 clips, for the heads 200 of 6 classes of 10, are drawn and tested by
+Here: 10,000 episodes (TRX: 1,000) of 24 classes of 100 clips, for heads 200 (a GPU: 2,000) of 6 of 10, are drawn and tested by
 `fsar_core.evaluation.protocol`. The loop draws, gathers and tests one episode after the other: the cosine metrics and TRX as
 the papers' code writes them (OTAM's table cell by cell for all pairs of an episode; TRX's tuples concatenated, class by class),
 the heads by their own modules, every clip anew in every episode and, in C-MGA, a support copied for each query. It is timed on
@@ -21,6 +21,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import torch
+from _gpu import columns
 from _side_by_side import Line, chosen, in_turn, ratios, short, time_text
 from torch import Tensor, nn
 
@@ -101,13 +102,13 @@ def trx_loop(metric: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
         for transformer in metric.transformers:
             size = transformer.tuples.shape[1]
             places = [torch.tensor(place) for place in combinations(range(FRAMES), size)]
-            positions = 0.1 * sinusoid(FRAMES, DIM)
+            positions = 0.1 * sinusoid(FRAMES, DIM).to(support.device)
             sides = []
             for clips in (support, query):
                 joined = torch.stack([(clips + positions)[:, place].flatten(1) for place in places], dim=1)
                 sides.append((transformer.norm_k(transformer.k_linear(joined)), transformer.v_linear(joined)))
             (support_keys, support_values), (query_keys, query_values) = sides
-            distances = torch.zeros(len(query), len(support))
+            distances = torch.zeros(len(query), len(support), device=support.device)
             for number in range(len(support)):
                 scores = query_keys @ support_keys[number].T / support_keys.shape[-1] ** 0.5
                 prototypes = scores.softmax(dim=-1) @ support_values[number]
@@ -130,7 +131,7 @@ def head_loop(model: EpisodeModel) -> Callable[[Tensor, Tensor], Tensor]:
 
     def logits(support: Tensor, query: Tensor) -> Tensor:
         support, query = support[None, :, None], query[None]
-        labels = torch.zeros(1, query.shape[1], dtype=torch.long)
+        labels = torch.zeros(1, query.shape[1], dtype=torch.long, device=query.device)
         if not model.head.task_level:
             return model(EpisodeFeatures(support, query, labels))[0][0]
         copies = support.repeat(query.shape[1], 1, 1, 1, 1, 1, 1)
@@ -143,20 +144,21 @@ class Test:
     """One method on random features: `here` and `loop`, and what both find."""
 
     def __init__(
-        self, model: EpisodeModel, loop: Callable, held: Held, classes: int, episodes: int, looped: int
+        self,
+        model: EpisodeModel,
+        loop: Callable,
+        held: Held,
+        classes: int,
+        episodes: int,
+        looped: int,
+        device: torch.device,
     ) -> None:
-        self.model, self.episode_logits, self.held, self.episodes, self.looped = (
-            model.eval(),
-            loop,
-            held,
-            episodes,
-            looped,
-        )
+        self.model, self.episode_logits, self.episodes, self.looped = model.eval().to(device), loop, episodes, looped
         self.split = split(classes, held.clips // classes)
         shape = dict(split="test", way=5, shot=1, query=1, count=episodes, seed=0, group_disjoint=False)
         self.spec = EpisodeSpec(dataset="random", card="0", **shape)
-        self.bank = FeatureBank(held, np.arange(held.clips), memory_gib=20)
-        self.machine = Machine(torch.device("cpu"), False, 20 if held.clip_shape[-1] == 1 else 4)
+        self.bank = FeatureBank(held, np.arange(held.clips), memory_gib=20, device=device)
+        self.machine = Machine(device, False, None)
 
     def here(self) -> np.ndarray:
         self.found = protocol.logits(self.model, self.bank, tables.draw(self.spec, self.split), self.machine)
@@ -171,7 +173,7 @@ class Test:
             if support.shape[-1] == 1 and not hasattr(self.model.head, "together"):
                 support, query = support[..., 0, 0], query[..., 0, 0]
             found.append(self.episode_logits(support, query))
-        return torch.stack(found).numpy()
+        return torch.stack(found).cpu().numpy()
 
     def line(self, name: str, goal: str, repeats: int) -> Line:
         wanted = self.loop()
@@ -186,6 +188,7 @@ class Test:
             other=time_text(statistics.median(slow)),
             ratios=ratios(slow, fast),
             goal=goal,
+            gpu=columns(self.here, took, self.machine.device),
         )
 
 
@@ -212,18 +215,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("methods", nargs="*")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    device, more = torch.device(args.device), 10 if args.device == "cuda" else 1
     wanted = chosen(parser, args.methods, METHODS)
     held = Held(CLASSES * CLIPS, 1)
     if "OTAM" in wanted:
-        Test(pooled("otam"), otam_loop, held, CLASSES, 10_000, 200).line("OTAM", "at least 40", args.repeats).show()
+        test = Test(pooled("otam"), otam_loop, held, CLASSES, 10_000, 200, device)
+        test.line("OTAM", "at least 40", args.repeats).show()
     if "Bi-MHM" in wanted:
-        Test(pooled("bimhm"), bimhm_loop, held, CLASSES, 10_000, 1000).line("Bi-MHM", "at least 3", args.repeats).show()
+        test = Test(pooled("bimhm"), bimhm_loop, held, CLASSES, 10_000, 1000, device)
+        test.line("Bi-MHM", "at least 3", args.repeats).show()
     if "TRX" in wanted:
         model = pooled("trx")
-        Test(model, trx_loop(model.matching), held, CLASSES, 1000, 4).line("TRX", "at least 5", args.repeats).show()
+        test = Test(model, trx_loop(model.matching), held, CLASSES, 1000, 4 * more, device)
+        test.line("TRX", "at least 5", args.repeats).show()
     del held
     grids = Held(60, 7)
     for name, model in (
@@ -233,7 +241,8 @@ def main() -> None:
     ):
         if name in wanted:
             built = headed(*model)
-            Test(built, head_loop(built), grids, 6, 200, 2).line(name, "at least 5", args.repeats).show()
+            test = Test(built, head_loop(built), grids, 6, 200 * more, 2 * more, device)
+            test.line(name, "at least 5", args.repeats).show()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -193,7 +193,8 @@ class Resources(Model):
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU where one is leased, else the CPU
     mixed_precision: bool = True  # on a GPU only
     memory_gib: float = Field(gt=0)  # features that a run may hold in memory
-    evaluation_batch: int = Field(ge=1)  # test episodes of one forward pass
+    # Test episodes of one forward pass; auto: as many as fit a processor's cache, or fill a GPU.
+    evaluation_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
 
 
 class Preset(Model):

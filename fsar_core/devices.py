@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+# Of the clips of one forward pass in evaluation: what a processor's cache holds, and enough to fill a GPU.
+PASS_BYTES = {"cpu": 16 * 2**20, "cuda": 2**30}
+
 
 @dataclass
 class Meter:
@@ -74,13 +77,17 @@ class Machine:
 
     Attributes:
         mixed_precision: autocast, on a GPU only.
-        evaluation_batch: episodes of one forward pass in evaluation.
+        evaluation_batch: episodes of one forward pass in evaluation; None: by the size of their clips.
     """
 
     device: torch.device
     mixed_precision: bool
-    evaluation_batch: int
+    evaluation_batch: int | None
     meter: Meter = field(default_factory=Meter, compare=False)
+
+    def at_once(self, size: int) -> int:
+        """How many episodes, or clips, of `size` bytes one forward pass of an evaluation takes."""
+        return self.evaluation_batch or max(1, PASS_BYTES[self.device.type] // size)
 
 
 def torch_device(name: str):
@@ -93,6 +100,13 @@ def torch_device(name: str):
             "device: cuda is demanded in config.yaml, but torch sees no GPU; set `device: auto` or free one"
         )
     return torch.device("cuda" if present and name != "cpu" else "cpu")
+
+
+def room(device: torch.device, memory_gib: float) -> float:
+    """Bytes that data may take where a device computes: of a GPU half of what is free there, else `memory_gib`."""
+    import torch
+
+    return torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else memory_gib * 2**30
 
 
 def visible_devices() -> list[str]:

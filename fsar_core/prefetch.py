@@ -27,11 +27,13 @@ def prefetched(
     stream = _copying(device) if device is not None and device.type == "cuda" else None
 
     def ready(item: Item) -> tuple[Made, torch.cuda.Event | None]:
-        made = make(item)
         if stream is None:
-            return made, None
-        with torch.cuda.stream(stream):
-            return made.pin_memory().to(device, non_blocking=True), stream.record_event()
+            return make(item), None
+        with torch.cuda.stream(stream):  # what is held on the GPU is gathered there
+            made = make(item)
+            on_gpu = isinstance(made, torch.Tensor) and made.is_cuda
+            made = made if on_gpu else made.pin_memory().to(device, non_blocking=True)
+            return made, stream.record_event()
 
     def arrived(made: Made, copied: torch.cuda.Event | None) -> Made:
         if copied is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import numpy as np
@@ -48,18 +49,22 @@ def blocks(
     device: torch.device,
     mixed_precision: bool = False,
     meter: Meter | None = None,
+    threads: int = 1,
 ) -> Iterator[Block]:
     """{"features": [clip view frames dim height width]} of `rows`, FILE_CLIPS at a time; failed clips stay failed.
 
     Args:
         mixed_precision: autocast, on a GPU only.
         meter: counts the time that is waited for frames.
+        threads: that read and cut frames.
     """
     backbone = backbone.eval().to(device)
     precision = torch.autocast(device.type, enabled=mixed_precision and device.type == "cuda")
     parts = [range(start, min(start + FILE_CLIPS, rows.stop)) for start in range(rows.start, rows.stop, FILE_CLIPS)]
     sound = {part: list(_chunks(part, spec.frames.views, frames.failed, train_rows, batch_clips)) for part in parts}
-    images = prefetched(lambda chunk: _images(spec, frames, *chunk), chain.from_iterable(sound.values()), device)
+    images = prefetched(
+        lambda chunk: _images(spec, frames, *chunk, threads), chain.from_iterable(sound.values()), device
+    )
     coming = (meter or Meter()).waiting(images)
     with tqdm(total=len(rows), desc=f"features on {device}", unit="clip", mininterval=1) as bar:
         for part in parts:
@@ -68,7 +73,7 @@ def blocks(
                 with precision:
                     activations = backbone.to_cut(next(coming), spec.cut)
                 clips = rearrange(activations, "(clip frames) d h w -> clip frames d h w", clip=len(chunk))
-                out[chunk - part.start, view] = clips.cpu().numpy().astype(spec.dtype)
+                out[chunk - part.start, view] = clips.to(getattr(torch, spec.dtype)).cpu().numpy()
             failures = [
                 {"row": r, "path": "", "problem": "failed in the frame store"} for r in part if r in frames.failed
             ]
@@ -86,9 +91,11 @@ def _chunks(
             yield view, np.array(sound[first : first + size])
 
 
-def _images(spec: FeatureSpec, frames: StoreReader, view: int, rows: np.ndarray) -> torch.Tensor:
+def _images(spec: FeatureSpec, frames: StoreReader, view: int, rows: np.ndarray, threads: int) -> torch.Tensor:
     """uint8 [(clip frames) channels crop crop]."""
-    return torch.cat([_seen(spec, clip, row, view) for clip, row in zip(frames.read(rows, view), rows)])
+    with ThreadPoolExecutor(threads) as pool:
+        clips = frames.read(rows, view, threads)
+        return torch.cat(list(pool.map(lambda clip, row: _seen(spec, clip, row, view), clips, rows)))
 
 
 def _seen(spec: FeatureSpec, clip: np.ndarray, row: int, view: int) -> torch.Tensor:

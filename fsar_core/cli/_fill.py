@@ -58,5 +58,8 @@ def features(args, spec, plan, index, rows, meter):
     frames = StoreReader(args.frames, "frames", spec.frames)
     train_rows = frozenset(index.row[index.split == "train"])
     device, shape = torch_device(args.device), plan.shapes["features"]
-    mixed = args.precision == "mixed"
-    return _features.blocks(spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device, mixed, meter)
+    # On a CPU the network has the threads; a GPU has to be fed.
+    how = dict(
+        mixed_precision=args.precision == "mixed", meter=meter, threads=args.threads if device.type == "cuda" else 1
+    )
+    return _features.blocks(spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device, **how)

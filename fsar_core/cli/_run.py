@@ -20,7 +20,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--mixed-precision", action="store_true")
     parser.add_argument("--memory-gib", type=float, default=2.0, help="features that may be held in memory")
-    parser.add_argument("--evaluation-batch", type=int, default=20, help="test episodes of one forward pass")
+    parser.add_argument(
+        "--evaluation-batch", type=_batch, default=None, help="test episodes of one forward pass; auto: by their size"
+    )
+
+
+def _batch(text: str) -> int | None:
+    return None if text == "auto" else int(text)
 
 
 def prepare(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec):
@@ -43,7 +49,7 @@ def prepare(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec):
     else:
         reader = StoreReader(args.features, "features", features)
         (frames, *grid), dtype = reader.clip_shape, torch.float32
-        bank = FeatureBank
+        bank = partial(FeatureBank, device=torch_device(args.device))
     tail, dim = torch.nn.Identity(), grid[0]
     if features.cut != entry("backbones", backbone.name).constants["CUTS"][-1]:
         weights = dict(weights=args.weights, weights_root=args.weights_root)

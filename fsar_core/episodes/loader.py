@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fsar_core.data.augmentation import apply, cut_out, draw, live_draws, stored_draw
+from fsar_core.devices import room
 from fsar_core.episodes.sampler import Episode
 from fsar_core.prefetch import prefetched
 from fsar_core.specs import AugmentationSpec, FeatureSpec
@@ -26,7 +27,7 @@ class EpisodeFeatures:
     """A batch of episodes as tensors.
 
     Attributes:
-        support: float [batch way shot frames dim height width]; uint8 with dim 3 at the cut `frames`
+        support: float [batch way shot frames dim height width], of the dtype that is stored; uint8 with dim 3 at the cut `frames`
         query: [batch query frames dim height width]
         labels: int64 [batch query], episode-local
         aux: what a head is given beside them, by keyword; empty at test (see `TrainingBank`)
@@ -41,7 +42,7 @@ class EpisodeFeatures:
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> EpisodeFeatures:
-        return self._each(Tensor.pin_memory)
+        return self._each(lambda tensor: tensor if tensor.is_cuda else tensor.pin_memory())
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
         for tensor in (self.support, self.query, self.labels, *self.aux.values()):
@@ -55,7 +56,8 @@ class EpisodeFeatures:
 class FeatureBank:
     """The rows of a feature store that a run touches.
 
-    They are held in memory where `memory_gib` allows, else every batch reads its own clips.
+    They are held in memory where `memory_gib` allows, on the GPU itself where they fit there as well; else every batch reads its
+    own clips.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class FeatureBank:
         memory_gib: float,
         threads: int = 1,
         many_views: np.ndarray | None = None,
+        device: torch.device | None = None,
     ) -> None:
         """
         Args:
             rows: of which view 0 is used.
             many_views: rows of which every stored view is used (training clips).
+            device: where batches are wanted.
         """
         self.reader, self.threads, self.views, self.memory_gib = reader, threads, reader.views, memory_gib
         extra = np.unique(many_views) if many_views is not None and reader.views > 1 else np.empty(0, np.int64)
@@ -82,6 +86,13 @@ class FeatureBank:
             parts = [reader.read(part, view, threads) for part, view in wanted if len(part)]
             # One view, the usual case, is held as it was read: joining would need the memory twice.
             self._held = torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
+            if device is not None and self._held.nbytes <= room(device, 0):
+                self._held = self._held.to(device)
+
+    @property
+    def pass_bytes(self) -> int:
+        """What a clip takes at the beginning of a forward pass, in single precision."""
+        return 4 * int(np.prod(self.reader.clip_shape))
 
     def clips(self, rows: np.ndarray, views: np.ndarray | None = None) -> Tensor:
         """[*rows.shape, *what is stored of a clip]; view 0 where no views are given."""
@@ -91,7 +102,7 @@ class FeatureBank:
             if (positions < 0).any():
                 row, view = divmod(int(slots[positions.argmin()]), self.views)
                 raise KeyError(f"row {row}, view {view} is not among the rows that this bank was made for")
-            found = self._held.index_select(0, torch.from_numpy(positions))
+            found = self._held.index_select(0, torch.from_numpy(positions).to(self._held.device))
         else:
             # Every clip once. Most episodes have none twice: then they are where they belong as they are read.
             unique, places = np.unique(slots, return_inverse=True)
@@ -114,8 +125,8 @@ class FeatureBank:
         )
 
     def prepared(self, clips: Tensor, side: Literal["support", "query"], seeds: list[int | None]) -> Tensor:
-        """What the model is given of stored clips [batch ...]: here float32."""
-        return clips.float()
+        """What the model is given of stored clips [batch ...]: here the same."""
+        return clips
 
 
 class FrameBank(FeatureBank):
@@ -129,6 +140,11 @@ class FrameBank(FeatureBank):
         """
         super().__init__(*args, **named)
         self.crop, self.augmentation = crop, augmentation
+
+    @property
+    def pass_bytes(self) -> int:
+        """What a network's first layer makes of a clip: at half the side, 64 channels."""
+        return 4 * self.reader.clip_shape[0] * 64 * (self.crop // 2) ** 2
 
     def prepared(self, clips: Tensor, side: Literal["support", "query"], seeds: list[int | None]) -> Tensor:
         """[batch *clips frames height width channels] to [batch *clips frames channels crop crop], both uint8."""

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from fsar_core.devices import room
 from fsar_core.episodes.loader import FeatureBank, batches
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
@@ -49,24 +50,23 @@ def logits(
 def _batches(
     model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine, progress: bool
 ) -> Iterator[torch.Tensor]:
-    """Logits [batch query way] of `evaluation_batch` episodes at a time."""
-    rows = table.rows
+    """Logits [batch query way] of as many episodes at a time as the machine takes at once."""
+    rows, episode_clips = table.rows, (table.support.size + table.query.size) // len(table)
     # With the metric's own part of each clip, or, where that is too large to be held, without it.
     for metric in (True, False) if hasattr(model.head, "alone") and model.metric_alone else (False,):
         encoded = _encoded(model, bank, rows, machine, progress, metric)
         if encoded:
             break
     else:
-        coming = batches(bank, (table[i] for i in range(len(table))), machine.evaluation_batch, machine.device)
+        size = machine.at_once(bank.pass_bytes * episode_clips)
+        coming = batches(bank, (table[i] for i in range(len(table))), size, machine.device)
         for episodes in machine.meter.waiting(coming):
             with _precision(machine):
                 batch, _ = model(episodes)
             yield batch
         return
-    places = [
-        torch.from_numpy(np.searchsorted(rows, of)).split(machine.evaluation_batch)
-        for of in (table.support, table.query)
-    ]
+    size = machine.at_once(sum(part[0].nbytes for part in encoded) * episode_clips)
+    places = [torch.from_numpy(np.searchsorted(rows, of)).split(size) for of in (table.support, table.query)]
     for of_batch in zip(*places):
         sides = (_at(encoded, of) for of in of_batch)
         with _precision(machine):
@@ -83,7 +83,8 @@ def _encoded(
     model: EpisodeModel, bank: FeatureBank, rows: np.ndarray, machine: Machine, progress: bool, metric: bool
 ) -> list[torch.Tensor]:
     """What the model makes of each clip by itself, each part [clip ...], on the device; nothing where that cannot be."""
-    parts = [rows[start : start + machine.evaluation_batch] for start in range(0, len(rows), machine.evaluation_batch)]
+    size = machine.at_once(bank.pass_bytes)
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
     coming = prefetched(lambda part: bank.prepared(bank.clips(part)[None], "query", [None])[0], parts, machine.device)
     held: list[torch.Tensor] = []
     start = 0
@@ -91,7 +92,9 @@ def _encoded(
         for clips in machine.meter.waiting(coming):
             with _precision(machine):
                 made = model.alone(clips, metric)
-            if made is None or sum(each[0].nbytes for each in made) * len(rows) > bank.memory_gib * 2**30:
+            if made is None:
+                return []
+            if not held and sum(each[0].nbytes for each in made) * len(rows) > room(machine.device, bank.memory_gib):
                 return []
             held = held or [each.new_empty(len(rows), *each.shape[1:]) for each in made]
             for whole, each in zip(held, made):

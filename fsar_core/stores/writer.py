@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -31,8 +32,8 @@ class Block(NamedTuple):
 
 
 def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> dict:
-    """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last. A job that another run has
-    done meanwhile is left as it is.
+    """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last; a block is written while the
+    next one is made. A job that another run has done meanwhile is left as it is.
 
     Args:
         blocks: one for each run of FILE_CLIPS rows, in order; a failed clip's rows are never served to readers.
@@ -50,8 +51,8 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     _remove_leftovers(store, plan, rows)
     stored = open_arrays(store, plan.shapes, mode="r+")
     started, failures, counts, start = time.time(), [], Counter(), rows.start
-    for arrays, failed, counted in blocks:
-        stop = min(start + FILE_CLIPS, rows.stop)
+
+    def write(arrays: dict[str, np.ndarray], start: int, stop: int) -> None:
         for name, block in arrays.items():
             _check(block, name, start, stop, plan)
             try:
@@ -60,9 +61,19 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
                         stored[name][start:stop, view] = block[:, view]
             except OSError as error:
                 raise FsarError(f"{store}: cannot write rows {start}..{stop - 1}: {error.strerror or error}") from None
-        failures += failed
-        counts.update(counted)
-        start = stop
+
+    with ThreadPoolExecutor(1) as writer:
+        writing = None
+        for arrays, failed, counted in blocks:
+            if writing is not None:
+                writing.result()
+            stop = min(start + FILE_CLIPS, rows.stop)
+            writing = writer.submit(write, arrays, start, stop)
+            failures += failed
+            counts.update(counted)
+            start = stop
+        if writing is not None:
+            writing.result()
     if start != rows.stop:
         raise FsarError(f"{store}: job {job} ended at row {start}, expected {rows.stop}")
     value = {

@@ -99,7 +99,10 @@ class EpisodeModel(nn.Module):
         )
 
     def through_tail(self, features: Tensor) -> Tensor:
-        """Features at the cut, [... dim height width], as the head is given them."""
+        """Features at the cut, [... dim height width], as the head is given them. Stored and moved in half precision, they are
+        computed with in single precision."""
+        if features.dtype == torch.float16:
+            features = features.float()
         if isinstance(self.tail, nn.Identity):
             return features
         *lead, dim, height, width = features.shape

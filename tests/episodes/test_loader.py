@@ -6,6 +6,7 @@ import torch
 
 from fsar_core.backbones._features import _seen
 from fsar_core.data.frame_store import plan as frame_store_plan
+from fsar_core.episodes import loader
 from fsar_core.episodes.loader import (
     EpisodeFeatures,
     FeatureBank,
@@ -59,12 +60,33 @@ def test_batches_are_the_stored_values(stored, split, memory_gib):
     episodes = episodes_of(split, 3, views=reader.views)
     batch = bank.batch(episodes)
     assert batch.support.shape == (3, 3, 2, 3, 4, 2, 2) and batch.query.shape == (3, 3, 3, 4, 2, 2)
-    assert batch.support.dtype == batch.query.dtype == torch.float32 and batch.labels.dtype == torch.int64
+    assert batch.support.dtype == batch.query.dtype == torch.float16 and batch.labels.dtype == torch.int64
     for number, episode in enumerate(episodes):
         support_views, query_views = episode.views
         np.testing.assert_array_equal(batch.support[number], values[episode.support, support_views])
         np.testing.assert_array_equal(batch.query[number], values[episode.query, query_views])
         np.testing.assert_array_equal(batch.labels[number], episode.labels)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("fits", [True, False])
+def test_on_a_gpu_the_rows_are_held_there_where_they_fit(stored, split, monkeypatch, fits):
+    reader, _ = stored
+    rows, gpu = np.concatenate(split.rows), torch.device("cuda", torch.cuda.current_device())
+    if not fits:
+        monkeypatch.setattr(loader, "room", lambda device, memory_gib: 0)
+    bank = FeatureBank(reader, rows, 1.0, many_views=rows, device=gpu)
+    assert bank.clips(rows[:1]).is_cuda == fits
+    plain, episodes = FeatureBank(reader, rows, 1.0, many_views=rows), episodes_of(split, 9, views=reader.views)
+    found = list(batches(TrainingBank(bank), episodes, 2, gpu))
+    for batch, other in zip(found, batches(TrainingBank(plain), episodes, 2), strict=True):
+        for name in ("support", "query", "labels"):
+            assert getattr(batch, name).device == gpu and getattr(batch, name).dtype == getattr(other, name).dtype
+            assert torch.equal(getattr(batch, name).cpu(), getattr(other, name))
+        assert {name: part.tolist() for name, part in batch.aux.items()} == {
+            n: p.tolist() for n, p in other.aux.items()
+        }
 
 
 @pytest.mark.parametrize("memory_gib", [1.0, NO_MEMORY])

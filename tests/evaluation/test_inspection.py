@@ -42,7 +42,7 @@ def test_attention_of_an_example_is_the_heads_own(toy):
     drawn = toy.test[2]
     features = toy.bank.batch([drawn])
     with torch.no_grad():
-        expected = model.head.attention(features.support, features.query, grid=2)
+        expected = model.head.attention(*model.before_head(features), grid=2)
         logits, _ = model(features)
     for name in ("self_query", "association_query", "cross"):
         np.testing.assert_array_equal(found[f"2.1.{name}"], expected[name][0, 1].numpy())
@@ -67,7 +67,7 @@ def test_attention_on_the_right_class_by_loops(toy):
         drawn = toy.test[number]
         features = toy.bank.batch([drawn])
         with torch.no_grad():
-            cross = model.head.attention(features.support, features.query)["cross"][0]
+            cross = model.head.attention(*model.before_head(features))["cross"][0]
         total = sum(
             float(cross[query, frame, patch, 0, drawn.labels[query]].sum())
             for query in range(3)
@@ -118,7 +118,7 @@ def test_embeddings_of_a_head_with_a_global_token(frames):
     assert found["support"].shape == found["query"].shape == (20, 3, (1 + frames) * SHAPE["dim"])
     with torch.no_grad():
         features = toy.bank.batch([toy.test[5]])
-        out = model.head(features.support, features.query)
+        out = model.head(*model.before_head(features))
         logits, _ = model(features)
     np.testing.assert_allclose(found["query"][5], out.query[0].flatten(1), atol=1e-6)
     # What is embedded is what the logits are made of.

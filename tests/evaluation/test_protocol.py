@@ -3,14 +3,16 @@ import pytest
 import torch
 from torch import nn
 
+from fsar_core import devices
 from fsar_core.backbones._vit import Block, ClassToken
 from fsar_core.devices import Machine
+from fsar_core.episodes.loader import FeatureBank
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy, logits, query_results
 from fsar_core.specs import Component, EpisodeSpec
 from fsar_core.testing import toy_features, toy_index
-from tests.training.toys import SHAPE, Toy, model_of, run_spec
+from tests.training.toys import SHAPE, ArrayReader, Toy, model_of, run_spec
 
 CPU = torch.device("cpu")
 
@@ -151,6 +153,49 @@ def test_an_evaluation_batch_is_one_forward_pass(toy):
     logits(model, toy.bank, toy.test, Machine(CPU, False, 7))
     handle.remove()
     assert sizes == [7, 7, 6]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_forward_pass_takes_as_many_episodes_as_the_machine_holds(toy, monkeypatch, held):
+    toy, model = toy
+    monkeypatch.setattr(toy.bank, "memory_gib", 1.0 if held else 0.0)
+    clip = toy.bank.prepared(toy.bank.clips(toy.test.rows[:1]), "query", [None])
+    clip_bytes = sum(part.nbytes for part in model.eval().alone(clip)) if held else toy.bank.pass_bytes
+    monkeypatch.setitem(devices.PASS_BYTES, "cpu", 6 * (3 + 3) * clip_bytes + 1)
+    sizes = []
+    together, forward = model.together, model.forward
+    monkeypatch.setattr(model, "together", lambda *sides: sizes.append(len(sides[0][0])) or together(*sides))
+    monkeypatch.setattr(model, "forward", lambda episodes: sizes.append(len(episodes.labels)) or forward(episodes))
+    found = logits(model, toy.bank, toy.test, Machine(CPU, False, None))
+    assert sizes == [6, 6, 6, 2]
+    monkeypatch.undo()
+    np.testing.assert_allclose(found, logits(model, toy.bank, toy.test, Machine(CPU, False, 10)), rtol=1e-5, atol=1e-5)
+
+
+def test_an_episode_larger_than_the_machine_holds_is_tested_alone():
+    assert Machine(CPU, False, None).at_once(100 * devices.PASS_BYTES["cpu"]) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize(("head", "params", "matching", "tokens"), WHOLE)
+@pytest.mark.parametrize("mixed", [False, True])
+def test_on_a_gpu_logits_are_those_of_the_cpu(head, params, matching, tokens, mixed):
+    """By whichever way: every clip once, from a bank on the GPU, or every episode anew, from one that is not."""
+    gpu = torch.device("cuda")
+    grid = dict(height=tokens, width=1) if tokens else dict(height=3, width=3)
+    matching = Component(name=matching, params={"out_dim": 8} if matching in ("trx", "sca") else {})
+    spec = run_spec(matching).model_copy(update={"head": Component(name=head, params=params)})
+    toy = Toy(spec, toy_features(toy_index(), **SHAPE | grid))
+    tail = nn.Sequential(Block(8, 2), Block(8, 2), ClassToken(8)) if tokens else None
+    model = model_of(spec, tail=tail)
+    expected = logits(model, toy.bank, toy.test, Machine(CPU, False, None))
+    model.to(gpu)
+    close = dict(rtol=5e-2, atol=5e-2 * np.abs(expected).max()) if mixed else dict(rtol=2e-3, atol=2e-3)
+    held = FeatureBank(ArrayReader(toy.values), toy.test.rows, 1.0, device=gpu)
+    np.testing.assert_allclose(logits(model, held, toy.test, Machine(gpu, mixed, None)), expected, **close)
+    model.alone = lambda clips, metric: None
+    np.testing.assert_allclose(logits(model, toy.bank, toy.test, Machine(gpu, mixed, None)), expected, **close)
 
 
 def test_accuracy_is_the_mean_of_the_query_results(toy):

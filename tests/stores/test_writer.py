@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import zarr
 
 from fsar_core.errors import FsarError
 from fsar_core.specs import LAYOUT_VERSION
+from fsar_core.stores import writer
 from fsar_core.stores.layout import Plan, create
 from fsar_core.stores.manifest import read_receipt
 from fsar_core.stores.reader import StoreReader
@@ -117,6 +120,32 @@ def test_several_arrays_and_blocks_in_one_job(tmp_path):
     group = zarr.open_group(tmp_path / "data.zarr", mode="r")
     np.testing.assert_array_equal(group["scores"][:], scores)
     np.testing.assert_array_equal(group["masks"][:], masks)
+
+
+def test_a_block_is_written_while_the_next_one_is_made(make_toy, tmp_path, monkeypatch):
+    toy, store = make_toy(), tmp_path / "one_job"
+    create(store, replace(toy.plan, clips_per_job=192))
+    asked, check, written = threading.Event(), writer._check, []
+
+    def checked(block, name, start, stop, plan):
+        assert start > 0 or asked.wait(60)
+        check(block, name, start, stop, plan)
+        written.append(start)
+
+    def blocks():
+        for number, block in enumerate(array_blocks(toy.values, range(150))):
+            if number == 1:
+                asked.set()
+            if number == 2:
+                assert written == [0]  # no more than one is waiting
+            yield block
+
+    monkeypatch.setattr(writer, "_check", checked)
+    value = write_job(store, 0, blocks(), tmp_path / "0.json")
+    assert written == [0, 64, 128] and len(value["files"]) == 5
+    toy.fill()
+    for key, entry in value["files"].items():
+        assert hashlib.sha256((toy.path / key).read_bytes()).hexdigest() == entry["sha256"]
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])

@@ -405,3 +405,31 @@ def test_mixed_precision_is_for_gpus_only(tmp_path):
     plain, _, _ = trained(spec, tmp_path / "1.pt")
     mixed, _, _ = trained(spec, tmp_path / "2.pt", machine=Machine(torch.device("cpu"), True, 10))
     assert equal_states(plain, mixed)
+
+
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
+@pytest.mark.gpu
+@on_a_gpu
+@pytest.mark.parametrize("mixed", [False, True])
+def test_on_a_gpu_it_trains_as_on_a_cpu(tmp_path, mixed):
+    spec = run_spec(episodes=48, validations=4, views=2)
+    _, plain, _ = trained(spec, tmp_path / "cpu.pt")
+    state, history, _ = trained(spec, tmp_path / "gpu.pt", machine=Machine(torch.device("cuda"), mixed, None))
+    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in plain], rel=0.1 if mixed else 1e-2)
+    assert all(value.is_cuda and value.dtype != torch.float16 for value in state.values())
+
+
+@pytest.mark.gpu
+@on_a_gpu
+def test_on_a_gpu_a_resumed_training_goes_on_where_it_stopped(tmp_path):
+    """Dropout, the scale of the gradients and Adam's moments included; sums on a GPU differ in their last bits."""
+    spec, gpu = run_spec(DROPOUT, views=2, episodes=48, validations=4), Machine(torch.device("cuda"), True, None)
+    _, _, whole_model = trained(spec, tmp_path / "whole.pt", machine=gpu)
+    with pytest.raises(KeyboardInterrupt):
+        trained(spec, tmp_path / "last.pt", raise_at(model_of(spec, seed=7), 15), machine=gpu)
+    _, history, model = trained(spec, tmp_path / "last.pt", model_of(spec, seed=50), machine=gpu)
+    assert len(history) == 4
+    for key, value in whole_model.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[key], value, rtol=0.02, atol=0.005)
