@@ -44,6 +44,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     device, mixed = torch.device(args.device), args.device == "cuda"
+    layout = torch.channels_last if mixed else torch.contiguous_format
     backbone = build("backbones", args.backbone).eval().to(device)
     values = np.random.default_rng(0).integers(0, 256, (min(args.clips, 64), 1, 8, 64, 64, 3), np.uint8)
     values = values.repeat(4, axis=3).repeat(4, axis=4)  # blocks, so that zstd has the work that it has with pictures
@@ -59,7 +60,8 @@ def main() -> None:
         write_job(frames, 0, [Block({"frames": block}, []) for block in blocks], frames / "receipts" / "0.json")
         seal(frames, 0)
         features = _features.plan(spec, backbone.cpu(), args.clips, args.clips)
-        images = torch.from_numpy(values[:, 0, :, 16:240, 16:240]).movedim(-1, 2).contiguous().to(device)
+        images = torch.from_numpy(values[:, 0, :, 16:240, 16:240]).movedim(-1, 2).flatten(0, 1)
+        images = images.contiguous(memory_format=layout).to(device)
 
         def job() -> None:
             shutil.rmtree(store, ignore_errors=True)
@@ -69,15 +71,15 @@ def main() -> None:
             made = _features.blocks(
                 spec, backbone, reader, frozenset(), shape, features.rows(0), args.batch, device, **how
             )
-            write_job(store, 0, made, store / "receipts" / "0.json")
+            write_job(store, 0, made, store / "receipts" / "0.json", args.threads if mixed else 1)
 
         @torch.inference_mode()
         def forward() -> None:
-            backbone.to(device)
+            backbone.to(device, memory_format=layout)
             with torch.autocast(device.type, enabled=mixed):
                 for block in blocks:
                     for start in range(0, len(block), args.batch):
-                        backbone.to_cut(images[start : min(start + args.batch, len(block))].flatten(0, 1), args.cut)
+                        backbone.to_cut(images[start * 8 : min(start + args.batch, len(block)) * 8], args.cut)
 
         whole, alone = in_turn(job, forward, repeats=args.repeats)
         gpu = columns(forward, statistics.median(whole), device)

@@ -1,4 +1,5 @@
-"""Reading ahead: while the caller computes on one item, the next is read and, for a GPU, copied there.
+"""Reading ahead: while the caller computes on one item, the next is read and, for a GPU, copied there; and what a GPU made is
+copied from it while it makes the next.
 
 From page-locked memory the copy runs beside the kernels, on a stream of its own; the caller's stream waits for it, not the
 processor. On a CPU an item is what was read.
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 Item = TypeVar("Item")
@@ -51,6 +53,27 @@ def prefetched(
             waiting = coming
         if waiting is not None:
             yield arrived(*waiting.result())
+
+
+def fetched(made: Iterable[torch.Tensor]) -> Iterator[np.ndarray]:
+    """Tensors as arrays, in order; while one is copied from a GPU, the next is computed there."""
+    waiting = None
+    for tensor in made:
+        if not tensor.is_cuda:
+            yield tensor.numpy()
+            continue
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+        copied = torch.cuda.current_stream(tensor.device).record_event()
+        if waiting is not None:
+            yield _waited(*waiting)
+        waiting = host, copied
+    if waiting is not None:
+        yield _waited(*waiting)
+
+
+def _waited(host: torch.Tensor, copied: torch.cuda.Event) -> np.ndarray:
+    copied.synchronize()
+    return host.numpy()
 
 
 @cache

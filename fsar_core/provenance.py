@@ -24,6 +24,8 @@ from typing import IO, Any
 from fsar_core.errors import FsarError, mend
 
 SUM = "sha256"  # the key of a JSON file's own checksum
+UMASK = os.umask(0)  # there is no asking without setting, which threads must not do side by side
+os.umask(UMASK)
 
 # What numbers come from, beside fsar itself: networks, decoders, resizing, codecs.
 PACKAGES = (
@@ -131,9 +133,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        os.chmod(temporary, 0o666 & ~UMASK)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

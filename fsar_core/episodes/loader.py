@@ -42,7 +42,8 @@ class EpisodeFeatures:
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> EpisodeFeatures:
-        return self._each(lambda tensor: tensor if tensor.is_cuda else tensor.pin_memory())
+        # What is expanded has to be written out: page-locked memory is laid out alike, and its places may not overlap.
+        return self._each(lambda tensor: tensor if tensor.is_cuda else tensor.contiguous().pin_memory())
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
         for tensor in (self.support, self.query, self.labels, *self.aux.values()):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import zarr
 
 FILE_CLIPS = 64
+ZSTD_LEVEL = 1
 SPECS: dict[str, type] = {"frames": FrameSpec, "features": FeatureSpec, "masks": MaskSpec, "saliency": SaliencySpec}
 
 
@@ -109,7 +110,7 @@ def create_arrays(store: Path, plan: Plan) -> None:
                 dtype=plan.dtypes[name],
                 chunks=(1, 1, *shape),
                 shards=(FILE_CLIPS, 1, *shape),
-                compressors=[*([] if raw else [ZstdCodec(level=1)]), Crc32cCodec()],
+                compressors=[*([] if raw else [ZstdCodec(level=ZSTD_LEVEL)]), Crc32cCodec()],
                 fill_value=0,
             )
         elif present[name].shape != full or str(present[name].dtype) != plan.dtypes[name]:

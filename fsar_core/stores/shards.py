@@ -1,15 +1,17 @@
-"""Reading single clips out of shard files, straight into the caller's memory.
+"""Shard files: single clips read straight into the caller's memory, and whole files written.
 
-What is read is Zarr v3 as `layout.create_arrays` has Zarr write it: the chunks of a file (a clip and view each) one behind the
-other, at the end an index of where they lie (two uint64 a chunk: offset and bytes; all ones: none) and its crc32c; every chunk
-has its own crc32c behind it. Zarr's own reader does the same through event loop, codec pipeline and a copy each:
+What is read and written is Zarr v3 as `layout.create_arrays` has Zarr write it: the chunks of a file (a clip and view each) one
+behind the other, at the end an index of where they lie (two uint64 a chunk: offset and bytes; all ones: none) and its crc32c;
+every chunk has its own crc32c behind it. Zarr itself does the same through event loop, codec pipeline and a copy each:
 benchmarks/README.md has the figures. Arrays of any other make are left to it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,8 @@ import google_crc32c
 import numpy as np
 from numcodecs.zstd import Zstd
 
-from fsar_core.stores.layout import FILE_CLIPS, shard_file
+from fsar_core.provenance import atomic_write
+from fsar_core.stores.layout import FILE_CLIPS, ZSTD_LEVEL, shard_file
 
 if TYPE_CHECKING:
     import zarr
@@ -37,7 +40,7 @@ class ShardFiles:
     def __init__(self, store: Path, name: str, array: zarr.Array, compressed: bool) -> None:
         self.store, self.name = Path(store), name
         self.clip_shape, self.dtype = array.shape[2:], array.dtype
-        self._zstd = Zstd() if compressed else None
+        self._zstd = Zstd(level=ZSTD_LEVEL) if compressed else None
         self._checked: dict[tuple[int, int], tuple[int, ...]] = {}
 
     @classmethod
@@ -103,6 +106,33 @@ class ShardFiles:
         finally:
             os.close(file)
 
+    def write(self, first: int, view: int, clips: np.ndarray, pool: Executor) -> tuple[str, dict]:
+        """Write the shard file that begins with row `first`, whole or not at all.
+
+        Args:
+            clips: [clips ...] of one view, at most FILE_CLIPS.
+            pool: compresses them.
+        Returns:
+            Its path below the store; bytes and sha256.
+        Raises:
+            OSError: it cannot be written.
+        """
+        chunks = list(pool.map(self._encoded, clips))
+        index = np.full((FILE_CLIPS, 2), ABSENT, "<u8")
+        index[: len(chunks), 1] = [len(chunk) for chunk in chunks]
+        index[: len(chunks), 0] = np.cumsum(index[: len(chunks), 1]) - index[: len(chunks), 1]
+        parts = [*chunks, _summed(index.tobytes())]
+        key, sha256 = shard_file(self.name, first, view, len(self.clip_shape)), hashlib.sha256()
+        with atomic_write(self.store / key, "wb") as stream:
+            for part in parts:
+                stream.write(part)
+                sha256.update(part)
+        return key, {"bytes": sum(map(len, parts)), "sha256": sha256.hexdigest()}
+
+    def _encoded(self, clip: np.ndarray) -> bytes:
+        values = np.ascontiguousarray(clip).reshape(-1).view(np.uint8)
+        return _summed(values.tobytes() if self._zstd is None else self._zstd.encode(values))
+
     def _raw(self, file: int, offset: int, size: int, out: np.ndarray, place: tuple[int, int], version: tuple) -> None:
         values = out.reshape(-1).view(np.uint8)
         if size != values.nbytes + SUM:
@@ -113,6 +143,10 @@ class ShardFiles:
         if self._checked.get(place) != version:
             _check(values, stored)
             self._checked[place] = version
+
+
+def _summed(values: bytes) -> bytes:
+    return values + google_crc32c.value(values).to_bytes(SUM, "little")
 
 
 def _take(file: int, size: int, offset: int) -> np.ndarray:

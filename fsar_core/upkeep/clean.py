@@ -22,7 +22,7 @@ from fsar_core.study import Study
 HIDDEN = r"\.[^/]+\.[A-Za-z0-9_]{8}"  # what a killed job leaves of a file that it was about to write
 STORE = re.compile(
     rf"(plan|manifest)\.json|receipts/[0-9]+\.json|(receipts/)?{HIDDEN}|locks/\w+\.lock"
-    rf"|data\.zarr/(zarr\.json|[a-z_]+/zarr\.json|[a-z_]+/c(/[0-9]+)+)(\.[^/]+\.partial)?"
+    rf"|data\.zarr/((zarr\.json|[a-z_]+/zarr\.json|[a-z_]+/c(/[0-9]+)+)(\.[^/]+\.partial)?|[a-z_]+/c(/[0-9]+)*/{HIDDEN})"
 )
 RUN_NAME = re.compile(r"[\w-]+(\.\w+){3}\.[0-9]+shot\.[0-9a-f]{8}")
 FOLDERS = {  # of models and runs: what is in them

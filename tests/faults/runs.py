@@ -131,10 +131,11 @@ class Project:
                 found[name] = torch.load(path, weights_only=True)
         return found
 
-    def differences(self, other: Project) -> list[str]:
-        """Paths at which two outcomes differ."""
+    def differences(self, other: Project, below: tuple[str, ...] = ("",)) -> list[str]:
+        """Paths at which two outcomes differ, of those that begin with one of `below`."""
         mine, others = self.outcome(), other.outcome()
-        return sorted(name for name in mine.keys() | others.keys() if not _equal(mine.get(name), others.get(name)))
+        names = {name for name in mine.keys() | others.keys() if name.startswith(below)}
+        return sorted(name for name in names if not _equal(mine.get(name), others.get(name)))
 
 
 def _equal(left, right) -> bool:

@@ -1,4 +1,4 @@
-"""Two runs at once, in one folder and over one folder of stores."""
+"""Two runs at once, in one folder and over one folder of stores. They make the main job's stores; its trainings share nothing."""
 
 from __future__ import annotations
 
@@ -6,33 +6,42 @@ import json
 
 import pytest
 
-from tests.faults.runs import TABLE, Project
+from tests.faults.runs import Project
 
 pytestmark = pytest.mark.faults
 
 
+def feature_stores(project: Project) -> list[str]:
+    """Manifests of the main job's feature stores, below a project's folder."""
+    return [str(path.relative_to(project.path)) for path in project.path.glob("stores/features/*/manifest.json")]
+
+
 @pytest.mark.timeout(1800)
-def test_in_one_folder(tmp_path, ledger):
+def test_in_one_folder(tmp_path, undisturbed, ledger):
     """The second is refused and told who works there; the first does not notice, and the second finds its work done."""
     project, second = Project(tmp_path), Project(tmp_path, log=tmp_path / "second.log")
-    first = project.start(TABLE)
+    stores = feature_stores(undisturbed[0])
+    first = project.start(*stores)
     project.until_planned(first)
-    status, said = second.run(TABLE)
+    status, said = second.run(*stores)
     assert first.poll() is None, "the first had ended before the second was refused"
     assert status != 0 and "LockException" in said
     assert f"fsar: in this folder works also process {first.pid} on " in said
     assert first.wait(1200) == 0, project.said[-6000:]
-    assert "Nothing to be done" in second.ok(TABLE)
+    assert "Nothing to be done" in second.ok(*stores)
     ledger.add("two runs in one folder", 1, 1)
 
 
 @pytest.mark.timeout(1800)
-def test_over_one_folder_of_stores(tmp_path, ledger):
-    """Both start from nothing and plan to make everything: a shard job is done by one of them, and both end alike."""
+def test_over_one_folder_of_stores(tmp_path, undisturbed, ledger):
+    """Both start from nothing and plan to make everything: a shard job is done by one of them, and what is made is what one run
+    alone makes."""
     shared = {name: str(tmp_path / name) for name in ("data", "stores", "weights")}
     settings = ("--config", f"roots={json.dumps(shared)}")
     projects = [Project(tmp_path / name, settings) for name in ("first", "second")]
-    running = [project.start(TABLE) for project in projects]
+    running = [
+        project.start(*(str(tmp_path / name) for name in feature_stores(undisturbed[0]))) for project in projects
+    ]
     for project, process in zip(projects, running):
         assert process.wait(1200) == 0, project.said[-6000:]
     texts = [project.job_logs() for project in projects]
@@ -40,7 +49,8 @@ def test_over_one_folder_of_stores(tmp_path, ledger):
     fills = [text.count(" clips in ") for text in texts]
     receipts = list((tmp_path / "stores").glob("*/*/receipts/*.json"))
     assert waited > 0 and fills[0] + fills[1] == 2 * len(receipts)
-    lost = projects[0].differences(projects[1])
+    lost = undisturbed[0].differences(Project(tmp_path), ("stores/", "weights/"))
+    assert [name for name in Project(tmp_path).outcome() if name.startswith("stores/features/")]
     ledger.add(
         "two runs over one folder of stores", 1, int(not lost), len(lost), f"{waited} jobs waited for the other run's"
     )
