@@ -37,7 +37,7 @@ def prefetched(
             made = made if on_gpu else made.pin_memory().to(device, non_blocking=True)
             return made, stream.record_event()
 
-    def arrived(made: Made, copied: torch.cuda.Event | None) -> Made:
+    def usable(made: Made, copied: torch.cuda.Event | None) -> Made:
         if copied is not None:
             current = torch.cuda.current_stream(device)
             current.wait_event(copied)
@@ -49,31 +49,28 @@ def prefetched(
         for item in items:
             coming = reader.submit(ready, item)
             if waiting is not None:
-                yield arrived(*waiting.result())
+                yield usable(*waiting.result())
             waiting = coming
         if waiting is not None:
-            yield arrived(*waiting.result())
+            yield usable(*waiting.result())
 
 
-def fetched(made: Iterable[torch.Tensor]) -> Iterator[np.ndarray]:
-    """Tensors as arrays, in order; while one is copied from a GPU, the next is computed there."""
-    waiting = None
-    for tensor in made:
-        if not tensor.is_cuda:
-            yield tensor.numpy()
-            continue
-        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
-        copied = torch.cuda.current_stream(tensor.device).record_event()
-        if waiting is not None:
-            yield _waited(*waiting)
-        waiting = host, copied
-    if waiting is not None:
-        yield _waited(*waiting)
-
-
-def _waited(host: torch.Tensor, copied: torch.cuda.Event) -> np.ndarray:
-    copied.synchronize()
-    return host.numpy()
+def arrived(copies: Iterable[torch.Tensor], device: torch.device) -> Iterator[np.ndarray]:
+    """Tensors in memory as arrays, in order. Copies from a GPU may be under way when they come: one is given when it is there,
+    while the next is computed."""
+    if device.type != "cuda":
+        yield from (copy.numpy() for copy in copies)
+        return
+    before = None
+    for copy in copies:
+        now = copy, torch.cuda.current_stream(device).record_event()
+        if before is not None:
+            before[1].synchronize()
+            yield before[0].numpy()
+        before = now
+    if before is not None:
+        before[1].synchronize()
+        yield before[0].numpy()
 
 
 @cache

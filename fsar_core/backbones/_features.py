@@ -14,7 +14,7 @@ from tqdm import tqdm
 from fsar_core.backbones._stages import StagedBackbone
 from fsar_core.data.augmentation import apply, stored_draw
 from fsar_core.devices import Meter
-from fsar_core.prefetch import fetched, prefetched
+from fsar_core.prefetch import arrived, prefetched
 from fsar_core.specs import LAYOUT_VERSION, FeatureSpec
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
 from fsar_core.stores.reader import StoreReader
@@ -64,24 +64,26 @@ def blocks(
     precision = torch.autocast(device.type, enabled=mixed_precision and device.type == "cuda")
     parts = [range(start, min(start + FILE_CLIPS, rows.stop)) for start in range(rows.start, rows.stop, FILE_CLIPS)]
     sound = {part: list(_chunks(part, spec.frames.views, frames.failed, train_rows, batch_clips)) for part in parts}
+    pinned = device.type == "cuda"
     images = prefetched(
-        lambda chunk: _images(spec, frames, *chunk, threads), chain.from_iterable(sound.values()), device
+        lambda chunk: _images(spec, frames, *chunk, threads, pinned), chain.from_iterable(sound.values()), device
     )
     coming = (meter or Meter()).waiting(images)
 
-    def activations() -> Iterator[torch.Tensor]:
-        for chunk in coming:
-            with precision:
-                made = backbone.to_cut(chunk.contiguous(memory_format=layout), spec.cut)
-            made = rearrange(made, "(clip frames) d h w -> clip frames d h w", frames=spec.frames.count)
-            yield made.to(getattr(torch, spec.dtype)).contiguous()
-
-    found = fetched(activations())
-    with tqdm(total=len(rows), desc=f"features on {device}", unit="clip", mininterval=1) as bar:
+    def filled() -> Iterator[torch.Tensor]:
         for part in parts:
-            out = np.zeros((len(part), spec.frames.views, *shape), spec.dtype)
+            dtype = getattr(torch, spec.dtype)
+            out = torch.zeros(len(part), spec.frames.views, *shape, dtype=dtype, pin_memory=pinned)
             for view, chunk in sound[part]:
-                out[chunk - part.start, view] = next(found)
+                with precision:
+                    made = backbone.to_cut(next(coming).contiguous(memory_format=layout), spec.cut)
+                clips = rearrange(made, "(clip frames) d h w -> clip frames d h w", clip=len(chunk))
+                for place, clip in zip((chunk - part.start).tolist(), clips.to(dtype).contiguous()):
+                    out[place, view].copy_(clip, non_blocking=True)
+            yield out
+
+    with tqdm(total=len(rows), desc=f"features on {device}", unit="clip", mininterval=1) as bar:
+        for part, out in zip(parts, arrived(filled(), device)):
             failures = [
                 {"row": r, "path": "", "problem": "failed in the frame store"} for r in part if r in frames.failed
             ]
@@ -99,11 +101,15 @@ def _chunks(
             yield view, np.array(sound[first : first + size])
 
 
-def _images(spec: FeatureSpec, frames: StoreReader, view: int, rows: np.ndarray, threads: int) -> torch.Tensor:
+def _images(
+    spec: FeatureSpec, frames: StoreReader, view: int, rows: np.ndarray, threads: int, pinned: bool
+) -> torch.Tensor:
     """uint8 [(clip frames) channels crop crop]."""
+    out = torch.empty(len(rows), spec.frames.count, 3, spec.crop, spec.crop, dtype=torch.uint8, pin_memory=pinned)
     with ThreadPoolExecutor(threads) as pool:
         clips = frames.read(rows, view, threads)
-        return torch.cat(list(pool.map(lambda clip, row: _seen(spec, clip, row, view), clips, rows)))
+        list(pool.map(lambda place, clip, row: place.copy_(_seen(spec, clip, row, view)), out, clips, rows))
+    return out.flatten(0, 1)
 
 
 def _seen(spec: FeatureSpec, clip: np.ndarray, row: int, view: int) -> torch.Tensor:
