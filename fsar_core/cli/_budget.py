@@ -30,6 +30,7 @@ def chosen(names: Iterable[str], works: Works) -> list[Path]:
 def speeds(args: argparse.Namespace, works: Works) -> Throughputs:
     """The file's and, where jobs have been done, theirs before."""
     known = load(Throughputs, args.throughputs or args.workflow / "throughputs.yaml")
+    known = known.of_preset(works.study.config.preset)
     folder = works.study.config.roots.results / "benchmarks"
     own = {} if args.shipped else measured(works.by_path.values(), folder)
     if not own:

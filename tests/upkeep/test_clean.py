@@ -217,7 +217,7 @@ def test_mistakes_are_one_line(project, used, capsys):
 
 
 def test_pages_of_a_paper_without_tables_go_before_their_logs(project, used):
-    """The log alone tells a page from a hand-made one: a clean-up that is stopped between the two would leave the page for ever."""
+    """The log alone tells a page from a hand-made one: a clean-up that is stopped in between would leave the page."""
     (project.path / "workflow/tables/i2st_table9.yaml").unlink()
     study = Study(project.study.config, project.path / "workflow")
     gone, left = clean.unused([study])
