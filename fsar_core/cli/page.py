@@ -11,7 +11,7 @@ from fsar_core.reporting.contents import PAGES
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kind", required=True, choices=PAGES)
+    parser.add_argument("--kind", required=True, choices=[*PAGES])
     parser.add_argument("--paper", required=True)
     parser.add_argument(
         "--spec",

@@ -102,7 +102,7 @@ def _figure(study: Study, name: str) -> Iterator[str]:
         datasets = [figure.dataset]
     else:
         datasets = [shown.dataset for shown in (*looks, *watches)]
-    files = [folder / f"{name}.{ending}" for ending in ("png", "pdf", "csv")]
+    files = [folder / f"{name}.{ending}" for ending in ("png", "pdf", "csv", "html")]
     yield from _head(study, name, figure, list(dict.fromkeys(datasets)), files)
     runs = {point.run.run_id: point.method for point in points} | {
         look.run.run_id: look.subject.method for look in looks

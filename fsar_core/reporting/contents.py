@@ -10,7 +10,14 @@ from typing import Any
 
 from fsar_core.study import Study
 
-PAGES = ("data", "training", "classes", "effects", "times")
+# Kinds of pages, and what the report calls them.
+PAGES = {
+    "data": "Data: what was run on which videos, and what could not be used",
+    "training": "Training: loss and validation accuracy of every model",
+    "classes": "Classes: accuracy of each, and what it is taken for",
+    "effects": "Effects: what each module is worth",
+    "times": "Times: how long the jobs took",
+}
 
 
 def papers(study: Study) -> list[str]:

@@ -36,7 +36,7 @@ INDEX_NAME = re.compile(r"[\w-]+\.[0-9a-f]{12}\.tsv")
 EPISODES_NAME = re.compile(r"[\w-]+\.(train|val|test)\.[0-9]+way[0-9]+shot\.[0-9a-f]{12}\.npz")
 MADE = {
     "tables": ("csv", "md", "tex", "html", "left_out.csv"),
-    "figures": ("png", "pdf", "csv"),
+    "figures": ("png", "pdf", "csv", "html"),
     "complexity": ("json",),
 }
 PAGE_LOG = re.compile(r"(\w+)\.(\w+)\.log")  # of a page of the report: paper, kind

@@ -91,7 +91,7 @@ def test_a_figure(said, figure, on, runs):
     lines = said(figure)
     assert any(line.startswith(f"measured on {on}") for line in lines), lines
     assert sum(": to be run (" in line for line in lines) == runs
-    assert f"files results/figures/{figure}.png, .pdf, .csv" in lines
+    assert f"files results/figures/{figure}.png, .pdf, .csv, .html" in lines
 
 
 def test_a_data_set_before_and_after_its_clips_were_opened(said):

@@ -358,7 +358,7 @@ def counted_by(paper):
 def pages_of(paper):
     """What a paper's report shows: its tables, its figures, and the pages about how they came about."""
     tables = [str(ROOTS.results / "tables" / f"{name}.html") for name in tables_of(STUDY, paper)]
-    figures = [str(ROOTS.results / "figures" / f"{name}.png") for name in figures_of(STUDY, paper)]
+    figures = [str(ROOTS.results / "figures" / f"{name}.html") for name in figures_of(STUDY, paper)]
     return tables + figures + [str(ROOTS.results / "report" / paper / f"{kind}.html") for kind in PAGES]
 
 

@@ -103,7 +103,7 @@ rule page:
             caption="../report/page.rst",
             category=paper_of,
             subcategory="How it came about",
-            labels=lambda wildcards: {"what": wildcards.kind},
+            labels=lambda wildcards: {"what": PAGES[wildcards.kind]},
         ),
     log:
         log_of("page/{paper}.{kind}"),
