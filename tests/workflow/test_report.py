@@ -37,8 +37,14 @@ def test_one_file_with_captions_and_nothing_from_elsewhere(tmp_path):
     style = str(REPOSITORY / "workflow" / "report" / "style.css")
     folder.ok("--report", "report.html", "--report-stylesheet", style, "--", target)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert re.findall(r'(?:src|href)="https?://', text) == []
-    for said in ("What this is.", "Under the blue bar", study().table("dmgal_table7").title, "on a narrow"):
+    assert re.findall(r'(?:src|href)="https?://|@import|url\(["\']?https?:', text) == []
+    for said in (
+        "What this is.",
+        "Under the blue bar",
+        study().table("dmgal_table7").title,
+        "On a narrow",
+        "this workflow draws them",
+    ):
         assert said in text, said
     page = (tmp_path / target).read_text(encoding="utf-8")
     assert "22.06M" in page and '<div class="' in page
