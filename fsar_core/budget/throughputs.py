@@ -49,7 +49,9 @@ class Throughputs(Model):
         own = self.presets[name]
         rules = {stage.split(".")[0] for stage in own.clips}
         others = {stage: number for stage, number in self.clips.items() if stage.split(".")[0] not in rules}
-        return self.model_copy(update={"clips": others | own.clips, "source": f"{own.source}; else {self.source}"})
+        return self.model_copy(
+            update={"clips": others | own.clips, "source": f"{own.source}; of other stages those of every preset"}
+        )
 
     @field_validator("clips", "ratios")
     @classmethod

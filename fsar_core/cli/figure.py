@@ -7,18 +7,8 @@ import json
 from pathlib import Path
 
 from fsar_core.paper import validate_figure
-from fsar_core.reporting import (
-    actionness,
-    attention,
-    cam,
-    class_accuracy,
-    class_gain,
-    embedding,
-    figure_page,
-    figures,
-    masks,
-    web,
-)
+from fsar_core.reporting import actionness, attention, cam, class_accuracy, class_gain, embedding, figures, masks
+from fsar_core.reporting.figure_page import write_page
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,4 +51,4 @@ def run(args: argparse.Namespace) -> None:
         else:
             canvas, table = getattr(attention, figure.kind)(figure, shown)
     figures.write(canvas, table, args.out)
-    web.write(args.out.with_suffix(".html"), figure_page.page(args.name, figure, args.out.with_suffix(".png"), table))
+    write_page(args.name, figure, table, args.out)

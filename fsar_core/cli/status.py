@@ -40,5 +40,6 @@ def told(costs: dict[str, Cost]) -> str:
     shown = ", ".join(f"{costs[rule].jobs} {rule}" for rule in most[:3]) + (", ..." if len(most) > 3 else "")
     parts = [f"missing: {total.jobs} job{'s' if total.jobs > 1 else ''} ({shown})"]
     parts += [f"{size(total.bytes)} of stores"] if total.bytes else []
-    with_gpu = f", or {time(total.gpu_hours)} of a GPU and {time(total.other_core_hours)} of a core"
-    return ", ".join([*parts, f"{time(total.core_hours)} of one core"]) + (with_gpu if total.gpu_hours else "")
+    parts.append(f"{time(total.core_hours)} of one core")
+    with_gpu = time(total.gpu_hours + total.other_core_hours)
+    return ", ".join(parts) + (f" ({with_gpu} with a GPU)" if with_gpu != time(total.core_hours) else "")

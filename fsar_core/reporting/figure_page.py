@@ -63,6 +63,11 @@ def page(name: str, figure: AnyFigure, picture: Path, table: pd.DataFrame) -> st
     return web.page(figure.title, *parts)
 
 
+def write_page(name: str, figure: AnyFigure, table: pd.DataFrame, prefix: Path) -> None:
+    """`<prefix>.html`, once `<prefix>.png` is there."""
+    web.write(prefix.with_suffix(".html"), page(name, figure, prefix.with_suffix(".png"), table))
+
+
 def _shown(value: object) -> str:
     """Of a measured number as many digits as say something; an empty cell for a missing one."""
     if isinstance(value, float):

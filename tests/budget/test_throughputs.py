@@ -49,7 +49,7 @@ def test_a_presets_own_speeds_go_before():
     work = Work(Path("m"), "a.b", (("a", Path("m")),), clips=120.0)
     assert speeds.of_preset("other").seconds(work) == speeds.seconds(work) == 30.0
     assert speeds.of_preset("small").seconds(work) == 4.0
-    assert speeds.of_preset("small").source == "elsewhere; else here"
+    assert speeds.of_preset("small").source == "elsewhere; of other stages those of every preset"
     only_c = Throughputs(**PLAIN, presets={"small": {"source": "elsewhere", "clips": {"c": 30.0}}})
     assert only_c.of_preset("small").seconds(work) == 30.0
 
