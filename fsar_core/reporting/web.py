@@ -32,7 +32,8 @@ th.quoted, td.quoted { background: #fbf4df; }
 .heat thead th { font-weight: normal; min-width: 0; padding: .25rem .1rem; white-space: nowrap; }
 .heat thead th:not(:first-child) { writing-mode: vertical-rl; transform: rotate(180deg); }
 summary { cursor: pointer; padding: .3rem 0; }
-@media (max-width: 40rem) { body { padding: 1.8rem .6rem .6rem; font-size: 14px; } td:first-child, th:first-child { max-width: 9rem; }
+@media (max-width: 40rem) {
+  body { padding: 1.8rem .6rem .6rem; font-size: 14px; } td:first-child, th:first-child { max-width: 9rem; }
   .scroll > img { max-width: none; width: 46rem; }
   .heat td:first-child { min-width: 7.5rem; max-width: 9rem; } td.long { min-width: 12rem; } }
 """
