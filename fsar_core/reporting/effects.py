@@ -110,7 +110,11 @@ def page(paper: str, tables: list[dict[str, Any]], runs: Path) -> str:
             for r in table.itertuples()
         ]
         header = ["Method", "over", "measured on", "at", "gain (points)", "effect size d", "table"]
-        parts.append(f'<div class="measured">{web.heading("All measured gains")}{web.table(header, lines)}</div>')
+        told = web.paragraph(
+            "The effect size d is the mean gain of an episode over its standard deviation (Cohen's d of paired samples); "
+            "it does not grow with the number of episodes. By convention 0.2 is small, 0.5 medium and 0.8 large."
+        )
+        parts.append(f'<div class="measured">{web.heading("All measured gains")}{told}{web.table(header, lines)}</div>')
     if in_print := printed(tables):
         lines = [(m, over, d, c, f"{gain:+.1f}", called(name)) for name, d, c, m, over, gain in in_print]
         told = web.paragraph(

@@ -26,8 +26,8 @@ CAPTIONS = {
     "the episode; the warmer, the more. How much of it falls on the right class is measured over many episodes and told in "
     "the title; an even spread would give each class the same.",
     "cam": "Evidence for the right class over the frames of a query (Grad-CAM), a row for every method on the same frames: "
-    "the warmer a place, the more it speaks for the class. A map is scaled to its own largest value, so that colours say "
-    "where, not how much.",
+    "the warmer a place, the more it speaks for the class. All maps of a method and a clip are scaled to their largest "
+    "value, so that colours say where in the clip the evidence lies, not how much of it there is.",
     "masks": "Masks that the network predicts beside the true ones, on training clips whose masks it was never shown. How "
     "much they overlap (IoU: the common area over the area of both) is measured over many clips, and beside it how much the "
     "mean mask of the other clips does, which knows nothing of a frame.",
