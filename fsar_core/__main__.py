@@ -14,6 +14,21 @@ from fsar_core.errors import FsarError, did_you_mean
 
 VERBS = {path.stem.replace("_", "-"): path.stem for path in sorted((Path(__file__).parent / "cli").glob("[a-z]*.py"))}
 
+# What people type; `fsar --help` tells them first.
+PEOPLES = (
+    "list",
+    "show",
+    "check",
+    "status",
+    "cost",
+    "init-dataset",
+    "import-split",
+    "verify",
+    "repair",
+    "clean",
+    "docs",
+)
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Returns 0, or 2 after one line on standard error for a mistake of the user's."""
@@ -59,11 +74,17 @@ def report(error: FsarError) -> int:
 
 
 def _help() -> str:
-    lines = [f"fsar {__version__}: few-shot action recognition from cached features", "", "verbs:"]
-    for verb, module in VERBS.items():
-        text = (Path(__file__).parent / "cli" / f"{module}.py").read_text(encoding="utf-8")
-        lines.append(f"  {verb:16} {text.split(chr(34) * 3)[1].splitlines()[0]}")
-    return "\n".join([*lines, "", "`fsar VERB --help` explains one; the workflow calls them: see README.md"])
+    lines = [f"fsar {__version__}: few-shot action recognition from cached features"]
+    for title, verbs in (
+        ("verbs:", PEOPLES),
+        ("verbs that the workflow calls:", [v for v in VERBS if v not in PEOPLES]),
+    ):
+        lines += ["", title]
+        for verb in verbs:
+            text = (Path(__file__).parent / "cli" / f"{VERBS[verb]}.py").read_text(encoding="utf-8")
+            said = " ".join(text.split(chr(34) * 3)[1].split("\n\n")[0].split())
+            lines.append(f"  {verb:17} {said}")
+    return "\n".join([*lines, "", "`fsar VERB --help` explains one; tables are made with snakemake: see README.md"])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import fsar_core
-from fsar_core.__main__ import VERBS, main
+from fsar_core.__main__ import PEOPLES, VERBS, main
 from fsar_core.cli import seal
 from fsar_core.errors import FsarError
 
@@ -114,6 +114,8 @@ def test_help_names_every_verb(capsys, words):
     assert err == ""
     listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("  ")}
     assert set(listed) == set(VERBS)
+    # What people type stands first.
+    assert tuple(listed)[: len(PEOPLES)] == PEOPLES and set(PEOPLES) < set(VERBS)
     assert listed["seal"] == "Seal a filled store: check receipts and files, write manifest.json."
 
 

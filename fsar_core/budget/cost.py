@@ -17,7 +17,7 @@ class Cost:
     Attributes:
         bytes: of stores; everything else is small.
         core_hours: of all jobs, without a GPU.
-        gpu_hours: of those that use a GPU, where there is one.
+        gpu_hours: of those that use a GPU, where there is one; it starts them no faster.
         other_core_hours: of the rest.
     """
 
@@ -41,12 +41,13 @@ def by_rule(works: Iterable[Work], throughputs: Throughputs, done: bool = False)
         all_jobs = Counter(rule for rule, _ in work.parts)
         for rule, jobs in Counter(rule for rule, part in work.parts if done or not part.exists()).items():
             share, gpu = jobs / all_jobs[rule] if rule == work.rule else 0.0, work.gpu and rule == work.rule
-            hours = (share * throughputs.seconds(work) + throughputs.start * jobs) / 3600
+            seconds, start = share * throughputs.seconds(work), throughputs.start * jobs
+            hours = (seconds + start) / 3600
             own = Cost(
                 jobs=jobs,
                 bytes=share * throughputs.bytes(work),
                 core_hours=hours,
-                gpu_hours=hours / throughputs.gpu if gpu else 0.0,
+                gpu_hours=(seconds / throughputs.gpu + start) / 3600 if gpu else 0.0,
                 other_core_hours=0.0 if gpu else hours,
             )
             found[rule] = found.get(rule, Cost()) + own
@@ -59,3 +60,10 @@ def size(count: float) -> str:
         if count >= of_one:
             return f"{count / of_one:.1f} {unit}"
     return f"{count / 1e3:.1f} kB"
+
+
+def time(hours: float) -> str:
+    """Hours for people."""
+    if hours < 1:
+        return f"{60 * hours:.0f} min" if hours >= 1 / 60 else "less than 1 min"
+    return f"{hours:,.1f} h" if hours < 100 else f"{hours:,.0f} h"

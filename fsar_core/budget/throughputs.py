@@ -18,6 +18,18 @@ from fsar_core.config import Model
 from fsar_core.errors import FsarError
 
 
+class Speeds(Model):
+    """Of one preset."""
+
+    source: str
+    clips: dict[str, float]
+
+    @field_validator("clips")
+    @classmethod
+    def _positive(cls, value: dict[str, float]) -> dict[str, float]:
+        return _all_positive(value)
+
+
 class Throughputs(Model):
     """workflow/throughputs.yaml"""
 
@@ -27,14 +39,24 @@ class Throughputs(Model):
     gpu: float = Field(gt=0)  # cores that a GPU stands for in jobs that use one
     gpu_source: str  # where that comes from
     ratios: dict[str, float]  # bytes before to bytes after compression, by kind of store, or `kind.name`
+    # By preset, whose models are so small that `clips` say nothing of them. A rule that is named here is not looked up there.
+    presets: dict[str, Speeds] = Field(default={})
+
+    def of_preset(self, name: str) -> Throughputs:
+        """With a preset's own speeds in place of the others."""
+        if name not in self.presets:
+            return self
+        own = self.presets[name]
+        rules = {stage.split(".")[0] for stage in own.clips}
+        others = {stage: number for stage, number in self.clips.items() if stage.split(".")[0] not in rules}
+        return self.model_copy(
+            update={"clips": others | own.clips, "source": f"{own.source}; of other stages those of every preset"}
+        )
 
     @field_validator("clips", "ratios")
     @classmethod
     def _positive(cls, value: dict[str, float]) -> dict[str, float]:
-        for name, number in value.items():
-            if not number > 0:
-                raise ValueError(f"{name}: {number:g} must be greater than 0")
-        return value
+        return _all_positive(value)
 
     def seconds(self, work: Work) -> float:
         """Of one core, for all jobs of a work."""
@@ -44,6 +66,13 @@ class Throughputs(Model):
         """On disk."""
         kind, raw = work.stored
         return raw / nearest(self.ratios, kind) if raw else 0.0
+
+
+def _all_positive(value: dict[str, float]) -> dict[str, float]:
+    for name, number in value.items():
+        if not number > 0:
+            raise ValueError(f"{name}: {number:g} must be greater than 0")
+    return value
 
 
 def nearest(numbers: dict[str, float], name: str) -> float:

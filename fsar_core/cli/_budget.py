@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from fsar_core.budget.cost import Cost
+from fsar_core.budget.cost import Cost, time
 from fsar_core.budget.throughputs import Throughputs, measured
 from fsar_core.budget.work import Works
 from fsar_core.config import load
@@ -30,6 +30,7 @@ def chosen(names: Iterable[str], works: Works) -> list[Path]:
 def speeds(args: argparse.Namespace, works: Works) -> Throughputs:
     """The file's and, where jobs have been done, theirs before."""
     known = load(Throughputs, args.throughputs or args.workflow / "throughputs.yaml")
+    known = known.of_preset(works.study.config.preset)
     folder = works.study.config.roots.results / "benchmarks"
     own = {} if args.shipped else measured(works.by_path.values(), folder)
     if not own:
@@ -43,9 +44,13 @@ def tell_time(total: Cost, cores: int, gpus: int) -> None:
     """How long everything takes at least, on a machine whose cores and GPUs are always busy."""
     if gpus:
         hours = max(total.gpu_hours / gpus, total.other_core_hours / cores)
-        print(f"at least {hours:,.1f} hours with {cores} cores and {gpus} GPUs that are always busy")
+        print(f"at least {time(hours)} with {_counted(cores, 'core')} and {_counted(gpus, 'GPU')} that are always busy")
     else:
-        print(f"at least {total.core_hours / cores:,.1f} hours with {cores} cores that are always busy, and no GPU")
+        print(f"at least {time(total.core_hours / cores)} with {_counted(cores, 'core')}, always busy, and no GPU")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def tell_sources(speeds: Throughputs) -> None:

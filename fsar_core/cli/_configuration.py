@@ -1,4 +1,4 @@
-"""What `verify`, `repair` and `clean` share: the configuration, laid over one another as snakemake does it."""
+"""What the verbs for people share: the configuration, laid over one another as snakemake does it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from pathlib import Path
 from fsar_core.config import Config, load_config, overlay, read_yaml
 from fsar_core.errors import FsarError, did_you_mean
 
+USUAL = Path("config.yaml")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"))
+    parser.add_argument("--config", type=Path, default=USUAL)
     parser.add_argument(
         "--configfile", type=Path, nargs="+", default=[], help="laid over it in this order, as snakemake does"
     )
 
 
 def load(args: argparse.Namespace) -> Config:
+    if args.config == USUAL and not USUAL.exists():
+        raise FsarError(f"{USUAL}: no such file; start fsar in the project's folder, or name the file with --config")
     merged = {}
     for path in (args.config, *args.configfile):
         value = read_yaml(path)

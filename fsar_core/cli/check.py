@@ -1,31 +1,44 @@
-"""Validate config.yaml, every card and every table, and say what would be computed."""
+"""Validate config.yaml, every card, table and figure, and say what would be computed."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
-from fsar_core.config import Card, load, load_config
+from fsar_core.cli import _configuration
+from fsar_core.config import Card, load
 from fsar_core.data.cards import card_file, card_names
 from fsar_core.errors import FsarError
 from fsar_core.study import Study
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, default=Path("config.yaml"))
+    _configuration.arguments(parser)
     parser.add_argument("--workflow", type=Path, default=Path("workflow"))
 
 
 def run(args: argparse.Namespace) -> None:
-    study = Study(load_config(args.config), args.workflow)
+    study = Study(_configuration.load(args), args.workflow)
     for name in card_names(args.workflow / "datasets"):
         load(Card, card_file(args.workflow / "datasets", name))
     for name in study.table_names:
         runs = {cell.run.run_id for cell in study.cells(name)}
         used = sorted({study.behind(dataset) for dataset in study.table(name).datasets})
-        print(f"{name}: {len(runs)} runs" + (f" on {', '.join(used)}" if used else ""))
+        print(f"{name}: {_counted(runs)}" + (f" on {', '.join(used)}" if used else ""))
+    for name in study.figure_names:
+        runs = {shown.run.run_id: shown.run.tested_on.dataset for shown in (*study.points(name), *study.looks(name))}
+        used = sorted({*runs.values(), *(watch.saliency.dataset for watch in study.watches(name))})
+        print(f"{name}: {_counted(runs)} on {', '.join(used)}")
     try:
         study.check_mask_weights()
     except FsarError as error:  # needed by those alone who learn from masks
         print(f"not yet: {error}")
-    print(f"{args.config}, cards and tables are valid; {len(study.runs)} different runs in all")
+    files = " with ".join(map(str, (args.config, *args.configfile)))
+    print(
+        f"{files}, cards, tables and figures are valid; preset {study.config.preset}, {len(study.runs)} different runs in all"
+    )
+
+
+def _counted(runs: Collection[str]) -> str:
+    return f"{len(runs)} run{'s' if len(runs) > 1 else ''}" if runs else "no run"

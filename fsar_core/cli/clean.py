@@ -1,4 +1,4 @@
-"""Remove stores, episodes, models, runs and tables that nothing of the configuration uses; shows first what and how much."""
+"""Remove stores, episodes, models, runs, tables and report pages that no configuration uses; shows first what and how much."""
 
 from __future__ import annotations
 

@@ -29,10 +29,15 @@ def run(args: argparse.Namespace) -> None:
     total = sum(costs.values(), Cost())
     print(f"{'rule':18} {'jobs':>6} {'bytes':>10} {'core-hours':>11} {'or GPU-hours':>13}")
     for name, own in [*sorted(costs.items()), ("all", total)]:
-        stored, gpu = size(own.bytes) if own.bytes else "-", f"{own.gpu_hours:,.1f}" if own.gpu_hours else "-"
-        print(f"{name:18} {own.jobs:6,} {stored:>10} {own.core_hours:11,.1f} {gpu:>13}")
+        stored, gpu = size(own.bytes) if own.bytes else "-", _hours(own.gpu_hours) if own.gpu_hours else "-"
+        print(f"{name:18} {own.jobs:6,} {stored:>10} {_hours(own.core_hours):>11} {gpu:>13}")
     _budget.tell_time(total, args.cores, args.gpus)
     for name in study.stand_ins:
         clips = study.dataset(name).clips.split.value_counts()
         print(f"{name}: counted from its card, {clips['train']:,} + {clips['val']:,} + {clips['test']:,} clips")
     _budget.tell_sources(speeds)
+
+
+def _hours(count: float) -> str:
+    """More digits of less than an hour."""
+    return f"{count:,.1f}" if count >= 1 else f"{count:.3f}"

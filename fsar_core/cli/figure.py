@@ -1,4 +1,4 @@
-"""Draw a paper's figure as PNG and PDF from the results of its runs or from what was taken out of them; what is drawn as CSV."""
+"""Draw a paper's figure from results of runs or what was taken out of them: PNG, PDF, a CSV, and its page of the report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fsar_core.paper import validate_figure
 from fsar_core.reporting import actionness, attention, cam, class_accuracy, class_gain, embedding, figures, masks
+from fsar_core.reporting.figure_page import write_page
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,3 +51,4 @@ def run(args: argparse.Namespace) -> None:
         else:
             canvas, table = getattr(attention, figure.kind)(figure, shown)
     figures.write(canvas, table, args.out)
+    write_page(args.name, figure, table, args.out)

@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 
 from fsar_core.reporting import classes, effects, provenance_page, times, training, web
-
-KINDS = ("data", "training", "classes", "effects", "times")
+from fsar_core.reporting.contents import PAGES
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kind", required=True, choices=KINDS)
+    parser.add_argument("--kind", required=True, choices=[*PAGES])
     parser.add_argument("--paper", required=True)
     parser.add_argument(
         "--spec",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fsar_core.budget.cost import Cost, by_rule, size
+from fsar_core.budget.cost import Cost, by_rule, size, time
 from fsar_core.budget.work import Works
 from fsar_core.cli import _budget, _configuration
 from fsar_core.study import Study
@@ -19,12 +19,15 @@ def run(args: argparse.Namespace) -> None:
     works = Works(Study(_configuration.load(args), args.workflow))
     speeds = _budget.speeds(args, works)
     targets = _budget.chosen(args.names, works)
+    done = 0
     for name, path in works.targets.items():
         if path in targets:
-            print(f"{name:18} {told(by_rule(works.behind([path]), speeds))}")
+            costs = by_rule(works.behind([path]), speeds)
+            done += not costs
+            print(f"{name:18} {told(costs)}")
     together = by_rule(works.behind(targets), speeds)
+    print(f"{'together':18} {done} of {len(targets)} done" + (f"; {told(together)}" if together else ""))
     if together:
-        print(f"{'together':18} {told(together)}")
         _budget.tell_sources(speeds)
     print("what is out of date, and so made again, snakemake tells: snakemake -n")
 
@@ -35,5 +38,8 @@ def told(costs: dict[str, Cost]) -> str:
         return "done"
     total, most = sum(costs.values(), Cost()), sorted(costs, key=lambda rule: (-costs[rule].jobs, rule))
     shown = ", ".join(f"{costs[rule].jobs} {rule}" for rule in most[:3]) + (", ..." if len(most) > 3 else "")
-    hours = f"{total.core_hours:,.2f} core-hours" + (f" or {total.gpu_hours:,.2f} GPU-hours" if total.gpu_hours else "")
-    return f"missing: {total.jobs} jobs ({shown}), {size(total.bytes)}, {hours}"
+    parts = [f"missing: {total.jobs} job{'s' if total.jobs > 1 else ''} ({shown})"]
+    parts += [f"{size(total.bytes)} of stores"] if total.bytes else []
+    parts.append(f"{time(total.core_hours)} of one core")
+    with_gpu = time(total.gpu_hours + total.other_core_hours)
+    return ", ".join(parts) + (f" ({with_gpu} with a GPU)" if with_gpu != time(total.core_hours) else "")

@@ -10,12 +10,36 @@ from typing import Any
 
 from fsar_core.study import Study
 
+# Kinds of pages, and what the report calls them.
+PAGES = {
+    "data": "Data: what was run on which videos, and what could not be used",
+    "training": "Training: loss and validation accuracy of every model",
+    "classes": "Classes: accuracy of each, and what it is taken for",
+    "effects": "Effects: what each module is worth",
+    "times": "Times: how long the jobs took",
+}
+
+
+def papers(study: Study) -> list[str]:
+    """Names of the papers: `x` of the tables `x_table<n>`."""
+    return sorted({name.partition("_table")[0] for name in study.table_names if "_table" in name})
+
+
+def tables_of(study: Study, paper: str) -> list[str]:
+    """Names of a paper's tables, and of those that only this project makes for it."""
+    return [name for name in study.table_names if name.startswith(f"{paper}_")]
+
+
+def figures_of(study: Study, paper: str) -> list[str]:
+    """Names of a paper's figures, and of those that only this project draws for it."""
+    return [name for name in study.figure_names if name.startswith(f"{paper}_")]
+
 
 def contents(study: Study, paper: str, kind: str, tables: list[str]) -> dict[str, Any]:
     """The spec of a page.
 
     Args:
-        kind: as in `fsar_core.cli.page`.
+        kind: one of PAGES.
         tables: names of the paper's tables.
     """
     results = study.config.roots.results

@@ -106,13 +106,17 @@ def page(paper: str, tables: list[dict[str, Any]], runs: Path) -> str:
             for start in range(0, len(own), PER_PICTURE):
                 parts.append(web.picture(draw(own[start : start + PER_PICTURE]), f"Gains measured on {dataset}"))
         lines = [
-            (r.method, r.over, r.dataset, r.column, f"{r.gain:+.1f} ± {r.ci95:.1f}", f"{r.d:+.2f}", r.table)
+            (r.method, r.over, r.dataset, r.column, f"{r.gain:+.1f} ± {r.ci95:.1f}", f"{r.d:+.2f}", called(r.table))
             for r in table.itertuples()
         ]
         header = ["Method", "over", "measured on", "at", "gain (points)", "effect size d", "table"]
-        parts.append(f'<div class="measured">{web.heading("All measured gains")}{web.table(header, lines)}</div>')
+        told = web.paragraph(
+            "The effect size d is the mean gain of an episode over its standard deviation (Cohen's d of paired samples); "
+            "it does not grow with the number of episodes. By convention 0.2 is small, 0.5 medium and 0.8 large."
+        )
+        parts.append(f'<div class="measured">{web.heading("All measured gains")}{told}{web.table(header, lines)}</div>')
     if in_print := printed(tables):
-        lines = [(m, over, d, c, f"{gain:+.1f}", name) for name, d, c, m, over, gain in in_print]
+        lines = [(m, over, d, c, f"{gain:+.1f}", called(name)) for name, d, c, m, over, gain in in_print]
         told = web.paragraph(
             "Differences of printed accuracies, of the papers' data sets and settings; no intervals are printed."
         )
@@ -141,4 +145,10 @@ def draw(table: pd.DataFrame):
 
 
 def _line(row) -> str:
-    return f"{row.table.split('_')[-1]}: {row.method} over {row.over}, {row.column}"
+    return f"{called(row.table)}: {row.method} over {row.over}, {row.column}"
+
+
+def called(table: str) -> str:
+    """`x_table3` in words."""
+    own = table.partition("_")[2] or table
+    return f"Table {own.removeprefix('table')}" if own.startswith("table") else own

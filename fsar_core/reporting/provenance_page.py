@@ -35,11 +35,16 @@ def page(paper: str, spec: dict[str, Any]) -> str:
     for name, card in cards.items():
         index = read_index(Path(card["index"]))
         counted.append((name, *(_counted(index, split) for split in SPLITS), card["licence"], card["source"]))
-        lost[name] = left_out.of_stores(map(Path, card["frames"]), card["max_failures"])
-    header = ["Measured on", "train", "val", "test (classes, clips)", "licence", "source"]
+        allowed = card["max_failures"]
+        # Of a data set that is only counted there is no frame store.
+        if card["frames"]:
+            lost[name] = left_out.of_stores(map(Path, card["frames"]), allowed)
+        else:
+            lost[name] = left_out.of_index(Path(card["index"]), allowed)
+    header = ["Measured on", "train", "val", "test", "licence", "source"]
     parts.append(web.table(header, counted))
     parts += [web.heading("Clips that could not be used"), *_failures(lost)]
-    parts += [web.heading("How"), web.table(["setting", "value"], _settings(spec))]
+    parts += [web.heading("Settings and versions"), web.table(["setting", "value"], _settings(spec))]
     stores = [
         (store, _size(read_manifest(Path(store))["bytes"])) for card in cards.values() for store in card["frames"]
     ]

@@ -8,6 +8,20 @@ import pandas as pd
 
 from fsar_core.reporting import web
 
+# What the rules do, in words; of others the name alone is shown.
+RULES = {
+    "demo_videos": "drawing demo videos",
+    "clip_index": "opening every clip once",
+    "fill_frames": "decoding",
+    "fill_masks": "reading instance masks",
+    "seem_masks": "predicting instance masks",
+    "train_backbone": "training backbones",
+    "fill_features": "computing features",
+    "train_classifier": "training classifiers of frames",
+    "fill_saliency": "computing actionness",
+    "train_head": "training heads",
+    "evaluate_head": "testing heads",
+}
 COLUMNS = ["rule", "jobs", "seconds", "median_seconds", "longest_seconds", "core_seconds", "peak_mb"]
 
 
@@ -45,6 +59,7 @@ def page(paper: str, folder: Path) -> str:
     )
     lines = [
         (
+            RULES.get(r.rule, r.rule),
             r.rule,
             f"{r.jobs:,}",
             clock(r.seconds),
@@ -55,7 +70,7 @@ def page(paper: str, folder: Path) -> str:
         )
         for r in table.itertuples()
     ]
-    header = ["Rule", "jobs", "wall time of all", "median", "longest", "processor time", "largest memory (MB)"]
+    header = ["What", "rule", "jobs", "wall time of all", "median", "longest", "processor time", "largest memory (MB)"]
     total = (
         f"Together {clock(table.seconds.sum())} of wall time and {clock(table.core_seconds.sum())} of processor time."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from fsar_core.provenance import atomic_write
@@ -20,16 +20,24 @@ p, li { max-width: 46rem; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: left; border-bottom: 1px solid #ddd; white-space: nowrap; }
 thead th { border-bottom: 2px solid #555; vertical-align: bottom; white-space: normal; min-width: 5rem; }
+thead th span { white-space: nowrap; } td.long { white-space: normal; min-width: 13rem; overflow-wrap: anywhere; }
+figure { margin: 0; } figcaption { border-left: 4px solid #1f6fb2; padding-left: .8rem; }
 td:first-child, th:first-child { position: sticky; left: 0; background: #fff; white-space: normal; min-width: 7rem; }
 tbody tr:hover td { background: #f2f6fb; }
 .printed { border-left: 4px solid #b8860b; padding-left: .8rem; }
+th.quoted, td.quoted { background: #fbf4df; }
 .measured { border-left: 4px solid #1f6fb2; padding-left: .8rem; }
-.heat td { padding: .1rem .25rem; text-align: center; min-width: 1.4rem; } .heat td:first-child { text-align: left; }
+.heat td { padding: .1rem .25rem; text-align: center; min-width: 1.4rem; } 
+.heat td:first-child { text-align: left; min-width: 15rem; }
 .heat thead th { font-weight: normal; min-width: 0; padding: .25rem .1rem; white-space: nowrap; }
 .heat thead th:not(:first-child) { writing-mode: vertical-rl; transform: rotate(180deg); }
 summary { cursor: pointer; padding: .3rem 0; }
-@media (max-width: 40rem) { body { padding: .6rem; font-size: 14px; } td:first-child, th:first-child { max-width: 9rem; } }
+@media (max-width: 40rem) {
+  body { padding: 1.8rem .6rem .6rem; font-size: 14px; } td:first-child, th:first-child { max-width: 9rem; }
+  .scroll > img { max-width: none; width: 46rem; }
+  .heat td:first-child { min-width: 7.5rem; max-width: 9rem; } td.long { min-width: 12rem; } }
 """
+LONG = 40  # letters
 DARK = 0.8  # share from which on what stands on a cell is white
 
 
@@ -62,11 +70,30 @@ def items(lines: Iterable[str]) -> str:
     return f"<ul>{inside}</ul>" if inside else ""
 
 
-def table(header: Sequence[str], body: Iterable[Sequence[object]]) -> str:
-    """A table that scrolls sideways where it is wider than the window; its first column stays."""
-    head = "".join(f"<th>{text(cell)}</th>" for cell in header)
-    rows = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in line) + "</tr>\n" for line in body)
+def table(header: Sequence[str], body: Iterable[Sequence[object]], quoted: Collection[int] = ()) -> str:
+    """A table that scrolls sideways where it is wider than the window; its first column stays.
+
+    Args:
+        quoted: numbers of the columns that were not measured, to be marked.
+    """
+    marks = ["quoted" if number in quoted else "" for number in range(len(header))]
+    head = "".join(f"<th{_class(mark)}>{_unbroken(cell)}</th>" for cell, mark in zip(header, marks))
+    rows = "".join("<tr>" + "".join(map(_cell, line, marks)) + "</tr>\n" for line in body)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
+
+
+def _unbroken(title: str) -> str:
+    """Words of a title that break between one another only, not at a hyphen (`1-shot`)."""
+    return " ".join(f"<span>{text(word)}</span>" if "-" in word else text(word) for word in str(title).split(" "))
+
+
+def _cell(content: object, mark: str) -> str:
+    """A cell; sentences may break, numbers and names do not."""
+    return f"<td{_class(mark or ('long' if len(str(content)) > LONG else ''))}>{text(content)}</td>"
+
+
+def _class(name: str) -> str:
+    return f' class="{name}"' if name else ""
 
 
 def heat(
@@ -104,7 +131,13 @@ def picture(canvas, alt: str) -> str:
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="png", metadata={"Software": None})
     pyplot.close(canvas)
-    return f'<img alt="{text(alt)}" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return image(buffer.getvalue(), alt)
+
+
+def image(png: bytes, alt: str) -> str:
+    """A PNG inside the page; on a narrow window it scrolls sideways, so that its letters can be read."""
+    data = base64.b64encode(png).decode()
+    return f'<div class="scroll"><img alt="{text(alt)}" src="data:image/png;base64,{data}"></div>'
 
 
 def write(path: Path, content: str) -> None:

@@ -6,6 +6,7 @@ fsar makes them, links are never followed, and what was changed a moment ago may
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fsar_core.errors import FsarError
+from fsar_core.reporting.contents import PAGES, papers
 from fsar_core.specs import Spec, StoreSpec
 from fsar_core.study import Study
 
@@ -34,9 +36,10 @@ INDEX_NAME = re.compile(r"[\w-]+\.[0-9a-f]{12}\.tsv")
 EPISODES_NAME = re.compile(r"[\w-]+\.(train|val|test)\.[0-9]+way[0-9]+shot\.[0-9a-f]{12}\.npz")
 MADE = {
     "tables": ("csv", "md", "tex", "html", "left_out.csv"),
-    "figures": ("png", "pdf", "csv"),
+    "figures": ("png", "pdf", "csv", "html"),
     "complexity": ("json",),
 }
+PAGE_LOG = re.compile(r"(\w+)\.(\w+)\.log")  # of a page of the report: paper, kind
 REMOVED = ".removed."  # what a folder is called while it goes
 
 
@@ -73,6 +76,8 @@ def in_use(studies: Iterable[Study]) -> set[Path]:
         tables = [*study.table_names, *(f"table{number}" for number in numbers)]
         kept |= {results / "tables" / f"{name}.{ending}" for name in tables for ending in MADE["tables"]}
         kept |= {results / "figures" / f"{n}.{ending}" for n in study.figure_names for ending in MADE["figures"]}
+        for paper, kind in itertools.product(papers(study), PAGES):
+            kept |= {results / "report" / paper / f"{kind}.html", results / "logs" / "page" / f"{paper}.{kind}.log"}
     return kept
 
 
@@ -156,6 +161,18 @@ def _results(root: Path) -> Iterator[tuple[Path, str]]:
             stem, _, ending = path.name.partition(".")
             if (ending in endings and _logged(root / "logs", kind, stem)) or _left_over(path):
                 yield path, ""
+    yield from ((path, "") for path in _pages(root))
+
+
+def _pages(root: Path) -> Iterator[Path]:
+    """Pages of the report, and then their logs, which alone tell them from hand-made ones."""
+    logs = [path for path in _listed(root / "logs" / "page") if PAGE_LOG.fullmatch(path.name)]
+    made = {PAGE_LOG.fullmatch(path.name).groups() for path in logs}
+    for folder in _listed(root / "report"):
+        for path in _listed(folder):
+            if (path.suffix == ".html" and (folder.name, path.stem) in made) or _left_over(path):
+                yield path
+    yield from logs
 
 
 def _logged(logs: Path, kind: str, stem: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fsar_core.budget.cost import Cost, by_rule, size
+from fsar_core.budget.cost import Cost, by_rule, size, time
 from fsar_core.budget.throughputs import Throughputs
 from fsar_core.budget.work import Work
 
@@ -34,7 +34,8 @@ def test_a_store(tmp_path):
     assert costs["fill_features"].jobs == 4
     assert costs["fill_features"].bytes == 4e9
     assert costs["fill_features"].core_hours == pytest.approx((3600 + 24) / 3600)
-    assert costs["fill_features"].gpu_hours == pytest.approx((3600 + 24) / 3600 / 4)
+    # A GPU is 4 times as fast as a core once a job has started.
+    assert costs["fill_features"].gpu_hours == pytest.approx((3600 / 4 + 24) / 3600)
     assert costs["fill_features"].other_core_hours == 0
     # Planning and sealing use no GPU.
     assert costs["plan_features"] == costs["seal_features"] == Cost(1, 0.0, 6 / 3600, 0.0, 6 / 3600)
@@ -65,3 +66,18 @@ def test_rules_are_added_up(tmp_path):
 )
 def test_bytes_for_people(count, text):
     assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [
+        (0, "less than 1 min"),
+        (1 / 50, "1 min"),
+        (0.5, "30 min"),
+        (1, "1.0 h"),
+        (99.94, "99.9 h"),
+        (51234.5, "51,234 h"),
+    ],
+)
+def test_hours_for_people(hours, text):
+    assert time(hours) == text

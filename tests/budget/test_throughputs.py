@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from fsar_core.budget.cost import by_rule
 from fsar_core.budget.throughputs import Throughputs, measured, nearest
-from fsar_core.budget.work import Work
-from fsar_core.config import load, validate
+from fsar_core.budget.work import Work, Works
+from fsar_core.config import load, load_config, read_yaml, validate
 from fsar_core.errors import FsarError
+from fsar_core.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = dict(source="here", clips={"a": 2.0, "a.b": 4.0}, start=1, gpu=10, gpu_source="there", ratios={"frames": 2.0})
@@ -39,6 +41,34 @@ def test_seconds_and_bytes_of_a_work():
 def test_speeds_are_positive(change):
     with pytest.raises(FsarError, match="must be greater than 0"):
         validate(Throughputs, PLAIN | change, "mine.yaml")
+
+
+def test_a_presets_own_speeds_go_before():
+    """Of a rule that it names, also before a longer name of the others'; the source says so."""
+    speeds = Throughputs(**PLAIN, presets={"small": {"source": "elsewhere", "clips": {"a": 30.0}}})
+    work = Work(Path("m"), "a.b", (("a", Path("m")),), clips=120.0)
+    assert speeds.of_preset("other").seconds(work) == speeds.seconds(work) == 30.0
+    assert speeds.of_preset("small").seconds(work) == 4.0
+    assert speeds.of_preset("small").source == "elsewhere; of other stages those of every preset"
+    only_c = Throughputs(**PLAIN, presets={"small": {"source": "elsewhere", "clips": {"c": 30.0}}})
+    assert only_c.of_preset("small").seconds(work) == 30.0
+
+
+def test_speeds_of_a_preset_are_positive():
+    with pytest.raises(FsarError, match=r"mine.yaml: presets.small.clips.*must be greater than 0"):
+        validate(Throughputs, PLAIN | {"presets": {"small": {"source": "s", "clips": {"a": 0.0}}}}, "mine.yaml")
+
+
+def test_the_demo_is_told_in_minutes():
+    """README: `make table2` takes about eight minutes on 2 cores; the papers' sizes would make days of it."""
+    works = Works(Study(load_config(read_yaml(ROOT / "config.yaml")), ROOT / "workflow"))
+    speeds = load(Throughputs, ROOT / "workflow" / "throughputs.yaml")
+    table = [work for work in works.behind([works.targets["dmgal_table2"]], done=True)]
+    hours = {
+        name: sum(c.core_hours for c in by_rule(table, speeds.of_preset(name), done=True).values())
+        for name in ("demo", "paper")
+    }
+    assert 8 <= 60 * hours["demo"] <= 32 and hours["paper"] > 24
 
 
 def test_the_shipped_ones_say_where_they_come_from():

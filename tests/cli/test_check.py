@@ -54,7 +54,7 @@ def test_it_counts_runs(project, capsys, tmp_path):
     assert capsys.readouterr() == (
         "x_table1: 8 runs on demo_spatial, demo_temporal\n"
         "x_table2: 2 runs on demo_temporal\n"
-        f"{tmp_path}/config.yaml, cards and tables are valid; 8 different runs in all\n",
+        f"{tmp_path}/config.yaml, cards, tables and figures are valid; preset demo, 8 different runs in all\n",
         "",
     )
 
@@ -126,6 +126,21 @@ def test_the_shipped_project_is_valid():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    tables = sorted(path.stem for path in (ROOT / "workflow" / "tables").glob("*.yaml"))
-    assert [line.split(":")[0] for line in done.stdout.splitlines()[:-1]] == tables
-    assert done.stdout.splitlines()[-1].startswith("config.yaml, cards and tables are valid; ")
+    names = [path.stem for kind in ("tables", "figures") for path in sorted((ROOT / "workflow" / kind).glob("*.yaml"))]
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines[:-1]] == names
+    assert lines[-1].startswith("config.yaml, cards, tables and figures are valid; preset demo, ")
+    # Tables that count, and a figure of actionness, which needs a store but no run.
+    assert {"dmgal_table7: no run", "dmgal_table1: no run on demo_spatial, demo_temporal"} <= set(lines)
+    assert "sgtm_actionness: no run on demo_partial, demo_spatial, demo_temporal" in lines
+    assert "sgtm_fig2: 3 runs on demo_spatial" in lines
+
+
+def test_files_are_laid_over_one_another_as_snakemake_does(project, capsys, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("datasets: {ssv2_small: demo_spatial, ucf101: demo_spatial}\n")
+    words = project({"datasets": {"ssv2_small": "demo_temporal", "ucf101": "demo_spatial"}})
+    assert main([*words, "--configfile", str(mine)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "x_table1: 4 runs on demo_spatial"
+    assert lines[1].startswith(f"{tmp_path}/config.yaml with {mine}, cards, ")

@@ -52,12 +52,12 @@ def test_speeds_of_ones_own(here, capsys):
     (here / "mine.yaml").write_text(text)
     lines = said(capsys, "cost", "dmgal_table7", *TOY, "--throughputs", "mine.yaml", "--cores", "2")
     # Counted without data: the measurement and the table, an hour each to start.
-    assert lines[1].split() == ["complexity", "1", "-", "1.0", "0.5"]
+    assert lines[1].split() == ["complexity", "1", "-", "1.0", "1.0"]
     assert lines[2].split() == ["table", "1", "-", "1.0", "-"]
-    assert lines[3].split() == ["all", "2", "-", "2.0", "0.5"]
-    assert lines[4] == "at least 1.0 hours with 2 cores that are always busy, and no GPU"
+    assert lines[3].split() == ["all", "2", "-", "2.0", "1.0"]
+    assert lines[4] == "at least 1.0 h with 2 cores, always busy, and no GPU"
     assert said(capsys, "cost", "dmgal_table7", *TOY, "--throughputs", "mine.yaml", "--gpus", "1")[4] == (
-        "at least 1.0 hours with 1 cores and 1 GPUs that are always busy"
+        "at least 1.0 h with 1 core and 1 GPU that are always busy"
     )
 
 
@@ -74,20 +74,32 @@ def test_mistakes(here, capsys, words, line):
     assert capsys.readouterr().err == f"fsar: error: {line}\n"
 
 
+@pytest.mark.parametrize("words", [["status"], ["cost"], ["check"], ["show", "x"], ["clean"]])
+def test_in_another_folder_it_says_what_to_do(here, capsys, words):
+    assert main(words) == 2
+    line = "config.yaml: no such file; start fsar in the project's folder, or name the file with --config"
+    assert capsys.readouterr().err == f"fsar: error: {line}\n"
+
+
 def test_status_from_nothing_to_done(here, capsys):
     works = Works(study())
     (first,) = [line for line in said(capsys, "status", "dmgal_table1", *TOY) if line.startswith("dmgal_table1")]
     # Two demo data sets, drawn by two jobs each, their indices, the table.
-    assert first.split(maxsplit=1)[1].startswith("missing: 7 jobs (4 demo_videos, 2 clip_index, 1 table), 0.0 kB, ")
+    assert first.split(maxsplit=1)[1].startswith("missing: 7 jobs (4 demo_videos, 2 clip_index, 1 table), ")
+    assert first.endswith(" of one core")  # it stores nothing, and no GPU could help
     for work in works.behind([works.targets["dmgal_table1"]], done=True):
         for _, part in work.parts:
             part.parent.mkdir(parents=True, exist_ok=True)
             if part != works.targets["dmgal_table1"]:
                 part.touch()
-    assert "missing: 1 jobs (1 table), 0.0 kB" in said(capsys, "status", "dmgal_table1", *TOY)[0]
+    lines = said(capsys, "status", "dmgal_table1", "dmgal_table7", *TOY)
+    assert lines[0] == f"{'dmgal_table1':18} missing: 1 job (1 table), less than 1 min of one core"
+    assert lines[1].split(maxsplit=1)[1] == "missing: 2 jobs (1 complexity, 1 table), less than 1 min of one core"
+    assert lines[2].startswith(f"{'together':18} 0 of 2 done; missing: 3 jobs (2 table, 1 complexity), ")
     works.targets["dmgal_table1"].touch()
     assert said(capsys, "status", "dmgal_table1", *TOY) == [
         f"{'dmgal_table1':18} done",
+        f"{'together':18} 1 of 1 done",
         "what is out of date, and so made again, snakemake tells: snakemake -n",
     ]
 
@@ -101,7 +113,7 @@ def test_done_jobs_give_the_speeds(here, capsys):
     file.write_text("s\tcpu_time\n1\t36.0\n")
     lines = said(capsys, "cost", "dmgal_table1", *TOY)
     row = next(line.split() for line in lines if line.startswith("clip_index"))
-    assert row[1:4] == ["2", "-", f"{(2 * 36 + 2 * 4) / 3600:.1f}"]
+    assert row[1:4] == ["2", "-", f"{(2 * 36 + 2 * 4) / 3600:.3f}"]
     assert any(
         line.startswith("speeds: jobs that are done here (results/benchmarks) for clip_index; ") for line in lines
     )

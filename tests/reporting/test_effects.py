@@ -68,9 +68,9 @@ def test_printed_differences_need_both_numbers():
 def test_the_page_keeps_measured_and_printed_apart(runs):
     page = effects.page("x", [SPEC], runs)
     measured, printed = page.split('<div class="printed">')
-    assert "<td>+25.0 ± 28.3</td><td>+0.87</td><td>x_table3</td>" in measured
+    assert "<td>+25.0 ± 28.3</td><td>+0.87</td><td>Table 3</td>" in measured
     assert "<td>+3.5</td>" in printed and "+3.5" not in measured
-    assert measured.count("<img ") == 1
+    assert measured.count("<img ") == 1 and "mean gain of an episode over its standard deviation" in measured
     assert "No row" in effects.page("x", [SPEC | {"cells": []}], runs)
 
 
@@ -78,4 +78,13 @@ def test_a_gain_whose_interval_holds_0_is_pale(runs):
     axes = effects.draw(effects.effects([SPEC], runs)).axes[0]
     (bar,) = axes.containers
     assert bar.lines[0].get_alpha() == 0.35  # 25.0 ± 28.3
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["table3: B over A, 1-shot"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Table 3: B over A, 1-shot"]
+
+
+def test_tables_are_called_as_in_the_paper():
+    assert [effects.called(name) for name in ("x_table3", "x_table12", "x_components", "mine")] == [
+        "Table 3",
+        "Table 12",
+        "components",
+        "mine",
+    ]

@@ -72,7 +72,9 @@ def test_the_files(spec, tmp_path):
     with Image.open(tmp_path / "a" / "fig.png") as picture:
         assert picture.width > 1000 and len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 10
     assert (tmp_path / "a" / "fig.pdf").read_bytes().startswith(b"%PDF")
-    for ending in ("csv", "png", "pdf"):
+    page = (tmp_path / "a" / "fig.html").read_text()
+    assert "<h1>Fig. 1: a toy</h1>" in page and "(11 rows)" in page and "<td>DMGAL</td>" in page
+    for ending in ("csv", "png", "pdf", "html"):
         assert (tmp_path / "a" / f"fig.{ending}").read_bytes() == (tmp_path / "b" / f"fig.{ending}").read_bytes()
 
 

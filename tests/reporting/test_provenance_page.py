@@ -7,6 +7,7 @@ import pytest
 
 from fsar_core.reporting import left_out, provenance_page
 from tests.reporting.runs import write_run
+from tests.reporting.test_left_out import BROKEN, stores  # noqa: F401
 from tests.reporting.test_web import Cells
 
 
@@ -23,7 +24,7 @@ def spec(tmp_path, monkeypatch):
     lost = left_out.Lost(5, {2: ("b/x.mp4", "no such file")}, 0.25)
     monkeypatch.setattr(provenance_page, "read_index", lambda path: index)
     monkeypatch.setattr(provenance_page, "read_manifest", lambda store: {"bytes": 3_000_000})
-    monkeypatch.setattr(left_out, "of_stores", lambda stores, allowed: lost)
+    monkeypatch.setattr(left_out, "of_stores", lambda made, allowed: lost)
     write_run(tmp_path, "r1", [[1, 0], [1, 1]])
     card = {"title": "Toy", "source": "here", "licence": "MIT", "max_failures": 0.25, "index": "i.tsv", "frames": ["s"]}
     return {
@@ -46,6 +47,23 @@ def test_counts_failures_and_settings(spec):
     assert ["toy", "b/x.mp4", "no such file"] in rows
     assert ["preset of config.yaml", "demo"] in rows and ["seed", "7"] in rows and ["torch", "9.9"] in rows
     assert ["s", "3.0 MB"] in rows
+
+
+def test_broken_clips_of_a_real_store_are_shown(stores, tmp_path):  # noqa: F811
+    """Three of 26: two that the index found, and one that crashed the decoder when one of two stores was filled."""
+    index, made, clips = stores
+    write_run(tmp_path, "r1", [[1, 0], [1, 1]])
+    card = {"title": "Toy", "source": "here", "licence": "MIT", "max_failures": 0.25, "index": str(index)}
+    spec = {"preset": "demo", "seed": 7, "behind": {"toy": "toy"}, "runs": ["r1"], "runs_folder": str(tmp_path)}
+    page = provenance_page.page("x", spec | {"datasets": {"toy": card | {"frames": [str(store) for store in made]}}})
+    rows = Cells(page).rows
+    assert ["toy", "3 of 26", "11.5%", "25.0%"] in rows
+    assert "3 clips and what is wrong with them" in page
+    for row, problem in (BROKEN | {11: "the decoder crashed (SIGSEGV)"}).items():
+        assert ["toy", clips.path[row], problem] in rows
+    # Of a data set that is counted only, those of its index.
+    rows = Cells(provenance_page.page("x", spec | {"datasets": {"toy": card | {"frames": []}}})).rows
+    assert ["toy", "2 of 26", "7.7%", "25.0%"] in rows
 
 
 def test_other_data_than_the_papers_are_told_first(spec):

@@ -11,6 +11,8 @@ from fsar_core.errors import FsarError
 from fsar_core.evaluation.statistics import Estimate
 from fsar_core.paper import Table
 from fsar_core.reporting.tables import Resolved, frame, latex, markdown, measure, write
+from tests.reporting.test_web import Cells
+from tests.workflow.conftest import study
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 
@@ -398,3 +400,30 @@ def test_table_ii_measures_the_four_metrics_with_and_without_dmgal(table_ii):
         for name, metric in {"OTAM": "otam", "SCA": "sca", "Bi-MHM": "bimhm", "TRX": "trx"}.items()
         for prefix, suffix, head in (("", "", "identity"), ("DMGAL-FT (", ")", "dmgal"))
     }
+
+
+def test_every_measured_number_of_every_table_has_its_interval(tmp_path):
+    """Also in the report's pages, under the bar of what was measured; printed numbers are quoted as they stand, without one."""
+    whole = study()
+    run = write_run(tmp_path / "r", PLAIN, 50.0, 1.5)
+    seen = 0
+    for name in whole.table_names:
+        table = whole.table(name)
+        if table.kind != "accuracy":
+            continue
+        runs = {(c.row.method, c.run.tested_on.dataset, c.column.name): run for c in whole.cells(name)}
+        behind = {dataset: whole.behind(dataset) for dataset in whole.named_in(table)}
+        write(Resolved(name, table, behind, runs, 5), tmp_path / name)
+        page = (tmp_path / f"{name}.html").read_text()
+        measured, _, printed = page.partition('<div class="printed">')
+        rows = Cells(measured).rows[1:]
+        numbers = [cell for row in rows for cell in row[2:]]
+        assert numbers and all(re.fullmatch(r"50\.0 ± 1\.5( \([+-]0\.0 ± 0\.0\))?|-", cell) for cell in numbers), name
+        assert {row[0] for row in rows} == {method for method, _, _ in runs}
+        assert sum(cell != "-" for cell in numbers) == len(runs)
+        gained = sum("(" in cell for cell in numbers)
+        compared = {row.method for row in table.rows if row.compare_to}
+        assert gained == sum((c[0] in compared) for c in runs), name
+        assert "±" not in "".join(cell for row in Cells(printed).rows for cell in row)
+        seen += len(runs)
+    assert seen > 200

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from fsar_core.reporting import times
+from tests.reporting.test_web import Cells
+
+RULES = Path(__file__).resolve().parents[2] / "workflow" / "rules"
 
 
 def job(folder, rule, name, *lines):
@@ -21,6 +27,15 @@ def test_sums_by_rule(tmp_path):
     first, second = times.times(tmp_path).itertuples(index=False)
     assert tuple(first) == ("train", 2, 40.0, 20.0, 30.0, 45.0, 700.0)
     assert tuple(second)[:6] == ("test", 1, 4.0, 4.0, 4.0, 0.0)
+
+
+def test_rules_are_told_in_words(tmp_path):
+    job(tmp_path, "train_head", "a", "10.0\t0:00:10\t500.0\t20.0")
+    job(tmp_path, "mine", "a", "4.0\t0:00:04\t100.0\t2.0")
+    rows = Cells(times.page("x", tmp_path)).rows
+    assert rows[1][:5] == ["training heads", "train_head", "1", "10.0 s", "10.0 s"] and rows[2][:2] == ["mine", "mine"]
+    ours = set(re.findall(r'benchmark_of\("(\w+)', "".join(path.read_text() for path in RULES.glob("*.smk"))))
+    assert ours == set(times.RULES)
 
 
 def test_nothing_was_run(tmp_path):

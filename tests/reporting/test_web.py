@@ -57,6 +57,23 @@ def test_the_larger_the_share_the_darker():
     assert page.count("color:#fff") == 1  # readable on the dark cell alone
 
 
+def test_sentences_may_break_and_names_do_not():
+    page = web.table(["Method", "demo 1-shot"], [["A", "x" * 41], ["B", "x" * 40]])
+    assert page.count('class="long"') == 1 and f'<td class="long">{"x" * 41}</td>' in page
+    assert "<th>demo <span>1-shot</span></th>" in page  # not at its hyphen
+    assert Cells(page).rows[0] == ["Method", "demo 1-shot"]
+
+
+def test_a_printed_column_among_measured_ones_is_marked(tmp_path):
+    blocks = [
+        Block("Measured here: x.", ["Method", "ucf101 1-shot", "ucf101 1-shot, printed"], [["A", "61.0 ± 1.2", "63.5"]])
+    ]
+    render.write(tmp_path / "t", pd.DataFrame(), "Title", blocks, [])
+    page = (tmp_path / "t.html").read_text()
+    assert re.findall(r'<td class="quoted">([^<]*)</td>', page) == ["63.5"]
+    assert page.count('<th class="quoted">') == 1 and "<td>61.0 ± 1.2</td>" in page
+
+
 def test_measured_and_printed_are_marked_apart(tmp_path):
     blocks = [Block("Measured here: x.", ["Method"], [["A"]]), Block("Printed in y.", ["Method"], [["B"]])]
     render.write(tmp_path / "t", pd.DataFrame({"method": ["A"]}), "Title", blocks, ["a note"])

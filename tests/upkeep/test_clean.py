@@ -10,6 +10,7 @@ import pytest
 
 from fsar_core.__main__ import main
 from fsar_core.specs import FeatureSpec, FrameSpec, MaskSpec
+from fsar_core.study import Study
 from fsar_core.upkeep import clean
 
 OLD = "0123456789ab"
@@ -39,6 +40,9 @@ def used(project) -> dict[str, int]:
         "complexity/dmgal_table7.json",
     ):
         project.put(f"results/{name}")
+    for paper, kind in (("dmgal", "data"), ("i2st", "times")):
+        project.put(f"results/report/{paper}/{kind}.html")
+        project.put(f"results/logs/page/{paper}.{kind}.log")
     for log in ("table/dmgal_table2", "primary_table/2", "figure/dmgal_fig9", "complexity/dmgal_table7"):
         project.put(f"results/logs/{log}.log")
     for own in (
@@ -46,6 +50,8 @@ def used(project) -> dict[str, int]:
         "stores/notes.txt",
         "results/tables/mine.csv",
         "results/thoughts/a.md",
+        "results/report.html",
+        "results/report/dmgal/mine.html",
         "weights/old.pt",
         "data/x.mp4",
     ):
@@ -76,6 +82,11 @@ def put_unused(project) -> list[str]:
         "results/tables/gone_table1.left_out.csv",
         "results/figures/gone_fig1.pdf",
         "results/tables/.dmgal_table2.csv.abcdefgh",
+        "results/report/gone/data.html",
+        "results/report/dmgal/gone.html",
+        "results/report/dmgal/.data.html.abcdefgh",
+        "results/logs/page/gone.data.log",
+        "results/logs/page/dmgal.gone.log",
     ]
     for path in files:
         project.put(path)
@@ -203,6 +214,18 @@ def test_mistakes_are_one_line(project, used, capsys):
     assert main(["clean", "--configfile", "list.yaml"]) == 2
     assert capsys.readouterr().err == "fsar: error: list.yaml: expected keys and values, as in config.yaml\n"
     assert project.files().keys() - {"list.yaml"} == before.keys()
+
+
+def test_pages_of_a_paper_without_tables_go_before_their_logs(project, used):
+    """The log alone tells a page from a hand-made one: a clean-up that is stopped in between would leave the page."""
+    (project.path / "workflow/tables/i2st_table9.yaml").unlink()
+    study = Study(project.study.config, project.path / "workflow")
+    gone, left = clean.unused([study])
+    pages = [item.path.as_posix() for item in gone if {"report", "page"} & set(item.path.parts)]
+    assert pages == ["results/report/i2st/times.html", "results/logs/page/i2st.times.log"]
+    assert left == []
+    # Another configuration that has it still keeps them.
+    assert not [item for item in clean.unused([study, project.study])[0] if "i2st" in item.path.name]
 
 
 def test_not_while_snakemake_runs(project, used, capsys):

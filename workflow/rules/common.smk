@@ -9,7 +9,7 @@ from fsar_core.__main__ import report as report_error
 from fsar_core.config import load_config
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import canonical_json, code_digest
-from fsar_core.reporting.contents import contents
+from fsar_core.reporting.contents import PAGES, contents, figures_of, papers, tables_of
 from fsar_core.study import Study
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
@@ -213,20 +213,10 @@ def demo_receipts(dataset):
 ENDINGS = ("csv", "md", "tex")
 
 
-def tables_of(paper):
-    """Names of the numbered tables of a paper."""
-    return [name for name in STUDY.table_names if name.startswith(f"{paper}_table")]
-
-
-def figures_of(paper):
-    """Names of the figures of a paper, and of those that only this project draws for it."""
-    return [name for name in STUDY.figure_names if name.startswith(f"{paper}_")]
-
-
 def primary_tables():
     """results/tables/table<n>.csv for every numbered table of the primary paper."""
-    paper = STUDY.config.paper
-    numbers = [name.removeprefix(f"{paper}_table") for name in tables_of(paper)]
+    start = f"{STUDY.config.paper}_table"
+    numbers = [name.removeprefix(start) for name in STUDY.table_names if name.startswith(start)]
     return [str(ROOTS.results / "tables" / f"table{number}.csv") for number in numbers]
 
 
@@ -346,30 +336,29 @@ def figure_spec(wildcards):
     return canonical_json({"figure": figure, "way": PRESET.episodes.way} | found)
 
 
-PAPERS = sorted({name.partition("_table")[0] for name in STUDY.table_names if "_table" in name})
-PAGES = ("data", "training", "classes", "effects", "times")
+PAPERS = papers(STUDY)
 
 
 def page_spec(wildcards):
     """What `fsar page` needs to know."""
-    return canonical_json(contents(STUDY, wildcards.paper, wildcards.kind, tables_of(wildcards.paper)))
+    return canonical_json(contents(STUDY, wildcards.paper, wildcards.kind, tables_of(STUDY, wildcards.paper)))
 
 
 def cells_of(paper):
     """The measured numbers of a paper's tables."""
-    return [cell for name in tables_of(paper) for cell in STUDY.cells(name)]
+    return [cell for name in tables_of(STUDY, paper) for cell in STUDY.cells(name)]
 
 
 def counted_by(paper):
     """The clip indices of a paper's data sets."""
-    names = {STUDY.behind(name) for table in tables_of(paper) for name in STUDY.named_in(STUDY.table(table))}
+    names = {STUDY.behind(name) for table in tables_of(STUDY, paper) for name in STUDY.named_in(STUDY.table(table))}
     return [index_of(card) for card in sorted(names)]
 
 
 def pages_of(paper):
     """What a paper's report shows: its tables, its figures, and the pages about how they came about."""
-    tables = [str(ROOTS.results / "tables" / f"{name}.html") for name in tables_of(paper)]
-    figures = [str(ROOTS.results / "figures" / f"{name}.png") for name in figures_of(paper)]
+    tables = [str(ROOTS.results / "tables" / f"{name}.html") for name in tables_of(STUDY, paper)]
+    figures = [str(ROOTS.results / "figures" / f"{name}.html") for name in figures_of(STUDY, paper)]
     return tables + figures + [str(ROOTS.results / "report" / paper / f"{kind}.html") for kind in PAGES]
 
 

@@ -78,15 +78,15 @@ rule inspect_saliency:
 
 
 rule figure:
-    """Draws a paper's figure, and writes what is drawn as a table."""
+    """Draws a paper's figure, writes what is drawn as a table, and its page of the report: the picture with its caption."""
     input:
         summaries=lambda wildcards: sorted({summary_of(point.run) for point in STUDY.points(wildcards.figure)}),
         inspections=lambda wildcards: inspections_of(wildcards.figure),
         watched=lambda wildcards: [path for _, path in watched_by(wildcards.figure)],
     output:
-        expand(str(ROOTS.results / "figures" / "{{figure}}.{ending}"), ending=("pdf", "csv")),
-        picture=report(
-            str(ROOTS.results / "figures" / "{figure}.png"),
+        expand(str(ROOTS.results / "figures" / "{{figure}}.{ending}"), ending=("pdf", "csv", "png")),
+        page=report(
+            str(ROOTS.results / "figures" / "{figure}.html"),
             caption="../report/figure.rst",
             category=paper_of,
             subcategory="Figures",
@@ -104,10 +104,7 @@ rule figure:
     params:
         spec=figure_spec,
         runs=str(ROOTS.results / "runs"),
-        out=lambda wildcards, output: str(Path(output.picture).with_suffix("")),
-        # For the caption.
-        kind=lambda wildcards: STUDY.figure(wildcards.figure).kind,
-        notes=lambda wildcards: STUDY.figure(wildcards.figure).notes,
+        out=lambda wildcards, output: str(Path(output.page).with_suffix("")),
         code=code_digest("fsar_core.cli.figure"),
     shell:
         "python -m fsar_core figure --name {wildcards.figure} --spec {params.spec:q} --runs {params.runs:q}"

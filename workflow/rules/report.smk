@@ -103,7 +103,7 @@ rule page:
             caption="../report/page.rst",
             category=paper_of,
             subcategory="How it came about",
-            labels=lambda wildcards: {"what": wildcards.kind},
+            labels=lambda wildcards: {"what": PAGES[wildcards.kind]},
         ),
     log:
         log_of("page/{paper}.{kind}"),
@@ -132,22 +132,22 @@ rule tables:
 rule dmgal:
     """Every table and figure of the DMGAL paper."""
     input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("dmgal")),
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("dmgal")),
+        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of(STUDY, "dmgal")),
+        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "dmgal")),
 
 
 rule i2st:
     """Every table and figure of the I2ST paper."""
     input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("i2st")),
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("i2st")),
+        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of(STUDY, "i2st")),
+        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "i2st")),
 
 
 rule sgtm:
     """Every table and figure of the SGTM paper."""
     input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of("sgtm")),
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("sgtm")),
+        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of(STUDY, "sgtm")),
+        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "sgtm")),
 
 
 rule report_dmgal:
