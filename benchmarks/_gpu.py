@@ -1,10 +1,9 @@
-"""The limits of a GPU, measured, and how near to them something comes."""
+"""What a GPU can do, measured, and how near to it something comes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -12,26 +11,11 @@ from _side_by_side import short, time_text
 from torch.utils.flop_counter import FlopCounterMode
 
 
-@dataclass(frozen=True)
-class Limits:
-    """product: operations a second of a large float16 product; memory: bytes a second, read and written, of a copy on the GPU;
-    link: bytes a second from page-locked memory to the GPU."""
-
-    product: float
-    memory: float
-    link: float
-
-
 @cache
-def limits(device: torch.device) -> Limits:
+def product_rate(device: torch.device) -> float:
+    """Operations a second of a large float16 product."""
     left, right = torch.randn(2, 8192, 8192, device=device, dtype=torch.float16)
-    source, target = torch.empty(2, 2**31, device=device, dtype=torch.uint8)
-    pinned = torch.empty(2**28, dtype=torch.uint8).pin_memory()
-    return Limits(
-        product=2 * 8192**3 / _seconds(lambda: left @ right),
-        memory=2 * 2**31 / _seconds(lambda: target.copy_(source)),
-        link=2**28 / _seconds(lambda: target[: 2**28].copy_(pinned, non_blocking=True)),
-    )
+    return 2 * 8192**3 / _seconds(lambda: left @ right)
 
 
 def _seconds(way: Callable[[], object], times: int = 20) -> float:
@@ -45,15 +29,13 @@ def _seconds(way: Callable[[], object], times: int = 20) -> float:
     return (time.perf_counter() - started) / times
 
 
-def columns(
-    way: Callable[[], object], took: float, device: torch.device, moved: float = 0, sent: float = 0
-) -> list[str]:
+def columns(way: Callable[[], object], took: float, device: torch.device, parts: int = 1) -> list[str]:
     """The last two cells of a line: the least time that the GPU could need, and for how much of `took` it is busy.
 
     Args:
         way: done once more, to count its operations and the time of its kernels.
         took: seconds of `way`.
-        moved, sent: bytes read and written in the GPU's memory, and sent to it, at least.
+        parts: that `way` does, of which the line tells the time of one.
     """
     if device.type != "cuda":
         return []
@@ -63,10 +45,6 @@ def columns(
         way()
         torch.cuda.synchronize()
     kernels = sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
-    rates, flop = limits(device), counter.get_total_flops()
-    least, why = max(
-        (flop / rates.product, f"{short(flop / 1e12)} TFLOP at {short(rates.product / 1e12)} a second"),
-        (moved / rates.memory, f"{short(moved / 1e9)} GB at {short(rates.memory / 1e9)} a second"),
-        (sent / rates.link, f"{short(sent / 1e9)} GB sent at {short(rates.link / 1e9)} a second"),
-    )
-    return [f"{time_text(least)} ({why})", f"{100 * min(kernels / took, 1):.0f} %"]
+    rate, flop = product_rate(device), counter.get_total_flops() / parts
+    least = f"{time_text(flop / rate)} ({short(flop / 1e12)} TFLOP at {short(rate / 1e12)} a second)"
+    return [least, f"{100 * min(kernels / took, 1):.0f} %"]

@@ -82,7 +82,7 @@ def main() -> None:
                         backbone.to_cut(images[start * 8 : min(start + args.batch, len(block)) * 8], args.cut)
 
         whole, alone = in_turn(job, forward, repeats=args.repeats)
-        gpu = columns(forward, statistics.median(whole), device)
+        gpu = columns(forward, statistics.median(whole), device, args.clips)
     figures = [time_text(statistics.median(times) / args.clips) for times in (whole, alone)]
     share = [part / all_of_it for part, all_of_it in zip(alone, whole)]
     what = f"features of a clip, {args.backbone} {args.cut}: share of the forward"

@@ -148,7 +148,7 @@ def main() -> None:
         fast, slow = in_turn(trained.cached, trained.from_frames, repeats=args.repeats, warm=warm)
         figures = [time_text(statistics.median(times) / trained.steps) for times in (fast, slow)]
         what = f"training step from the cache, {name}"
-        gpu = columns(trained.cached, statistics.median(fast), trained.device)
+        gpu = columns(trained.cached, statistics.median(fast), trained.device, trained.steps)
         Line(what, figures[0], "the step from the frames", figures[1], ratios(slow, fast), GOAL, gpu).show()
         del trained
     waiting(torch.device(args.device), args.repeats).show()
