@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from fsar_core.errors import FsarError
+from fsar_core.places import ObjectPath, Place, place, remove, sizes
 from fsar_core.provenance import environment, file_sha256, read_json, write_json
-from fsar_core.stores.layout import FILE_CLIPS, Plan, open_arrays, read_plan, shard_file
+from fsar_core.stores.layout import FILE_CLIPS, Files, Plan, open_arrays, read_plan, shard_file
 
 
 class Block(NamedTuple):
@@ -30,7 +30,7 @@ class Block(NamedTuple):
     counts: Mapping[str, int] = MappingProxyType({})
 
 
-def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> dict:
+def write_job(store: Place, job: int, blocks: Iterable[Block], receipt: Place) -> dict:
     """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last. A job that another run has
     done meanwhile is left as it is.
 
@@ -39,16 +39,18 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     Raises:
         FsarError: values that the dtype cannot hold (an infinity or NaN in a feature), a full disk.
     """
+    store, receipt = place(store), place(receipt)
     plan = read_plan(store)
     rows = plan.rows(job)
     done = _whole(store, plan, rows, receipt)
     if done is not None:
         return done
     # Neither a receipt nor a seal of an earlier attempt says anything of what is written from here on.
-    Path(receipt).unlink(missing_ok=True)
-    (Path(store) / "manifest.json").unlink(missing_ok=True)
+    receipt.unlink(missing_ok=True)
+    (store / "manifest.json").unlink(missing_ok=True)
     _remove_leftovers(store, plan, rows)
-    stored = open_arrays(store, plan.shapes, mode="r+")
+    written: Files = {}
+    stored = open_arrays(store, plan.shapes, mode="r+", sums=written)
     started, failures, counts, start = time.time(), [], Counter(), rows.start
     for arrays, failed, counted in blocks:
         stop = min(start + FILE_CLIPS, rows.stop)
@@ -68,7 +70,8 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     value = {
         "job": job,
         "rows": [rows.start, rows.stop],
-        "files": shard_files(store, plan, rows),
+        # Of objects, the sums of what was sent: reading them again would cost as much once more.
+        "files": written if isinstance(store, ObjectPath) else shard_files(store, plan, rows),
         "failures": failures,
         "counts": dict(sorted(counts.items())),
         "seconds": round(time.time() - started, 3),
@@ -78,7 +81,7 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path) -> 
     return value
 
 
-def _whole(store: Path, plan: Plan, rows: range, receipt: Path) -> dict | None:
+def _whole(store: Place, plan: Plan, rows: range, receipt: Place) -> dict | None:
     """The receipt of a job whose shard files are what it says."""
     try:
         told = read_json(receipt, "")
@@ -88,14 +91,10 @@ def _whole(store: Path, plan: Plan, rows: range, receipt: Path) -> dict | None:
     return told if right else None
 
 
-def shard_files(store: Path, plan: Plan, rows: range) -> dict[str, dict]:
+def shard_files(store: Place, plan: Plan, rows: range) -> Files:
     """The shard files behind a range of rows: path below the store -> bytes and sha256. An all-zero shard has no file."""
-    found = {}
-    for key in shard_keys(plan, rows):
-        path = Path(store) / key
-        if path.is_file():
-            found[key] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-    return found
+    present = sizes(store, shard_keys(plan, rows))
+    return {key: {"bytes": size, "sha256": file_sha256(store / key)} for key, size in present.items()}
 
 
 def shard_keys(plan: Plan, rows: range) -> list[str]:
@@ -108,12 +107,16 @@ def shard_keys(plan: Plan, rows: range) -> list[str]:
     ]
 
 
-def _remove_leftovers(store: Path, plan: Plan, rows: range) -> None:
+def _remove_leftovers(store: Place, plan: Plan, rows: range) -> None:
     """What an earlier attempt left: its shard files, which Zarr would read (and trip over, if damaged) before it writes
-    them anew, and beside them the `.partial` files of one that was killed."""
+    them anew, and beside them the `.partial` files of one that was killed. Objects are
+    put whole or not at all."""
+    if isinstance(store, ObjectPath):
+        remove([store / key for key in sizes(store, shard_keys(plan, rows))])
+        return
     for key in shard_keys(plan, rows):
-        (Path(store) / key).unlink(missing_ok=True)
-        for path in (Path(store) / key).parent.glob("*.partial"):
+        (store / key).unlink(missing_ok=True)
+        for path in (store / key).parent.glob("*.partial"):
             path.unlink()
 
 
