@@ -38,6 +38,14 @@ class Held(NamedTuple):
     bytes: int
     changed: float
 
+    @classmethod
+    def of(cls, path: ObjectPath) -> Held:
+        """What is told of one object. FileNotFoundError where there is none."""
+        told = path.head()
+        if told is None:
+            raise path._missing()
+        return cls(path, told["size"], told["last_modified"].timestamp())
+
 
 class ObjectPath:
     """An object, or all objects below a name."""
@@ -102,6 +110,10 @@ class ObjectPath:
     def suffix(self) -> str:
         return PurePosixPath(self.name).suffix
 
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.name).stem
+
     def below(self, root: ObjectPath) -> str:
         """The rest of the name below `root`."""
         return self.key.removeprefix(f"{root.key}/" if root.key else "")
@@ -119,14 +131,11 @@ class ObjectPath:
 
     def exists(self) -> bool:
         """An object of this name, or any below it."""
-        return self.is_file() or next(self.objects(), None) is not None
+        return self.is_file() or self.is_dir()
 
-    def size(self) -> int:
-        """Bytes of an object. FileNotFoundError where there is none."""
-        told = self.head()
-        if told is None:
-            raise self._missing()
-        return told["size"]
+    def is_dir(self) -> bool:
+        """Objects below this name."""
+        return next(self.objects(), None) is not None
 
     def read_bytes(self) -> bytes:
         with self._asked("read"):

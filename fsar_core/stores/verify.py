@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsar_core.errors import FsarError
-from fsar_core.places import Place, place
+from fsar_core.places import ObjectPath, Place, place
 from fsar_core.provenance import file_sha256, write_json
 from fsar_core.stores.layout import Plan, create_arrays, open_arrays, read_plan
 from fsar_core.stores.manifest import PLANNED, check_metadata, metadata_files, read_manifest, read_receipt
@@ -151,9 +151,11 @@ def remove_bad(store: Place, found: Findings) -> list[str]:
         write_json(store / "plan.json", {name: getattr(found.planned, name) for name in PLANNED})
         done.append("wrote plan.json as the manifest has it")
         # No newer than what was made by it: a plan that looks new would have every job made again.
-        receipts = [path.stat().st_mtime_ns for path in (store / "receipts").glob("*.json")]
+        receipts = [] if isinstance(store, ObjectPath) else list((store / "receipts").glob("*.json"))
         if receipts:
-            os.utime(store / "plan.json", ns=(min(receipts),) * 2)
+            os.utime(store / "plan.json", ns=(min(path.stat().st_mtime_ns for path in receipts),) * 2)
+        elif isinstance(store, ObjectPath):
+            _put_again(store)
     if found.metadata:
         removed(*found.metadata)
         create_arrays(store, found.planned)
@@ -161,3 +163,11 @@ def remove_bad(store: Place, found: Findings) -> list[str]:
         if (store / "manifest.json").exists() and _bad_metadata(store, found.planned, read_manifest(store)):
             removed("manifest.json")  # another Zarr words it otherwise: sealed anew
     return done
+
+
+def _put_again(store: ObjectPath) -> None:
+    """An object's time is when it was put: receipts and seal, in this order, are put as they are to be no older than the plan."""
+    for name in ("receipts", "manifest.json"):
+        path = store / name
+        for file in [held.path for held in path.objects()] or [path] * path.is_file():
+            file.write_bytes(file.read_bytes())
