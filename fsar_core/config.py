@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     InstanceOf,
+    PlainSerializer,
     ValidationError,
     WithJsonSchema,
     WrapValidator,
@@ -55,7 +56,10 @@ class Roots(Model):
     data: Path  # videos, `<data>/<folder of the card>/...`
     # clip indices and stores of frames, features, masks and actionness (large); also s3://bucket/prefix, see README.md
     stores: Annotated[
-        Path | InstanceOf[ObjectPath], WrapValidator(_place), WithJsonSchema({"format": "path", "type": "string"})
+        Path | InstanceOf[ObjectPath],
+        WrapValidator(_place),
+        PlainSerializer(str, when_used="json"),
+        WithJsonSchema({"format": "path", "type": "string"}),
     ]
     weights: Path  # backbone weights, trained by the pipeline or put there by you
     results: Path  # episodes, models, runs, tables, figures, logs

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from fsar_core.errors import FsarError
-from fsar_core.places import ObjectPath, Place, place
+from fsar_core.places import NoConditions, ObjectPath, Place, place
 
 try:
     import fcntl
@@ -95,9 +95,13 @@ STALE = 60.0  # seconds after which one that was not renewed is free
 
 @contextlib.contextmanager
 def _renewed(path: ObjectPath, work: str) -> Iterator[None]:
-    """Hold a lock object."""
+    """Hold a lock object; nothing, where the object store knows no conditions."""
     mine, ended = _mine(work), threading.Event()
-    version = [_put_first(path, mine)]
+    try:
+        version = [_put_first(path, mine)]
+    except NoConditions:
+        yield
+        return
 
     def renew() -> None:
         count = 0

@@ -1,7 +1,7 @@
 """Where stores lie: in folders, or in a bucket of an object store that speaks S3 (`s3://bucket/prefix`).
 
 An `ObjectPath` has of `pathlib.Path` what stores need, under the same names, so that code which reads and writes stores says
-everything once. What is behind it is obstore. It is no path of the file system and never taken for one: `open(...)` refuses it.
+everything once. What is behind it is obstore. It is no path of the file system and never taken for one: `Path(...)` refuses it.
 An object is there whole or not at all: it is put by one request, or by several of which the last makes it visible.
 
 Address, region and credentials come from the usual variables of the environment (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
@@ -29,6 +29,10 @@ EXTRA = 'pip install -e ".[s3]" -c constraints.txt'
 CLIENT = {"timeout": "600s", "connect_timeout": "10s"}
 RETRIES = {"max_retries": 6}  # of what may pass by itself: a refused connection, a busy server
 MARK = "fsar.json"
+
+
+class NoConditions(FsarError):
+    """The object store knows no conditional requests."""
 
 
 class Held(NamedTuple):
@@ -173,6 +177,8 @@ class ObjectPath:
 
         Returns:
             its new version; None where another object is there.
+        Raises:
+            NoConditions: the object store cannot do that.
         """
         mode = "create" if version is None else {"e_tag": version}
         try:
@@ -202,6 +208,10 @@ class ObjectPath:
 
         return ObjectStore(_client(self.bucket, self.key), read_only=read_only)
 
+    def _check_bucket(self, error: Exception) -> None:
+        if "NoSuchBucket" in str(error):
+            raise FsarError(f"{self}: there is no bucket '{self.bucket}'; make it, or name another one") from None
+
     def _missing(self) -> FileNotFoundError:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
 
@@ -214,14 +224,14 @@ class ObjectPath:
         try:
             yield
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise FsarError(f"{self}: there is no bucket '{self.bucket}'; make it, or name another one") from None
+            self._check_bucket(error)
             raise self._missing() from None
         except (AlreadyExistsError, PreconditionError):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self)) from None
         except (BaseError, PermissionError) as error:
+            self._check_bucket(error)
             reason = _reason(str(error))
-            raise FsarError(
+            raise (NoConditions if "NotImplemented" in reason else FsarError)(
                 f"{self}: cannot be {what} ({reason}); check the network, AWS_ENDPOINT_URL, AWS_REGION and the credentials "
                 f"(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
             ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -56,8 +57,13 @@ class ShardObjects(ShardFiles):
         shards: dict[tuple[int, int], list] = {}
         for row, view, out in places:
             shards.setdefault((row // FILE_CLIPS, view), []).append((row, view, out))
+        list(self._pool.map(self._know, shards))  # first: parts of one shard would ask for it several times
         parts = [part[first : first + CLIPS] for part in shards.values() for first in range(0, len(part), CLIPS)]
         return [fault for faults in self._pool.map(self._fill, parts) for fault in faults]
+
+    def _know(self, shard: tuple[int, int]) -> None:
+        with contextlib.suppress(OSError, ValueError):  # told of the clips
+            self._index(shard)
 
     def read(self, row: int, view: int, out: np.ndarray) -> None:
         for *_, error in self._fill([(row, view, out)]):
@@ -66,10 +72,9 @@ class ShardObjects(ShardFiles):
     def _fill(self, part: list, again: bool = False) -> list[tuple[int, int, Exception]]:
         """Clips of one shard."""
         row, view, _ = part[0]
-        path = self.store / shard_file(self.name, row, view, len(self.clip_shape))
+        shard = row // FILE_CLIPS, view
         try:
-            index = self._index((row // FILE_CLIPS, view), path)
-            found = self._chunks(index, path, part)
+            found = self._chunks(self._index(shard), self._path(shard), part)
         except (OSError, ValueError) as error:
             faults = [(row, view, error)]
         else:
@@ -81,14 +86,18 @@ class ShardObjects(ShardFiles):
                     faults.append((row, view, error))
         if not faults or again:
             return faults
-        self._indices.pop((row // FILE_CLIPS, view), None)
+        self._indices.pop(shard, None)
         return self._fill(part, again=True)
 
-    def _index(self, shard: tuple[int, int], path: ObjectPath) -> np.ndarray | None:
+    def _path(self, shard: tuple[int, int]) -> ObjectPath:
+        number, view = shard
+        return self.store / shard_file(self.name, number * FILE_CLIPS, view, len(self.clip_shape))
+
+    def _index(self, shard: tuple[int, int]) -> np.ndarray | None:
         """uint64 [FILE_CLIPS 2] (offset, bytes) of a shard; None where there is no object: nothing but zeros."""
         if shard not in self._indices:
             try:
-                data, size = path.last(INDEX)
+                data, size = self._path(shard).last(INDEX)
             except FileNotFoundError:
                 self._indices[shard] = None
                 return None
