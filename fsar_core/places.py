@@ -62,7 +62,8 @@ class ObjectPath:
     @classmethod
     def parse(cls, text: str) -> ObjectPath:
         """Of `s3://bucket/prefix`. FsarError for anything else."""
-        scheme, mark, rest = str(text).partition("://")
+        text = re.sub("//[^/]*@", "//***@", str(text))  # keys that somebody put there are not told
+        scheme, mark, rest = text.partition("://")
         if scheme != "s3" or not mark:
             raise FsarError(
                 f"'{text}': expected a folder or s3://bucket/prefix; of object stores those are supported that speak S3 (their "

@@ -50,7 +50,7 @@ def test_an_address_is_a_bucket_and_a_prefix(text, bucket, key):
         ("s3:/bucket/a", "expected a folder or s3://bucket/prefix"),
         ("s3://", "'' is no name of a bucket"),
         ("s3://Bucket/a", "'Bucket' is no name of a bucket"),
-        ("s3://key:secret@bucket/a", "is no name of a bucket"),
+        ("s3://key:secret@bucket/a", "'s3://***@bucket/a': '***@bucket' is no name of a bucket"),
         ("s3://bucket/a//b", "between single slashes"),
         ("s3://bucket/../b", "between single slashes"),
         ("s3://bucket/{store}", "between single slashes"),
