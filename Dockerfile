@@ -8,7 +8,7 @@ WORKDIR /opt/fsar
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY fsar_core fsar_core
 # The project last, so that its `snakemake` front is the one that stays.
-RUN pip install --no-cache-dir --editable . --constraint constraints.txt \
+RUN pip install --no-cache-dir --editable ".[s3]" --constraint constraints.txt \
  && pip install --no-cache-dir --no-deps --force-reinstall --editable .
 COPY Snakefile config.yaml ./
 COPY workflow workflow

@@ -6,16 +6,29 @@ A mistake is one `FsarError` line that names the file, the key, what was expecte
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.instance_masks._weights import is_address
+from fsar_core.places import ObjectPath, Place
+from fsar_core.places import place as place_of
 from fsar_core.specs import AugmentationSpec, Policy, TrainingSpec
 
 Name = str
@@ -29,17 +42,31 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _place(value: Any, known: Callable[[Any], Path]) -> Place:
+    """A folder, or what an address names."""
+    try:
+        return place_of(value) if isinstance(value, str) else known(value)
+    except FsarError as error:
+        raise ValueError(str(error)) from None
+
+
 class Roots(Model):
     """Folders, relative to where snakemake is started, or absolute."""
 
     data: Path  # videos, `<data>/<folder of the card>/...`
-    stores: Path  # clip indices and stores of frames, features, masks and actionness (large)
+    # clip indices and stores of frames, features, masks and actionness (large); also s3://bucket/prefix, see README.md
+    stores: Annotated[
+        Path | InstanceOf[ObjectPath],
+        WrapValidator(_place),
+        PlainSerializer(str, when_used="json"),
+        WithJsonSchema({"format": "path", "type": "string"}),
+    ]
     weights: Path  # backbone weights, trained by the pipeline or put there by you
     results: Path  # episodes, models, runs, tables, figures, logs
 
     @field_validator("data", "stores", "weights", "results")
     @classmethod
-    def _no_pattern(cls, value: Path) -> Path:
+    def _no_pattern(cls, value: Place) -> Place:
         if set(str(value)) & set("{}") or CONTROL.search(str(value)):
             raise ValueError(
                 "holds braces (which snakemake takes for wildcards) or control characters; choose another folder"

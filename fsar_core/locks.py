@@ -7,6 +7,9 @@ by who the others are.
 
 Of a piece of work: two runs over one folder of stores, or a job that outlived its killed Snakemake and the one that is to make
 the same again, take turns. Who comes second says whom it waits for, and finds the work done.
+
+In a bucket there are no such locks. There a lock is an object that only one can put, and that its holder renews: who has seen it
+unchanged for longer than that takes it over, by a request that fails where another was faster. No clocks are compared.
 """
 
 from __future__ import annotations
@@ -17,9 +20,14 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+from fsar_core.errors import FsarError
+from fsar_core.places import NoConditions, ObjectPath, Place, place
 
 try:
     import fcntl
@@ -81,16 +89,74 @@ def _enter(home: Path, stream, argv: Sequence[str]) -> list[str]:
     return others
 
 
+RENEWED = 10.0  # seconds after which the holder of a lock in a bucket renews it
+STALE = 60.0  # seconds after which one that was not renewed is free
+
+
 @contextlib.contextmanager
-def alone(path: Path, work: str) -> Iterator[None]:
+def _renewed(path: ObjectPath, work: str) -> Iterator[None]:
+    """Hold a lock object; nothing, where the object store knows no conditions."""
+    mine, ended = _mine(work), threading.Event()
+    try:
+        version = [_put_first(path, mine)]
+    except NoConditions:
+        yield
+        return
+
+    def renew() -> None:
+        count = 0
+        while version[0] and not ended.wait(RENEWED):
+            count += 1
+            with contextlib.suppress(FsarError):  # not to be reached for a while: tried again
+                version[0] = path.put_if(json.dumps(mine | {"renewed": count}).encode(), version[0])
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with contextlib.suppress(FsarError):
+            told = path.head()
+            if told and told["e_tag"] == version[0]:
+                path.unlink(missing_ok=True)
+
+
+def _put_first(path: ObjectPath, mine: dict[str, Any]) -> str:
+    """Put the lock object as soon as nobody else's is there; its version."""
+    data, seen, since = json.dumps(mine).encode(), None, time.monotonic()
+    while True:
+        if version := path.put_if(data, None):
+            return version
+        told = path.head()
+        if told is None:
+            continue
+        if told["e_tag"] != seen:
+            first, seen, since = seen is None, told["e_tag"], time.monotonic()
+            with contextlib.suppress(FileNotFoundError):
+                holder = _told(path.read_text())
+                if holder is None:  # it has ended on this machine
+                    since -= STALE
+                elif first:
+                    _say_waiting(path, holder)
+        if time.monotonic() - since >= STALE and (version := path.put_if(data, seen)):
+            return version
+        time.sleep(min(1.0, STALE / 4))
+
+
+@contextlib.contextmanager
+def alone(path: Place, work: str) -> Iterator[None]:
     """Hold the lock file `path` as the only process; wait, and say for whom, where another holds it.
 
     Args:
         work: what is done under it, for those who wait.
     """
-    path = Path(path)
+    path = place(path)
     with contextlib.ExitStack() as stack:
-        if fcntl is not None:
+        if isinstance(path, ObjectPath):
+            stack.enter_context(_renewed(path, work))
+        elif fcntl is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             stream = stack.enter_context(open(path, "a+", encoding="utf-8"))
             try:
@@ -109,14 +175,21 @@ def _wait(stream, path: Path) -> None:
     except BlockingIOError:
         stream.seek(0)
         holders = [text for text in map(_told, stream.read().splitlines()) if text] or ["another process"]
-        print(f"fsar: {path} is held by {holders[-1]}; waiting for it", file=sys.stderr, flush=True)
+        _say_waiting(path, holders[-1])
         fcntl.flock(stream, fcntl.LOCK_EX)
 
 
+def _say_waiting(path: Place, holder: str) -> None:
+    print(f"fsar: {path} is held by {holder}; waiting for it", file=sys.stderr, flush=True)
+
+
 def _sign(stream, work: str) -> None:
-    mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T"), "work": work}
-    stream.write(json.dumps(mine) + "\n")
+    stream.write(json.dumps(_mine(work)) + "\n")
     stream.flush()
+
+
+def _mine(work: str) -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T"), "work": work}
 
 
 def _told(line: str) -> str | None:

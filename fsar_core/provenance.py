@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import hashlib
+import io
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fsar_core.errors import FsarError, mend
+from fsar_core.places import ObjectPath, Place, place
 
 SUM = "sha256"  # the key of a JSON file's own checksum
 UMASK = os.umask(0)  # there is no asking without setting, which threads must not do side by side
@@ -34,7 +36,10 @@ PACKAGES = (
 )
 # Wording of errors, listing, leases and digests themselves never change a number.
 NEUTRAL = frozenset(
-    {"fsar_core", *(f"fsar_core.{name}" for name in ("config", "devices", "errors", "locks", "provenance", "registry"))}
+    {
+        "fsar_core",
+        *(f"fsar_core.{name}" for name in ("config", "devices", "errors", "locks", "places", "provenance", "registry")),
+    }
 )
 
 
@@ -48,8 +53,10 @@ def digest(value: Any, length: int = 12) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Place) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
+    if isinstance(path, ObjectPath):
+        return path.sha256()
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -123,9 +130,16 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, mode: str = "w") -> Iterator[IO]:
-    """Write a file that is either whole or not there: a temporary file beside it, flushed to disk, then renamed."""
-    path = Path(path)
+def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
+    """Write a file that is either whole or not there: a temporary file beside it, flushed to disk, then renamed. An object is
+    put by one request."""
+    path = place(path)
+    if isinstance(path, ObjectPath):
+        stream = io.BytesIO() if "b" in mode else io.StringIO(newline="\n")
+        yield stream
+        data = stream.getvalue()
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -141,7 +155,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO]:
         raise
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Place, value: dict[str, Any]) -> None:
     """A readable JSON file, written atomically, with sorted keys and the SHA-256 of its content under `sha256`."""
     plain = json.loads(json.dumps({key: of for key, of in value.items() if key != SUM}, allow_nan=False))
     summed = {**plain, SUM: digest(plain, length=64)}
@@ -150,13 +164,13 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
         stream.write("\n")
 
 
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
+def read_json(path: Place, remedy: str) -> dict[str, Any]:
     """What `write_json` wrote, without its checksum. Files of before there was one are read as they are.
 
     Raises:
         FsarError: missing (with the remedy), no JSON object, or another content than the checksum's.
     """
-    path = Path(path)
+    path = place(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -172,9 +186,9 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     return value
 
 
-def json_sums(path: Path) -> set[str]:
+def json_sums(path: Place) -> set[str]:
     """What may be the checksum of the content that was written: what stands in the file, and what its content amounts to."""
-    text = Path(path).read_bytes().decode(errors="replace")
+    text = place(path).read_bytes().decode(errors="replace")
     found = set(re.findall(rf'^ "{SUM}": "([0-9a-f]{{64}})"', text, re.MULTILINE))  # nested ones stand further right
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(text)

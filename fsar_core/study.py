@@ -31,6 +31,7 @@ from fsar_core.paper import (
     load_figure,
     load_table,
 )
+from fsar_core.places import Place
 from fsar_core.specs import (
     AugmentationSpec,
     BackboneSpec,
@@ -538,13 +539,13 @@ class Study:
 
     # -- where things lie ----------------------------------------------------------------------------------------------
 
-    def store_path(self, spec: StoreSpec) -> Path:
+    def store_path(self, spec: StoreSpec) -> Place:
         """The folder of a store; at the cut `frames` a backbone's features are the frames themselves."""
         if spec.kind == "features" and spec.cut == "frames":
             spec = spec.frames
         return self.config.roots.stores / spec.kind / spec.key
 
-    def index_path(self, dataset: str) -> Path:
+    def index_path(self, dataset: str) -> Place:
         return self.config.roots.stores / "index" / f"{dataset}.{self.dataset(dataset).digest}.tsv"
 
     def weights_path(self, spec: BackboneTrainingSpec) -> Path:

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.buckets import bucket, s3_address  # noqa: F401
+
 FAULTS = Path(__file__).parent / "faults"
 
 

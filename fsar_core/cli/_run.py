@@ -6,13 +6,14 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from fsar_core.places import place
 from fsar_core.specs import FeatureSpec, ModelSpec
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", required=True, help="JSON of a ModelSpec (train) or RunSpec")
     parser.add_argument(
-        "--features", type=Path, required=True, help="the feature store; at the cut `frames` the frame store"
+        "--features", type=place, required=True, help="the feature store; at the cut `frames` the frame store"
     )
     parser.add_argument("--weights", help="of the backbone; needed where a tail runs behind the cut")
     parser.add_argument("--weights-root", type=Path)

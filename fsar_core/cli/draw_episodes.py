@@ -8,14 +8,15 @@ from pathlib import Path
 from fsar_core.data.index import read_index
 from fsar_core.episodes import tables
 from fsar_core.episodes.sampler import Split
+from fsar_core.places import place
 from fsar_core.specs import EpisodeSpec
 from fsar_core.stores.manifest import read_manifest
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", required=True, help="JSON of an EpisodeSpec")
-    parser.add_argument("--index", type=Path, required=True)
-    parser.add_argument("--frames", type=Path, required=True, help="the frame store: its failed clips are left out")
+    parser.add_argument("--index", type=place, required=True)
+    parser.add_argument("--frames", type=place, required=True, help="the frame store: its failed clips are left out")
     parser.add_argument("--out", type=Path, required=True)
 
 

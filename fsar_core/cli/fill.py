@@ -9,20 +9,21 @@ from fsar_core.cli import _fill
 from fsar_core.data.index import read_index
 from fsar_core.devices import Meter, torch_device
 from fsar_core.locks import alone
+from fsar_core.places import place
 from fsar_core.stores import layout, writer
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", required=True, help="JSON of a FrameSpec, FeatureSpec, MaskSpec or SaliencySpec")
-    parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--store", type=place, required=True)
+    parser.add_argument("--index", type=place, required=True)
     parser.add_argument("--job", type=int, required=True)
-    parser.add_argument("--receipt", type=Path, required=True)
+    parser.add_argument("--receipt", type=place, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="frames, masks: the folder of the data set")
     parser.add_argument("--timeout", type=float, default=60.0, help="frames: seconds that a clip may take")
-    parser.add_argument("--frames", type=Path, help="features, masks: the frame store")
-    parser.add_argument("--features", type=Path, help="saliency: the feature store")
+    parser.add_argument("--frames", type=place, help="features, masks: the frame store")
+    parser.add_argument("--features", type=place, help="saliency: the feature store")
     parser.add_argument("--weights", help="a file (saliency: the classifier), or a name that the backbone knows")
     parser.add_argument("--weights-root", type=Path, help="features: where named weights are kept")
     parser.add_argument("--batch-clips", type=int, default=16, help="features: clips of one forward pass")

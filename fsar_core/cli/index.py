@@ -9,6 +9,7 @@ from fsar_core.config import Card, load
 from fsar_core.data.cards import load_entries
 from fsar_core.data.index import write_index
 from fsar_core.data.probing import build_index, check_failures, report, write_problems
+from fsar_core.places import place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds that a clip may take")
     parser.add_argument("--problems", type=Path, required=True, help="clips that cannot be used, and why")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=place, required=True)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from fsar_core.cli import _run
+from fsar_core.places import place
 from fsar_core.specs import RunSpec
 
 WANTED = """JSON: {"attention": [[episode, query], ...], "grid": n, "episodes": n}, {"cam": [[episode, query], ...], "evidence":
@@ -19,9 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=Path, required=True, help="frozen episodes")
     parser.add_argument("--episode-spec", required=True, help="JSON of their EpisodeSpec")
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--frames", type=Path, required=True, help="the frame store, for pictures")
-    parser.add_argument("--masks", type=Path, help="the masks store, for masks")
-    parser.add_argument("--index", type=Path, help="the clip index, for masks")
+    parser.add_argument("--frames", type=place, required=True, help="the frame store, for pictures")
+    parser.add_argument("--masks", type=place, help="the masks store, for masks")
+    parser.add_argument("--index", type=place, help="the clip index, for masks")
     parser.add_argument("--wanted", required=True, help=WANTED)
     parser.add_argument("--out", type=Path, required=True, help=".npz")
 

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from fsar_core.data import intervals
 from fsar_core.data.index import read_index
+from fsar_core.places import place
 from fsar_core.specs import SaliencySpec
 from fsar_core.stores.reader import StoreReader
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", required=True, help="JSON of a SaliencySpec")
-    parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--frames", type=Path, required=True, help="the frame store, for pictures")
-    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--store", type=place, required=True)
+    parser.add_argument("--frames", type=place, required=True, help="the frame store, for pictures")
+    parser.add_argument("--index", type=place, required=True)
     parser.add_argument("--intervals", help="in which frames of its clips the action is, where the data set says so")
     parser.add_argument("--examples", type=int, required=True, help="test clips that are shown")
     parser.add_argument("--out", type=Path, required=True, help=".npz")

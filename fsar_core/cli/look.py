@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fsar_core.data.index import read_index
+from fsar_core.places import place
 from fsar_core.reporting import figures, mask_store
 from fsar_core.specs import MaskSpec
 from fsar_core.stores.layout import read_plan
@@ -13,9 +14,9 @@ from fsar_core.stores.reader import StoreReader
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--masks", type=Path, required=True, help="the masks store")
-    parser.add_argument("--frames", type=Path, required=True, help="the frame store that it lies over")
-    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--masks", type=place, required=True, help="the masks store")
+    parser.add_argument("--frames", type=place, required=True, help="the frame store that it lies over")
+    parser.add_argument("--index", type=place, required=True)
     parser.add_argument("--clips", type=int, default=6, help="that are shown")
     parser.add_argument("--out", type=Path, required=True, help="the files' path without its ending")
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from fsar_core.data.index import read_index
 from fsar_core.locks import alone
+from fsar_core.places import place
 from fsar_core.stores import layout
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", required=True, help="JSON of a FrameSpec, FeatureSpec, MaskSpec or SaliencySpec")
-    parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--store", type=place, required=True)
+    parser.add_argument("--index", type=place, required=True)
     parser.add_argument("--clips-per-job", type=int, required=True)
 
 

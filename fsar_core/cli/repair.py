@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from fsar_core.errors import FsarError
+from fsar_core.places import place
 from fsar_core.upkeep.repair import repair
 
 WORDS = (
@@ -24,4 +24,4 @@ def run(args: argparse.Namespace) -> None:
     paths, words = args.paths[:split], args.paths[split + 1 :]
     if not paths or any(path.startswith("-") for path in paths):
         raise FsarError(f"expected {WORDS}")
-    repair([Path(path) for path in paths], words)
+    repair([place(path) for path in paths], words)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from fsar_core.locks import alone
+from fsar_core.places import place
 from fsar_core.stores.manifest import seal
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--store", type=place, required=True)
     parser.add_argument("--max-failures", type=float, required=True, help="share of clips that may have failed, 0..1")
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from fsar_core.cli import _run
 from fsar_core.data.index import read_index
 from fsar_core.locks import alone
+from fsar_core.places import place
 from fsar_core.specs import ModelSpec
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     _run.arguments(parser)
-    parser.add_argument("--index", type=Path, required=True)
-    parser.add_argument("--masks", type=Path, help="the masks store, where the spec has one")
-    parser.add_argument("--saliency", type=Path, help="the saliency store, where the spec has one")
+    parser.add_argument("--index", type=place, required=True)
+    parser.add_argument("--masks", type=place, help="the masks store, where the spec has one")
+    parser.add_argument("--saliency", type=place, help="the saliency store, where the spec has one")
     parser.add_argument("--classifier", type=Path, help="the trained classifier of frames, where the spec has one")
     parser.add_argument("--validation", type=Path, required=True, help="frozen validation episodes")
     parser.add_argument(

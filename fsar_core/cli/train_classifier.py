@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 from fsar_core.data.index import read_index
+from fsar_core.places import place
 from fsar_core.specs import ClassifierSpec
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", required=True, help="JSON of a ClassifierSpec")
-    parser.add_argument("--features", type=Path, required=True, help="the feature store")
-    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--features", type=place, required=True, help="the feature store")
+    parser.add_argument("--index", type=place, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, required=True)

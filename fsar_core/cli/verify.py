@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from pathlib import Path
 
 from fsar_core.cli import _configuration
 from fsar_core.errors import FsarError
+from fsar_core.places import place
 from fsar_core.upkeep import verify
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", type=Path, nargs="*", help="stores, folders of runs, single files; default: everything"
+        "paths", type=place, nargs="*", help="stores, folders of runs, single files; default: everything"
     )
     _configuration.arguments(parser)
 

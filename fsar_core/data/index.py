@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from pathlib import Path
 
 import pandas as pd
 
 from fsar_core.data import splits
 from fsar_core.errors import FsarError, mend
+from fsar_core.places import Place, place
 from fsar_core.provenance import atomic_write, check_format
 
 FORMAT = 1  # raised by hand when what an index holds changes
@@ -27,21 +27,21 @@ NUMBERS = {"fps": float, "duration": float}
 COLUMNS = ("row", *splits.COLUMNS, "file", "frames", "fps", "duration", "height", "width", "decoder", "problem")
 
 
-def write_index(path: Path, index: pd.DataFrame) -> None:
+def write_index(path: Place, index: pd.DataFrame) -> None:
     """Tab-separated, atomically."""
     text = index.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6g").encode()
     with atomic_write(path, "wb") as stream:
         stream.write(text + MARK + f"{FORMAT}, sha256 {hashlib.sha256(text).hexdigest()}\n".encode())
 
 
-def read_index(path: Path) -> pd.DataFrame:
+def read_index(path: str | Place) -> pd.DataFrame:
     """The index as it was written; text columns stay text. One without a last line is of before there were checksums.
 
     Raises:
         FsarError: missing, damaged, no clip index, or of a newer format.
     """
     try:
-        text = _checked(Path(path).read_bytes(), path)
+        text = _checked(place(path).read_bytes(), path)
         options = dict(dtype=dict.fromkeys(TEXT, str) | NUMBERS, keep_default_na=False)
         index = pd.read_csv(io.BytesIO(text), sep="\t", **options)
     except OSError as error:
@@ -56,16 +56,16 @@ def read_index(path: Path) -> pd.DataFrame:
     return index
 
 
-def index_sums(path: Path) -> set[str]:
+def index_sums(path: Place) -> set[str]:
     """What may be the checksum of the lines that were written: the last line's, and that of the lines above it."""
-    data = Path(path).read_bytes()
+    data = place(path).read_bytes()
     start = data.rfind(MARK)
     found = LAST_LINE.fullmatch(data, max(start, 0))
     above = hashlib.sha256(data[:start] if start >= 0 else data).hexdigest()
     return {above, found[2].decode()} if found else {above}
 
 
-def _checked(data: bytes, path: Path) -> bytes:
+def _checked(data: bytes, path: Place) -> bytes:
     """The lines above the last, or all where the last is no checksum."""
     start = data.rfind(MARK)
     if start < 0:

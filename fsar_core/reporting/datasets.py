@@ -76,9 +76,7 @@ def write(
         modalities, indices: card -> its modality, the path of its clip index.
     """
     behind = {row.dataset: behind[row.dataset] for row in table.rows}  # in the printed order
-    counted = {
-        card: count(read_index(Path(indices[card])), modalities[card]) for card in dict.fromkeys(behind.values())
-    }
+    counted = {card: count(read_index(indices[card]), modalities[card]) for card in dict.fromkeys(behind.values())}
     blocks = _blocks(table, behind, counted)
     render.write(prefix, frame(table, behind, counted), table.title, blocks, table.notes)
 

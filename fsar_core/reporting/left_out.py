@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fsar_core.data.index import read_index
+from fsar_core.places import Place, place
 from fsar_core.provenance import atomic_write
 from fsar_core.stores.manifest import read_manifest
 
@@ -23,7 +24,7 @@ class Lost(NamedTuple):
     allowed: float
 
 
-def of_stores(stores: Iterable[Path], allowed: float) -> Lost:
+def of_stores(stores: Iterable[Place], allowed: float) -> Lost:
     """Of all frame stores behind a table that hold one data set (they differ in the number of frames)."""
     found: dict[int, tuple[str, str]] = {}
     clips = 0
@@ -35,7 +36,7 @@ def of_stores(stores: Iterable[Path], allowed: float) -> Lost:
     return Lost(clips, found, allowed)
 
 
-def of_index(path: Path, allowed: float) -> Lost:
+def of_index(path: Place, allowed: float) -> Lost:
     """As the clip index has it, of a data set that is only counted."""
     index = read_index(path)
     broken = index[index.problem != ""]
@@ -45,8 +46,8 @@ def of_index(path: Path, allowed: float) -> Lost:
 def of_table(spec: Mapping[str, Any]) -> dict[str, Lost]:
     """Data set -> what it has lost, from the spec that `fsar table` is given."""
     allowed = spec.get("max_failures", {})
-    found = {name: of_stores(map(Path, stores), allowed[name]) for name, stores in spec.get("frames", {}).items()}
-    return found | {n: of_index(Path(path), allowed[n]) for n, path in spec.get("indices", {}).items() if n in allowed}
+    found = {name: of_stores(map(place, stores), allowed[name]) for name, stores in spec.get("frames", {}).items()}
+    return found | {n: of_index(place(path), allowed[n]) for n, path in spec.get("indices", {}).items() if n in allowed}
 
 
 def notes(lost: Mapping[str, Lost], prefix: Path) -> list[str]:

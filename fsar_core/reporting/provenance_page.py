@@ -7,6 +7,7 @@ from typing import Any
 
 from fsar_core.data.index import read_index
 from fsar_core.evaluation.results import read_summary
+from fsar_core.places import place
 from fsar_core.reporting import left_out, web
 from fsar_core.stores.manifest import read_manifest
 
@@ -33,20 +34,20 @@ def page(paper: str, spec: dict[str, Any]) -> str:
     parts += [web.heading("Data sets"), web.table(["Data set of the paper", "measured on", "that is"], lines)]
     counted, lost = [], {}
     for name, card in cards.items():
-        index = read_index(Path(card["index"]))
+        index = read_index(card["index"])
         counted.append((name, *(_counted(index, split) for split in SPLITS), card["licence"], card["source"]))
         allowed = card["max_failures"]
         # Of a data set that is only counted there is no frame store.
         if card["frames"]:
-            lost[name] = left_out.of_stores(map(Path, card["frames"]), allowed)
+            lost[name] = left_out.of_stores(map(place, card["frames"]), allowed)
         else:
-            lost[name] = left_out.of_index(Path(card["index"]), allowed)
+            lost[name] = left_out.of_index(place(card["index"]), allowed)
     header = ["Measured on", "train", "val", "test", "licence", "source"]
     parts.append(web.table(header, counted))
     parts += [web.heading("Clips that could not be used"), *_failures(lost)]
     parts += [web.heading("Settings and versions"), web.table(["setting", "value"], _settings(spec))]
     stores = [
-        (store, _size(read_manifest(Path(store))["bytes"])) for card in cards.values() for store in card["frames"]
+        (store, _size(read_manifest(store)["bytes"])) for card in cards.values() for store in card["frames"]
     ]
     parts += [web.heading("Frame stores"), web.table(["store", "size"], stores)]
     return web.page(f"{paper.upper()}: what was run on which data", *parts)

@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsar_core.errors import FsarError, mend
+from fsar_core.places import ObjectPath, Place, place
 from fsar_core.provenance import read_json, write_json
 from fsar_core.specs import LAYOUT_VERSION, FeatureSpec, FrameSpec, MaskSpec, SaliencySpec, StoreSpec
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FILE_CLIPS = 64
 ZSTD_LEVEL = 1
+Files = dict[str, dict[str, Any]]  # path below the store -> bytes and sha256
 SPECS: dict[str, type] = {"frames": FrameSpec, "features": FeatureSpec, "masks": MaskSpec, "saliency": SaliencySpec}
 
 
@@ -87,24 +88,24 @@ def parse_spec(text: str) -> StoreSpec:
     return SPECS[kind].parse(text)
 
 
-def create(store: Path, plan: Plan) -> None:
+def create(store: Place, plan: Plan) -> None:
     """Create the empty arrays (kept where they exist with the same plan) and write plan.json last."""
     create_arrays(store, plan)
-    write_json(Path(store) / "plan.json", asdict(plan))
+    write_json(place(store) / "plan.json", asdict(plan))
 
 
-def create_arrays(store: Path, plan: Plan) -> None:
+def create_arrays(store: Place, plan: Plan) -> None:
     """Zarr's own files of the arrays that are not there yet."""
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    store = Path(store)
+    store = place(store)
     present, raw = open_arrays(store, plan.shapes, mode="a"), plan.spec.get("compression") == "none"
     for name, shape in plan.shapes.items():
         full = (plan.clips, plan.views, *shape)
         if name not in present:
             zarr.create_array(
-                store / "data.zarr",
+                _as_zarr(store / "data.zarr"),
                 name=name,
                 shape=full,
                 dtype=plan.dtypes[name],
@@ -117,16 +118,24 @@ def create_arrays(store: Path, plan: Plan) -> None:
             raise FsarError(f"{store}: holds an array '{name}' of another shape; remove the folder and run again")
 
 
-def open_arrays(store: Path, names: Iterable[str], mode: Literal["r", "r+", "a"] = "r") -> dict[str, zarr.Array]:
-    """Arrays by name. Mode `a` makes the group and leaves out absent arrays; FsarError where metadata is damaged."""
+def open_arrays(
+    store: Place, names: Iterable[str], mode: Literal["r", "r+", "a"] = "r", sums: Files | None = None
+) -> dict[str, zarr.Array]:
+    """Arrays by name. Mode `a` makes the group and leaves out absent arrays; FsarError where metadata is damaged.
+
+    Args:
+        sums: filled with what is written, of an object store alone: path below the store -> bytes and sha256.
+    """
     import zarr
 
-    path = Path(store) / "data.zarr"
+    path = place(store) / "data.zarr"
     try:
         # Zarr would look for zeros in every chunk, which takes longer than compressing it.
         with zarr.config.set({"array.write_empty_chunks": True}):
-            group = zarr.open_group(path, mode=mode, zarr_format=3)
+            group = zarr.open_group(_as_zarr(path, sums), mode=mode, zarr_format=3)
             found = {name: group[name] for name in names if mode != "a" or name in group}
+    except FsarError:  # the object store cannot be reached
+        raise
     except Exception as error:  # zarr raises its own kinds, KeyError and JSONDecodeError
         reason = (str(error).splitlines() or [repr(error)])[0]
         raise FsarError(f"{path}: cannot be opened ({reason}); {mend(store)}") from None
@@ -137,9 +146,18 @@ def open_arrays(store: Path, names: Iterable[str], mode: Literal["r", "r+", "a"]
     return found
 
 
-def read_plan(store: Path) -> Plan:
+def _as_zarr(path: Place, sums: Files | None = None) -> Any:
+    """What Zarr takes for its store."""
+    if not isinstance(path, ObjectPath):
+        return path
+    from fsar_core.stores.objects import SummedStore
+
+    return SummedStore(path, {} if sums is None else sums)
+
+
+def read_plan(store: Place) -> Plan:
     """plan.json; FsarError where it is missing, damaged or of a newer layout."""
-    path = Path(store) / "plan.json"
+    path = place(store) / "plan.json"
     value = read_json(path, "make it with `fsar plan`")
     check_layout(value, path)
     try:
@@ -148,7 +166,7 @@ def read_plan(store: Path) -> Plan:
         raise FsarError(f"{path}: damaged plan ({error}); {mend(store)}") from None
 
 
-def check_layout(value: dict[str, Any], path: Path) -> None:
+def check_layout(value: dict[str, Any], path: Place) -> None:
     """FsarError unless the plan or manifest at `path` is of a layout that this version knows."""
     layout = value.get("layout")
     if type(layout) is not int or layout < 1:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
 from fsar_core.errors import FsarError, mend
+from fsar_core.places import ObjectPath, Place, place
 from fsar_core.specs import StoreSpec, difference
 from fsar_core.stores import jpeg
 from fsar_core.stores.layout import open_arrays, shard_file
@@ -26,13 +26,13 @@ class StoreReader:
         failed: rows that hold nothing.
     """
 
-    def __init__(self, store: Path, array: str, spec: StoreSpec | None = None) -> None:
+    def __init__(self, store: Place, array: str, spec: StoreSpec | None = None) -> None:
         """Open a store.
 
         Args:
             spec: what the caller expects; FsarError names the first field in which the store differs.
         """
-        self.store = Path(store)
+        self.store = place(store)
         manifest = read_manifest(self.store)
         if spec is not None:
             found = manifest["spec"]
@@ -51,7 +51,7 @@ class StoreReader:
         self._jpeg = array == "frames" and self.spec.get("compression") == "jpeg"
         self._name = "jpeg" if self._jpeg else array
         self._array = open_arrays(self.store, [self._name])[self._name]
-        self._shards = ShardFiles.of(self.store, self._name, self._array)
+        self._shards = self._in_shards()
         self.clips, self.views, *self._stored_shape = self._array.shape
         self.clip_shape = [self.spec["count"], *[self.spec["size"]] * 2, 3] if self._jpeg else self._stored_shape
         self.dtype = self._array.dtype
@@ -68,10 +68,12 @@ class StoreReader:
         places = list(zip(rows.tolist(), np.broadcast_to(view, len(rows)).tolist(), out))
 
         def fill(part: list) -> None:
-            for place in part:
-                self._fill(*place)
+            for clip in part:
+                self._fill(*clip)
 
-        if threads > 1:
+        if isinstance(self.store, ObjectPath) and self._shards is not None:
+            self._fill_by_requests(places)
+        elif threads > 1:
             if self._pool is None or self._pool[0] != threads:
                 self._pool = threads, ThreadPoolExecutor(threads)
             list(self._pool[1].map(fill, [places[first::threads] for first in range(threads)]))
@@ -85,7 +87,31 @@ class StoreReader:
         self._fill(row, view, out)
         return out
 
-    def _fill(self, row: int, view: int, out: np.ndarray) -> None:
+    def _in_shards(self) -> ShardFiles | None:
+        if not isinstance(self.store, ObjectPath):
+            return ShardFiles.of(self.store, self._name, self._array)
+        from fsar_core.stores.objects import ShardObjects
+
+        return ShardObjects.of(self.store, self._name, self._array)
+
+    def _fill_by_requests(self, places: list) -> None:
+        """Of a bucket: the requests of many clips are under way at the same time, whatever the number of threads."""
+        for row, view, _ in places:
+            self._check(row, view)
+        stored = [(row, view, self._buffer(out)) for row, view, out in places]
+        for row, view, error in self._shards.fill(stored):
+            raise self._damaged(row, view, error)
+        if self._jpeg:
+            for (row, view, out), (_, _, packed) in zip(places, stored):
+                try:
+                    jpeg.decode(packed, out)
+                except Exception as error:
+                    raise self._damaged(row, view, error) from None
+
+    def _buffer(self, out: np.ndarray) -> np.ndarray:
+        return np.empty(self._stored_shape, self.dtype) if self._jpeg else out
+
+    def _check(self, row: int, view: int) -> None:
         if not (0 <= row < self.clips and 0 <= view < self.views):
             raise FsarError(
                 f"{self.store}: no row {row} view {view}; it holds the rows 0..{self.clips - 1} and the views "
@@ -93,17 +119,25 @@ class StoreReader:
             )
         if row in self.failed:
             raise FsarError(f"{self.store}: row {row} failed when the store was built and cannot be read")
+
+    def _fill(self, row: int, view: int, out: np.ndarray) -> None:
+        self._check(row, view)
         try:
-            stored = np.empty(self._stored_shape, self.dtype) if self._jpeg else out
+            stored = self._buffer(out)
             if self._shards is not None:
                 self._shards.read(row, view, stored)
             else:
                 stored[...] = self._array[row, view]
             if self._jpeg:
                 jpeg.decode(stored, out)
+        except FsarError:  # a bucket that cannot be reached
+            raise
         except Exception as error:  # codecs raise ValueError, RuntimeError or their own kinds on damaged bytes
-            reason = (str(error).splitlines() or [repr(error)])[0]
-            raise FsarError(
-                f"{self.store}: array '{self._name}' row {row} is damaged ({reason}), in "
-                f"{shard_file(self._name, row, view, len(self._stored_shape))}; {mend(self.store)}"
-            ) from None
+            raise self._damaged(row, view, error) from None
+
+    def _damaged(self, row: int, view: int, error: Exception) -> FsarError:
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        return FsarError(
+            f"{self.store}: array '{self._name}' row {row} is damaged ({reason}), in "
+            f"{shard_file(self._name, row, view, len(self._stored_shape))}; {mend(self.store)}"
+        )

@@ -12,13 +12,13 @@ import hashlib
 import os
 import sys
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import google_crc32c
 import numpy as np
 from numcodecs.zstd import Zstd
 
+from fsar_core.places import Place, place
 from fsar_core.provenance import atomic_write
 from fsar_core.stores.layout import FILE_CLIPS, ZSTD_LEVEL, shard_file
 
@@ -37,14 +37,14 @@ class ShardFiles:
     checksum takes longer than its reading. Compressed ones are checked every time.
     """
 
-    def __init__(self, store: Path, name: str, array: zarr.Array, compressed: bool) -> None:
-        self.store, self.name = Path(store), name
+    def __init__(self, store: Place, name: str, array: zarr.Array, compressed: bool) -> None:
+        self.store, self.name = place(store), name
         self.clip_shape, self.dtype = array.shape[2:], array.dtype
         self._zstd = Zstd(level=ZSTD_LEVEL) if compressed else None
         self._checked: dict[tuple[int, int], tuple[int, ...]] = {}
 
     @classmethod
-    def of(cls, store: Path, name: str, array: zarr.Array) -> ShardFiles | None:
+    def of(cls, store: Place, name: str, array: zarr.Array) -> ShardFiles | None:
         """None for an array that is not written as this project's are, or on a machine of the other byte order."""
         metadata = array.metadata.to_dict()
         codecs = [codec["name"] for codec in metadata["codecs"]]
@@ -90,7 +90,7 @@ class ShardFiles:
         try:
             status = os.fstat(file)
             index = _take(file, INDEX, status.st_size - INDEX)
-            _check(index[:-SUM], index[-SUM:])
+            check_sum(index[:-SUM], index[-SUM:])
             offset, size = map(int, index[:-SUM].view("<u8").reshape(-1, 2)[row % FILE_CLIPS])
             if offset == size == ABSENT:
                 out[...] = 0
@@ -101,7 +101,7 @@ class ShardFiles:
                 self._raw(file, offset, size, out, (row, view), version)
             else:
                 chunk = _take(file, size, offset)
-                _check(chunk[:-SUM], chunk[-SUM:])
+                check_sum(chunk[:-SUM], chunk[-SUM:])
                 self._zstd.decode(chunk[:-SUM], out.reshape(-1).view(np.uint8))
         finally:
             os.close(file)
@@ -141,7 +141,7 @@ class ShardFiles:
         if os.preadv(file, [values, stored], offset) != size:
             raise ValueError("the file ends before the clip does")
         if self._checked.get(place) != version:
-            _check(values, stored)
+            check_sum(values, stored)
             self._checked[place] = version
 
 
@@ -159,7 +159,7 @@ def _take(file: int, size: int, offset: int) -> np.ndarray:
     return found
 
 
-def _check(values: np.ndarray, stored: np.ndarray) -> None:
+def check_sum(values: np.ndarray, stored: np.ndarray) -> None:
     """ValueError where the crc32c of `values` is not the one that is stored."""
     frozen = values.view()
     frozen.flags.writeable = False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from fsar_core.errors import FsarError
+from fsar_core.places import ObjectPath, Place, place
 from fsar_core.provenance import file_sha256, write_json
 from fsar_core.stores.layout import Plan, create_arrays, open_arrays, read_plan
 from fsar_core.stores.manifest import PLANNED, check_metadata, metadata_files, read_manifest, read_receipt
@@ -43,13 +43,13 @@ class Findings:
         return [*single, *(f"{key}: {reason}" for key, reason in self.metadata.items()), *jobs]
 
 
-def examine(store: Path) -> Findings:
+def examine(store: Place) -> Findings:
     """Read every byte of a store.
 
     Raises:
         FsarError: neither a plan nor a manifest is there, or the layout is newer than this version knows.
     """
-    store = Path(store)
+    store = place(store)
     plan, plan_fault = _read(lambda: read_plan(store), store / "plan.json")
     manifest, manifest_fault = _read(lambda: read_manifest(store), store / "manifest.json")
     if plan is None and manifest is None and not (plan_fault or manifest_fault):
@@ -66,7 +66,7 @@ def examine(store: Path) -> Findings:
     return found
 
 
-def _read(reader, path: Path) -> tuple[Any, str]:
+def _read(reader, path: Place) -> tuple[Any, str]:
     """What a reader finds, or None and why not; a file that is not there is no fault by itself. A newer layout is raised."""
     if not path.is_file():
         return None, ""
@@ -83,7 +83,7 @@ def reason(error: FsarError) -> str:
     return str(error).partition(": ")[2].rpartition("; ")[0]
 
 
-def _bad_metadata(store: Path, plan: Plan, manifest: dict[str, Any]) -> dict[str, str]:
+def _bad_metadata(store: Place, plan: Plan, manifest: dict[str, Any]) -> dict[str, str]:
     bad = {}
     for key, expected in manifest.get("metadata", {}).items():
         try:
@@ -101,7 +101,7 @@ def _bad_metadata(store: Path, plan: Plan, manifest: dict[str, Any]) -> dict[str
     return bad
 
 
-def _check_job(store: Path, job: int, manifest: dict[str, Any], found: Findings) -> None:
+def _check_job(store: Place, job: int, manifest: dict[str, Any], found: Findings) -> None:
     path = store / "receipts" / f"{job}.json"
     receipt, fault = _read(lambda: read_receipt(store, job), path)
     if receipt is None:
@@ -125,7 +125,7 @@ def _check_job(store: Path, job: int, manifest: dict[str, Any], found: Findings)
         return
 
 
-def remove_bad(store: Path, found: Findings) -> list[str]:
+def remove_bad(store: Place, found: Findings) -> list[str]:
     """Take away what `examine` found bad, and write anew what follows from what is sound: the plan, Zarr's own files.
 
     What is left is a store that snakemake finishes by making the bad jobs again and sealing it.
@@ -133,7 +133,7 @@ def remove_bad(store: Path, found: Findings) -> list[str]:
     Returns:
         what was done, a line each.
     """
-    store, done = Path(store), []
+    store, done = place(store), []
 
     def removed(*keys: str) -> None:
         for key in keys:
@@ -151,9 +151,11 @@ def remove_bad(store: Path, found: Findings) -> list[str]:
         write_json(store / "plan.json", {name: getattr(found.planned, name) for name in PLANNED})
         done.append("wrote plan.json as the manifest has it")
         # No newer than what was made by it: a plan that looks new would have every job made again.
-        receipts = [path.stat().st_mtime_ns for path in (store / "receipts").glob("*.json")]
+        receipts = [] if isinstance(store, ObjectPath) else list((store / "receipts").glob("*.json"))
         if receipts:
-            os.utime(store / "plan.json", ns=(min(receipts),) * 2)
+            os.utime(store / "plan.json", ns=(min(path.stat().st_mtime_ns for path in receipts),) * 2)
+        elif isinstance(store, ObjectPath):
+            _put_again(store)
     if found.metadata:
         removed(*found.metadata)
         create_arrays(store, found.planned)
@@ -161,3 +163,11 @@ def remove_bad(store: Path, found: Findings) -> list[str]:
         if (store / "manifest.json").exists() and _bad_metadata(store, found.planned, read_manifest(store)):
             removed("manifest.json")  # another Zarr words it otherwise: sealed anew
     return done
+
+
+def _put_again(store: ObjectPath) -> None:
+    """An object's time is when it was put: receipts and seal, in this order, are put as they are to be no older than the plan."""
+    for name in ("receipts", "manifest.json"):
+        path = store / name
+        for file in [held.path for held in path.objects()] or [path] * path.is_file():
+            file.write_bytes(file.read_bytes())

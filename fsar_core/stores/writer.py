@@ -6,15 +6,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from fsar_core.errors import FsarError
+from fsar_core.places import ObjectPath, Place, place, remove, sizes
 from fsar_core.provenance import environment, file_sha256, read_json, write_json
-from fsar_core.stores.layout import FILE_CLIPS, Plan, open_arrays, read_plan, shard_file
+from fsar_core.stores.layout import FILE_CLIPS, Files, Plan, open_arrays, read_plan, shard_file
 from fsar_core.stores.shards import ShardFiles
 
 
@@ -32,7 +32,7 @@ class Block(NamedTuple):
     counts: Mapping[str, int] = MappingProxyType({})
 
 
-def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path, threads: int = 1) -> dict:
+def write_job(store: Place, job: int, blocks: Iterable[Block], receipt: Place, threads: int = 1) -> dict:
     """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last; blocks are written while the
     next one is made. A job that another run has done meanwhile is left as it is.
 
@@ -42,18 +42,20 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path, thr
     Raises:
         FsarError: values that the dtype cannot hold (an infinity or NaN in a feature), a full disk.
     """
+    store, receipt = place(store), place(receipt)
     plan = read_plan(store)
     rows = plan.rows(job)
     done = _whole(store, plan, rows, receipt)
     if done is not None:
         return done
     # Neither a receipt nor a seal of an earlier attempt says anything of what is written from here on.
-    Path(receipt).unlink(missing_ok=True)
-    (Path(store) / "manifest.json").unlink(missing_ok=True)
+    receipt.unlink(missing_ok=True)
+    (store / "manifest.json").unlink(missing_ok=True)
     _remove_leftovers(store, plan, rows)
-    stored = open_arrays(store, plan.shapes, mode="r+")
-    shards = {name: ShardFiles.of(store, name, array) for name, array in stored.items()}
-    written: dict[str, dict] = {}
+    written: Files = {}
+    stored = open_arrays(store, plan.shapes, mode="r+", sums=written)
+    in_bucket = isinstance(store, ObjectPath)
+    shards = {name: None if in_bucket else ShardFiles.of(store, name, array) for name, array in stored.items()}
     started, failures, counts, start = time.time(), [], Counter(), rows.start
 
     def write(arrays: dict[str, np.ndarray], start: int, stop: int) -> None:
@@ -89,7 +91,8 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path, thr
     value = {
         "job": job,
         "rows": [rows.start, rows.stop],
-        "files": shard_files(store, plan, rows) if None in shards.values() else written,
+        # Of a bucket, the sums of what was sent.
+        "files": written if in_bucket or None not in shards.values() else shard_files(store, plan, rows),
         "failures": failures,
         "counts": dict(sorted(counts.items())),
         "seconds": round(time.time() - started, 3),
@@ -99,7 +102,7 @@ def write_job(store: Path, job: int, blocks: Iterable[Block], receipt: Path, thr
     return value
 
 
-def _whole(store: Path, plan: Plan, rows: range, receipt: Path) -> dict | None:
+def _whole(store: Place, plan: Plan, rows: range, receipt: Place) -> dict | None:
     """The receipt of a job whose shard files are what it says."""
     try:
         told = read_json(receipt, "")
@@ -109,14 +112,10 @@ def _whole(store: Path, plan: Plan, rows: range, receipt: Path) -> dict | None:
     return told if right else None
 
 
-def shard_files(store: Path, plan: Plan, rows: range) -> dict[str, dict]:
+def shard_files(store: Place, plan: Plan, rows: range) -> Files:
     """The shard files behind a range of rows: path below the store -> bytes and sha256. An all-zero shard has no file."""
-    found = {}
-    for key in shard_keys(plan, rows):
-        path = Path(store) / key
-        if path.is_file():
-            found[key] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-    return found
+    present = sizes(store, shard_keys(plan, rows))
+    return {key: {"bytes": size, "sha256": file_sha256(store / key)} for key, size in present.items()}
 
 
 def shard_keys(plan: Plan, rows: range) -> list[str]:
@@ -129,11 +128,14 @@ def shard_keys(plan: Plan, rows: range) -> list[str]:
     ]
 
 
-def _remove_leftovers(store: Path, plan: Plan, rows: range) -> None:
+def _remove_leftovers(store: Place, plan: Plan, rows: range) -> None:
     """What an earlier attempt left: its shard files, which Zarr would read (and trip over, if damaged) before it writes
-    them anew, and beside them what one that was killed was writing."""
+    them anew, and beside them what one that was killed was writing. Objects are put whole or not at all."""
+    if isinstance(store, ObjectPath):
+        remove([store / key for key in sizes(store, shard_keys(plan, rows))])
+        return
     for key in shard_keys(plan, rows):
-        path = Path(store) / key
+        path = store / key
         path.unlink(missing_ok=True)
         for left in (*path.parent.glob(f".{path.name}.*"), *path.parent.glob("*.partial")):
             left.unlink()

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fsar_core.errors import FsarError
+from fsar_core.places import Held, ObjectPath, Place
+from fsar_core.places import remove as remove_objects
 from fsar_core.reporting.contents import PAGES, papers
 from fsar_core.specs import Spec, StoreSpec
 from fsar_core.study import Study
@@ -46,15 +48,15 @@ REMOVED = ".removed."  # what a folder is called while it goes
 class Item(NamedTuple):
     """A thing to be removed, or left alone for a reason; its bytes and files."""
 
-    path: Path
+    path: Place
     bytes: int
     files: int
     reason: str = ""
 
 
-def in_use(studies: Iterable[Study]) -> set[Path]:
+def in_use(studies: Iterable[Study]) -> set[Place]:
     """Every path that something of these configurations is made at."""
-    kept: set[Path] = set()
+    kept: set[Place] = set()
     for study in studies:
         results = study.config.roots.results
         names = sorted(set(study.config.datasets.values()))
@@ -111,7 +113,13 @@ def unused(studies: list[Study], min_age: float = 3600.0) -> tuple[list[Item], l
 
 
 def remove(item: Item) -> None:
-    """Take one thing away. A folder is renamed first: it is there whole or not at all, whenever this is stopped."""
+    """Take one thing away. A folder is renamed first: it is there whole or not at all, whenever this is stopped. In a bucket
+    the seal goes first: without it a store does not exist."""
+    if isinstance(item.path, ObjectPath):
+        inside = [held.path for held in item.path.objects()] or [item.path]
+        remove_objects([item.path / "manifest.json"])
+        remove_objects(inside)
+        return
     if item.path.is_dir() and not item.path.is_symlink():
         going = item.path
         if REMOVED not in going.name:
@@ -130,8 +138,11 @@ def check_idle(folder: Path) -> None:
         )
 
 
-def _stores(root: Path) -> Iterator[tuple[Path, str]]:
+def _stores(root: Place) -> Iterator[tuple[Place, str]]:
     """Stores and indices, and why one is left alone (an empty text: it is not)."""
+    if isinstance(root, ObjectPath):
+        yield from _stores_in_bucket(root)
+        return
     for kind in _listed(root.resolve()):
         kind = root / kind.name
         if kind.name == "index":
@@ -141,6 +152,26 @@ def _stores(root: Path) -> Iterator[tuple[Path, str]]:
         else:
             for path in _listed(kind):
                 yield path, _strange(path, STORE_NAME, STORE) or _other_key(path)
+
+
+def _stores_in_bucket(root: ObjectPath) -> Iterator[tuple[ObjectPath, str]]:
+    units: dict[tuple[str, str], list[str]] = {}
+    for held in root.objects():
+        kind, _, rest = held.path.below(root).partition("/")
+        name, _, inside = rest.partition("/")
+        if name:  # else it lies beside the stores
+            units.setdefault((kind, name), []).append(inside)
+    for (kind, name), content in sorted(units.items()):
+        path = root / kind / name
+        if kind == "index":
+            if INDEX_NAME.fullmatch(name) and content == [""]:
+                yield path, ""
+        elif not STORE_NAME.fullmatch(name):
+            yield path, "not a name that fsar gives"
+        else:
+            strange = next((inside for inside in content if not STORE.fullmatch(inside)), None)
+            told = f"holds '{strange}', which fsar did not make"
+            yield path, _other_key(path) if strange is None else told
 
 
 def _results(root: Path) -> Iterator[tuple[Path, str]]:
@@ -212,7 +243,7 @@ def _strange(folder: Path, name: re.Pattern, content: re.Pattern) -> str:
     return ""
 
 
-def _other_key(folder: Path) -> str:
+def _other_key(folder: Place) -> str:
     """Why the plan of a store does not go with its folder's name, or an empty text (also without a plan that can be read)."""
     try:
         spec = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["spec"]
@@ -222,8 +253,11 @@ def _other_key(folder: Path) -> str:
     return "" if folder.name.removeprefix(REMOVED).startswith(f"{dataset}.") else f"its plan is of '{dataset}'"
 
 
-def _measure(path: Path) -> tuple[int, int, float]:
+def _measure(path: Place) -> tuple[int, int, float]:
     """Bytes, files, and when anything in it was last changed."""
+    if isinstance(path, ObjectPath):
+        held = list(path.objects()) or [Held.of(path)]
+        return sum(one.bytes for one in held), len(held), max(one.changed for one in held)
     places = [path]
     if path.is_dir() and not path.is_symlink():
         places += [Path(place, entry) for place, folders, files in os.walk(path) for entry in (*folders, *files)]

@@ -1,6 +1,7 @@
 """Making damaged things again, and nothing else: what is bad is removed, and snakemake makes what is then missing.
 
-What comes out as it was recorded keeps its old time stamp, so that nothing that was made of it looks outdated.
+What comes out as it was recorded keeps its old time stamp, so that nothing that was made of it looks outdated. In a bucket it
+cannot: there the time of an object is when it was put, and what was made of a mended store is made again.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from pathlib import Path
 
 from fsar_core.data.index import index_sums
 from fsar_core.errors import FsarError
+from fsar_core.places import ObjectPath, Place
 from fsar_core.provenance import json_sums
 from fsar_core.stores import verify as stores
 from fsar_core.upkeep.verify import check, unit_of
 
+COPIES = ".snakemake/storage/s3"
 
-def repair(paths: Sequence[Path], words: Sequence[str]) -> None:
+
+def repair(paths: Sequence[Place], words: Sequence[str]) -> None:
     """Mend stores, runs and files; a line is printed for everything that is done.
 
     Args:
@@ -31,7 +35,12 @@ def repair(paths: Sequence[Path], words: Sequence[str]) -> None:
     """
     bad = [unit for unit in dict.fromkeys(map(unit_of, paths)) if _told(unit)]
     targets = _as_rules_have_them([target for unit in bad for target in _targets(unit)], words)
-    before = {path: (recorded(path), path.stat().st_mtime_ns) for unit in bad for path in _tracked(unit)}
+    before = {
+        path: (recorded(path), path.stat().st_mtime_ns)
+        for unit in bad
+        for path in _tracked(unit)
+        if isinstance(path, Path)
+    }
     for unit in bad:
         for line in _remove(unit):
             _say(f"{unit}: {line}")
@@ -40,6 +49,9 @@ def repair(paths: Sequence[Path], words: Sequence[str]) -> None:
     for unit in bad:
         if (unit.exists() or _targets(unit)) and (left := check(unit).faults):
             raise FsarError(f"{unit}: still damaged ({left[0]}); remove it and run snakemake again")
+        if isinstance(unit, ObjectPath):
+            _say(f"{unit}: mended; a bucket keeps no old time stamps, so snakemake makes again what was made of it")
+            continue
         _keep_times(unit, before)
         _say(f"{unit}: mended")
 
@@ -66,7 +78,7 @@ def _say(line: str) -> None:
     print(line, flush=True)  # before what snakemake prints
 
 
-def _told(unit: Path) -> bool:
+def _told(unit: Place) -> bool:
     found = check(unit)
     for fault in found.faults:
         _say(f"{unit}: {fault}")
@@ -75,11 +87,11 @@ def _told(unit: Path) -> bool:
     return bool(found.faults)
 
 
-def _is_store(unit: Path) -> bool:
+def _is_store(unit: Place) -> bool:
     return unit.is_dir() and not (unit / "summary.json").exists()
 
 
-def _targets(unit: Path) -> list[Path]:
+def _targets(unit: Place) -> list[Place]:
     """What snakemake is asked to make."""
     if unit.name == "last.pt":  # of a training that goes on: it starts anew by itself
         return []
@@ -88,16 +100,18 @@ def _targets(unit: Path) -> list[Path]:
     return [unit / "summary.json"] if unit.is_dir() else [unit]
 
 
-def _tracked(unit: Path) -> list[Path]:
-    """Files whose time stamps snakemake looks at."""
+def _tracked(unit: Place) -> list[Place]:
+    """Files whose time stamps snakemake looks at; of a store in a bucket none, which cannot keep them."""
     if _is_store(unit):
+        if isinstance(unit, ObjectPath):
+            return []
         return [path for path in (unit / "manifest.json", *(unit / "receipts").glob("*.json")) if path.is_file()]
     if unit.is_dir():
         return [path for path in (unit / "summary.json", unit / "queries.csv.gz") if path.is_file()]
     return [unit]
 
 
-def _remove(unit: Path) -> list[str]:
+def _remove(unit: Place) -> list[str]:
     if _is_store(unit):
         return stores.remove_bad(unit, stores.examine(unit))
     for path in _tracked(unit):
@@ -122,13 +136,18 @@ def _keep_times(unit: Path, before: dict[Path, tuple[set, int]]) -> None:
         os.utime(path, ns=(time, time))
 
 
-def _as_rules_have_them(targets: Sequence[Path], words: Sequence[str]) -> list[Path]:
-    """Targets as snakemake knows them, which compares text: as they are, else relative to here, else absolute.
+def _as_rules_have_them(targets: Sequence[Place], words: Sequence[str]) -> list[str]:
+    """Targets as snakemake knows them, which compares text: as they are, else relative to here, else absolute. An object it knows
+    by where its copy would lie.
 
     Raises:
         FsarError: it knows none of them, or not all; why it does not know them as they are.
     """
-    forms = [list(map(Path, map(change, targets))) for change in (str, os.path.relpath, os.path.abspath)]
+    copies = [f"{COPIES}/{t.bucket}/{t.key}" if isinstance(t, ObjectPath) else None for t in targets]
+    forms = [
+        [copy or change(target) for target, copy in zip(targets, copies)]
+        for change in (str, os.path.relpath, os.path.abspath)
+    ]
     first = None
     for number, form in enumerate(forms if targets else ()):
         if form in forms[:number]:
@@ -143,7 +162,7 @@ def _as_rules_have_them(targets: Sequence[Path], words: Sequence[str]) -> list[P
     return []
 
 
-def _snakemake(words: Sequence[str], targets: Sequence[Path], capture: bool = False) -> None:
+def _snakemake(words: Sequence[str], targets: Sequence[str], capture: bool = False) -> None:
     """Run it here, for these targets alone."""
     front = Path(sys.executable).with_name("snakemake")
     cores = [] if {"--cores", "-c", "--jobs", "-j", "--profile"} & set(words) else ["--cores", "all"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fsar_core.config import Roots
 from fsar_core.data.index import read_index
 from fsar_core.errors import FsarError, mend
 from fsar_core.evaluation.results import read_queries
+from fsar_core.places import ObjectPath, Place, place
 from fsar_core.provenance import read_json, zip_damage
 from fsar_core.stores import verify as stores
 
@@ -28,28 +29,44 @@ class Checked(NamedTuple):
     note: str = "sound"
 
 
-def everything(roots: Roots) -> list[Path]:
+def everything(roots: Roots) -> list[Place]:
     """Stores, run folders and single files under the roots, in the order in which they are made."""
-    found = [path for root, patterns in FILES.items() for p in patterns for path in getattr(roots, root).glob(p)]
-    kept = [path.parent for path in roots.stores.glob("*/*/*") if path.name in STORE_FILES]
+    found = [path for root, patterns in FILES.items() for p in patterns for path in _matching(getattr(roots, root), p)]
+    kept = [path.parent for path in _matching(roots.stores, "*/*/*") if path.name in STORE_FILES]
     runs = [path.parent for path in roots.results.glob("runs/*/summary.json")]
     # Written by way of a hidden file beside it: one that is left belongs to a killed job and is read by nobody.
     visible = [path for path in found if not path.name.startswith(".")]
-    return list(dict.fromkeys([*sorted(visible), *sorted(kept), *sorted(runs)]))
+    return list(dict.fromkeys([*sorted(visible, key=_order), *sorted(kept), *sorted(runs)]))
 
 
-def unit_of(path: Path) -> Path:
+def _order(path: Place) -> tuple[bool, Place]:
+    return isinstance(path, Path), path  # those of a bucket first: the two kinds cannot be compared
+
+
+def _matching(root: Place, pattern: str) -> list[Place]:
+    """What `glob` finds; of a bucket, folders are what objects lie below."""
+    if not isinstance(root, ObjectPath):
+        return list(root.glob(pattern))
+    depth = pattern.count("/") + 1
+    names = {"/".join(held.path.below(root).split("/")[:depth]) for held in root.objects()}
+    return [
+        root / name for name in sorted(names) if name.count("/") == depth - 1 and PurePosixPath(name).match(pattern)
+    ]
+
+
+def unit_of(path: str | Place) -> Place:
     """The store or run that a path lies in, else the path itself."""
-    path, here = Path(path), Path.cwd()
-    for place in (path, *path.parents):
-        if here.is_relative_to(place.resolve()):  # what else lies in the project's folder is none of ours
+    path, here = place(path), Path.cwd()
+    for folder in (path, *path.parents):
+        # What else lies in the project's folder is none of ours.
+        if isinstance(folder, Path) and here.is_relative_to(folder.resolve()):
             break
-        if any((place / name).exists() for name in (*STORE_FILES, "summary.json")):
-            return place
+        if any((folder / name).exists() for name in (*STORE_FILES, "summary.json")):
+            return folder
     return path
 
 
-def check(path: Path) -> Checked:
+def check(path: Place) -> Checked:
     """Read every byte of a store, of a run, or of one file. FsarError for what is nothing of the kind."""
     if any((path / name).exists() for name in STORE_FILES):
         found = stores.examine(path)

@@ -59,11 +59,12 @@ def test_pixels_are_those_of_decode_and_fit(toy):
         np.testing.assert_array_equal(arrays["frames"][0, 0], expected)
 
 
-def test_frames_as_jpeg(toy, tmp_path):
-    """A store of JPEG files is read as the other one is, but for JPEG's loss."""
-    rows, read = range(0, 72), {}
+@pytest.mark.parametrize("where", ["tmp_path", "bucket"])
+def test_frames_as_jpeg(toy, where, request):
+    """A store of JPEG files is read as the other one is, but for JPEG's loss; also one in a bucket."""
+    rows, read, root = range(0, 72), {}, request.getfixturevalue(where)
     for compression in ("zstd", "jpeg"):
-        spec, store = toy_frame_spec(size=64, views=2, compression=compression), tmp_path / compression
+        spec, store = toy_frame_spec(size=64, views=2, compression=compression), root / compression
         plan = frame_store.plan(spec, toy[1], clips_per_job=128)
         create(store, plan)
         write_job(store, 0, _blocks(toy, spec, rows, workers=2), store / "receipts/0.json")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fsar_core.places import Place
 from fsar_core.specs import FeatureSpec
 from fsar_core.stores.layout import Plan, create
 from fsar_core.stores.manifest import read_manifest, seal
@@ -20,13 +20,13 @@ from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec, toy_
 class Toy:
     """150 clips, two views: jobs 0 and 1 fill 64 clips each, job 2 fills 22."""
 
-    path: Path
+    path: Place
     spec: FeatureSpec
     plan: Plan
     index: pd.DataFrame
     values: np.ndarray
 
-    def receipt(self, job: int) -> Path:
+    def receipt(self, job: int) -> Place:
         return self.path / "receipts" / f"{job}.json"
 
     def write(self, job: int, values: np.ndarray | None = None) -> dict:
@@ -45,25 +45,25 @@ class Toy:
     def manifest(self) -> dict:
         return read_manifest(self.path)
 
-    def shard(self, number: int, view: int = 0) -> Path:
+    def shard(self, number: int, view: int = 0) -> Place:
         return self.path / f"data.zarr/features/c/{number}/{view}/0/0/0/0"
+
+
+def planned(path: Place, broken: tuple[int, ...] = (), **changes) -> Toy:
+    """A planned, empty store. `changes` are fields of the spec."""
+    index = toy_index({"train": 15, "val": 5, "test": 5}, clips=6)
+    index.loc[list(broken), "problem"] = "empty file"
+    spec = toy_feature_spec(frames=2, views=2, **changes)
+    values = toy_features(index, 2, 4, 2, 2, views=2)
+    plan = feature_plan(spec, values.shape[2:], len(index))
+    create(path, plan)
+    return Toy(path, spec, plan, index, values)
 
 
 @pytest.fixture
 def make_toy(tmp_path):
-    """`make_toy(name)`: a planned, empty store; equal names of two folders give equal stores. `changes` are
-    fields of the spec."""
-
-    def make(name: str = "store", broken: tuple[int, ...] = (), **changes) -> Toy:
-        index = toy_index({"train": 15, "val": 5, "test": 5}, clips=6)
-        index.loc[list(broken), "problem"] = "empty file"
-        spec = toy_feature_spec(frames=2, views=2, **changes)
-        values = toy_features(index, 2, 4, 2, 2, views=2)
-        plan = feature_plan(spec, values.shape[2:], len(index))
-        create(tmp_path / name, plan)
-        return Toy(tmp_path / name, spec, plan, index, values)
-
-    return make
+    """`make_toy(name)`: a planned, empty store; equal names of two folders give equal stores."""
+    return lambda name="store", broken=(), **changes: planned(tmp_path / name, broken, **changes)
 
 
 @pytest.fixture

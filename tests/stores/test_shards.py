@@ -114,8 +114,8 @@ def test_a_raw_clip_is_checked_again_when_its_file_changed(make_toy, monkeypatch
     shards, checked = shards_of(toy), []
     from fsar_core.stores import shards as module
 
-    original = module._check
-    monkeypatch.setattr(module, "_check", lambda *of: checked.append(of[0].nbytes) or original(*of))
+    original = module.check_sum
+    monkeypatch.setattr(module, "check_sum", lambda *of: checked.append(of[0].nbytes) or original(*of))
     clip = toy.values[0, 0].nbytes
     for _ in range(3):
         taken(shards, 5)

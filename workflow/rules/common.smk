@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from fsar_core import registry
+from fsar_core import places, registry
 from fsar_core.__main__ import report as report_error
 from fsar_core.config import load_config
 from fsar_core.errors import FsarError, did_you_mean
@@ -22,6 +22,7 @@ try:
     DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
     # Of every data set, with as many frames a clip as the preset takes.
     USUAL_MASKS = [STUDY.masks_of(dataset) for dataset in DATASETS]
+    places.check_usable(STUDY.config.roots.stores)
 except FsarError as error:
     sys.exit(report_error(error))
 
@@ -91,16 +92,33 @@ def json_of(find):
     return lambda wildcards: find(wildcards).json_text
 
 
+def stored(path):
+    """A file below the stores. In a bucket, Snakemake looks at its time stamp alone; jobs are given its address."""
+    if isinstance(ROOTS.stores, Path):
+        return str(path)
+    return storage.s3(str(path), retrieve=False, region=places.region())
+
+
+def made(path):
+    """The same as an output, which is replaced when the new is whole. In a bucket, Snakemake takes it away before."""
+    return update(str(path)) if isinstance(ROOTS.stores, Path) else stored(path)
+
+
+def store_of(path):
+    """The store that a plan or manifest is of."""
+    return str(places.place(path).parent)
+
+
 def index_of(dataset):
-    return str(STUDY.index_path(dataset))
+    return stored(STUDY.index_path(dataset))
 
 
 def manifest_of(spec):
-    return str(STUDY.store_path(spec) / "manifest.json")
+    return stored(STUDY.store_path(spec) / "manifest.json")
 
 
 def receipts_of(spec):
-    return [str(STUDY.store_path(spec) / "receipts" / f"{job}.json") for job in range(STUDY.jobs(spec))]
+    return [stored(STUDY.store_path(spec) / "receipts" / f"{job}.json") for job in range(STUDY.jobs(spec))]
 
 
 def summary_of(spec):
@@ -259,7 +277,7 @@ def table_spec(wildcards):
             "behind": {name: STUDY.behind(name) for name in STUDY.named_in(table)},
             "cells": runs,
             "way": PRESET.episodes.way,
-            "indices": {card: index_of(card) for card in cards},
+            "indices": {card: str(STUDY.index_path(card)) for card in cards},
             "modalities": {card: DATASETS[card].card.modality for card in cards},
             "complexity": next(iter(complexity_of(wildcards.table)), None),
             "frames": frames,

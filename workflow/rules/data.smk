@@ -36,7 +36,7 @@ rule clip_index:
         # What decides pixels, classes and splits is in the digest of the output's name; a new title makes nothing again.
         card=ancient(str(WORKFLOW / "datasets" / "{dataset}" / "card.yaml")),
     output:
-        index=update(str(ROOTS.stores / "index" / "{dataset}.{digest}.tsv")),
+        index=made(ROOTS.stores / "index" / "{dataset}.{digest}.tsv"),
     log:
         text=log_of("clip_index/{dataset}.{digest}"),
         # Kept where the job fails because there are too many.
@@ -66,7 +66,7 @@ rule plan_frames:
     input:
         index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
     output:
-        plan=update(str(ROOTS.stores / "frames" / "{store}" / "plan.json")),
+        plan=made(ROOTS.stores / "frames" / "{store}" / "plan.json"),
     log:
         log_of("plan_frames/{store}"),
     conda:
@@ -76,7 +76,7 @@ rule plan_frames:
         runtime=30,
     params:
         spec=json_of(frames_spec),
-        store=lambda wildcards, output: str(Path(output.plan).parent),
+        store=lambda wildcards, output: store_of(output.plan),
         clips_per_job=PRESET.frames.clips_per_job,
     shell:
         "python -m fsar_core plan --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
@@ -86,10 +86,10 @@ rule plan_frames:
 rule fill_frames:
     """Decodes a share of the clips into their frame store; the receipt says what is in it, and what failed."""
     input:
-        plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
+        plan=stored(ROOTS.stores / "frames" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
     output:
-        receipt=update(str(ROOTS.stores / "frames" / "{store}" / "receipts" / "{job}.json")),
+        receipt=made(ROOTS.stores / "frames" / "{store}" / "receipts" / "{job}.json"),
     log:
         log_of("fill_frames/{store}.{job}"),
     benchmark:
@@ -103,7 +103,7 @@ rule fill_frames:
         decode_timeout=PRESET.resources.decode_timeout,
     params:
         spec=json_of(frames_spec),
-        store=lambda wildcards, input: str(Path(input.plan).parent),
+        store=lambda wildcards, input: store_of(input.plan),
         folder=lambda wildcards: str(DATASETS[frames_spec(wildcards).dataset].folder),
     shell:
         "python -m fsar_core fill --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
@@ -116,10 +116,10 @@ rule seal_frames:
     readers.
     """
     input:
-        plan=str(ROOTS.stores / "frames" / "{store}" / "plan.json"),
+        plan=stored(ROOTS.stores / "frames" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(frames_spec(wildcards)),
     output:
-        manifest=update(str(ROOTS.stores / "frames" / "{store}" / "manifest.json")),
+        manifest=made(ROOTS.stores / "frames" / "{store}" / "manifest.json"),
     log:
         log_of("seal_frames/{store}"),
     conda:
@@ -128,7 +128,7 @@ rule seal_frames:
         mem_mb=memory(),
         runtime=30,
     params:
-        store=lambda wildcards, input: str(Path(input.plan).parent),
+        store=lambda wildcards, input: store_of(input.plan),
         max_failures=lambda wildcards: DATASETS[frames_spec(wildcards).dataset].card.max_failures,
     shell:
         "python -m fsar_core seal --store {params.store:q} --max-failures {params.max_failures} > {log:q} 2>&1"

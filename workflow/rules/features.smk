@@ -24,7 +24,7 @@ rule train_backbone:
         device=PRESET.resources.device,
     params:
         spec=json_of(backbone_spec),
-        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        frames=lambda wildcards, input: store_of(input.frames),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train-backbone --spec {params.spec:q}"
         " --frames {params.frames:q} --index {input.index:q} --threads {threads} --device {resources.device}"
@@ -36,26 +36,26 @@ use rule plan_frames as plan_features with:
     input:
         index=lambda wildcards: index_of(features_spec(wildcards).dataset),
     output:
-        plan=update(str(ROOTS.stores / "features" / "{store}" / "plan.json")),
+        plan=made(ROOTS.stores / "features" / "{store}" / "plan.json"),
     log:
         log_of("plan_features/{store}"),
     conda:
         "../../envs/torch-cpu.yaml"
     params:
         spec=json_of(features_spec),
-        store=lambda wildcards, output: str(Path(output.plan).parent),
+        store=lambda wildcards, output: store_of(output.plan),
         clips_per_job=lambda wildcards: STUDY.backbone_of(features_spec(wildcards)).clips_per_job,
 
 
 rule fill_features:
     """Runs a backbone up to its cut on a share of the clips."""
     input:
-        plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
+        plan=stored(ROOTS.stores / "features" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(features_spec(wildcards).dataset),
         frames=lambda wildcards: manifest_of(features_spec(wildcards).frames),
         trained=lambda wildcards: trained_weights(features_spec(wildcards)),
     output:
-        receipt=update(str(ROOTS.stores / "features" / "{store}" / "receipts" / "{job}.json")),
+        receipt=made(ROOTS.stores / "features" / "{store}" / "receipts" / "{job}.json"),
     log:
         log_of("fill_features/{store}.{job}"),
     benchmark:
@@ -74,8 +74,8 @@ rule fill_features:
         precision="mixed" if PRESET.resources.mixed_precision else "full",
     params:
         spec=json_of(features_spec),
-        store=lambda wildcards, input: str(Path(input.plan).parent),
-        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        store=lambda wildcards, input: store_of(input.plan),
+        frames=lambda wildcards, input: store_of(input.frames),
         weights=lambda wildcards: STUDY.weights(features_spec(wildcards)),
         weights_root=str(ROOTS.weights),
     shell:
@@ -89,14 +89,14 @@ rule fill_features:
 use rule seal_frames as seal_features with:
     """Checks and seals a feature store."""
     input:
-        plan=str(ROOTS.stores / "features" / "{store}" / "plan.json"),
+        plan=stored(ROOTS.stores / "features" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(features_spec(wildcards)),
     output:
-        manifest=update(str(ROOTS.stores / "features" / "{store}" / "manifest.json")),
+        manifest=made(ROOTS.stores / "features" / "{store}" / "manifest.json"),
     log:
         log_of("seal_features/{store}"),
     params:
-        store=lambda wildcards, input: str(Path(input.plan).parent),
+        store=lambda wildcards, input: store_of(input.plan),
         max_failures=lambda wildcards: DATASETS[features_spec(wildcards).dataset].card.max_failures,
 
 

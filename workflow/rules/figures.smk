@@ -31,8 +31,8 @@ rule inspect_run:
         memory_gib=str(PRESET.resources.memory_gib),
     params:
         spec=json_of(run_spec),
-        features=lambda wildcards, input: str(Path(input.features).parent),
-        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        features=lambda wildcards, input: store_of(input.features),
+        frames=lambda wildcards, input: store_of(input.frames),
         weights=lambda wildcards: STUDY.weights(run_spec(wildcards).tested_on),
         weights_root=str(ROOTS.weights),
         episode_spec=lambda wildcards: look_of(wildcards)[0].episodes.json_text,
@@ -67,8 +67,8 @@ rule inspect_saliency:
         runtime=60,
     params:
         spec=json_of(saliency_spec),
-        store=lambda wildcards, input: str(Path(input.saliency).parent),
-        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        store=lambda wildcards, input: store_of(input.saliency),
+        frames=lambda wildcards, input: store_of(input.frames),
         intervals=lambda wildcards: intervals_of(saliency_spec(wildcards).dataset),
         examples=lambda wildcards: examples_of(wildcards.figure),
         code=code_digest("fsar_core.cli.inspect_saliency"),

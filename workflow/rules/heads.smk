@@ -17,7 +17,7 @@ rule draw_episodes:
         runtime=30,
     params:
         spec=json_of(episodes_spec),
-        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        frames=lambda wildcards, input: store_of(input.frames),
         code=code_digest("fsar_core.cli.draw_episodes"),
     shell:
         "python -m fsar_core draw-episodes --spec {params.spec:q} --index {input.index:q} --frames {params.frames:q}"
@@ -54,7 +54,7 @@ rule train_head:
         evaluation_batch=PRESET.resources.evaluation_batch,
     params:
         spec=json_of(model_spec),
-        features=lambda wildcards, input: str(Path(input.features).parent),
+        features=lambda wildcards, input: store_of(input.features),
         weights=lambda wildcards: STUDY.weights(model_spec(wildcards).features),
         weights_root=str(ROOTS.weights),
         masks=lambda wildcards: masks_store(model_spec(wildcards)),
@@ -97,7 +97,7 @@ rule evaluate_head:
         evaluation_batch=PRESET.resources.evaluation_batch,
     params:
         spec=json_of(run_spec),
-        features=lambda wildcards, input: str(Path(input.features).parent),
+        features=lambda wildcards, input: store_of(input.features),
         weights=lambda wildcards: STUDY.weights(run_spec(wildcards).tested_on),
         weights_root=str(ROOTS.weights),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),

@@ -28,25 +28,25 @@ use rule plan_frames as plan_masks with:
     input:
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
     output:
-        plan=update(str(ROOTS.stores / "masks" / "{store}" / "plan.json")),
+        plan=made(ROOTS.stores / "masks" / "{store}" / "plan.json"),
     log:
         log_of("plan_masks/{store}"),
     conda:
         "../../envs/torch-cpu.yaml"
     params:
         spec=json_of(masks_spec),
-        store=lambda wildcards, output: str(Path(output.plan).parent),
+        store=lambda wildcards, output: store_of(output.plan),
         clips_per_job=PRESET.masks.clips_per_job,
 
 
 rule fill_masks:
     """Stores the masks that come with a data set, of a share of its training clips."""
     input:
-        plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
+        plan=stored(ROOTS.stores / "masks" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
         frames=lambda wildcards: manifest_of(masks_spec(wildcards).frames),
     output:
-        receipt=update(str(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json")),
+        receipt=made(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json"),
     log:
         log_of("fill_masks/{store}.{job}"),
     benchmark:
@@ -60,8 +60,8 @@ rule fill_masks:
         runtime=240,
     params:
         spec=json_of(masks_spec),
-        store=lambda wildcards, input: str(Path(input.plan).parent),
-        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        store=lambda wildcards, input: store_of(input.plan),
+        frames=lambda wildcards, input: store_of(input.frames),
         folder=lambda wildcards: str(DATASETS[masks_spec(wildcards).dataset].folder),
     shell:
         "python -m fsar_core fill --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
@@ -74,13 +74,13 @@ rule seem_masks:
     training clips.
     """
     input:
-        plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
+        plan=stored(ROOTS.stores / "masks" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
         frames=lambda wildcards: manifest_of(masks_spec(wildcards).frames),
         # Another file is another store, by its digest; a touched one is no reason to look at all frames again.
         weights=lambda wildcards: ancient(mask_weights(wildcards)),
     output:
-        receipt=update(str(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json")),
+        receipt=made(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json"),
     log:
         log_of("seem_masks/{store}.{job}"),
     benchmark:
@@ -99,8 +99,8 @@ rule seem_masks:
         batch_frames=PRESET.masks.batch_frames,
     params:
         spec=json_of(masks_spec),
-        store=lambda wildcards, input: str(Path(input.plan).parent),
-        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        store=lambda wildcards, input: store_of(input.plan),
+        frames=lambda wildcards, input: store_of(input.frames),
         weights=mask_weights,
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core fill --spec {params.spec:q}"
@@ -112,14 +112,14 @@ rule seem_masks:
 use rule seal_frames as seal_masks with:
     """Checks and seals a masks store."""
     input:
-        plan=str(ROOTS.stores / "masks" / "{store}" / "plan.json"),
+        plan=stored(ROOTS.stores / "masks" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(masks_spec(wildcards)),
     output:
-        manifest=update(str(ROOTS.stores / "masks" / "{store}" / "manifest.json")),
+        manifest=made(ROOTS.stores / "masks" / "{store}" / "manifest.json"),
     log:
         log_of("seal_masks/{store}"),
     params:
-        store=lambda wildcards, input: str(Path(input.plan).parent),
+        store=lambda wildcards, input: store_of(input.plan),
         max_failures=lambda wildcards: DATASETS[masks_spec(wildcards).dataset].card.max_failures,
 
 
@@ -141,8 +141,8 @@ rule look_at_masks:
         mem_mb=memory(),
         runtime=60,
     params:
-        masks=lambda wildcards, input: str(Path(input.masks).parent),
-        frames=lambda wildcards, input: str(Path(input.frames).parent),
+        masks=lambda wildcards, input: store_of(input.masks),
+        frames=lambda wildcards, input: store_of(input.frames),
         out=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
         code=code_digest("fsar_core.cli.look"),
     shell:

@@ -37,7 +37,7 @@ rule table:
         indices=lambda wildcards: [index_of(card) for card in cards_counted(wildcards.table)],
         complexity=lambda wildcards: complexity_of(wildcards.table),
         frames=lambda wildcards: [
-            f"{s}/manifest.json" for stores in frames_behind(wildcards.table).values() for s in stores
+            stored(f"{s}/manifest.json") for stores in frames_behind(wildcards.table).values() for s in stores
         ],
     output:
         expand(str(ROOTS.results / "tables" / "{{table}}.{ending}"), ending=ENDINGS),

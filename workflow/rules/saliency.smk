@@ -25,7 +25,7 @@ rule train_classifier:
         device=PRESET.resources.device,
     params:
         spec=json_of(classifier_spec),
-        features=lambda wildcards, input: str(Path(input.features).parent),
+        features=lambda wildcards, input: store_of(input.features),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train-classifier --spec {params.spec:q}"
         " --features {params.features:q} --index {input.index:q} --threads {threads} --device {resources.device}"
@@ -37,26 +37,26 @@ use rule plan_frames as plan_saliency with:
     input:
         index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
     output:
-        plan=update(str(ROOTS.stores / "saliency" / "{store}" / "plan.json")),
+        plan=made(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
     log:
         log_of("plan_saliency/{store}"),
     conda:
         "../../envs/torch-cpu.yaml"
     params:
         spec=json_of(saliency_spec),
-        store=lambda wildcards, output: str(Path(output.plan).parent),
+        store=lambda wildcards, output: store_of(output.plan),
         clips_per_job=PRESET.saliency.clips_per_job,
 
 
 rule fill_saliency:
     """Scores the actionness of every frame of a share of the clips."""
     input:
-        plan=str(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
+        plan=stored(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
         features=lambda wildcards: manifest_of(saliency_spec(wildcards).features),
         classifier=lambda wildcards: str(STUDY.classifier_path(saliency_spec(wildcards).classifier)),
     output:
-        receipt=update(str(ROOTS.stores / "saliency" / "{store}" / "receipts" / "{job}.json")),
+        receipt=made(ROOTS.stores / "saliency" / "{store}" / "receipts" / "{job}.json"),
     log:
         log_of("fill_saliency/{store}.{job}"),
     benchmark:
@@ -69,8 +69,8 @@ rule fill_saliency:
         runtime=240,
     params:
         spec=json_of(saliency_spec),
-        store=lambda wildcards, input: str(Path(input.plan).parent),
-        features=lambda wildcards, input: str(Path(input.features).parent),
+        store=lambda wildcards, input: store_of(input.plan),
+        features=lambda wildcards, input: store_of(input.features),
     shell:
         "python -m fsar_core fill --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
         " --job {wildcards.job} --receipt {output.receipt:q} --features {params.features:q} --weights {input.classifier:q}"
@@ -80,14 +80,14 @@ rule fill_saliency:
 use rule seal_frames as seal_saliency with:
     """Checks and seals a saliency store."""
     input:
-        plan=str(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
+        plan=stored(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
         receipts=lambda wildcards: receipts_of(saliency_spec(wildcards)),
     output:
-        manifest=update(str(ROOTS.stores / "saliency" / "{store}" / "manifest.json")),
+        manifest=made(ROOTS.stores / "saliency" / "{store}" / "manifest.json"),
     log:
         log_of("seal_saliency/{store}"),
     params:
-        store=lambda wildcards, input: str(Path(input.plan).parent),
+        store=lambda wildcards, input: store_of(input.plan),
         max_failures=lambda wildcards: DATASETS[saliency_spec(wildcards).dataset].card.max_failures,
 
 
