@@ -46,9 +46,7 @@ def page(paper: str, spec: dict[str, Any]) -> str:
     parts.append(web.table(header, counted))
     parts += [web.heading("Clips that could not be used"), *_failures(lost)]
     parts += [web.heading("Settings and versions"), web.table(["setting", "value"], _settings(spec))]
-    stores = [
-        (store, _size(read_manifest(store)["bytes"])) for card in cards.values() for store in card["frames"]
-    ]
+    stores = [(store, _size(read_manifest(store)["bytes"])) for card in cards.values() for store in card["frames"]]
     parts += [web.heading("Frame stores"), web.table(["store", "size"], stores)]
     return web.page(f"{paper.upper()}: what was run on which data", *parts)
 
