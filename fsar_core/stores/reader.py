@@ -12,7 +12,7 @@ from fsar_core.errors import FsarError, mend
 from fsar_core.places import ObjectPath, Place, place
 from fsar_core.specs import StoreSpec, difference
 from fsar_core.stores import jpeg
-from fsar_core.stores.layout import open_arrays, shard_file
+from fsar_core.stores.layout import FILE_CLIPS, open_arrays, shard_file
 from fsar_core.stores.manifest import check_files, check_metadata, read_manifest
 from fsar_core.stores.shards import ShardFiles
 
@@ -98,11 +98,14 @@ class StoreReader:
         """Of a bucket: the requests of many clips are under way at the same time, whatever the number of threads."""
         for row, view, _ in places:
             self._check(row, view)
-        stored = [(row, view, self._buffer(out)) for row, view, out in places]
-        for row, view, error in self._shards.fill(stored):
-            raise self._damaged(row, view, error)
-        if self._jpeg:
-            for (row, view, out), (_, _, packed) in zip(places, stored):
+        # A row of JPEG files is as long as its frames: not all are held beside them.
+        step = 2 * FILE_CLIPS if self._jpeg else max(len(places), 1)
+        for start in range(0, len(places), step):
+            part = places[start : start + step]
+            stored = [(row, view, self._buffer(out)) for row, view, out in part]
+            for row, view, error in self._shards.fill(stored):
+                raise self._damaged(row, view, error)
+            for (row, view, out), (_, _, packed) in zip(part, stored if self._jpeg else ()):
                 try:
                     jpeg.decode(packed, out)
                 except Exception as error:
