@@ -231,10 +231,15 @@ def demo_receipts(dataset):
 ENDINGS = ("csv", "md", "tex")
 
 
+def numbered_tables_of(paper):
+    """Names of the tables that a paper prints."""
+    return [name for name in STUDY.table_names if name.startswith(f"{paper}_table")]
+
+
 def primary_tables():
     """results/tables/table<n>.csv for every numbered table of the primary paper."""
-    start = f"{STUDY.config.paper}_table"
-    numbers = [name.removeprefix(start) for name in STUDY.table_names if name.startswith(start)]
+    paper = STUDY.config.paper
+    numbers = [name.removeprefix(f"{paper}_table") for name in numbered_tables_of(paper)]
     return [str(ROOTS.results / "tables" / f"table{number}.csv") for number in numbers]
 
 

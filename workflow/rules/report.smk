@@ -132,21 +132,21 @@ rule tables:
 rule dmgal:
     """Every table and figure of the DMGAL paper."""
     input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of(STUDY, "dmgal")),
+        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=numbered_tables_of("dmgal")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "dmgal")),
 
 
 rule i2st:
     """Every table and figure of the I2ST paper."""
     input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of(STUDY, "i2st")),
+        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=numbered_tables_of("i2st")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "i2st")),
 
 
 rule sgtm:
     """Every table and figure of the SGTM paper."""
     input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=tables_of(STUDY, "sgtm")),
+        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=numbered_tables_of("sgtm")),
         expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "sgtm")),
 
 
