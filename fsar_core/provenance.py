@@ -16,6 +16,7 @@ import os
 import platform
 import re
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterator
 from functools import cache
@@ -26,8 +27,7 @@ from fsar_core.errors import FsarError, mend
 from fsar_core.places import ObjectPath, Place, place
 
 SUM = "sha256"  # the key of a JSON file's own checksum
-UMASK = os.umask(0)  # there is no asking without setting, which threads must not do side by side
-os.umask(UMASK)
+_ASKING = threading.Lock()  # for the umask, which there is no asking without setting
 
 # What numbers come from, beside fsar itself: networks, decoders, resizing, codecs.
 PACKAGES = (
@@ -147,7 +147,10 @@ def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~UMASK)
+        with _ASKING:
+            umask = os.umask(0)
+            os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
