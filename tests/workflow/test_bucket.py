@@ -87,15 +87,21 @@ def test_killed_while_it_fills_a_store(project, study, root):
             StoreReader(store, store.parent.name)
 
 
-def test_the_table_is_that_of_stores_in_a_folder(project, study, root, smoke, tmp_path):
+@pytest.fixture(scope="module")
+def local(smoke, tmp_path_factory) -> Folder:
+    """The same table, made of stores in a folder. The shared one stays as it is."""
+    folder = Folder(tmp_path_factory.mktemp("local"))
+    shutil.copytree(smoke.path, folder.path, ignore=shutil.ignore_patterns(".snakemake"), dirs_exist_ok=True)
+    folder.ok("--", TABLE)
+    return folder
+
+
+def test_the_table_is_that_of_stores_in_a_folder(project, study, root, local):
     folder, config = project
     before = {held.path: held.changed for held in root.objects() if held.path.key in _receipts(root)}
     folder.ok("--", TABLE, config=config)
     # What snakemake knew to be done when it was killed was not done again.
     assert before.items() & {held.path: held.changed for held in root.objects()}.items()
-    local = Folder(tmp_path / "local")  # the shared folder stays as it is
-    shutil.copytree(smoke.path, local.path, ignore=shutil.ignore_patterns(".snakemake"))
-    local.ok("--", TABLE)
     for ending in ("csv", "md", "tex", "left_out.csv"):
         name = TABLE.removesuffix("csv") + ending
         assert (folder.path / name).read_text() == (local.path / name).read_text()
@@ -143,7 +149,7 @@ def test_verify_status_clean_and_look_read_the_bucket(project, study, root, monk
     (root / "frames" / "notes.txt").unlink()
 
 
-def test_damage_is_told_and_mended(project, study, root, monkeypatch, capfd, smoke):
+def test_damage_is_told_and_mended(project, study, root, monkeypatch, capfd, local):
     folder, config = project
     monkeypatch.chdir(folder.path)
     run = study.cells("i2st_table9")[0].run
@@ -168,7 +174,7 @@ def test_damage_is_told_and_mended(project, study, root, monkeypatch, capfd, smo
     assert f"{store}: mended; a bucket keeps no old time stamps" in told
     assert before and {shard: shard.read_bytes() for shard in shards} == before
     folder.ok("--", str(summary), config=config)
-    results = [read_summary((where.path / summary).parent)["accuracy"] for where in (folder, smoke)]
+    results = [read_summary((where.path / summary).parent)["accuracy"] for where in (folder, local)]
     assert results[0] == results[1]
 
 
