@@ -44,7 +44,7 @@ def block(table: Table, complexity: dict[str, Any]) -> Block:
     spec, published = complexity["spec"], _printed(table)
     header = ["Method", "Parameters", "GFLOP a frame" if "backbone" in spec else "GFLOP"]
     header += [f"{what}, {PASSES[kind]}" for kind in _passes(spec) for what in ("MiB", "seconds")]
-    header += ["Printed: parameters", "FLOPs", "latency"] if published else []
+    header += ["Parameters, printed", "FLOPs, printed", "latency, printed"] if published else []
     body = []
     for row in table.rows:
         line = [row.method, *_measured(columns(table, row, complexity), spec)]

@@ -18,10 +18,12 @@ CAPTIONS = {
     "right are gains; whiskers are 95 % intervals, and pale bars hold 0: of these classes no difference is shown.",
     "class_accuracy": "Left, the accuracy of every test class by method; right, the first method's gain over each of the "
     "others on the same queries. Whiskers are 95 % intervals; pale bars hold 0: of these classes no difference is shown.",
-    "association": "Which patches of a frame go with which patches of the next by their motion alone: a line joins two "
-    "patches, and the stronger it is, the larger is the weight that the head gives this pair.",
-    "self_attention": "What a frame attends to among the patches of its own clip: the warmer a patch, the more attention it "
-    "receives. A head that follows the motion is warm where something moves, and cool on what stands still.",
+    "association": "Which patches of a frame go with which of the next by their motion alone. Left, the two frames under a "
+    "grid of patches, counted row by row; right, a row for every patch of the first frame and a column for every patch of "
+    "the next: the brighter, the more the head lets this pair exchange. A row sums to 1; all alike would be an even spread.",
+    "self_attention": "How much attention every patch of a frame receives from the patches of its own frame: 1 is its even "
+    "share, the warmer, the more. Each clip has a scale of its own beside it. A head that follows the motion is warm where "
+    "something moves, and cool on what stands still.",
     "task_attention": "What a query's frame attends to: first inside itself, then in the support clips of all classes of "
     "the episode; the warmer, the more. How much of it falls on the right class is measured over many episodes and told in "
     "the title; an even spread would give each class the same.",

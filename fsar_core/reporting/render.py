@@ -65,8 +65,8 @@ def page(title: str, blocks: list[Block], notes: list[str]) -> str:
     parts = []
     for caption, header, body in blocks:
         kind = "printed" if caption.startswith("Printed") else "measured"
-        # Of a data set that is the paper's own, its number stands beside the measured one.
-        quoted = [number for number, title in enumerate(header) if title.endswith(", printed")]
+        # What the paper prints of the same thing stands beside what was measured.
+        quoted = [number for number, title in enumerate(header) if "printed" in title.lower()]
         parts.append(f'<div class="{kind}">{web.paragraph(caption)}{web.table(header, body, quoted)}</div>')
     return web.page(title, *parts, *([web.heading("Notes"), web.items(notes)] if notes else []))
 

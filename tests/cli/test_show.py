@@ -11,6 +11,7 @@ import pytest
 from fsar_core import registry
 from fsar_core.__main__ import main
 from fsar_core.data.index import write_index
+from fsar_core.documentation.things import tell
 from fsar_core.evaluation.results import write
 from fsar_core.testing import toy_index
 from tests.workflow.conftest import SMOKE, study
@@ -128,11 +129,11 @@ def test_components(said):
     assert "used by not by this preset" in said("clipseg")
 
 
-def test_every_name_of_the_list_has_something_to_say(said):
+def test_every_name_of_the_list_has_something_to_say():
     whole = study()
     names = [name for kind in registry.KINDS for name in registry.names(kind)]
     for name in (*names, *whole.table_names, *whole.figure_names, *whole.config.datasets):
-        assert len(said(name)) > 2, name
+        assert len(tell(whole, name)) > 2, name
 
 
 def test_a_run(said):

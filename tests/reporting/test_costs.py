@@ -210,7 +210,7 @@ def test_printed_costs_for_reading(networks):
     block = costs.block(table, measured)
     assert block.header == [
         *("Method", "Parameters", "GFLOP a frame", "MiB, test pass", "seconds, test pass"),
-        *("Printed: parameters", "FLOPs", "latency"),
+        *("Parameters, printed", "FLOPs, printed", "latency, printed"),
     ]
     assert block.body == [
         ["plain", "23,508,032", "8.17", "500", "0.2 [0.1, 0.3]", "23.5M", "8.2G", "73.6ms"],

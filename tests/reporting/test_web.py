@@ -66,12 +66,15 @@ def test_sentences_may_break_and_names_do_not():
 
 def test_a_printed_column_among_measured_ones_is_marked(tmp_path):
     blocks = [
-        Block("Measured here: x.", ["Method", "ucf101 1-shot", "ucf101 1-shot, printed"], [["A", "61.0 ± 1.2", "63.5"]])
+        Block(
+            "Measured here: x.", ["Method", "ucf101 1-shot", "ucf101 1-shot, printed"], [["A", "61.0 ± 1.2", "63.5"]]
+        ),
+        Block("Parameters counted here.", ["Method", "Counted", "Printed"], [["B", "22,055,938", "22.06M"]]),
     ]
     render.write(tmp_path / "t", pd.DataFrame(), "Title", blocks, [])
     page = (tmp_path / "t.html").read_text()
-    assert re.findall(r'<td class="quoted">([^<]*)</td>', page) == ["63.5"]
-    assert page.count('<th class="quoted">') == 1 and "<td>61.0 ± 1.2</td>" in page
+    assert re.findall(r'<td class="quoted">([^<]*)</td>', page) == ["63.5", "22.06M"]
+    assert page.count('<th class="quoted">') == 2 and "<td>61.0 ± 1.2</td>" in page
 
 
 def test_measured_and_printed_are_marked_apart(tmp_path):
