@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 # Of the clips of one forward pass in evaluation: what a processor's cache holds, and enough to fill a GPU.
-PASS_BYTES = {"cpu": 16 * 2**20, "cuda": 2**30}
+PASS_BYTES = {"cpu": 12 * 2**20, "cuda": 2**30}
 
 
 @dataclass
