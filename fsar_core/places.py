@@ -203,11 +203,11 @@ class ObjectPath:
                     path = ObjectPath(self.bucket, told["path"])
                     yield Held(path, told["size"], told["last_modified"].timestamp())
 
-    def zarr_store(self, read_only: bool = False):
+    def zarr_store(self):
         """Zarr's view of what lies below this name."""
         from zarr.storage import ObjectStore
 
-        return ObjectStore(_client(self.bucket, self.key), read_only=read_only)
+        return ObjectStore(_client(self.bucket, self.key))
 
     def _check_bucket(self, error: Exception) -> None:
         if "NoSuchBucket" in str(error):

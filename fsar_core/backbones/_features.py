@@ -58,22 +58,21 @@ def blocks(
         meter: counts the time that is waited for frames.
         threads: that read and cut frames.
     """
+    on_gpu, dtype = device.type == "cuda", getattr(torch, spec.dtype)
     # Half precision's kernels of a GPU want the channels innermost: a third more frames a second.
-    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    layout = torch.channels_last if on_gpu else torch.contiguous_format
     backbone = backbone.eval().to(device, memory_format=layout)
-    precision = torch.autocast(device.type, enabled=mixed_precision and device.type == "cuda")
+    precision = torch.autocast(device.type, enabled=mixed_precision and on_gpu)
     parts = [range(start, min(start + FILE_CLIPS, rows.stop)) for start in range(rows.start, rows.stop, FILE_CLIPS)]
     sound = {part: list(_chunks(part, spec.frames.views, frames.failed, train_rows, batch_clips)) for part in parts}
-    pinned = device.type == "cuda"
     images = prefetched(
-        lambda chunk: _images(spec, frames, *chunk, threads, pinned), chain.from_iterable(sound.values()), device
+        lambda chunk: _images(spec, frames, *chunk, threads, on_gpu), chain.from_iterable(sound.values()), device
     )
     coming = (meter or Meter()).waiting(images)
 
     def filled() -> Iterator[torch.Tensor]:
         for part in parts:
-            dtype = getattr(torch, spec.dtype)
-            out = torch.zeros(len(part), spec.frames.views, *shape, dtype=dtype, pin_memory=pinned)
+            out = torch.zeros(len(part), spec.frames.views, *shape, dtype=dtype, pin_memory=on_gpu)
             for view, chunk in sound[part]:
                 with precision:
                     made = backbone.to_cut(next(coming).contiguous(memory_format=layout), spec.cut)

@@ -58,8 +58,12 @@ def features(args, spec, plan, index, rows, meter):
     frames = StoreReader(args.frames, "frames", spec.frames)
     train_rows = frozenset(index.row[index.split == "train"])
     device, shape = torch_device(args.device), plan.shapes["features"]
-    # On a CPU the network has the threads; a GPU has to be fed.
-    how = dict(
-        mixed_precision=args.precision == "mixed", meter=meter, threads=args.threads if device.type == "cuda" else 1
-    )
+    how = dict(mixed_precision=args.precision == "mixed", meter=meter, threads=free_threads(args))
     return _features.blocks(spec, backbone, frames, train_rows, shape, rows, args.batch_clips, device, **how)
+
+
+def free_threads(args) -> int:
+    """Threads for reading, cropping and compressing. On a CPU the network, or decoding, has the job's; a GPU has to be fed."""
+    from fsar_core.devices import torch_device
+
+    return args.threads if torch_device(args.device).type == "cuda" else 1

@@ -46,9 +46,8 @@ def run(args: argparse.Namespace) -> None:
     else:
         blocks = _fill.features(args, spec, plan, index, rows, meter)
     with alone(args.store / "locks" / f"{args.job}.lock", f"fill job {args.job}"):
-        # Beside a GPU the processor has nothing else to do; else the threads are those that decode or compute.
-        compressing = args.threads if spec.kind == "features" and torch_device(args.device).type == "cuda" else 1
-        receipt = writer.write_job(args.store, args.job, blocks, args.receipt, compressing)
+        threads = _fill.free_threads(args) if spec.kind == "features" else 1
+        receipt = writer.write_job(args.store, args.job, blocks, args.receipt, threads)
     if spec.kind == "features" or (spec.kind == "masks" and args.weights):
         print(meter.line(torch_device(args.device)))
     counts = "".join(f", {name} {count}" for name, count in receipt["counts"].items())

@@ -87,7 +87,8 @@ class FeatureBank:
             parts = [reader.read(part, view, threads) for part, view in wanted if len(part)]
             # One view, the usual case, is held as it was read: joining would need the memory twice.
             self._held = torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
-            if device is not None and self._held.nbytes <= room(device, 0):
+            on_gpu = device is not None and device.type == "cuda"
+            if on_gpu and self._held.nbytes <= room(device, memory_gib):
                 self._held = self._held.to(device)
 
     @property

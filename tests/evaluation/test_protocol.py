@@ -100,26 +100,31 @@ WHOLE = [  # heads whose clips meet before the metric, and heads whose clips do 
 ]
 
 
-@pytest.mark.parametrize(("head", "params", "matching", "tokens"), WHOLE)
-def test_every_clip_is_encoded_once_and_the_logits_are_the_same(head, params, matching, tokens):
+def whole(head, params, matching, tokens) -> tuple[Toy, nn.Module]:
+    """A toy of WHOLE; scalars that begin at 0 would hide a part of it."""
     grid = dict(height=tokens, width=1) if tokens else dict(height=3, width=3)
     matching = Component(name=matching, params={"out_dim": 8} if matching in ("trx", "sca") else {})
     spec = run_spec(matching).model_copy(update={"head": Component(name=head, params=params)})
-    toy = Toy(spec, toy_features(toy_index(), **SHAPE | grid))
     tail = nn.Sequential(Block(8, 2), Block(8, 2), ClassToken(8)) if tokens else None
     model = model_of(spec, tail=tail)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    return Toy(spec, toy_features(toy_index(), **SHAPE | grid)), model
+
+
+@pytest.mark.parametrize(("head", "params", "matching", "tokens"), WHOLE)
+def test_every_clip_is_encoded_once_and_the_logits_are_the_same(head, params, matching, tokens):
+    toy, model = whole(head, params, matching, tokens)
     seen, machine = [], Machine(CPU, False, 7)
     original = model.head.alone
     model.head.alone = lambda videos: seen.append(len(videos)) or original(videos)
     once = logits(model, toy.bank, toy.test, machine)
     assert sum(seen) == len(toy.test.rows) and max(seen) == 7
     toy.bank.memory_gib = 0.0
-    whole = logits(model, toy.bank, toy.test, machine)
-    np.testing.assert_allclose(once, whole, rtol=1e-4, atol=1e-4)
-    assert whole.std() > 0
+    anew = logits(model, toy.bank, toy.test, machine)
+    np.testing.assert_allclose(once, anew, rtol=1e-4, atol=1e-4)
+    assert anew.std() > 0
 
 
 def test_what_the_metric_makes_of_clips_is_held_where_it_fits():
@@ -182,13 +187,7 @@ def test_an_episode_larger_than_the_machine_holds_is_tested_alone():
 @pytest.mark.parametrize("mixed", [False, True])
 def test_on_a_gpu_logits_are_those_of_the_cpu(head, params, matching, tokens, mixed):
     """By whichever way: every clip once, from a bank on the GPU, or every episode anew, from one that is not."""
-    gpu = torch.device("cuda")
-    grid = dict(height=tokens, width=1) if tokens else dict(height=3, width=3)
-    matching = Component(name=matching, params={"out_dim": 8} if matching in ("trx", "sca") else {})
-    spec = run_spec(matching).model_copy(update={"head": Component(name=head, params=params)})
-    toy = Toy(spec, toy_features(toy_index(), **SHAPE | grid))
-    tail = nn.Sequential(Block(8, 2), Block(8, 2), ClassToken(8)) if tokens else None
-    model = model_of(spec, tail=tail)
+    gpu, (toy, model) = torch.device("cuda"), whole(head, params, matching, tokens)
     expected = logits(model, toy.bank, toy.test, Machine(CPU, False, None))
     model.to(gpu)
     close = dict(rtol=5e-2, atol=5e-2 * np.abs(expected).max()) if mixed else dict(rtol=2e-3, atol=2e-3)

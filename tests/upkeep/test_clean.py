@@ -64,6 +64,8 @@ def put_unused(project) -> list[str]:
     project.store("frames", f"demo_temporal.8x99.{OLD}")
     project.store("features", f"gone.resnet50.layer4.{OLD}")
     project.put(f"stores/features/gone.resnet50.layer4.{OLD}/locks/0.lock")
+    for left in (".0.abcdefgh", "0.a1b2.partial"):  # of killed jobs, of this release and of those before
+        project.put(f"stores/features/gone.resnet50.layer4.{OLD}/data.zarr/features/c/0/0/0/0/0/{left}")
     project.store("saliency", f"gone.classifier.{OLD}")  # of whatever kind
     project.put(f"results/models/{RUN}/checkpoint.pt")
     project.put(f"results/models/{RUN}/history.csv")
