@@ -68,7 +68,7 @@ class Works:
         for name in study.table_names:
             self.targets[name] = self._add(self._table(name, results / "tables" / f"{name}.csv"))
         for name in study.figure_names:
-            self.targets[name] = self._add(self._figure(name, results / "figures" / f"{name}.png"))
+            self.targets[name] = self._add(self._figure(name, results / "figures" / f"{name}.html"))  # written last
 
     def behind(self, targets: Iterable[Path], done: bool = False) -> Iterator[Work]:
         """The work behind targets that is not done (with `done`, all of it): itself and what is made before it, each once."""

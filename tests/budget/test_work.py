@@ -86,6 +86,18 @@ def test_what_is_done_needs_nothing(works, tmp_path, monkeypatch):
     assert list(works.behind([target])) == []
 
 
+def test_a_figure_is_done_with_its_page(works, tmp_path, monkeypatch):
+    """Which is written last."""
+    monkeypatch.chdir(tmp_path)
+    target = works.targets["dmgal_fig4"]
+    target.parent.mkdir(parents=True)
+    for ending in (".png", ".pdf", ".csv"):
+        target.with_suffix(ending).touch()
+    assert "figure" in {work.rule for work in works.behind([target])}
+    target.touch()
+    assert list(works.behind([target])) == []
+
+
 @pytest.mark.parametrize(
     ("name", "params", "cut", "crop", "values"),
     [
