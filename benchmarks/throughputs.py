@@ -23,7 +23,7 @@ HEADS = {
     "dmgal": ("otam", {}),
     "i2st": ("global_local", {}),
     "ipm": ("bimhm", {}),
-    "sgtm": ("otam", {"width": 256}),
+    "sgtm": ("otam", {"width": 256, "mask": "random"}),  # which frames are masked takes no time
 }
 EPISODE = dict(dim=2048, height=7, width=7, frames=8, way=5, shot=1, query=25, classes=64)
 
