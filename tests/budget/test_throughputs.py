@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import throughputs
 from fsar_core.budget.cost import by_rule
 from fsar_core.budget.throughputs import Throughputs, measured, nearest
 from fsar_core.budget.work import Work, Works
@@ -75,6 +76,15 @@ def test_the_shipped_ones_say_where_they_come_from():
     speeds = load(Throughputs, ROOT / "workflow" / "throughputs.yaml")
     assert "measured" in speeds.source
     assert "H100" in speeds.gpu_source
+
+
+@pytest.mark.parametrize("name", throughputs.HEADS)
+def test_the_script_measures_every_head_that_the_shipped_ones_name(name, monkeypatch):
+    monkeypatch.setattr(throughputs, "EPISODE", throughputs.EPISODE | dict(dim=256, height=4, width=4, query=5))
+    found = throughputs.measured(name, 1)
+    assert set(found) == {f"train_head.{name}", f"evaluate_head.{name}"} and min(found.values()) > 0
+    shipped = load(Throughputs, ROOT / "workflow" / "throughputs.yaml").clips
+    assert name == "dmgal" or set(found) <= set(shipped)  # dmgal's stand for all other heads
 
 
 def tsv(folder: Path, rule: str, name: str, seconds: str) -> None:
