@@ -53,7 +53,9 @@ def main(argv: list[str] | None = None) -> int:
         # A full disk or a forbidden folder is no bug of ours; anything else keeps its traceback.
         if error.errno in _USERS_ERRNO:
             return report(
-                FsarError(f"{error.filename or 'a file'}: {error.strerror}; free space or change the folder's rights")
+                FsarError(
+                    f"{error.filename or 'its output'}: {error.strerror}; free space or change the folder's rights"
+                )
             )
         raise
 

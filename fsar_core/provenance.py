@@ -152,9 +152,11 @@ def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
             os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:  # writing to an open file names none
+            error.filename = str(path)
         raise
 
 

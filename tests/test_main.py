@@ -104,7 +104,7 @@ def test_a_full_disk_is_no_bug(broken, capsys, number):
     assert main(broken(OSError(number, "No room", "/data/x"))) == 2
     assert capsys.readouterr().err == "fsar: error: /data/x: No room; free space or change the folder's rights\n"
     assert main(broken(OSError(number, "No room"))) == 2
-    assert capsys.readouterr().err == "fsar: error: a file: No room; free space or change the folder's rights\n"
+    assert capsys.readouterr().err == "fsar: error: its output: No room; free space or change the folder's rights\n"
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])

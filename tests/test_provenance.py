@@ -234,6 +234,14 @@ def test_a_failed_rename_leaves_no_temporary_file(tmp_path):
     assert os.listdir(tmp_path) == ["x"]
 
 
+@pytest.mark.parametrize("named", [None, "other"])
+def test_a_failed_write_names_the_file(tmp_path, named):
+    """As that of a full disk does not; an error that names one keeps its name."""
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "x"):
+        raise OSError(28, "No space left on device", named)
+    assert caught.value.filename == (named or str(tmp_path / "x"))
+
+
 def test_flushed_to_disk_before_it_is_renamed(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(provenance.os, "fsync", lambda handle: calls.append("fsync"))

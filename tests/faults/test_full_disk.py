@@ -3,62 +3,82 @@ space."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.faults.runs import TABLE, Project
 
 pytestmark = pytest.mark.faults
-# Stage -> the folder of what it makes, how many bytes are left free when it begins, and what is then made with space at hand.
+# Stage -> the rule that meets it, the folder of what it makes, how many bytes are left free when it begins, and what is then made
+# with space at hand.
 STAGES = {
-    "decode": ("stores/frames", 128 * 1024, "stores/frames/*/manifest.json"),
-    "feature": ("stores/features", 128 * 1024, "stores/features/*/manifest.json"),
-    "checkpoint": ("results/models", 48 * 1024, TABLE),
-    "table": ("results/tables", 12 * 1024, TABLE),
+    "decode": ("fill_frames", "stores/frames", 128 * 1024, "stores/frames/*/manifest.json"),
+    "feature": ("fill_features", "stores/features", 128 * 1024, "stores/features/*/manifest.json"),
+    "checkpoint": ("train_head", "results/models", 48 * 1024, TABLE),
+    "table": ("table", "results/tables", 0, TABLE),
 }
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own."""
-    place = tmp_path / "disk"
+@contextlib.contextmanager
+def disk(place: Path, size: str) -> Iterator[Path]:
+    """A file system of its own, in an empty folder."""
     place.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", place], capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True, text=True
+    )
     if done.returncode:
         pytest.skip(f"needs the right to mount a tmpfs: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def fill_up(place, free: int) -> None:
+def fill_up(place: Path, free: int) -> None:
     """A ballast file that leaves `free` bytes."""
     with open(place / "ballast", "wb") as stream:
         os.posix_fallocate(stream.fileno(), 0, shutil.disk_usage(place).free - free)
 
 
+def meets_a_full_disk(project: Project, rule: str) -> None:
+    """The main job ends at this rule, with one clear line."""
+    status, said = project.run(TABLE)
+    told = [line for line in said.splitlines() if line.startswith("fsar: error: ")]
+    space = ("No space left on device", "the disk is full")
+    assert status == 2 and told and all(any(words in line for words in space) for line in told), said[-6000:]
+    assert set(re.findall(r"Error in rule (\w+)", said)) == {rule}
+
+
 @pytest.mark.timeout(1800)
-def test_full_at_every_stage(small_disk, undisturbed, ledger):
-    """The main job meets a full disk at one stage after the other, and goes on to the next."""
+def test_full_at_every_stage(tmp_path, undisturbed, ledger):
+    """The main job meets a full disk at one stage after the other, and goes on to the next. A table is smaller than what
+    Snakemake writes before it: its folder is a disk of its own."""
     whole = undisturbed[0]
-    # What Snakemake says goes to another disk.
-    project = Project(small_disk / "project", log=small_disk.parent / "run.log")
-    shutil.copytree(whole.path, project.path)
-    for name in [folder for folder, *_ in STAGES.values()] + ["results/runs"]:
-        shutil.rmtree(project.path / name)
-    for folder, free, made in STAGES.values():
-        if (project.path / folder).exists():
-            shutil.rmtree(project.path / folder)
-        fill_up(small_disk, free)
-        status, said = project.run(TABLE)
-        told = [line for line in said.splitlines() if line.startswith("fsar: error: ")]
-        space = ("No space left on device", "the disk is full")
-        assert status == 2 and told and all(any(words in line for words in space) for line in told), said[-6000:]
-        (small_disk / "ballast").unlink()
-        project.ok(*(str(path.relative_to(whole.path)) for path in whole.path.glob(made)))
-    lost = project.differences(whole)
+    with disk(tmp_path / "disk", "512m") as place:
+        # What Snakemake says goes to another disk.
+        project = Project(place / "project", log=tmp_path / "run.log")
+        shutil.copytree(whole.path, project.path)
+        for name in [folder for _, folder, *_ in STAGES.values()] + ["results/runs"]:
+            shutil.rmtree(project.path / name)
+        for rule, folder, free, made in STAGES.values():
+            if rule == "table":
+                shutil.rmtree(project.path / folder)
+                with disk(project.path / folder, "1m") as tables:
+                    fill_up(tables, free)
+                    meets_a_full_disk(project, rule)
+            else:
+                fill_up(place, free)
+                meets_a_full_disk(project, rule)
+                (place / "ballast").unlink()
+            project.ok(*(str(path.relative_to(whole.path)) for path in whole.path.glob(made)))
+        lost = project.differences(whole)
     for stage in STAGES:
         ledger.add(f"disk full at {stage} time", 1, int(not lost), len(lost))
     assert not lost
