@@ -6,10 +6,11 @@ exits with status 2; any other exception is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import shlex
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -22,6 +23,17 @@ class FsarError(Exception):
     def __init__(self, message: str) -> None:
         line = " ".join(str(message).split())
         super().__init__(line if line.isprintable() else "".join(map(_visible, line)))
+
+
+@contextlib.contextmanager
+def naming(path: object) -> Iterator[None]:
+    """An OSError of writing to an open file names none, as that of a full disk: it is given `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
 
 
 def _visible(sign: str) -> str:

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsar_core.errors import FsarError
+from fsar_core.errors import FsarError, naming
 from fsar_core.places import NoConditions, ObjectPath, Place, place
 
 try:
@@ -184,8 +184,9 @@ def _say_waiting(path: Place, holder: str) -> None:
 
 
 def _sign(stream, work: str) -> None:
-    stream.write(json.dumps(_mine(work)) + "\n")
-    stream.flush()
+    line = json.dumps(_mine(work)) + "\n"
+    with naming(stream.name):  # at once: what a buffer kept of a failed write, closing it would try again
+        os.write(stream.fileno(), line.encode())
 
 
 def _mine(work: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from fsar_core.errors import FsarError, mend
+from fsar_core.errors import FsarError, mend, naming
 from fsar_core.places import ObjectPath, Place, place
 
 SUM = "sha256"  # the key of a JSON file's own checksum
@@ -143,7 +143,10 @@ def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})) as stream:
+        with (
+            naming(path),
+            os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})) as stream,
+        ):
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -152,11 +155,9 @@ def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
             os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename is None:  # writing to an open file names none
-            error.filename = str(path)
         raise
 
 

@@ -156,3 +156,13 @@ def test_work_is_done_where_a_file_system_knows_no_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     with pytest.raises(OSError, match="Input/output"), alone(tmp_path / "a.lock", "work"):
         pass
+
+
+def test_a_lock_on_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(*of):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(locks.os, "write", full)
+    with pytest.raises(OSError, match="No space left on device") as caught, alone(tmp_path / "train.lock", "train"):
+        pytest.fail("nobody may work without the lock")
+    assert caught.value.filename == str(tmp_path / "train.lock")

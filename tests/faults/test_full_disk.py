@@ -16,13 +16,14 @@ import pytest
 from tests.faults.runs import TABLE, Project
 
 pytestmark = pytest.mark.faults
-# Stage -> the rule that meets it, the folder of what it makes, how many bytes are left free when it begins, and what is then made
-# with space at hand.
+KIB = 1024
+# Stage -> the rule that meets it, the folder of what it makes, bytes that are left free when it begins, the ending of what cannot
+# be written, and what is then made with space at hand.
 STAGES = {
-    "decode": ("fill_frames", "stores/frames", 128 * 1024, "stores/frames/*/manifest.json"),
-    "feature": ("fill_features", "stores/features", 128 * 1024, "stores/features/*/manifest.json"),
-    "checkpoint": ("train_head", "results/models", 48 * 1024, TABLE),
-    "table": ("table", "results/tables", 0, TABLE),
+    "decode": ("fill_frames", "stores/frames", 128 * KIB, "", "stores/frames/*/manifest.json"),
+    "feature": ("fill_features", "stores/features", 128 * KIB, "", "stores/features/*/manifest.json"),
+    "checkpoint": ("train_head", "results/models", 16 * KIB, ".pt", TABLE),
+    "table": ("table", "results/tables", 0, ".csv", TABLE),
 }
 
 
@@ -47,19 +48,20 @@ def fill_up(place: Path, free: int) -> None:
         os.posix_fallocate(stream.fileno(), 0, shutil.disk_usage(place).free - free)
 
 
-def meets_a_full_disk(project: Project, rule: str) -> None:
-    """The main job ends at this rule, with one clear line."""
+def meets_a_full_disk(project: Project, rule: str, folder: str, ending: str) -> None:
+    """The main job ends at this rule, with clear lines, one of which names what could not be written."""
     status, said = project.run(TABLE)
     told = [line for line in said.splitlines() if line.startswith("fsar: error: ")]
     space = ("No space left on device", "the disk is full")
     assert status == 2 and told and all(any(words in line for words in space) for line in told), said[-6000:]
     assert set(re.findall(r"Error in rule (\w+)", said)) == {rule}
+    assert any(re.match(rf"fsar: error: {folder}/[^:]*{ending}: ", line) for line in told), told
 
 
 @pytest.mark.timeout(1800)
 def test_full_at_every_stage(tmp_path, undisturbed, ledger):
-    """The main job meets a full disk at one stage after the other, and goes on to the next. A table is smaller than what
-    Snakemake writes before it: its folder is a disk of its own."""
+    """The main job meets a full disk at one stage after the other, and goes on to the next. Checkpoints and tables are smaller
+    than what Snakemake writes before them: their folders are disks of their own."""
     whole = undisturbed[0]
     with disk(tmp_path / "disk", "512m") as place:
         # What Snakemake says goes to another disk.
@@ -67,15 +69,15 @@ def test_full_at_every_stage(tmp_path, undisturbed, ledger):
         shutil.copytree(whole.path, project.path)
         for name in [folder for _, folder, *_ in STAGES.values()] + ["results/runs"]:
             shutil.rmtree(project.path / name)
-        for rule, folder, free, made in STAGES.values():
-            if rule == "table":
-                shutil.rmtree(project.path / folder)
-                with disk(project.path / folder, "1m") as tables:
-                    fill_up(tables, free)
-                    meets_a_full_disk(project, rule)
+        for rule, folder, free, ending, made in STAGES.values():
+            if folder.startswith("results/"):
+                shutil.rmtree(project.path / folder, ignore_errors=True)
+                with disk(project.path / folder, "1m") as own:
+                    fill_up(own, free)
+                    meets_a_full_disk(project, rule, folder, ending)
             else:
                 fill_up(place, free)
-                meets_a_full_disk(project, rule)
+                meets_a_full_disk(project, rule, folder, ending)
                 (place / "ballast").unlink()
             project.ok(*(str(path.relative_to(whole.path)) for path in whole.path.glob(made)))
         lost = project.differences(whole)
