@@ -16,7 +16,7 @@ import pandas as pd
 from fsar_core.data import splits
 from fsar_core.errors import FsarError, mend
 from fsar_core.places import Place, place
-from fsar_core.provenance import atomic_write, check_format
+from fsar_core.provenance import atomic_write, check_format, digest
 
 FORMAT = 1  # raised by hand when what an index holds changes
 MARK = b"# clip index, format "
@@ -54,6 +54,22 @@ def read_index(path: str | Place) -> pd.DataFrame:
     if index.row.tolist() != list(range(len(index))):
         raise FsarError(f"{path}: damaged (its rows are not numbered 0, 1, 2, ...); {mend(path)}")
     return index
+
+
+def index_identity(index: pd.DataFrame) -> str:
+    """SHA-256 of what the rows of an index mean: row, split, class, listed path and source group.
+
+    Two indices with the same identity number the same clips in the same way, so that a store, an
+    episode table or a model made from one may be used with the other. What was measured of the
+    files (frames, size, decoder) is not part of it.
+
+    Args:
+        index: as `read_index` returns it.
+    Returns:
+        64 hexadecimal digits.
+    """
+    rows = index[["row", *splits.COLUMNS]].astype(str).to_numpy().tolist()
+    return digest(rows, length=64)
 
 
 def index_sums(path: Place) -> set[str]:

@@ -24,6 +24,9 @@ class StoreReader:
         clips, views: rows and views of the array.
         clip_shape: of one clip and view.
         failed: rows that hold nothing.
+        content: digest of all shard files.
+        inputs: what the store was made from, by name; `index` is the identity of its clip index. Empty
+            for a store that was sealed before manifests recorded it.
     """
 
     def __init__(self, store: Place, array: str, spec: StoreSpec | None = None) -> None:
@@ -47,6 +50,7 @@ class StoreReader:
         check_metadata(self.store, manifest)
         self.spec = manifest["spec"]
         self.content = manifest["content"]
+        self.inputs = manifest.get("inputs", {})
         self.failed = frozenset(entry["row"] for entry in manifest["failures"])
         self._jpeg = array == "frames" and self.spec.get("compression") == "jpeg"
         self._name = "jpeg" if self._jpeg else array

@@ -7,7 +7,7 @@ import hashlib
 import pandas as pd
 import pytest
 
-from fsar_core.data.index import read_index, write_index
+from fsar_core.data.index import index_identity, read_index, write_index
 from fsar_core.errors import FsarError
 from fsar_core.testing import toy_index
 
@@ -85,3 +85,15 @@ def test_a_newer_format_is_refused_politely(tmp_path):
     write_index(path, toy_index({"train": 1}, clips=2))
     path.write_bytes(path.read_bytes().replace(b"format 1,", b"format 2,"))
     assert _failure(lambda: read_index(path)).startswith(f"{path}: has format 2, and this fsar knows formats up to 1: ")
+
+
+def test_the_identity_is_of_the_listed_rows_alone():
+    index = toy_index()
+    measured = index.copy()
+    measured.loc[0, ["frames", "decoder", "problem", "file"]] = [99, "pyav", "too short", "x.mp4"]
+    assert index_identity(measured) == index_identity(index)
+    assert len(index_identity(index)) == 64
+    for column, value in {"split": "test", "class": "other", "path": "q.mp4", "group": "g"}.items():
+        changed = index.copy()
+        changed.loc[3, column] = value
+        assert index_identity(changed) != index_identity(index), column
