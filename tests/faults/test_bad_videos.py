@@ -137,9 +137,8 @@ def test_the_run_ends_and_its_table_lists_them(bad, ledger):
             assert not broken & set(tables.load(folder / study.episodes_path(spec)).rows)
         summary = json.loads((folder / study.run_path(run) / "summary.json").read_text())
         assert summary["episodes"] == 20 and summary["accuracy"] > 0
-    ledger.add(
-        "bad videos, one clip in twenty", len(kinds), len(listed), len(kinds) - len(listed), "left out and listed"
-    )
+    unlisted = len(kinds) - len(listed)
+    ledger.add("bad videos", len(kinds), detected=len(listed), wrong=unlisted, note="left out and listed")
     # Names of files and classes were nothing but names.
     assert not list(folder.rglob("PWNED")) and not (Path.cwd() / "PWNED").exists()
 

@@ -78,7 +78,7 @@ def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tri
         done += len(project.seen)
         assert "Nothing to be done" in project.ok(TABLE)
     note = f"of {done} finished shard jobs {len(again)} made again; {len(saved)} trainings saved on SIGTERM"
-    ledger.add(fault, kills, 0 if lost else kills, len(lost), note)
+    ledger.add(fault, kills, wrong=len(lost), note=note)
     assert not lost and not again
 
 
@@ -111,7 +111,5 @@ def test_a_training_is_asked_to_stop(tmp_path, ledger):
         steps.append(int(told[1]))
     project.ok(checkpoint)
     lost = project.differences(whole)
-    ledger.add(
-        "SIGTERM of a training", len(steps), 0 if lost else len(steps), len(lost), f"went on after the steps {steps}"
-    )
+    ledger.add("SIGTERM of a training", len(steps), wrong=len(lost), note=f"went on after the steps {steps}")
     assert not lost and steps == sorted(set(steps))

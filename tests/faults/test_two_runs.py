@@ -29,7 +29,7 @@ def test_in_one_folder(tmp_path, undisturbed, ledger):
     assert f"fsar: in this folder works also process {first.pid} on " in said
     assert first.wait(1200) == 0, project.said[-6000:]
     assert "Nothing to be done" in second.ok(*stores)
-    ledger.add("two runs in one folder", 1, 1)
+    ledger.add("two runs in one folder", 1, note="the second was refused")
 
 
 @pytest.mark.timeout(1800)
@@ -51,7 +51,6 @@ def test_over_one_folder_of_stores(tmp_path, undisturbed, ledger):
     assert waited > 0 and fills[0] + fills[1] == 2 * len(receipts)
     lost = undisturbed[0].differences(Project(tmp_path), ("stores/", "weights/"))
     assert [name for name in Project(tmp_path).outcome() if name.startswith("stores/features/")]
-    ledger.add(
-        "two runs over one folder of stores", 1, int(not lost), len(lost), f"{waited} jobs waited for the other run's"
-    )
+    note = f"{waited} jobs waited for the other run's"
+    ledger.add("two runs over one folder of stores", 1, wrong=len(lost), note=note)
     assert not lost
