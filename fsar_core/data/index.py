@@ -25,8 +25,9 @@ LAST_LINE = re.compile(MARK + rb"([0-9]{1,9}), sha256 ([0-9a-f]{64})\n?")
 
 TEXT = (*splits.COLUMNS, "file", "decoder", "problem", "sha256")
 NUMBERS = {"fps": float, "duration": float}
-COLUMNS = ("row", *splits.COLUMNS, "file", "frames", "fps", "duration", "height", "width", "decoder", "problem", "sha256")
 LATER = ("sha256",)  # columns that older indices lack; read as empty texts
+MEASURED = ("frames", "fps", "duration", "height", "width", "decoder", "problem", *LATER)
+COLUMNS = ("row", *splits.COLUMNS, "file", *MEASURED)
 LOST = "lost"  # the kind of problem of a clip whose decoder's process died or hung, twice
 
 

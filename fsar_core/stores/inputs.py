@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from fsar_core.data.index import index_identity
-from fsar_core.places import Place, place
 from fsar_core.errors import FsarError
+from fsar_core.places import Place, place
 from fsar_core.provenance import digest, environment, file_sha256
 from fsar_core.stores.layout import Plan, read_plan
 from fsar_core.stores.manifest import PLANNED, read_manifest
@@ -29,7 +29,11 @@ SPLIT_COLUMNS = ("row", "split")
 
 
 def job_inputs(
-    plan: Plan, index: pd.DataFrame, rows: range, columns: Iterable[str], **others: str | None
+    plan: Plan,
+    index: pd.DataFrame,
+    rows: range,
+    columns: Iterable[str],
+    **others: str | None,
 ) -> Inputs:
     """What every job is made from, and `others` (name -> digest) that its kind of store adds; None is left out.
 

@@ -24,12 +24,6 @@ def seal(store: Place, max_failures: float) -> dict[str, Any]:
     files: dict[str, dict] = {}
     failures: list[dict] = []
     inputs: list[dict | None] = []
-    begun = [job for job in unfinished_jobs(store) if job < plan.jobs]
-    if begun:
-        raise FsarError(
-            f"{store}/receipts/{begun[0]}.json: a later attempt at this job has not finished; unless it is still running, make "
-            f"the job again with `{remake(store, begun)}`"
-        )
     for job in range(plan.jobs):
         receipt = read_receipt(store, job)
         expected = plan.rows(job)
@@ -41,6 +35,12 @@ def seal(store: Place, max_failures: float) -> dict[str, Any]:
         files |= receipt["files"]
         failures += receipt["failures"]
         inputs.append(receipt.get("inputs"))
+    begun = [job for job in unfinished_jobs(store) if job < plan.jobs]
+    if begun:
+        raise FsarError(
+            f"{store}/receipts/{begun[0]}.json: a later attempt at this job has not finished; unless it is still running, make "
+            f"the job again with `{remake(store, begun)}`"
+        )
     made_from = _common_inputs(store, inputs)
     check_files(store, files)
     if len(failures) > max_failures * plan.clips:
