@@ -57,7 +57,7 @@ def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     arguments = ["index", "--card", made.card_file, "--folder", made.folder, "--problems", problems, "--out", index]
     done = fsar(*arguments, "--timeout", 3, "--threads", 2, failing="index")
     assert done.stdout.splitlines() == [
-        "train: 4 clips of 2 classes listed, 3 usable, 1 unreadable",
+        "train: 4 clips of 2 classes listed, 3 usable, 1 lost",
         "val: 2 clips of 1 classes listed, 2 usable",
         "test: 2 clips of 1 classes listed, 2 usable",
         "decoded by: pyav 7",
@@ -65,7 +65,8 @@ def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     with open(problems, newline="") as stream:
         (row,) = csv.DictReader(stream, delimiter="\t")
     assert row["path"] == "videos/train class 00/clip_001.mp4"
-    assert (row["kind"], row["reason"]) == ("unreadable", "no answer within 3 s")
+    assert (row["kind"], row["reason"]) == ("lost", "no answer within 3 s")
+    assert "clip_001.mp4: no answer within 3 s; trying it once more, alone" in done.stderr
 
     # As if decord had decoded at the index: it fails when the store is filled, and PyAV steps in but for the crash.
     read_index(index).assign(decoder="decord").to_csv(index, sep="\t", index=False)
@@ -76,8 +77,13 @@ def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30, failing="fill")
     value = json.loads(receipt.read_text())
     assert value["failures"] == [
-        {"row": 1, "path": row["path"], "problem": "unreadable: no answer within 3 s"},
-        {"row": 6, "path": "videos/test class 00/clip_000.mp4", "problem": "the decoder crashed (SIGSEGV)"},
+        {"row": 1, "path": row["path"], "problem": "lost: no answer within 3 s"},
+        {
+            "row": 6,
+            "path": "videos/test class 00/clip_000.mp4",
+            "problem": "the decoder crashed (SIGSEGV)",
+            "lost": True,
+        },
     ]
     assert value["counts"] == {"pyav": 6, "pyav in place of decord": 6} and value["seconds"] > 0
     assert done.stdout.startswith("job 0: 8 clips in ")
