@@ -14,6 +14,7 @@ import numpy as np
 from fsar_core.errors import FsarError
 from fsar_core.places import ObjectPath, Place, place, remove, sizes
 from fsar_core.provenance import environment, file_sha256, read_json, write_json
+from fsar_core.stores import access
 from fsar_core.stores.layout import FILE_CLIPS, Files, Plan, open_arrays, read_plan, shard_file
 from fsar_core.stores.shards import ShardFiles
 
@@ -49,8 +50,7 @@ def write_job(store: Place, job: int, blocks: Iterable[Block], receipt: Place, t
     if done is not None:
         return done
     # Neither a receipt nor a seal of an earlier attempt says anything of what is written from here on.
-    receipt.unlink(missing_ok=True)
-    (store / "manifest.json").unlink(missing_ok=True)
+    access.unseal(store, f"fill job {job}", receipt)
     _remove_leftovers(store, plan, rows)
     written: Files = {}
     stored = open_arrays(store, plan.shapes, mode="r+", sums=written)
@@ -108,7 +108,10 @@ def _whole(store: Place, plan: Plan, rows: range, receipt: Place) -> dict | None
         told = read_json(receipt, "")
     except FsarError:
         return None
-    right = told.get("rows") == [rows.start, rows.stop] and told.get("files") == shard_files(store, plan, rows)
+    recorded = {
+        key: {name: entry.get(name) for name in ("bytes", "sha256")} for key, entry in told.get("files", {}).items()
+    }
+    right = told.get("rows") == [rows.start, rows.stop] and recorded == shard_files(store, plan, rows)
     return told if right else None
 
 
