@@ -35,7 +35,7 @@ except ImportError:  # no such locks there: as without the front
     fcntl = None
 
 
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}  # of some network file systems: then nothing is held
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}  # of some network file systems: then nothing is held
 
 
 def folder_of(argv: Sequence[str]) -> Path:
@@ -162,7 +162,7 @@ def alone(path: Place, work: str) -> Iterator[None]:
             try:
                 _wait(stream, path)
             except OSError as error:
-                if error.errno not in _NO_LOCKS:
+                if error.errno not in NO_LOCKS:
                     raise
             stream.truncate(0)
             _sign(stream, work)
@@ -213,3 +213,43 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def try_lock(handle: int, kind: int) -> bool:
+    """Take a kernel lock on an open file if nobody else holds one that excludes it. `kind` is LOCK_SH or LOCK_EX."""
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def mark_busy(handle: int) -> None:
+    """Lock a file for as long as it stays open, so that `is_busy` knows that it is being written."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # no locks here: the file's age has to do
+            try_lock(handle, fcntl.LOCK_EX)
+
+
+def is_busy(path: Path) -> bool:
+    """Whether a process holds a kernel lock on a file."""
+    if fcntl is None:
+        return False
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        return not try_lock(stream.fileno(), fcntl.LOCK_EX)
+    return False
+
+
+def signature(work: str) -> bytes:
+    """A line that says which process works on what, for others who want the same lock."""
+    return (json.dumps(_mine(work)) + "\n").encode()
+
+
+def holders(signatures: str) -> list[str]:
+    """The processes that signed, as text; without those of this machine that have ended."""
+    return [text for text in map(_told, signatures.splitlines()) if text]
+
+
+def say(line: str) -> None:
+    """Tell the user why this process waits."""
+    print(f"fsar: {line}", file=sys.stderr, flush=True)
