@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", args.folder.resolve().name).strip("_") if args.name is None else args.name
+    name = args.name
+    if name is None:
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", os.path.basename(os.path.realpath(args.folder))).strip("_")
     check_name(name, "--name")
     target = args.workflow / "datasets" / name
     if (target / "card.yaml").exists():
