@@ -177,9 +177,14 @@ def _groups(paths: list[str]) -> tuple[str | None, list[str]]:
     return None, [""] * len(paths)
 
 
+def name_of(folder: Path) -> str:
+    """The name of a data set after its folder; what such a name cannot hold becomes `_`."""
+    # Not Path.resolve, which fails on a link that leads to itself.
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", os.path.basename(os.path.realpath(folder))).strip("_")
+
+
 def link(folder: Path, data_root: Path, name: str) -> str:
     """The folder's path below the data root; a folder that lies elsewhere is linked there under the data set's name."""
-    # Not Path.resolve, which fails on a link that leads to itself.
     folder = Path(os.path.realpath(folder))
     root = Path(os.path.realpath(data_root))
     if folder != root and folder.is_relative_to(root):
