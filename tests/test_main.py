@@ -133,7 +133,7 @@ def test_a_path_that_is_too_long_is_one_line(verb, capsys, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FSAR_ERRORS", raising=False)
     assert main(words_of(verb, "/x" * 2500, "{}")) == 2
-    out, err = capsys.readouterr()
+    _, err = capsys.readouterr()
     assert err.startswith("fsar: error: ") and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -151,7 +151,7 @@ def test_a_path_that_is_too_long_is_one_line(verb, capsys, tmp_path, monkeypatch
 def test_a_spec_that_is_no_json_object_is_one_line(words, text, capsys, monkeypatch):
     monkeypatch.delenv("FSAR_ERRORS", raising=False)
     assert main([*words, text]) == 2
-    out, err = capsys.readouterr()
+    _, err = capsys.readouterr()
     assert err.startswith("fsar: error: --spec: ") and err.count("\n") == 1 and "expected a JSON object" in err
     assert len(err) < 200
 
