@@ -26,7 +26,7 @@ def test_in_one_folder(tmp_path, undisturbed, ledger):
     status, said = second.run(*stores)
     assert first.poll() is None, "the first had ended before the second was refused"
     assert status != 0 and "LockException" in said
-    assert f"fsar: in this folder works also process {first.pid} on " in said
+    assert f"fsar: {tmp_path} is locked by process {first.pid} on " in said
     assert first.wait(1200) == 0, project.said[-6000:]
     assert "Nothing to be done" in second.ok(*stores)
     ledger.add("two runs in one folder", 1, note="the second was refused")
