@@ -20,6 +20,7 @@ from fsar_core.backbones._vit import Block, ClassToken
 from fsar_core.errors import FsarError
 from fsar_core.registry import Entry, accepted, build, entry, names
 from fsar_core.types import HeadOutput
+from tests.contract.options import combinations
 
 DIM, FRAMES, GRID, TOKENS = 16, 4, (4, 3), (5, 1)
 
@@ -212,3 +213,27 @@ def test_what_a_clip_is_alone_and_together(name):
         # Each clip by itself: others in the same call change nothing.
         one = head.alone(query[1:, 2])
     torch.testing.assert_close(one, sides[1][1:, 2], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_both_ways_give_equal_features_under_every_option(name):
+    """A test runs `alone` and `together`, a training `forward`: if they differ, it is another model that is tested."""
+    support, query = (features.double() for features in episode(name, way=2, query=3))
+    tried, different = 0, {}
+    for options in combinations("heads", name):
+        try:
+            head = make(name, **options).double().eval()
+        except FsarError:  # some values exclude each other
+            continue
+        tried += 1
+        with torch.no_grad():
+            expected = head(support, query)
+            sides = head.alone(support), head.alone(query)
+            got = head.together(*sides) if head.task_level else HeadOutput(*sides)
+        error = max(
+            (got.support - expected.support).abs().max().item(), (got.query - expected.query).abs().max().item()
+        )
+        if error > 1e-10:
+            different[str(options)] = error
+    assert tried >= len(combinations("heads", name)) / 2
+    assert different == {}
