@@ -41,3 +41,10 @@ def combinations(kind: str, name: str) -> list[dict[str, Any]]:
     free = {option: values for option, values in options.items() if option not in numbers}
     combined = [dict(zip(free, values)) for values in itertools.product(*free.values())]
     return combined + [{option: None} for option in sorted(numbers)]
+
+
+def single_changes(kind: str, name: str) -> list[dict[str, Any]]:
+    """The defaults, and every other value of one option at a time."""
+    defaults = entry(kind, name).parameters
+    changes = [{o: value} for o, values in choices(kind, name).items() for value in values if value != defaults[o]]
+    return [{}, *changes]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from beartype import beartype
 from jaxtyping import jaxtyped
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fsar_core.errors import FsarError
@@ -131,6 +132,34 @@ def test_both_ways_give_equal_logits_under_every_option(name, shot):
             different[str(options)] = error.abs().max().item()
     assert tried >= len(combinations("matching", name)) / 2
     assert different == {}
+
+
+@pytest.mark.parametrize("name", names("matching"))
+def test_everything_stays_on_the_device_of_the_features(name):
+    """On a GPU that is not there: fake tensors have no values, but operations on two devices fail as on a real one."""
+    for options in combinations("matching", name):
+        offered = accepted("matching", name, dim=SIZES["dim"], frames=SIZES["frames"], out_dim=8)
+        with FakeTensorMode():
+            try:
+                with torch.device("cuda"):
+                    metric = build("matching", name, **offered | options)
+            except FsarError:  # some values exclude each other
+                continue
+            support, query = (features.cuda() for features in episode(metric.spatial))
+            assert metric(support, query).device.type == "cuda", options
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in names("matching") if "dropout" in entry("matching", name).parameters]
+)
+def test_dropout_is_from_0_to_below_1(name):
+    def make(dropout):
+        return build("matching", name, **accepted("matching", name, dim=6, frames=4, out_dim=8), dropout=dropout)
+
+    make(0), make(0.99)
+    for rate in (-0.01, 1, 1.5):
+        with pytest.raises(FsarError, match=f"dropout.*{rate}"):
+            make(rate)
 
 
 def test_permuting_classes_permutes_logits(metric):
