@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
+import time
 
 import pytest
 
-from tests.faults.runs import Project
+from tests.faults.jobs import kill
+from tests.faults.runs import TABLE, Project
 
 pytestmark = pytest.mark.faults
 
@@ -54,3 +58,30 @@ def test_over_one_folder_of_stores(tmp_path, undisturbed, ledger):
     note = f"{waited} jobs waited for the other run's"
     ledger.add("two runs over one folder of stores", 1, wrong=len(lost), note=note)
     assert not lost
+
+
+@pytest.mark.timeout(1800)
+def test_one_of_two_is_killed(tmp_path, small, ledger):
+    """Over one folder of stores, again and again at random moments: the other run finishes, and so does the killed one."""
+    shared = {name: str(tmp_path / name) for name in ("data", "stores", "weights")}
+    shutil.copytree(small.path / "data", shared["data"])
+    settings = ("--config", f"roots={json.dumps(shared)}")
+    killed, other = (
+        Project(tmp_path / name, settings, configs=(), source=small.source) for name in ("first", "second")
+    )
+    chance, kills = random.Random("one of two"), 0
+    running = other.start(TABLE)
+    while running.poll() is None and kills < 3:
+        process = killed.start(TABLE)
+        killed.until_planned(process)
+        time.sleep(chance.uniform(0, 15))
+        kills += process.poll() is None
+        kill(process)
+    assert running.wait(1200) == 0, other.said[-6000:]
+    killed.ok(TABLE)
+    lost = Project(tmp_path).differences(small, ("stores/", "weights/"))
+    lost += [name for project in (killed, other) for name in project.differences(small, ("results/",))]
+    for project in (killed, other):
+        assert "Nothing to be done" in project.ok(TABLE)
+    ledger.add("one of two runs over one folder of stores killed", kills, wrong=len(lost))
+    assert kills and not lost
