@@ -1,14 +1,21 @@
-"""Inputs that change after a run: what is then made equals, bit for bit, a run from scratch on them."""
+"""Inputs that change after a run: what is then made equals, bit for bit, a run from scratch on them.
+
+`-R` names the rule whose inputs Snakemake cannot see. A run that does so is killed once on the way, and a
+training that was interrupted before the change is not resumed.
+"""
 
 from __future__ import annotations
 
+import random
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from fsar_core.testing import write_code_video
+from tests.faults import jobs
 from tests.faults import small as small_project
 from tests.faults.runs import TABLE, Project, same
 
@@ -27,6 +34,24 @@ def forced(project: Project, rule: str) -> None:
     """`snakemake -R RULE -- results/tables/table2.csv`, after which nothing is left to do."""
     project.ok("-R", rule, "--", TABLE)
     assert "Nothing to be done" in project.ok(TABLE)
+
+
+def killed_once(project: Project, rule: str, seed: str) -> None:
+    """The same command, killed at a random moment before it is repeated."""
+    process = project.start("-R", rule, "--", TABLE)
+    project.until_planned(process)
+    time.sleep(random.Random(seed).uniform(3, 20))
+    assert process.poll() is None, "the run had ended before it could be killed"
+    jobs.kill(process)
+    forced(project, rule)
+
+
+def interrupt_training(project: Project) -> None:
+    """Start the training again and kill it, so that its state to resume from lies beside the checkpoint."""
+    job = next(job for job in jobs.jobs_of(project, TABLE) if job.rule == "train_head")
+    process = jobs.start(project.path, job.words, project.path / "training.log")
+    jobs.until_saved(project.path / Path(job["--checkpoint"]).parent, process)
+    jobs.kill(process)
 
 
 def record(ledger, fault: str, differing: list[str]) -> None:
@@ -68,7 +93,7 @@ def test_repaired_and_replaced_video(tmp_path, small, ledger):
     other = tmp_path / "other.mp4"
     write_code_video(other, small_project.FRAMES, clip=200)
     shutil.copy(other, video(project))
-    forced(project, AGAIN)
+    killed_once(project, AGAIN, "replaced video")
     fresh = small_project.project(tmp_path / "fresh", small.source)
     shutil.copy(other, video(fresh))
     fresh.ok(TABLE)
@@ -85,8 +110,11 @@ def test_retrained_backbone(tmp_path, small, ledger):
     features = ("stores/features/", "results/models/")
     changed = project.differences(small, features)
     assert all(any(name.startswith(kind) for name in changed) for kind in features), changed
+    interrupt_training(project)
     forced(project, "train_backbone")
-    record(ledger, "`-R` after the backbone's weights changed", project.differences(small))
+    differing = project.differences(small)
+    record(ledger, "`-R` after the backbone's weights changed", [name for name in differing if "models/" not in name])
+    record(ledger, "training interrupted before its features changed", differing)
 
 
 def test_replaced_weights_file(tmp_path, small, ledger):

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import jobs
+from tests.faults import small as small_project
 from tests.faults.runs import CONFIGS, TABLE, Project
+from tests.faults.upkeep import damage_test_clip, repair
 
 pytestmark = pytest.mark.faults
 
@@ -113,3 +116,24 @@ def test_a_training_is_asked_to_stop(tmp_path, ledger):
     lost = project.differences(whole)
     ledger.add("SIGTERM of a training", len(steps), wrong=len(lost), note=f"went on after the steps {steps}")
     assert not lost and steps == sorted(set(steps))
+
+
+@pytest.mark.timeout(1800)
+def test_a_repair_is_killed(tmp_path, small, ledger):
+    """Twice at random moments: the same command finishes it, and nothing that was made of the store is made again."""
+    project, log = small_project.copy_of(small, tmp_path / "project"), tmp_path / "log"
+    (manifest,) = project.path.glob("stores/features/*/manifest.json")
+    store, chance = manifest.parent, random.Random("repair")
+    damage_test_clip(store)
+    for number in range(2):
+        process = repair(project, project.path / "stores", store, log)
+        if number == 0:
+            jobs.until(log, "removed data.zarr", process)
+        time.sleep(chance.uniform(0, 8))
+        assert process.poll() is None, jobs.read(log)[-3000:]
+        jobs.kill(process)
+    assert repair(project, project.path / "stores", store, log).wait(600) == 0, jobs.read(log)[-3000:]
+    lost = project.differences(small)
+    assert "Nothing to be done" in project.ok(TABLE)
+    ledger.add("SIGKILL of `fsar repair`", 2, wrong=len(lost))
+    assert not lost

@@ -7,10 +7,8 @@ reads every clip from its store at every step.
 from __future__ import annotations
 
 import csv
-import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -20,7 +18,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from fsar_core.places import ObjectPath
 from tests.buckets import new_bucket
@@ -29,6 +26,7 @@ from tests.faults import small as small_project
 from tests.faults.jobs import Job
 from tests.faults.runs import TABLE, Project, same
 from tests.faults.test_changed_inputs import perturb
+from tests.faults.upkeep import clean, damage_test_clip, repair
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
@@ -140,43 +138,18 @@ class Reader:
         return "error" if status == 2 and len(told) == 1 else "wrong"
 
 
-def clean(project: Project, folder: Path, stores: object, log: Path, **environment: str) -> subprocess.Popen:
-    """`fsar clean` in another project folder that shares the stores and does not use the features."""
-    other = yaml.safe_load((project.source / "config.yaml").read_text())
-    other["roots"] = {name: str(folder / name) for name in ("data", "weights", "results")} | {"stores": str(stores)}
-    other["presets"]["demo"]["backbone"]["crop"] = 24
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(other))
-    shutil.copytree(project.source / "workflow", folder / "workflow", dirs_exist_ok=True)
-    return jobs.start(folder, ("clean", "--yes", "--min-age", "0"), log, **environment)
-
-
-def repair(project: Project, stores: object, store: object, log: Path, **environment: str) -> subprocess.Popen:
-    """`fsar repair` of the store, with the options of the project's snakemake command."""
-    roots = json.dumps({"stores": str(stores)})
-    command = project.command("TARGET")[1:]
-    options = command[: command.index("--")]
-    words = ("repair", str(store), "--", *options, "--config", f"roots={roots}")
-    return jobs.start(project.path, words, log, **environment)
-
-
-def damage_test_clip(store, key: str = "data.zarr/features/c/1/0/0/0/0/0") -> None:
-    """Change a byte of a test clip. The training does not read it, and `fsar repair` removes its whole job."""
-    path = store / key
-    data = bytearray(path.read_bytes())
-    row = small_project.FIRST_TEST_ROW + 5 - 64
-    data[row * (len(data) // 64) + 50] ^= 1
-    path.write_bytes(bytes(data))
-
-
 def finish(process: subprocess.Popen, log: Path, reader: Reader, removed: str) -> bool:
-    """Let the training go on once `removed` is in the log or the command has ended; whether it was refused."""
+    """Let the training go on once `removed` is in the log or the command has ended.
+
+    Returns:
+        Whether the command left the store alone, and said that it is open.
+    """
     jobs.until(log, removed, process)
     reader.go_on()
     status = process.wait(600)
     told = jobs.errors(jobs.read(log))
     assert status in (0, 2) and len(told) <= 1, jobs.read(log)[-3000:]
-    return status == 2
+    return status == 2 or "in use by" in jobs.read(log)
 
 
 def note(ledger, fault: str, outcome: str, refused: bool) -> None:
