@@ -36,16 +36,19 @@ PEOPLES = (
 )
 
 
-@printable_output()
 def main(argv: list[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
         0; 2 after one line on standard error for a mistake of the user's; 141 where the reader of a pipe (`| head`) is gone.
     """
-    argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         _make_writable(stream)
+    with printable_output():
+        return _main(sys.argv[1:] if argv is None else argv)
+
+
+def _main(argv: list[str]) -> int:
     try:
         try:
             return _run(argv)

@@ -66,8 +66,8 @@ def printable_output() -> Iterator[None]:
 
     Line breaks and tabs stay, and on standard error the carriage returns of progress bars.
     """
-    out = _PrintableStream(sys.stdout, keep="\n\t")
-    err = _PrintableStream(sys.stderr, keep="\n\t\r")
+    out = None if sys.stdout is None else _PrintableStream(sys.stdout, keep="\n\t")
+    err = None if sys.stderr is None else _PrintableStream(sys.stderr, keep="\n\t\r")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield
 
