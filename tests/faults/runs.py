@@ -35,6 +35,7 @@ class Project:
         cores: that Snakemake may use.
         source: folder with the Snakefile, `workflow`, `profiles` and config.yaml.
         seen: receipts that were there at some kill, by path.
+        seconds: that the jobs of its last timed run took.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Project:
     cores: int = 2
     source: Path = REPOSITORY
     seen: dict[Path, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.log = self.log or self.path / "run.log"
@@ -97,6 +99,14 @@ class Project:
         status, said = self.run(*words)
         assert status == 0, said[-6000:]
         return said
+
+    def timed(self, *words: str) -> None:
+        """Run to the end, and keep the time from the start of the first job."""
+        process = self.start(*words)
+        self.until_planned(process)
+        started = time.monotonic()
+        assert process.wait(1800) == 0, self.said[-6000:]
+        self.seconds = time.monotonic() - started
 
     @property
     def said(self) -> str:
