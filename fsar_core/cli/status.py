@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from fsar_core.budget.cost import Cost, by_rule, size, time
 from fsar_core.budget.work import Works
 from fsar_core.cli import _budget, _configuration
+from fsar_core.errors import FsarError
 from fsar_core.places import Place
 from fsar_core.stores.manifest import lost_clips
 from fsar_core.study import Study
@@ -42,14 +44,13 @@ def run(args: argparse.Namespace) -> None:
 def lost(works: Works, targets: list[Path]) -> Iterator[tuple[Place, str]]:
     """Clip indices and sealed stores behind targets in which clips were lost with their decoder, and how to try them again."""
     for work in works.behind(targets, done=True):
-        if work.rule == "clip_index" and work.made.exists():
-            line = lost_in_index(work.made)
-        elif work.made.name == "manifest.json" and work.made.exists():
-            line = lost_clips(work.made.parent)
-        else:
+        is_index, is_store = work.rule == "clip_index", work.made.name == "manifest.json"
+        if not (is_index or is_store) or not work.made.exists():
             continue
-        if line:
-            yield work.made, line
+        with contextlib.suppress(FsarError):  # a damaged file: `fsar verify` says so
+            line = lost_in_index(work.made) if is_index else lost_clips(work.made.parent)
+            if line:
+                yield work.made, line
 
 
 def told(costs: dict[str, Cost]) -> str:

@@ -16,6 +16,7 @@ from fsar_core.backbones.demo_cnn import DemoCNN
 from fsar_core.config import Card
 from fsar_core.data.index import index_identity, read_index, write_index
 from fsar_core.data.probing import build_index
+from fsar_core.places import Place
 from fsar_core.provenance import file_sha256, read_json, write_json
 from fsar_core.specs import BackboneSpec, ClassifierSpec, Component, FeatureSpec, MaskSpec, SaliencySpec
 from fsar_core.testing import toy_card, toy_dataset, toy_frame_spec, write_code_video
@@ -40,8 +41,8 @@ SPECS = {"frames": FRAMES, "features": FEATURES, "masks": MASKS, "saliency": Sal
 class Project:
     """A data set of 68 clips, its index, and a store of every kind, in one folder."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.videos = root, root / "data" / "toy"
+    def __init__(self, root: Path, stores: Place | None = None) -> None:
+        self.root, self.videos, self.stores = root, root / "data" / "toy", stores or root
         self.index_path, self.weights, self.classifier = root / "index.tsv", root / "cnn.pt", root / "classifier.pt"
 
     @property
@@ -65,22 +66,22 @@ class Project:
     def fill(self, kind: str, job: int = 0, code: int = 0) -> None:
         options = {
             "frames": ["--folder", self.videos],
-            "masks": ["--folder", self.videos, "--frames", self.root / "frames"],
-            "features": ["--frames", self.root / "frames", "--weights", self.weights, "--device", "cpu"],
-            "saliency": ["--features", self.root / "features", "--weights", self.classifier],
+            "masks": ["--folder", self.videos, "--frames", self.stores / "frames"],
+            "features": ["--frames", self.stores / "frames", "--weights", self.weights, "--device", "cpu"],
+            "saliency": ["--features", self.stores / "features", "--weights", self.classifier],
         }[kind]
         receipt = self.receipt_path(kind, job)
         self.run("fill", kind, "--index", self.index_path, "--job", job, "--receipt", receipt, *options, code=code)
 
     def seal(self, kind: str) -> None:
-        assert main(["seal", "--store", str(self.root / kind), "--max-failures", "0.1"]) == 0
+        assert main(["seal", "--store", str(self.stores / kind), "--max-failures", "0.1"]) == 0
 
     def run(self, verb: str, kind: str, *words, code: int = 0) -> None:
-        words = [verb, "--spec", SPECS[kind].json_text, "--store", self.root / kind, *words]
+        words = [verb, "--spec", SPECS[kind].json_text, "--store", self.stores / kind, *words]
         assert main([str(word) for word in words]) == code
 
-    def receipt_path(self, kind: str, job: int = 0) -> Path:
-        return self.root / kind / "receipts" / f"{job}.json"
+    def receipt_path(self, kind: str, job: int = 0) -> Place:
+        return self.stores / kind / "receipts" / f"{job}.json"
 
     def receipt(self, kind: str, job: int = 0) -> dict:
         return read_json(self.receipt_path(kind, job), "")
@@ -134,10 +135,10 @@ def shards(project: Project, kind: str) -> dict[str, str]:
 def is_done_again(project: Project, capsys, kind: str, job: int = 0) -> bool:
     """Ask for a job and say whether it was done again; the command must say either."""
     capsys.readouterr()
-    before = project.receipt_path(kind, job).stat().st_mtime_ns
+    before = project.receipt_path(kind, job).read_text()
     project.fill(kind, job)
     said = capsys.readouterr().out
-    again = project.receipt_path(kind, job).stat().st_mtime_ns != before
+    again = project.receipt_path(kind, job).read_text() != before  # it says how long the job took
     assert ("already done from the same inputs" in said) == (not again), said
     return again
 
@@ -277,3 +278,18 @@ def test_a_feature_store_without_weights_is_refused(project, capsys):
     project.weights = ""
     project.fill("features", 0, code=2)
     assert "--weights: missing; a feature store needs a weights file" in capsys.readouterr().err
+
+
+def test_stores_in_a_bucket(finished, tmp_path, bucket, capsys):
+    shutil.copytree(finished, tmp_path / "project")
+    project = Project(tmp_path / "project", bucket / "stores")
+    for kind, jobs in (("frames", 2), ("features", 2)):
+        _make(project, kind, jobs)
+        assert not any(is_done_again(project, capsys, kind, job) for job in range(jobs))
+    write_code_video(project.video(66), frames=6, clip=99, height=32, width=32)
+    project.make_index()
+    for kind in ("frames", "features"):
+        assert not is_done_again(project, capsys, kind, 0) and is_done_again(project, capsys, kind, 1)
+        project.seal(kind)
+    inputs = read_json(bucket / "stores" / "features" / "manifest.json", "")["inputs"]
+    assert inputs["weights"] == file_sha256(project.weights)

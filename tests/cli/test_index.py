@@ -90,6 +90,18 @@ def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     assert done.stdout.endswith(" a second, pyav 6, pyav in place of decord 6, 2 failed\n")
     assert "'videos/val class 00/clip_001.mp4': pyav in place of decord" in done.stderr
     assert fsar("seal", "--store", store, "--max-failures", 0.25).stdout.startswith(f"{store}: 8 clips, 2 failed")
+    assert "sound, but 1 clip was lost with the decoder" in fsar("verify", store, index).stdout
+
+    done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30)
+    assert done.stdout.startswith("job 0: done again, because clips were lost with their decoder")
+    assert [failure["row"] for failure in json.loads(receipt.read_text())["failures"]] == [1]
+    done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30)
+    assert done.stdout == "job 0: already done from the same inputs; its 8 clips stay as they are\n"
+    fsar(*arguments, "--timeout", 30)
+    assert (read_index(index).problem == "").all()
+    done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30)
+    assert done.stdout.startswith("job 0: done again, because of what it is made from this changed: rows")
+    assert json.loads(receipt.read_text())["failures"] == []
 
 
 def test_too_many_problems_leave_their_list_and_no_index(fsar, tmp_path):
