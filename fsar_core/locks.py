@@ -177,11 +177,24 @@ def mark_busy(handle: int) -> None:
 
 def is_busy(path: Path) -> bool:
     """Whether a process holds a kernel lock on a file."""
-    if fcntl is None:
-        return False
-    with contextlib.suppress(OSError), open(path, "rb") as stream:
-        return not try_lock(stream.fileno(), fcntl.LOCK_EX)
+    with contextlib.suppress(OSError), held(path) as free:
+        return not free
     return False
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold a lock file that exists, without waiting; yields whether nobody else holds it. True where there are no locks."""
+    with contextlib.ExitStack() as stack:
+        free = True
+        if fcntl is not None:
+            stream = stack.enter_context(open(path, "rb"))
+            try:
+                free = try_lock(stream.fileno(), fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+        yield free
 
 
 def signature(work: str) -> bytes:

@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from fsar_core import locks
 from fsar_core.errors import FsarError, mend, naming
 from fsar_core.places import ObjectPath, Place, place
 
@@ -142,6 +143,7 @@ def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    locks.mark_busy(handle)
     try:
         with (
             naming(path),

@@ -15,16 +15,18 @@ buckets where a reader may not write. Reading works there as well, and every cli
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import gc
+import itertools
 import json
 import os
+import queue
 import threading
 import time
 import uuid
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,8 +44,10 @@ NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 MANY = 2**16  # bytes of a lock file: the names of several hundred readers
 POLL = 2.0  # seconds between two looks at the readers of a store in a bucket
 
-_open: Counter[object] = Counter()  # stores that this process has open for reading
-_guard = threading.RLock()  # reentrant: a reader may be garbage-collected while its own thread holds it
+# Stores that this process has open for reading, by the reader's number. No lock guards it: a reader may be garbage-collected in
+# the midst of anything, and operations on a dictionary are atomic.
+_open: dict[int, object] = {}
+_numbers = itertools.count()
 
 
 class InUse(FsarError):
@@ -57,14 +61,21 @@ class InUse(FsarError):
 class SharedAccess:
     """Keeps a store open for reading until `close` is called or the object is garbage-collected; a context manager."""
 
-    def __init__(self, key: object, release: Callable[[], None]) -> None:
-        with _guard:
-            _open[key] += 1
-        self._finalizer = weakref.finalize(self, _release, os.getpid(), key, release)
+    def __init__(self, key: object, release: Callable[[], None], wait: Callable[[], None] = lambda: None) -> None:
+        """
+        Args:
+            release: gives the access back; is called once, at any moment and from any thread, so it must not block.
+            wait: returns when others see that the access was given back.
+        """
+        number = next(_numbers)
+        _open[number] = key
+        self._finalizer, self._wait = weakref.finalize(self, _release, os.getpid(), number, release), wait
 
     def close(self) -> None:
         """Give the access back. Closing twice does nothing."""
-        self._finalizer()
+        if self._finalizer.alive:
+            self._finalizer()
+            self._wait()
 
     def __enter__(self) -> SharedAccess:
         return self
@@ -73,12 +84,10 @@ class SharedAccess:
         self.close()
 
 
-def _release(pid: int, key: object, release: Callable[[], None]) -> None:
-    if os.getpid() != pid:  # a forked child: the access belongs to its parent
-        return
-    with _guard:
-        _open[key] -= 1
-    release()
+def _release(pid: int, number: int, release: Callable[[], None]) -> None:
+    if os.getpid() == pid:  # not a forked child: the access belongs to its parent
+        del _open[number]
+        release()
 
 
 def shared(store: Place) -> SharedAccess:
@@ -130,9 +139,9 @@ def reader_of(store: Place) -> str:
 
 def _refuse_own(store: Place, key: object) -> None:
     """Waiting for a reader of this very process would never end."""
-    if _open[key]:
+    if key in _open.copy().values():
         gc.collect()  # it may be garbage that is part of a cycle
-    if _open[key]:
+    if key in _open.copy().values():
         raise InUse(store, f"this process ({os.getpid()})")
 
 
@@ -275,22 +284,46 @@ class _Lease:
     """An object that is renewed as long as its process runs and wants it."""
 
     def __init__(self, path: ObjectPath, work: str) -> None:
-        self.path = path
+        self.path, self.released = path, False
         signature = json.loads(locks.signature(work)) | {"processes": _process_table()}
         data = json.dumps(signature).encode()
         path.write_bytes(data)
-        self._ended = threading.Event()
+        self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # the one signal that a finalizer may give
         self._thread = threading.Thread(target=_renew, args=(path, data, self._ended), daemon=True)
         self._thread.start()
+        _leases.add(self)
+
+    def release(self) -> None:
+        """Let the lease's own thread delete it. Does not block."""
+        self.released = True
+        self._ended.put(None)
+
+    def wait(self) -> None:
+        """Wait until it has been deleted."""
+        self._thread.join()
 
     def end(self) -> None:
-        self._ended.set()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        self.release()
+        self.wait()
 
 
-def _renew(path: ObjectPath, data: bytes, ended: threading.Event) -> None:
-    while not ended.wait(locks.RENEWED):
+_leases: weakref.WeakSet[_Lease] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_leases() -> None:
+    """Delete the leases that are left when this process ends normally."""
+    for lease in list(_leases):
+        lease.end()
+
+
+def _renew(path: ObjectPath, data: bytes, ended: queue.SimpleQueue[None]) -> None:
+    while True:
+        try:
+            ended.get(timeout=locks.RENEWED)
+            break
+        except queue.Empty:
+            pass
         with contextlib.suppress(FsarError):  # out of reach for a while: tried again
             path.write_bytes(data)
     with contextlib.suppress(FsarError):  # what cannot be deleted is no longer renewed
@@ -313,7 +346,7 @@ def _shared_in_bucket(store: ObjectPath) -> SharedAccess | None:
     except BaseException:
         lease.end()
         raise
-    return SharedAccess(key, lease.end)
+    return SharedAccess(key, lease.release, lease.wait)
 
 
 @contextlib.contextmanager
@@ -321,6 +354,9 @@ def _exclusive_in_bucket(store: ObjectPath, work: str, wait: bool) -> Iterator[N
     said = False
     while True:
         _refuse_own(store, str(store))
+        for own in list(_leases):
+            if own.released:
+                own.wait()
         lease = _Lease(store / "locks" / "unsealing" / uuid.uuid4().hex, work)
         try:
             readers = _living(store, "readers", lease.path)

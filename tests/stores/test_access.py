@@ -66,8 +66,10 @@ def finish(reader: subprocess.Popen) -> None:
 
 def test_unsealing_waits_for_every_reader(store):
     """One reader ends, one is killed; in between a third one comes and goes."""
-    with process(READER, store) as first, process(READER, store) as second, process(UNSEALER, store) as unsealer:
+    with contextlib.ExitStack() as stack:
+        first, second = (stack.enter_context(process(READER, store)) for _ in range(2))
         assert [first.stdout.readline(), second.stdout.readline()] == ["open\n"] * 2
+        unsealer = stack.enter_context(process(UNSEALER, store))
         told = unsealer.stderr.readline()
         assert told.startswith(f"fsar: {store} is open in process ") and told.endswith("waiting until that has ended\n")
         assert any(f"process {reader.pid} on {locks.socket.gethostname()} since " in told for reader in (first, second))
@@ -88,7 +90,9 @@ def test_who_does_not_wait_is_told_who_reads(store):
         assert reader.stdout.readline() == "open\n"
         with pytest.raises(InUse) as error, exclusive(store, "clean", wait=False):
             pytest.fail("somebody reads the store")
-        assert str(error.value).startswith(f"{store}: open in process {reader.pid} on {locks.socket.gethostname()} since ")
+        assert str(error.value).startswith(
+            f"{store}: open in process {reader.pid} on {locks.socket.gethostname()} since "
+        )
         assert str(error.value).endswith("; wait until that has ended, then run this command again")
         assert reader_of(store) == error.value.holder
         reader.kill()
@@ -276,7 +280,9 @@ def names(store: ObjectPath) -> list[str]:
 def lease(store: ObjectPath, kind: str, host: str = "elsewhere", pid: int = 1) -> ObjectPath:
     """Of a process that does not renew it."""
     path = store / "locks" / kind / "0123abcd"
-    text = f'{{"pid": {pid}, "host": "{host}", "since": "then", "work": "read", "processes": "{access._process_table()}"}}'
+    text = (
+        f'{{"pid": {pid}, "host": "{host}", "since": "then", "work": "read", "processes": "{access._process_table()}"}}'
+    )
     path.write_bytes(text.encode())
     return path
 
