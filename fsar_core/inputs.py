@@ -81,17 +81,18 @@ def check_store_index(path: Place, identity: str, store: Place, inputs: Mapping[
         )
 
 
-def check_episodes(path: Place, index: str | None, reader: SealedStore) -> None:
+def check_episodes(path: Place, index: str | None, store: Place, inputs: Mapping[str, str]) -> None:
     """Check that episodes name rows of the store they are used with.
 
     Args:
         path: of the episode table.
         index: identity of the clip index it was drawn from; None where that is not recorded.
+        inputs: what the store was made from.
     Raises:
         FsarError: the table was drawn from an index of other clips than the store was made from.
     """
-    if index is not None and changed(reader.inputs, {"index": index}):
+    if index is not None and changed(inputs, {"index": index}):
         raise FsarError(
-            f"{path}: drawn from a clip index of other clips than {reader.store} was made from; "
+            f"{path}: drawn from a clip index of other clips than {store} was made from; "
             f"{remake('draw_episodes', path)}"
         )

@@ -27,7 +27,7 @@ def look(
     table = tables.load(args.episodes, EpisodeSpec.parse(args.episode_spec))
     frames = StoreReader(args.frames, "frames", spec.tested_on.frames)
     for reader in (prepared.reader, frames):
-        check_episodes(args.episodes, table.index, reader)
+        check_episodes(args.episodes, table.index, reader.store, reader.inputs)
     # Read clip by clip: a picture needs few of them.
     pictures = FrameBank(frames, table.rows, memory_gib=0, threads=args.threads, crop=spec.tested_on.crop)
 

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     bank, model, machine = prepared.bank, prepared.model, prepared.machine
     inputs = _run.load_trained(args, spec, prepared)
     table = tables.load(args.episodes, spec.test)
-    check_episodes(args.episodes, table.index, prepared.reader)
+    check_episodes(args.episodes, table.index, args.features, prepared.reader.inputs)
     queries = protocol.query_results(table, protocol.logits(model, bank(table.rows), table, machine, progress=True))
     total = statistics.estimate(statistics.episode_accuracy(queries))
     summary = {

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     way, disjoint = spec.validation.way, spec.validation.group_disjoint
     check(split, way, spec.train_shot, spec.training.query, group_disjoint=disjoint)
     validation = tables.load(args.validation, spec.validation)
-    check_episodes(args.validation, validation.index, prepared.reader)
+    check_episodes(args.validation, validation.index, args.features, {"index": identity})
     inputs = prepared.inputs | {kind: store_content(reader) for kind, reader in readers.items()}
     inputs |= {"index": identity, "clips": split.content, "validation": validation.content}
     train_rows = np.concatenate(split.rows) if model.trainable else np.empty(0, np.int64)
