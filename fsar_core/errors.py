@@ -66,8 +66,9 @@ def printable_output() -> Iterator[None]:
 
     Line breaks and tabs stay, and on standard error the carriage returns of progress bars.
     """
-    out = None if sys.stdout is None else _PrintableStream(sys.stdout, keep="\n\t")
-    err = None if sys.stderr is None else _PrintableStream(sys.stderr, keep="\n\t\r")
+    # A program without a terminal may have no streams at all.
+    out = sys.stdout and _PrintableStream(sys.stdout, keep="\n\t")
+    err = sys.stderr and _PrintableStream(sys.stderr, keep="\n\t\r")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield
 

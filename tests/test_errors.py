@@ -29,6 +29,13 @@ def test_what_a_terminal_would_obey_or_hide_is_written_out():
     )
 
 
+def test_a_program_without_streams(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with printable_output():
+        print("a\x1b")
+
+
 def test_printable():
     assert printable("größe 投げる") == "größe 投げる"
     assert printable("a\tb\n\x1b]0;title\x07\r\x9b") == r"a\tb\n\x1b]0;title\x07\r\x9b"
