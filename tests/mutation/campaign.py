@@ -145,20 +145,20 @@ class Baseline:
     functions: dict[str, set[str]]
 
     def files_for(self, mutant: Mutant, budget: float) -> list[str]:
-        """Test files for one mutant, the most specific first, until they take `budget` seconds without a mutant."""
+        """Test files for one mutant: those that belong to its module, then others up to `budget` seconds of tests."""
         module, name = mutant.module, Path(mutant.module).stem.strip("_")
         folder = Path("tests", *Path(module).parts[1:-1])
-        mirror = [str(folder / f"test_{name}.py"), str(folder / f"test_{folder.name}.py")]
+        mirror = [str(folder / f"test_{name}.py"), str(folder.with_name(f"test_{folder.name}.py"))]
         also = [file for prefix, files in ALSO.items() if module.startswith(prefix) for file in files]
         calling = self._calling(mutant)
         specific = [f for word in [*mirror, *also] for f in self.seconds if f == word or f.startswith(word + "/")]
         others = sorted(
             calling - set(specific), key=lambda file: (not file.startswith(str(folder)), self.seconds[file])
         )
-        files, total = [], 0.0
-        for file in dict.fromkeys([*specific, *others]):
+        files, total = list(dict.fromkeys(specific)), 0.0
+        for file in others:
             total += self.seconds[file]
-            if not files or total <= budget:
+            if total <= budget or not files:
                 files.append(file)
         return files
 
