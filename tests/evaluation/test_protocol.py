@@ -78,6 +78,14 @@ def test_logits_are_those_of_single_episodes(toy):
         np.testing.assert_allclose(found[index], expected[0], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_progress_is_shown_only_on_request(toy, capsys, progress):
+    toy, model = toy
+    logits(model, toy.bank, toy.test, Machine(CPU, False, 7), progress=progress)
+    shown = capsys.readouterr().err
+    assert ("episodes" in shown and "clips" in shown) if progress else shown == ""
+
+
 @pytest.mark.parametrize("size", [1, 3, 20, 64])
 def test_accuracy_does_not_depend_on_the_evaluation_batch(toy, size):
     toy, model = toy
