@@ -47,7 +47,9 @@ def pytest_runtest_setup(item):
         if missing:
             item.config.stash[MISSING][marker.kwargs["checks"]] += 1
             reason = f"{missing[0]} is missing; set FSAR_SHARED to the folder that has it"
-            (pytest.fail if item.config.getoption("--require-shared") else pytest.skip)(reason)
+            if item.config.getoption("--require-shared"):
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter, config):

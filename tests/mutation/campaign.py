@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import math
 import random
+import signal
+import sys
 import tempfile
-import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from tests.mutation.mutants import Mutant, compiles, mutants
-from tests.mutation.runner import ROOT, Copy, Result, Run, preload
+from tests.mutation.runner import ROOT, Job, Result, preload, run_jobs
 
 KNOWN = Path(__file__).parent / "known.yaml"
 COLUMNS = (
@@ -34,6 +36,9 @@ COLUMNS = (
     "text",
 )
 KEY = ("module", "function", "text", "before", "after")
+LEFT_OUT = ("tests/faults/", "tests/slurm/", "tests/workflow/", "tests/mutation/")
+BASELINE_TIMEOUT = 1200.0
+NO_TESTS = 5  # the exit status of pytest if there are none
 # Tests that no mirrored name and no call in the test's own process leads to: they run the code in other processes.
 ALSO = {
     "fsar_core/cli/": ["tests/cli", "tests/test_main.py"],
@@ -49,22 +54,19 @@ ALSO = {
 
 def main() -> None:
     arguments = parsed()
-    out = arguments.out
-    out.mkdir(parents=True, exist_ok=True)
-    known = {
-        tuple(str(entry[name]) for name in KEY): entry["kind"] for entry in yaml.safe_load(KNOWN.read_text()) or []
-    }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; the same command goes on where it stopped"))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    entries = yaml.safe_load(KNOWN.read_text()) or []
+    known = {tuple(str(entry[name]) for name in KEY): entry["kind"] for entry in entries}
     chosen = sample(arguments.only, arguments.count, arguments.seed)
-    results = read_results(out / "results.csv")
-    due = [m for m in chosen if is_due(m, results, known, arguments.retry)]
+    results = read_results(arguments.out)
+    due = [mutant for mutant in chosen if is_due(mutant, results, known, arguments.retry)]
     print(f"{len(chosen)} mutants chosen, {len(due)} to run")
     if due and not arguments.list:
         preload()
-        with tempfile.TemporaryDirectory(prefix="fsar-mutation-") as folder:
-            copies = [Copy(Path(folder, str(number))) for number in range(arguments.jobs)]
-            baseline = measure(arguments.tests, copies, out)
-            run_all(due, copies, baseline, arguments.budget, out)
-    report(chosen, read_results(out / "results.csv"), known)
+        baseline = measure(arguments)
+        try_mutants(due, baseline, arguments)
+    report(chosen, known, arguments.out)
 
 
 def parsed() -> argparse.Namespace:
@@ -143,20 +145,20 @@ class Baseline:
     functions: dict[str, set[str]]
 
     def files_for(self, mutant: Mutant, budget: float) -> list[str]:
-        """Test files for one mutant, the most specific first, until they take `budget` seconds without a mutant."""
+        """Test files for one mutant: those that belong to its module, then others up to `budget` seconds of tests."""
         module, name = mutant.module, Path(mutant.module).stem.strip("_")
         folder = Path("tests", *Path(module).parts[1:-1])
-        mirror = [str(folder / f"test_{name}.py"), str(folder / f"test_{folder.name}.py")]
+        mirror = [str(folder / f"test_{name}.py"), str(folder.with_name(f"test_{folder.name}.py"))]
         also = [file for prefix, files in ALSO.items() if module.startswith(prefix) for file in files]
         calling = self._calling(mutant)
         specific = [f for word in [*mirror, *also] for f in self.seconds if f == word or f.startswith(word + "/")]
         others = sorted(
             calling - set(specific), key=lambda file: (not file.startswith(str(folder)), self.seconds[file])
         )
-        files, total = [], 0.0
-        for file in dict.fromkeys([*specific, *others]):
+        files, total = list(dict.fromkeys(specific)), 0.0
+        for file in others:
             total += self.seconds[file]
-            if not files or total <= budget:
+            if total <= budget or not files:
                 files.append(file)
         return files
 
@@ -175,99 +177,75 @@ class Baseline:
         return {file for file, names in self.functions.items() if used(names)} or exact
 
 
-def measure(tests: list[str], copies: list[Copy], out: Path) -> Baseline:
-    """Run every test file once without a mutant. Kept in `baseline.json`, file by file."""
-    path = out / "baseline.json"
+def measure(arguments: argparse.Namespace) -> Baseline:
+    """Run every test file once without a mutant, unless `baseline.json` has it already."""
+    path = arguments.out / "baseline.json"
     kept = json.loads(path.read_text()) if path.is_file() else {}
-    paths = sorted({path for word in tests for path in modules_below(ROOT / word) if path.name.startswith("test_")})
-    files = [path.relative_to(ROOT).as_posix() for path in paths]
-    files = [file for file in files if not file.startswith(("tests/faults/", "tests/slurm/", "tests/mutation/"))]
-    stamps = {file: str((ROOT / file).stat().st_mtime_ns) for file in files}
-    due = [file for file in files if kept.get(file, {}).get("stamp") != stamps[file]]
+    tests = {path for word in arguments.tests for path in modules_below(ROOT / word) if path.name.startswith("test_")}
+    files = [path.relative_to(ROOT).as_posix() for path in sorted(tests)]
+    files = [file for file in files if not file.startswith(LEFT_OUT)]
+    digests = {file: hashlib.sha256((ROOT / file).read_bytes()).hexdigest() for file in files}
+    due = [file for file in files if kept.get(file, {}).get("digest") != digests[file]]
 
-    def note(file: str, result: Result) -> None:
-        kept[file] = {"stamp": stamps[file], "status": result.status, "seconds": result.seconds}
-        kept[file]["functions"] = result.functions or []
+    def done(job: Job, result: Result) -> None:
+        kept[job.name] = {"digest": digests[job.name], "status": result.status, "seconds": result.seconds}
+        kept[job.name]["functions"] = result.functions
         path.write_text(json.dumps(kept))
+        print(f"  {result.seconds:6.1f} s  {job.name}", flush=True)
         if result.status not in (0, 5):
-            print(f"{file} fails without a mutant ({result.failed}) and is left out; see {out}/logs")
+            print(f"{job.name}: fails without a mutant ({result.failed}) and is left out; see {arguments.out / 'logs'}")
 
     print(f"{len(due)} test files to run without a mutant")
-    jobs = [(file, [file], 600.0, None) for file in due]
-    in_parallel(jobs, copies, out, note, trace=True)
+    jobs = [Job(file, [file], BASELINE_TIMEOUT) for file in due]
+    with tempfile.TemporaryDirectory(prefix="fsar-mutation-") as folder:
+        run_jobs(jobs, Path(folder), arguments.jobs, arguments.out / "logs", done, trace=True)
     good = {file: kept[file] for file in files if kept[file]["status"] == 0}
-    return Baseline(
-        {file: entry["seconds"] for file, entry in good.items()},
-        {file: set(entry["functions"]) for file, entry in good.items()},
-    )
+    seconds = {file: entry["seconds"] for file, entry in good.items()}
+    return Baseline(seconds, {file: set(entry["functions"]) for file, entry in good.items()})
 
 
 # Running
 
 
-def run_all(due: list[Mutant], copies: list[Copy], baseline: Baseline, budget: float, out: Path) -> None:
-    path = out / "results.csv"
+def try_mutants(due: list[Mutant], baseline: Baseline, arguments: argparse.Namespace) -> None:
+    """Run the tests of every mutant and add a line to results.csv for each."""
+    path = arguments.out / "results.csv"
     if not path.is_file():
         path.write_text(",".join(COLUMNS) + "\n")
-    files = {mutant: baseline.files_for(mutant, budget) for mutant in due}
 
-    def note(mutant: Mutant, result: Result) -> None:
-        row = {name: getattr(mutant, name, "") for name in COLUMNS}
+    def done(job: Job, result: Result) -> None:
+        row = {name: getattr(job.mutant, name, "") for name in COLUMNS}
         row |= {"outcome": outcome(result), "killed_by": result.failed, "tests_run": result.tests_run}
-        row |= {"files": len(files[mutant]), "seconds": f"{result.seconds:.1f}"}
+        row |= {"files": len(job.files), "seconds": f"{result.seconds:.1f}"}
         with path.open("a", newline="") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
         print(f"{row['outcome']:9} {row['seconds']:>6} s  {where(row)}", flush=True)
 
     jobs = []
     for mutant in due:
-        if not files[mutant]:
-            note(mutant, Result(5, 0.0))
-            continue
-        timeout = 30 + 4 * sum(baseline.seconds[file] for file in files[mutant])
-        jobs.append((mutant, files[mutant], timeout, mutant))
-    in_parallel(jobs, copies, out, note)
-
-
-def in_parallel(jobs: list[tuple], copies: list[Copy], out: Path, note, trace: bool = False) -> None:
-    """Run (name, test files, timeout, mutant or None), one in each copy at a time; `note(name, result)` as they end."""
-    (out / "logs").mkdir(exist_ok=True)
-    waiting, idle, running = list(reversed(jobs)), list(copies), []  # type: ignore[var-annotated]
-    while waiting or running:
-        while waiting and idle:
-            job, copy = waiting.pop(), idle.pop()
-            running.append((job, copy, start(job, copy, out, trace)))
-        for job, copy, run in list(running):
-            result = run.poll(job[2])
-            if result is not None:
-                running.remove((job, copy, run))
-                idle.append(copy)
-                if job[3] is not None:
-                    copy.write(job[3].module, (ROOT / job[3].module).read_bytes())
-                note(job[0], result)
-        time.sleep(0.02)
-
-
-def start(job: tuple, copy: Copy, out: Path, trace: bool) -> Run:
-    name, files, _, mutant = job
-    if mutant is not None:
-        copy.write(mutant.module, mutant.apply((ROOT / mutant.module).read_bytes()))
-        name = f"{mutant.module}-{mutant.line}-{mutant.operator}-{mutant.start}"
-    log = out / "logs" / f"{name.replace('/', '.')}.txt"
-    return copy.start(files, copy.temporary.with_suffix(".json"), log, trace)
+        files = baseline.files_for(mutant, arguments.budget)
+        timeout = 30 + 4 * sum(baseline.seconds[file] for file in files)
+        job = Job(f"{mutant.module}-{mutant.line}-{mutant.operator}-{mutant.start}", files, timeout, mutant)
+        if files:
+            jobs.append(job)
+        else:
+            done(job, Result(NO_TESTS, 0.0))
+    with tempfile.TemporaryDirectory(prefix="fsar-mutation-") as folder:
+        run_jobs(jobs, Path(folder), arguments.jobs, arguments.out / "logs", done)
 
 
 def outcome(result: Result) -> str:
     if result.status is None:
         return "timeout"
-    return {0: "survived", 5: "untested"}.get(result.status, "killed")
+    return {0: "survived", NO_TESTS: "untested"}.get(result.status, "killed")
 
 
 # Reporting
 
 
-def read_results(path: Path) -> dict[tuple, dict]:
+def read_results(out: Path) -> dict[tuple, dict]:
     """The last result of every mutant."""
+    path = out / "results.csv"
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
@@ -275,18 +253,21 @@ def read_results(path: Path) -> dict[tuple, dict]:
 
 
 def where(row: dict) -> str:
-    shorten = lambda text: " ".join(text.split()) or "nothing"  # noqa: E731
-    return f"{row['module']}:{row['line']} {row['operator']}: {shorten(row['before'])} -> {shorten(row['after'])}"
+    before, after = (" ".join(row[name].split()) or "nothing" for name in ("before", "after"))
+    return f"{row['module']}:{row['line']} {row['operator']}: {before} -> {after}"
 
 
-def report(chosen: list[Mutant], results: dict[tuple, dict], known: dict[tuple, str]) -> None:
-    counts: dict[str, int] = defaultdict(int)
+def report(chosen: list[Mutant], known: dict[tuple, str], out: Path) -> None:
+    """Print survivors and the score; write survivors.yaml, whose entries can be moved to known.yaml."""
+    results, counts, survivors = read_results(out), Counter(), []
     for mutant in chosen:
         row = results.get(mutant.key)
         kind = known.get(mutant.key) or (row["outcome"] if row else "not run")
         counts[kind] += 1
         if kind in ("survived", "untested"):
             print(f"{kind}: {where(row)}   [{row['text']}]")
+            survivors.append({name: row[name] for name in KEY} | {"kind": "?", "reason": "?"})
+    (out / "survivors.yaml").write_text(yaml.safe_dump(survivors, sort_keys=False, allow_unicode=True))
     killed, alive = counts["killed"] + counts["timeout"], counts["survived"] + counts["untested"]
     print(", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
     if killed + alive:

@@ -515,11 +515,12 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @on_a_gpu
 @pytest.mark.parametrize("mixed", [False, True])
 def test_on_a_gpu_it_trains_as_on_a_cpu(tmp_path, mixed):
+    """In float32 (without TF32, see conftest.py) only the order of sums differs, which the steps of training amplify."""
     spec = run_spec(episodes=48, validations=4, views=2)
     _, plain, _ = trained(spec, tmp_path / "cpu.pt")
     state, history, _ = trained(spec, tmp_path / "gpu.pt", machine=Machine(torch.device("cuda"), mixed, None))
-    assert history[0]["loss"] == pytest.approx(plain[0]["loss"], rel=0.1 if mixed else 1e-3)
-    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in plain], rel=0.3 if mixed else 1e-2)
+    assert history[0]["loss"] == pytest.approx(plain[0]["loss"], rel=5e-2 if mixed else 1e-4)
+    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in plain], rel=0.2 if mixed else 1e-3)
     assert all(value.is_cuda and value.dtype != torch.float16 for value in state.values())
 
 
