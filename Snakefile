@@ -42,6 +42,10 @@ localrules:
     figures,
 
 
+onerror:
+    forget(workflow.scheduler.failed)
+
+
 rule all:
     """Every table of the primary paper."""
     default_target: True

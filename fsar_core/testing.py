@@ -119,9 +119,8 @@ def toy_index(classes: Mapping[str, int] = CLASSES, clips: int = 8) -> pd.DataFr
     """A clip index of sound clips that no file stands behind: `classes` a split, `clips` a class."""
     index = toy_entries(classes, clips)
     index.insert(0, "row", range(len(index)))
-    return index.assign(
-        file=index.path, frames=30, fps=30.0, duration=1.0, height=64, width=64, decoder="decord", problem=""
-    )
+    measured = dict(frames=30, fps=30.0, duration=1.0, height=64, width=64, decoder="decord")
+    return index.assign(file=index.path, **measured, problem="", sha256="")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def read_visual_tower(
     Raises:
         FsarError: a failed download, a damaged or missing file, one that holds code.
     """
-    path = _published(architecture, str(weights), root) if str(weights) in tags else Path(weights)
+    path = published_file(architecture, str(weights), root) if str(weights) in tags else Path(weights)
     if path.is_file() and zipfile.is_zipfile(path) and _is_script(path):
         raise FsarError(
             f"{path}: a TorchScript archive (OpenAI's own form); it holds code, and no code of a file is run. Use the tag "
@@ -57,7 +57,7 @@ def _is_script(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _published(architecture: str, tag: str, root: str | Path | None) -> Path:
+def published_file(architecture: str, tag: str, root: str | Path | None) -> Path:
     """The file of a tag in huggingface_hub's cache below `root`; only where it is missing is the network asked.
 
     The cache names a file by the SHA-256 that the hub declares for it; where it does, the bytes are checked against it.

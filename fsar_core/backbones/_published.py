@@ -12,6 +12,24 @@ from fsar_core.errors import FsarError
 from fsar_core.provenance import file_sha256
 
 
+def published_file(published: type[WeightsEnum], weights: str, root: str | Path | None) -> Path:
+    """The file of a name in `published`, downloaded first where it is missing.
+
+    Raises:
+        FsarError: a failed download.
+    """
+    held = _held(published, weights, root)
+    if not held.is_file():
+        read_weights(published, weights, root)
+    return held
+
+
+def _held(published: type[WeightsEnum], weights: str, root: str | Path | None) -> Path:
+    """Where torch.hub keeps a published file."""
+    folder = Path(root) if root else Path(torch.hub.get_dir()) / "checkpoints"
+    return folder / published[weights].url.split("/")[-1]
+
+
 def read_weights(published: type[WeightsEnum], weights: str | Path, root: str | Path | None) -> dict[str, torch.Tensor]:
     """The state dict behind `weights`: a name in `published` (looked for in `root`, else downloaded to it), or a file.
 
@@ -20,8 +38,7 @@ def read_weights(published: type[WeightsEnum], weights: str | Path, root: str | 
     """
     if str(weights) not in published.__members__:
         return read_state_dict(Path(weights))
-    url = published[str(weights)].url
-    held = Path(root or torch.hub.get_dir()) / url.split("/")[-1]
+    url, held = published[str(weights)].url, _held(published, str(weights), root)
     if held.is_file() and not file_sha256(held).startswith(held.stem.split("-")[-1]):
         raise FsarError(
             f"{held}: not the published weights '{weights}' (its SHA-256 is not that of its name); remove it"

@@ -50,6 +50,15 @@ class StagedBackbone(nn.Module):
         self.stages = nn.ModuleDict(stages)
         self.normalise = Normalise(mean, std)
 
+    @classmethod
+    def published_file(cls, weights: str, root: str | Path | None) -> Path:
+        """The file of published weights, downloaded to `root` first where it is missing.
+
+        Args:
+            weights: a name in the WEIGHTS of the backbone's module; a backbone that has some overrides this.
+        """
+        raise FsarError(f"{cls.__name__} knows no published weights; expected a file, found '{weights}'")
+
     @property
     def cuts(self) -> list[str]:
         return ["frames", *self.stages]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from fsar_core.backbones._open_clip import read_visual_tower
+from fsar_core.backbones._open_clip import published_file, read_visual_tower
 from fsar_core.backbones._stages import StagedBackbone, load_strictly
 from fsar_core.backbones._vit import QuickGELU, vit_stages
 from fsar_core.errors import FsarError, one_of
@@ -67,6 +67,10 @@ class ClipVitB16(StagedBackbone):
         FsarError: an unknown option, an activation that does not belong to the tag or is missing for a file, unreadable or other
             weights, a failed download.
     """
+
+    @classmethod
+    def published_file(cls, weights: str, root: str | Path | None) -> Path:
+        return published_file("ViT-B-16", weights, root)
 
     def __init__(
         self,

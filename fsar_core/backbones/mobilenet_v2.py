@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fsar_core.backbones._published import read_weights
+from fsar_core.backbones._published import published_file, read_weights
 from fsar_core.backbones._stages import StagedBackbone, load_strictly
 from fsar_core.errors import one_of
 
@@ -32,6 +32,12 @@ class MobilenetV2(StagedBackbone):
         padding: of convolutions with stride 2: `torch` pads both sides by 1; `tensorflow` pads the right and lower side
             only, as weights that were trained with TensorFlow need.
     """
+
+    @classmethod
+    def published_file(cls, weights: str, root: str | Path | None) -> Path:
+        from torchvision.models import MobileNet_V2_Weights
+
+        return published_file(MobileNet_V2_Weights, weights, root)
 
     def __init__(
         self,

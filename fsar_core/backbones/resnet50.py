@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from fsar_core.backbones._published import read_weights
+from fsar_core.backbones._published import published_file, read_weights
 from fsar_core.backbones._stages import StagedBackbone, load_strictly
 
 VERSION = 1
@@ -30,6 +30,12 @@ class ResNet50(StagedBackbone):
         weights: a name in WEIGHTS, a file with torchvision's keys (with or without `fc`), or None for random weights.
         weights_root: where a named file is looked for and downloaded to.
     """
+
+    @classmethod
+    def published_file(cls, weights: str, root: str | Path | None) -> Path:
+        from torchvision.models import ResNet50_Weights
+
+        return published_file(ResNet50_Weights, weights, root)
 
     def __init__(self, weights: str | Path | None = None, weights_root: str | Path | None = None) -> None:
         from torchvision.models import ResNet50_Weights, resnet50

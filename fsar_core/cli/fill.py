@@ -8,9 +8,12 @@ from pathlib import Path
 from fsar_core.cli import _fill
 from fsar_core.data.index import read_index
 from fsar_core.devices import Meter, torch_device
+from fsar_core.errors import FsarError
 from fsar_core.locks import alone
-from fsar_core.places import place
+from fsar_core.places import Place, place
+from fsar_core.provenance import read_json
 from fsar_core.stores import layout, writer
+from fsar_core.stores.inputs import UNKNOWN, Inputs, changed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,19 +38,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     spec, plan, index = layout.parse_spec(args.spec), layout.read_plan(args.store), read_index(args.index)
     rows, meter = plan.rows(args.job), Meter()
-    if spec.kind == "frames":
-        from fsar_core.data import frame_store
-
-        blocks = frame_store.blocks(spec, index, args.folder, rows, args.threads, args.timeout)
-    elif spec.kind == "masks":
-        blocks = _fill.masks(args, spec, index, rows)
-    elif spec.kind == "saliency":
-        blocks = _fill.saliency(args, spec, plan, index, rows)
-    else:
-        blocks = _fill.features(args, spec, plan, index, rows, meter)
     with alone(args.store / "locks" / f"{args.job}.lock", f"fill job {args.job}"):
+        task = _task(args, spec, plan, index, rows, meter)
+        if writer.finished_job(args.store, args.job, args.receipt, task.inputs) is not None:
+            print(f"job {args.job}: already done from the same inputs; its {len(rows)} clips stay as they are")
+            return
+        reason = _reason(args.receipt, task.inputs)
+        if reason:
+            print(f"job {args.job}: done again, because {reason}")
         threads = _fill.free_threads(args) if spec.kind == "features" else 1
-        receipt = writer.write_job(args.store, args.job, blocks, args.receipt, threads)
+        receipt = writer.write_job(args.store, args.job, task.blocks(), args.receipt, threads, task.inputs)
     if spec.kind == "features" or (spec.kind == "masks" and args.weights):
         print(meter.line(torch_device(args.device)))
     counts = "".join(f", {name} {count}" for name, count in receipt["counts"].items())
@@ -55,3 +55,29 @@ def run(args: argparse.Namespace) -> None:
         f"job {args.job}: {len(rows)} clips in {receipt['seconds']:.1f} s, {len(rows) / max(receipt['seconds'], 0.001):.1f} a "
         f"second{counts}, {len(receipt['failures'])} failed"
     )
+
+
+def _task(args: argparse.Namespace, spec, plan, index, rows, meter: Meter) -> _fill.Task:
+    if spec.kind == "frames":
+        return _fill.frames(args, spec, plan, index, rows)
+    if spec.kind == "masks":
+        return _fill.masks(args, spec, plan, index, rows)
+    if spec.kind == "saliency":
+        return _fill.saliency(args, spec, plan, index, rows)
+    return _fill.features(args, spec, plan, index, rows, meter)
+
+
+def _reason(receipt: Place, inputs: Inputs) -> str:
+    """Why a job that has a receipt is done again; an empty text where it has none."""
+    try:
+        old = read_json(receipt, "")
+    except FsarError:
+        return ""
+    names = changed(old.get("inputs"), inputs)
+    if names == [UNKNOWN]:
+        return "its receipt does not say what it was made from"
+    if names:
+        return f"of what it is made from this changed: {', '.join(names)}"
+    if any(failure.get("lost") for failure in old["failures"]):
+        return "clips were lost with their decoder"
+    return "its shard files are not what the receipt says"

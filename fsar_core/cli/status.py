@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 
 from fsar_core.budget.cost import Cost, by_rule, size, time
 from fsar_core.budget.work import Works
 from fsar_core.cli import _budget, _configuration
+from fsar_core.errors import FsarError
+from fsar_core.places import Place
+from fsar_core.stores.manifest import lost_clips
 from fsar_core.study import Study
+from fsar_core.upkeep.verify import lost_in_index
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +36,21 @@ def run(args: argparse.Namespace) -> None:
     print(f"{'together':18} {done} of {len(targets)} done" + (f"; {told(together)}" if together else ""))
     if together:
         _budget.tell_sources(speeds)
+    for path, line in lost(works, targets):
+        print(f"{path}: {line}, and then run snakemake as usual")
     print("what is out of date, and so made again, snakemake tells: snakemake -n")
+
+
+def lost(works: Works, targets: list[Path]) -> Iterator[tuple[Place, str]]:
+    """Clip indices and sealed stores behind targets in which clips were lost with their decoder, and how to try them again."""
+    for work in works.behind(targets, done=True):
+        is_index, is_store = work.rule == "clip_index", work.made.name == "manifest.json"
+        if not (is_index or is_store) or not work.made.exists():
+            continue
+        with contextlib.suppress(FsarError):  # a damaged file: `fsar verify` says so
+            line = lost_in_index(work.made) if is_index else lost_clips(work.made.parent)
+            if line:
+                yield work.made, line
 
 
 def told(costs: dict[str, Cost]) -> str:

@@ -45,11 +45,14 @@ def blocks(
     Counts are of the decoders.
 
     Args:
-        workers: processes; a clip that hangs or crashes one of them, or takes it longer than `timeout` seconds, is a failure.
+        workers: processes; a clip that makes one of them die or takes longer than `timeout` seconds, twice, is a failure
+            with `"lost": True`.
     """
     clips = index.iloc[rows.start : rows.stop].to_dict("records")
     (name, shape), *_ = plan(spec, index, FILE_CLIPS).shapes.items()
-    results = isolated_map(partial(_clip, spec, Path(folder)), clips, workers, timeout)
+    results = isolated_map(
+        partial(_clip, spec, Path(folder)), clips, workers, timeout, name=lambda clip: f"'{clip['path']}'"
+    )
     results = iter(tqdm(results, total=len(clips), desc="frames", unit="clip", mininterval=1))
     for start in range(0, len(clips), FILE_CLIPS):
         part = clips[start : start + FILE_CLIPS]
@@ -57,8 +60,7 @@ def blocks(
         failures, counts = [], Counter()
         for position, (clip, result) in enumerate(zip(part, islice(results, len(part)), strict=True)):
             if isinstance(result, str | Lost):
-                problem = result.reason if isinstance(result, Lost) else result
-                failures.append({"row": int(clip["row"]), "path": clip["path"], "problem": problem})
+                failures.append(_failure(clip, result))
                 continue
             frames, decoder = result
             out[position, : len(frames)] = frames
@@ -67,6 +69,14 @@ def blocks(
                 counts[f"{decoder} in place of {clip['decoder']}"] += 1
                 tqdm.write(f"'{clip['path']}': {decoder} in place of {clip['decoder']}", file=sys.stderr)
         yield Block({name: out}, failures, counts)
+
+
+def _failure(clip: dict, result: str | Lost) -> dict:
+    """A receipt's entry of a clip that could not be decoded; `lost` where another attempt may succeed."""
+    entry = {"row": int(clip["row"]), "path": clip["path"]}
+    if isinstance(result, str):
+        return entry | {"problem": result}
+    return entry | {"problem": result.reason} | ({"lost": True} if result.worker_died else {})
 
 
 def _clip(spec: FrameSpec, folder: Path, clip: dict) -> tuple[np.ndarray, str] | str:

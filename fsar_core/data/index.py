@@ -2,7 +2,8 @@
 
 Columns: row (position in every store), split, class, path (as listed), group, file (below the data set's folder; empty where
 missing), frames, fps (0: unknown), duration (seconds; 0: unknown), height, width, decoder (decord, pyav or pictures), problem
-(empty where the clip is sound, else its kind, a colon and why). The last line is a checksum of all others.
+(empty where the clip is sound, else its kind, a colon and why), sha256 (of the clip's file, or of the names and bytes of its
+pictures; empty where nothing could be read, and in indices of before it was recorded). The last line is a checksum of all others.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ FORMAT = 1  # raised by hand when what an index holds changes
 MARK = b"# clip index, format "
 LAST_LINE = re.compile(MARK + rb"([0-9]{1,9}), sha256 ([0-9a-f]{64})\n?")
 
-TEXT = (*splits.COLUMNS, "file", "decoder", "problem")
+TEXT = (*splits.COLUMNS, "file", "decoder", "problem", "sha256")
 NUMBERS = {"fps": float, "duration": float}
-COLUMNS = ("row", *splits.COLUMNS, "file", "frames", "fps", "duration", "height", "width", "decoder", "problem")
+LATER = ("sha256",)  # columns that older indices lack; read as empty texts
+MEASURED = ("frames", "fps", "duration", "height", "width", "decoder", "problem", *LATER)
+COLUMNS = ("row", *splits.COLUMNS, "file", *MEASURED)
+LOST = "lost"  # the kind of problem of a clip whose decoder's process died or hung, twice
 
 
 def write_index(path: Place, index: pd.DataFrame) -> None:
@@ -48,6 +52,9 @@ def read_index(path: str | Place) -> pd.DataFrame:
         raise FsarError(f"{path}: no readable clip index ({error.strerror}); make it with `fsar index`") from None
     except ValueError as error:
         raise FsarError(f"{path}: no readable clip index ({error}); {mend(path)}") from None
+    for name in LATER:
+        if name not in index:
+            index[name] = ""
     missing = [name for name in COLUMNS if name not in index]
     if missing:
         raise FsarError(f"{path}: no clip index, the column '{missing[0]}' is missing; make it with `fsar index`")
@@ -70,6 +77,11 @@ def index_identity(index: pd.DataFrame) -> str:
     """
     rows = index[["row", *splits.COLUMNS]].astype(str).to_numpy().tolist()
     return digest(rows, length=64)
+
+
+def lost_clips(index: pd.DataFrame) -> list[str]:
+    """The listed paths of clips whose decoder's process died or hung, so that another attempt may succeed."""
+    return index.path[index.problem.str.startswith(f"{LOST}: ")].tolist()
 
 
 def index_sums(path: Place) -> set[str]:

@@ -1,15 +1,22 @@
-"""Work on clips in processes of their own: a decoder that hangs, crashes or asks for all memory costs one clip, not the job."""
+"""Work on clips in processes of their own: a decoder that hangs, crashes or asks for all memory costs one clip, not the job.
+
+A process may also die for reasons that have nothing to do with its clip: the kernel kills it where memory is short. An item
+whose process was lost is therefore tried a second time, alone.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import TimeoutError
+from concurrent.futures import Future, TimeoutError, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 # Started once and forked from: workers neither inherit the threads of this process nor import anew.
 MEMORY_GIB = 4  # that a process may take for clips: 8 frames of 8K video and their copies
@@ -19,23 +26,37 @@ PRELOADED = ["av", "decord", "PIL.Image", "fsar_core.data.frame_store", "fsar_co
 
 @dataclass(frozen=True)
 class Lost:
-    """What there is of an item whose process hung or died; `reason` in a few words."""
+    """An item without a result.
+
+    Attributes:
+        reason: in a few words.
+        worker_died: its process hung or died twice, the second time while nothing else ran. Another attempt may succeed.
+            False for an item that needs too much memory, whenever it is tried.
+    """
 
     reason: str
+    worker_died: bool = False
 
 
 def isolated_map(
-    function: Callable[[Any], Any], items: Iterable[Any], workers: int, timeout: float, ahead: int = 16
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    workers: int,
+    timeout: float,
+    ahead: int = 16,
+    name: Callable[[Any], str] = str,
 ) -> Iterator[Any]:
     """`function` of every item, in order; `Lost` where it takes longer than `timeout` seconds or more than MEMORY_GIB, or
     kills its process.
 
-    A worker that is lost is replaced. At most `ahead` items for each worker are waiting, under way or done and not yet taken, so
+    A worker that is lost is replaced, and its item is tried once more as soon as no other item is under way; both attempts
+    are reported on standard error. At most `ahead` items for each worker are waiting, under way or done and not yet taken, so
     that memory does not grow with their number.
 
     Args:
         function: importable by its name, as it is called in other processes; its own exceptions are raised here.
         workers: processes.
+        name: what an item is called in a message.
     """
     from pebble import ProcessPool
 
@@ -43,13 +64,29 @@ def isolated_map(
     context.set_forkserver_preload(PRELOADED)
     pool = ProcessPool(workers, context=context, initializer=_limit_memory, initargs=[MEMORY_GIB])
     try:
-        waiting: deque = deque()
+        waiting: deque[tuple[Any, Future]] = deque()
+
+        def schedule(item: Any) -> Future:
+            return pool.schedule(_within_memory, args=[function, item], timeout=timeout)
+
+        def next_result() -> Any:
+            item, future = waiting.popleft()
+            result = _result(future, timeout)
+            if not _is_lost(result):
+                return result
+            wait(other for _, other in waiting)
+            _say(f"{name(item)}: {result.reason}; trying it once more, alone")
+            result = _result(schedule(item), timeout)
+            if _is_lost(result):
+                _say(f"{name(item)}: {result.reason} again; it is left out as lost")
+            return result
+
         for item in items:
-            waiting.append(pool.schedule(_within_memory, args=[function, item], timeout=timeout))
+            waiting.append((item, schedule(item)))
             if len(waiting) > ahead * workers:
-                yield _result(waiting.popleft(), timeout)
+                yield next_result()
         while waiting:
-            yield _result(waiting.popleft(), timeout)
+            yield next_result()
     finally:
         pool.stop()
         pool.join()
@@ -74,13 +111,22 @@ def _within_memory(function: Callable[[Any], Any], item: Any) -> Any:
         return Lost(f"more than {MEMORY_GIB} GiB of memory needed")
 
 
-def _result(future, timeout: float) -> Any:
+def _is_lost(result: Any) -> bool:
+    return isinstance(result, Lost) and result.worker_died
+
+
+def _say(line: str) -> None:
+    tqdm.write(f"fsar: {line}", file=sys.stderr)
+
+
+def _result(future: Future, timeout: float) -> Any:
     from pebble import ProcessExpired
 
     try:
         return future.result()
     except TimeoutError:
-        return Lost(f"no answer within {timeout:g} s")
+        return Lost(f"no answer within {timeout:g} s", worker_died=True)
     except ProcessExpired as error:
         code = error.exitcode or 0
-        return Lost(f"the decoder crashed ({signal.Signals(-code).name if code < 0 else f'exit status {code}'})")
+        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return Lost(f"the decoder crashed ({how})", worker_died=True)

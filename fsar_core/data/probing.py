@@ -10,15 +10,16 @@ import pandas as pd
 from tqdm import tqdm
 
 from fsar_core.config import SPLITS, Card
+from fsar_core.data.content import clip_sha256
 from fsar_core.data.decoding import VideoInfo, VideoProblem, probe
 from fsar_core.data.duplicates import check_distinct
 from fsar_core.data.files import FileFinder, Missing
-from fsar_core.data.index import COLUMNS
+from fsar_core.data.index import COLUMNS, LOST
 from fsar_core.data.isolation import Lost, isolated_map
 from fsar_core.errors import FsarError
 from fsar_core.provenance import atomic_write
 
-KINDS = ("missing", "unreadable", "too short")  # of problems
+KINDS = ("missing", "unreadable", "too short", LOST)  # of problems
 
 
 def build_index(
@@ -27,7 +28,7 @@ def build_index(
     """The index of a checked split list (columns as in fsar_core/data/index.py), sound and broken clips alike.
 
     Args:
-        workers: processes; a clip that hangs or crashes one of them, or takes it longer than `timeout` seconds, is unreadable.
+        workers: processes; a clip that makes one of them die or takes longer than `timeout` seconds, twice, is lost.
     Raises:
         FsarError: the folder is missing, or two listed clips are the same file.
     """
@@ -46,9 +47,13 @@ def build_index(
     found = [row for row in rows if row["file"]]
     probed = isolated_map(_probe, [folder / row["file"] for row in found], workers, timeout)
     bar = tqdm(probed, total=len(found), desc="index", unit="clip", mininterval=1)
-    for row, info in zip(found, bar, strict=True):
+    for row, result in zip(found, bar, strict=True):
+        if isinstance(result, Lost):
+            row["problem"] = f"{LOST if result.worker_died else 'unreadable'}: {result.reason}"
+            continue
+        info, row["sha256"] = result
         if not isinstance(info, VideoInfo):
-            row["problem"] = f"unreadable: {info.reason if isinstance(info, Lost) else info}"
+            row["problem"] = f"unreadable: {info}"
             continue
         row |= asdict(info) | {"duration": info.frames / info.fps if info.fps else 0.0}
         if info.frames < card.min_frames:
@@ -103,13 +108,14 @@ def check_failures(index: pd.DataFrame, max_failures: float, folder: Path, probl
 
 
 def _row(file: str, problem: str = "") -> dict:
-    return {"file": file, "frames": 0, "fps": 0.0, "duration": 0.0, "height": 0, "width": 0, "decoder": ""} | {
-        "problem": problem
-    }
+    measured = {"frames": 0, "fps": 0.0, "duration": 0.0, "height": 0, "width": 0, "decoder": ""}
+    return {"file": file} | measured | {"problem": problem, "sha256": ""}
 
 
-def _probe(path: Path) -> VideoInfo | str:
+def _probe(path: Path) -> tuple[VideoInfo | str, str]:
+    """What a clip is, or why it cannot be read, and the SHA-256 of its file."""
+    sha256 = clip_sha256(path)
     try:
-        return probe(path)
+        return probe(path), sha256
     except VideoProblem as problem:
-        return str(problem)
+        return str(problem), sha256

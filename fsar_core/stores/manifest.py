@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Iterable
 from typing import Any
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.places import Place, place, sizes
+from fsar_core.places import ObjectPath, Place, place, sizes
 from fsar_core.provenance import digest, file_sha256, read_json, write_json
 from fsar_core.stores.layout import Plan, check_layout, read_plan
 
@@ -14,11 +17,13 @@ def seal(store: Place, max_failures: float) -> dict[str, Any]:
     """Check that the receipts cover every row and every file is there, then write manifest.json.
 
     Raises:
-        FsarError: a receipt or shard file is missing or damaged, or more clips failed than the card allows.
+        FsarError: a receipt or shard file is missing or damaged, receipts were made from different clip indices or weights, or
+            more clips failed than the card allows.
     """
     store, plan = place(store), read_plan(store)
     files: dict[str, dict] = {}
     failures: list[dict] = []
+    inputs: list[dict | None] = []
     for job in range(plan.jobs):
         receipt = read_receipt(store, job)
         expected = plan.rows(job)
@@ -29,12 +34,20 @@ def seal(store: Place, max_failures: float) -> dict[str, Any]:
             )
         files |= receipt["files"]
         failures += receipt["failures"]
+        inputs.append(receipt.get("inputs"))
+    begun = [job for job in unfinished_jobs(store) if job < plan.jobs]
+    if begun:
+        raise FsarError(
+            f"{store}/receipts/{begun[0]}.json: a later attempt at this job has not finished; unless it is still running, make "
+            f"the job again with `{remake(store, begun)}`"
+        )
+    made_from = _common_inputs(store, inputs)
     check_files(store, files)
     if len(failures) > max_failures * plan.clips:
         first = failures[0]
         raise FsarError(
             f"{store}: {len(failures)} of {plan.clips} clips failed, first '{first['path']}': {first['problem']}; "
-            f"expected at most {max_failures:.1%} (max_failures in the card)"
+            f"expected at most {max_failures:.1%} (max_failures in the card){_retry_lost(store, plan, failures)}"
         )
     value = {
         **{name: getattr(plan, name) for name in PLANNED},
@@ -43,9 +56,78 @@ def seal(store: Place, max_failures: float) -> dict[str, Any]:
         "metadata": {key: file_sha256(store / key) for key in metadata_files(plan)},
         "bytes": sum(entry["bytes"] for entry in files.values()),
         "content": digest({key: entry["sha256"] for key, entry in files.items()}),
+        **({"inputs": made_from} if made_from else {}),
     }
     write_json(store / "manifest.json", value)
     return value
+
+
+def _common_inputs(store: Place, inputs: list[dict | None]) -> dict[str, str]:
+    """What all jobs of a store were made from; empty where a receipt is of before receipts recorded it.
+
+    Versions do not count: a shard that was made again under another version and came out the same leaves the store as it was.
+
+    Raises:
+        FsarError: jobs that were made from different clip indices or weights.
+    """
+    known = {job: value for job, value in enumerate(inputs) if value is not None}
+    for name, what in (("index", "clip index"), ("weights", "weights")):
+        values = {job: value.get(name) for job, value in known.items()}
+        usual = max(values.values(), key=list(values.values()).count, default=None)
+        others = [job for job, value in values.items() if value != usual]
+        if others:
+            raise FsarError(
+                f"{store}/receipts/{others[0]}.json: made from another {what} than the store's other jobs; make it again with "
+                f"`{remake(store, others)}`"
+            )
+    if not known or len(known) < len(inputs):
+        return {}
+    first = known[0]
+    jobs = [{name: value for name, value in one.items() if name != "versions"} for one in known.values()]
+    return {name: first[name] for name in ("index", "weights") if name in first} | {"jobs": digest(jobs, length=64)}
+
+
+def remake(store: Place, jobs: Iterable[int]) -> str:
+    """The command that does jobs of a store again and seals it."""
+    receipts = [tracked(place(store) / "receipts" / f"{job}.json") for job in jobs]
+    return f"snakemake -R {shlex.join(receipts)} -- {shlex.quote(tracked(place(store) / 'manifest.json'))}"
+
+
+def tracked(path: Place) -> str:
+    """What Snakemake calls a file of a store; an object by the copy that it would make of it."""
+    return f".snakemake/storage/s3/{path.bucket}/{path.key}" if isinstance(path, ObjectPath) else str(path)
+
+
+def lost_jobs(plan: Plan, failures: Iterable[dict]) -> dict[int, list[dict]]:
+    """The failures of clips that were lost with their decoder, so that another attempt may succeed, by job."""
+    jobs: dict[int, list[dict]] = {}
+    for failure in failures:
+        if failure.get("lost"):
+            jobs.setdefault(failure["row"] // plan.clips_per_job, []).append(failure)
+    return jobs
+
+
+def lost_clips(store: Place) -> str:
+    """A line about the clips of a sealed store that were lost with their decoder, with the command that tries them again; an
+    empty text where there are none."""
+    store, manifest = place(store), read_manifest(store)
+    if not any(failure.get("lost") for failure in manifest["failures"]):
+        return ""
+    jobs = lost_jobs(Plan(**{name: manifest[name] for name in PLANNED}), manifest["failures"])
+    lost = [failure for failures in jobs.values() for failure in failures]
+    count = "1 clip was" if len(lost) == 1 else f"{len(lost)} clips were"
+    return (
+        f"{count} lost with the decoder, first '{lost[0]['path']}' ({lost[0]['problem']}); try again with "
+        f"`{remake(store, jobs)}`"
+    )
+
+
+def _retry_lost(store: Place, plan: Plan, failures: list[dict]) -> str:
+    jobs = lost_jobs(plan, failures)
+    if not jobs:
+        return ""
+    count = sum(map(len, jobs.values()))
+    return f"; {count} of them were lost with the decoder and may succeed in another attempt: `{remake(store, jobs)}`"
 
 
 PLANNED = ("layout", "spec", "clips", "views", "shapes", "dtypes", "clips_per_job")  # the whole of the plan
@@ -60,6 +142,24 @@ def read_receipt(store: Place, job: int) -> dict[str, Any]:
     """The receipt of a job; FsarError where it is not done."""
     path = place(store) / "receipts" / f"{job}.json"
     return read_json(path, f"job {job} of this store is not done; run snakemake again")
+
+
+def unfinished_mark(store: Place, job: int) -> Place:
+    """A file that is there from when a job begins to change shard files until its receipt is written.
+
+    A missing receipt would say the same, but Snakemake puts the old one back where a job fails.
+    """
+    return place(store) / "locks" / f"unfinished_{job}.lock"
+
+
+def unfinished_jobs(store: Place) -> list[int]:
+    """Jobs that began to change shard files and did not write their receipt, or are at it."""
+    folder = place(store) / "locks"
+    if isinstance(folder, ObjectPath):
+        names = [held.path.name for held in folder.objects()]
+    else:
+        names = [path.name for path in folder.glob("unfinished_*.lock")]
+    return sorted(int(match[1]) for name in names if (match := re.fullmatch(r"unfinished_(\d+)\.lock", name)))
 
 
 def read_manifest(store: str | Place) -> dict[str, Any]:

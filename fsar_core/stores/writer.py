@@ -7,14 +7,15 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fsar_core.errors import FsarError
 from fsar_core.places import ObjectPath, Place, place, remove, sizes
-from fsar_core.provenance import environment, file_sha256, read_json, write_json
+from fsar_core.provenance import atomic_write, environment, file_sha256, read_json, write_json
 from fsar_core.stores.layout import FILE_CLIPS, Files, Plan, open_arrays, read_plan, shard_file
+from fsar_core.stores.manifest import unfinished_mark
 from fsar_core.stores.shards import ShardFiles
 
 
@@ -23,7 +24,8 @@ class Block(NamedTuple):
 
     Attributes:
         arrays: by name [rows views ...].
-        failures: among the rows, each `{"row": int, "path": str, "problem": str}`; they stay zero.
+        failures: among the rows, each `{"row": int, "path": str, "problem": str}`; they stay zero. `"lost": True` marks a
+            clip that another attempt may get.
         counts: of anything worth a line in the receipt, summed up over the job's blocks.
     """
 
@@ -32,22 +34,49 @@ class Block(NamedTuple):
     counts: Mapping[str, int] = MappingProxyType({})
 
 
-def write_job(store: Place, job: int, blocks: Iterable[Block], receipt: Place, threads: int = 1) -> dict:
+def finished_job(store: Place, job: int, receipt: Place, inputs: dict[str, Any]) -> dict | None:
+    """The receipt of a job that need not be done again, or None.
+
+    It was made from the same `inputs`, no clip was lost with its decoder, and its shard files are what it says.
+    """
+    store, plan = place(store), read_plan(store)
+    rows = plan.rows(job)
+    try:
+        told = read_json(receipt, "")
+    except FsarError:
+        return None
+    expected = {"rows": [rows.start, rows.stop], "inputs": inputs}
+    if unfinished_mark(store, job).is_file() or any(told.get(name) != value for name, value in expected.items()):
+        return None
+    if any(failure.get("lost") for failure in told["failures"]):
+        return None
+    return told if _same_files(told["files"], shard_files(store, plan, rows)) else None
+
+
+def write_job(
+    store: Place,
+    job: int,
+    blocks: Iterable[Block],
+    receipt: Place,
+    threads: int = 1,
+    inputs: dict[str, Any] | None = None,
+) -> dict:
     """Write what `blocks` yields for the job's rows, shard file by shard file, and the receipt last; blocks are written while the
-    next one is made. A job that another run has done meanwhile is left as it is.
+    next one is made.
 
     Args:
         blocks: one for each run of FILE_CLIPS rows, in order; a failed clip's rows are never served to readers.
         threads: that compress; with every four of them one more block is being written at a time.
+        inputs: what the blocks are made from (`stores/inputs.py`). A job without them is done again whenever it is asked for.
     Raises:
         FsarError: values that the dtype cannot hold (an infinity or NaN in a feature), a full disk.
     """
     store, receipt = place(store), place(receipt)
     plan = read_plan(store)
     rows = plan.rows(job)
-    done = _whole(store, plan, rows, receipt)
-    if done is not None:
-        return done
+    begun = unfinished_mark(store, job)
+    with atomic_write(begun):
+        pass
     # Neither a receipt nor a seal of an earlier attempt says anything of what is written from here on.
     receipt.unlink(missing_ok=True)
     (store / "manifest.json").unlink(missing_ok=True)
@@ -97,19 +126,18 @@ def write_job(store: Place, job: int, blocks: Iterable[Block], receipt: Place, t
         "counts": dict(sorted(counts.items())),
         "seconds": round(time.time() - started, 3),
         "environment": environment(),
+        **({} if inputs is None else {"inputs": inputs}),
     }
     write_json(receipt, value)
+    begun.unlink(missing_ok=True)
     return value
 
 
-def _whole(store: Place, plan: Plan, rows: range, receipt: Place) -> dict | None:
-    """The receipt of a job whose shard files are what it says."""
-    try:
-        told = read_json(receipt, "")
-    except FsarError:
-        return None
-    right = told.get("rows") == [rows.start, rows.stop] and told.get("files") == shard_files(store, plan, rows)
-    return told if right else None
+def _same_files(told: Files, present: Files) -> bool:
+    """Whether files have the recorded bytes; what else their entries say does not count."""
+    return {key: entry["sha256"] for key, entry in told.items()} == {
+        key: entry["sha256"] for key, entry in present.items()
+    }
 
 
 def shard_files(store: Place, plan: Plan, rows: range) -> Files:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fsar_core.config import Roots
+from fsar_core.data.index import lost_clips as lost_clips_of_index
 from fsar_core.data.index import read_index
 from fsar_core.errors import FsarError, mend
 from fsar_core.evaluation.results import read_queries
 from fsar_core.places import ObjectPath, Place, place
 from fsar_core.provenance import read_json, zip_damage
 from fsar_core.stores import verify as stores
+from fsar_core.stores.manifest import lost_clips, tracked
 
 # Below a root: what a sound file of its own is found by.
 FILES = {
@@ -71,6 +74,8 @@ def check(path: Place) -> Checked:
     if any((path / name).exists() for name in STORE_FILES):
         found = stores.examine(path)
         note = f"not finished: {len(found.missing)} jobs are not done" if found.missing else "sound"
+        if found.sealed and not found.reasons and (lost := lost_clips(path)):
+            note = f"sound, but {lost}"
         return Checked(found.reasons, note if found.missing or found.sealed else "not sealed yet")
     if (path / "summary.json").exists():
         return _file(lambda: read_queries(path))
@@ -81,8 +86,25 @@ def check(path: Place) -> Checked:
     if path.suffix == ".json":
         return _file(lambda: read_json(path, ""))
     if path.suffix == ".tsv":
-        return _file(lambda: read_index(path))
+        return _index(path)
     raise FsarError(f"{path}: nothing that holds a checksum; expected .npz, .pt, .json or a clip index")
+
+
+def _index(path: Place) -> Checked:
+    found = _file(lambda: read_index(path))
+    lost = "" if found.faults else lost_in_index(path)
+    return found._replace(note=f"sound, but {lost}") if lost else found
+
+
+def lost_in_index(path: Place) -> str:
+    """A line about the clips of an index that were lost with their decoder, with the command that tries them again; an empty
+    text where there are none."""
+    paths = lost_clips_of_index(read_index(path))
+    if not paths:
+        return ""
+    count = "1 clip was" if len(paths) == 1 else f"{len(paths)} clips were"
+    name = shlex.quote(tracked(path))
+    return f"{count} lost with the decoder, first '{paths[0]}'; try again with `snakemake -R {name} -- {name}`"
 
 
 def _file(read) -> Checked:

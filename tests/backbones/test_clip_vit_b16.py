@@ -343,7 +343,7 @@ def test_a_tag_that_is_not_held_is_downloaded_below_the_root(tower, tmp_path, mo
         return str(cached(tmp_path, "open_clip_model.safetensors", content_of(tower, "x.safetensors")))
 
     monkeypatch.setattr("open_clip.pretrained.download_pretrained", download)
-    path = _open_clip._published("ViT-B-16", "openai", tmp_path)
+    path = _open_clip.published_file("ViT-B-16", "openai", tmp_path)
     assert asked == [("timm/vit_base_patch16_clip_224.openai/", str(tmp_path))] and path.is_file()
 
 

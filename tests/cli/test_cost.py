@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fsar_core.__main__ import main
 from fsar_core.budget.work import Works
+from fsar_core.data import frame_store
+from fsar_core.data.index import write_index
+from fsar_core.stores.layout import create, read_plan
+from fsar_core.stores.manifest import seal
+from fsar_core.stores.writer import Block, write_job
+from fsar_core.testing import toy_index
 from tests.workflow.conftest import SMOKE, study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +109,32 @@ def test_status_from_nothing_to_done(here, capsys):
         f"{'together':18} 1 of 1 done",
         "what is out of date, and so made again, snakemake tells: snakemake -n",
     ]
+
+
+def test_status_names_lost_clips_and_how_to_try_them_again(here, capsys):
+    whole = study()
+    frames, index_path = whole.store_path(whole.frames("demo_temporal")), whole.index_path("demo_temporal")
+    index = toy_index({"train": 1}, clips=3)
+    index.loc[1, "problem"] = "lost: the decoder crashed (SIGKILL)"
+    write_index(index_path, index)
+    create(frames, frame_store.plan(whole.frames("demo_temporal"), index, 64))
+    failures = [
+        {"row": 1, "path": index.path[1], "problem": index.problem[1]},
+        {"row": 2, "path": index.path[2], "problem": "no answer within 60 s", "lost": True},
+    ]
+    shape = read_plan(frames).shapes["frames"]
+    blocks = [Block({"frames": np.ones((3, 1, *shape), np.uint8)}, failures)]
+    write_job(frames, 0, blocks, frames / "receipts" / "0.json")
+    seal(frames, 1.0)
+    lines = said(capsys, "status", "dmgal_table2", *TOY)
+    assert (
+        f"{index_path}: 1 clip was lost with the decoder, first '{index.path[1]}'; try again with "
+        f"`snakemake -R {index_path} -- {index_path}`, and then run snakemake as usual"
+    ) in lines
+    assert (
+        f"{frames}/manifest.json: 1 clip was lost with the decoder, first '{index.path[2]}' (no answer within 60 s); try "
+        f"again with `snakemake -R {frames}/receipts/0.json -- {frames}/manifest.json`, and then run snakemake as usual"
+    ) in lines
 
 
 def test_done_jobs_give_the_speeds(here, capsys):

@@ -57,7 +57,7 @@ def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     arguments = ["index", "--card", made.card_file, "--folder", made.folder, "--problems", problems, "--out", index]
     done = fsar(*arguments, "--timeout", 3, "--threads", 2, failing="index")
     assert done.stdout.splitlines() == [
-        "train: 4 clips of 2 classes listed, 3 usable, 1 unreadable",
+        "train: 4 clips of 2 classes listed, 3 usable, 1 lost",
         "val: 2 clips of 1 classes listed, 2 usable",
         "test: 2 clips of 1 classes listed, 2 usable",
         "decoded by: pyav 7",
@@ -65,7 +65,8 @@ def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     with open(problems, newline="") as stream:
         (row,) = csv.DictReader(stream, delimiter="\t")
     assert row["path"] == "videos/train class 00/clip_001.mp4"
-    assert (row["kind"], row["reason"]) == ("unreadable", "no answer within 3 s")
+    assert (row["kind"], row["reason"]) == ("lost", "no answer within 3 s")
+    assert "clip_001.mp4: no answer within 3 s; trying it once more, alone" in done.stderr
 
     # As if decord had decoded at the index: it fails when the store is filled, and PyAV steps in but for the crash.
     read_index(index).assign(decoder="decord").to_csv(index, sep="\t", index=False)
@@ -76,14 +77,31 @@ def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30, failing="fill")
     value = json.loads(receipt.read_text())
     assert value["failures"] == [
-        {"row": 1, "path": row["path"], "problem": "unreadable: no answer within 3 s"},
-        {"row": 6, "path": "videos/test class 00/clip_000.mp4", "problem": "the decoder crashed (SIGSEGV)"},
+        {"row": 1, "path": row["path"], "problem": "lost: no answer within 3 s"},
+        {
+            "row": 6,
+            "path": "videos/test class 00/clip_000.mp4",
+            "problem": "the decoder crashed (SIGSEGV)",
+            "lost": True,
+        },
     ]
     assert value["counts"] == {"pyav": 6, "pyav in place of decord": 6} and value["seconds"] > 0
     assert done.stdout.startswith("job 0: 8 clips in ")
     assert done.stdout.endswith(" a second, pyav 6, pyav in place of decord 6, 2 failed\n")
     assert "'videos/val class 00/clip_001.mp4': pyav in place of decord" in done.stderr
     assert fsar("seal", "--store", store, "--max-failures", 0.25).stdout.startswith(f"{store}: 8 clips, 2 failed")
+    assert "sound, but 1 clip was lost with the decoder" in fsar("verify", store, index).stdout
+
+    done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30)
+    assert done.stdout.startswith("job 0: done again, because clips were lost with their decoder")
+    assert [failure["row"] for failure in json.loads(receipt.read_text())["failures"]] == [1]
+    done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30)
+    assert done.stdout == "job 0: already done from the same inputs; its 8 clips stay as they are\n"
+    fsar(*arguments, "--timeout", 30)
+    assert (read_index(index).problem == "").all()
+    done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30)
+    assert done.stdout.startswith("job 0: done again, because of what it is made from this changed: rows")
+    assert json.loads(receipt.read_text())["failures"] == []
 
 
 def test_too_many_problems_leave_their_list_and_no_index(fsar, tmp_path):

@@ -14,6 +14,33 @@ import pytest
 from fsar_core.data.isolation import Lost, isolated_map
 
 
+def fails_once(folder):
+    """Dies where it is called for the first time."""
+    mark = Path(folder) / "called"
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def alone(item):
+    """How many items are under way beside one whose process died, at its second attempt; the others take a moment."""
+    folder, number = item
+    here = Path(folder) / f"{number} is under way"
+    here.touch()
+    if number == 0:
+        mark = Path(folder) / "called"
+        if not mark.exists():
+            mark.touch()
+            here.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+    else:
+        time.sleep(0.3)
+    others = len(list(Path(folder).glob("* is under way"))) - 1
+    here.unlink()
+    return others
+
+
 def work(item):
     """Runs in other processes: (what, value) -> value, after what `what` says."""
     what, value = item
@@ -37,9 +64,30 @@ def test_results_come_in_order():
 def test_a_lost_item_costs_no_other():
     items = [("", 0), ("crash", 1), ("", 2), ("hang", 3), ("exit", 4), ("", 5), ("crash", 6), ("", 7)]
     found = list(isolated_map(work, items, workers=2, timeout=1.5))
-    crash = Lost("the decoder crashed (SIGSEGV)")
-    hang, left = Lost("no answer within 1.5 s"), Lost("the decoder crashed (exit status 3)")
+    crash = Lost("the decoder crashed (SIGSEGV)", worker_died=True)
+    hang = Lost("no answer within 1.5 s", worker_died=True)
+    left = Lost("the decoder crashed (exit status 3)", worker_died=True)
     assert found == [0, crash, 2, hang, left, 5, crash, 7]
+
+
+def test_an_item_whose_process_was_killed_is_tried_again(tmp_path, capsys):
+    found = isolated_map(fails_once, [tmp_path], workers=2, timeout=30, name=lambda item: "'a clip'")
+    assert list(found) == ["done"]
+    assert capsys.readouterr().err == "fsar: 'a clip': the decoder crashed (SIGKILL); trying it once more, alone\n"
+
+
+def test_the_second_attempt_runs_alone(tmp_path):
+    items = [(tmp_path, number) for number in range(12)]
+    first, *others = isolated_map(alone, items, workers=4, timeout=30)
+    assert first == 0 and max(others) > 0
+
+
+def test_an_item_that_is_lost_twice_is_said_to_be_lost(capsys):
+    list(isolated_map(work, [("crash", 1)], workers=1, timeout=30, name=lambda item: "'b'"))
+    assert capsys.readouterr().err.splitlines() == [
+        "fsar: 'b': the decoder crashed (SIGSEGV); trying it once more, alone",
+        "fsar: 'b': the decoder crashed (SIGSEGV) again; it is left out as lost",
+    ]
 
 
 def test_an_exception_is_no_loss():

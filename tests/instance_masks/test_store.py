@@ -80,6 +80,7 @@ def test_a_clip_without_masks_is_a_failure_and_counted(toy, tmp_path):
 def test_a_clip_that_failed_in_the_frame_store_fails_here(toy, tmp_path):
     broken = toy.folder / toy.entries.path[2]
     broken.write_bytes(broken.read_bytes()[:40])
+    write_index(tmp_path / "index.tsv", build_index(toy.entries, Card.model_validate(toy_card()), toy.folder))
     store, _ = made_store(toy, tmp_path, max_failures=1.0)
     manifest = json.loads((store / "manifest.json").read_text())
     assert [(f["row"], f["problem"]) for f in manifest["failures"]] == [(2, "failed in the frame store")]

@@ -12,7 +12,7 @@ from fsar_core.places import Place
 from fsar_core.specs import FeatureSpec
 from fsar_core.stores.layout import Plan, create
 from fsar_core.stores.manifest import read_manifest, seal
-from fsar_core.stores.writer import write_job
+from fsar_core.stores.writer import finished_job, write_job
 from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec, toy_features, toy_index
 
 
@@ -29,9 +29,13 @@ class Toy:
     def receipt(self, job: int) -> Place:
         return self.path / "receipts" / f"{job}.json"
 
-    def write(self, job: int, values: np.ndarray | None = None) -> dict:
+    def write(self, job: int, values: np.ndarray | None = None, inputs: dict | None = None) -> dict:
         values = self.values if values is None else values
-        return write_job(self.path, job, array_blocks(values, self.plan.rows(job), self.index), self.receipt(job))
+        blocks = array_blocks(values, self.plan.rows(job), self.index)
+        return write_job(self.path, job, blocks, self.receipt(job), inputs=inputs)
+
+    def finished(self, job: int, inputs: dict) -> dict | None:
+        return finished_job(self.path, job, self.receipt(job), inputs)
 
     def fill(self) -> Toy:
         for job in range(self.plan.jobs):

@@ -17,6 +17,7 @@ from fsar_core.errors import FsarError
 from fsar_core.places import ObjectPath
 from fsar_core.provenance import write_json
 from fsar_core.stores.layout import FILE_CLIPS
+from fsar_core.stores.manifest import unfinished_jobs, unfinished_mark
 from fsar_core.stores.objects import CLIPS, SummedStore
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.verify import examine, remove_bad
@@ -170,11 +171,16 @@ def test_a_plan_that_is_mended_is_no_newer_than_what_was_made_by_it(sealed):
     assert times == sorted(times)
 
 
-def test_a_job_that_is_done_is_left_as_it_is(sealed):
-    told = [(one.path, one.path.head()["last_modified"]) for one in sealed.path.objects()]
-    receipt = sealed.write(1, np.zeros_like(sealed.values))
-    assert receipt["rows"] == [64, 128] and sealed.manifest
-    assert told == [(one.path, one.path.head()["last_modified"]) for one in sealed.path.objects()]
+def test_a_job_is_finished_only_where_its_inputs_are_the_same(toy):
+    receipt = toy.write(1, inputs={"files": "a"})
+    assert toy.finished(1, {"files": "a"}) == receipt
+    assert toy.finished(1, {"files": "b"}) is None
+    _flip(toy.shard(1), 100)
+    assert toy.finished(1, {"files": "a"}) is None
+    assert unfinished_jobs(toy.path) == []
+    toy.write(1, inputs={"files": "a"})
+    unfinished_mark(toy.path, 1).write_bytes(b"")
+    assert unfinished_jobs(toy.path) == [1] and toy.finished(1, {"files": "a"}) is None
 
 
 def _killed(toy: Toy, tmp_path, job: int, after: int) -> None:

@@ -10,7 +10,9 @@ import pytest
 from fsar_core.errors import FsarError
 from fsar_core.provenance import write_json
 from fsar_core.stores.layout import Plan
-from fsar_core.stores.manifest import PLANNED, read_manifest, read_receipt
+from fsar_core.stores.manifest import PLANNED, lost_clips, read_manifest, read_receipt
+from fsar_core.stores.reader import StoreReader
+from fsar_core.upkeep.verify import check
 
 
 def _failure(call) -> str:
@@ -128,3 +130,65 @@ def test_a_manifest_of_another_layout(sealed, layout, words):
     path = sealed.path / "manifest.json"
     write_json(path, json.loads(path.read_text()) | {"layout": layout})
     assert _failure(lambda: read_manifest(sealed.path)) == f"{path}: {words.format(store=sealed.path)}"
+
+
+def _from(toy, inputs: list[dict | None]):
+    for job, value in enumerate(inputs):
+        toy.write(job, inputs=value)
+    return toy
+
+
+def test_a_manifest_says_what_its_store_was_made_from(make_toy):
+    inputs = [{"index": "i", "weights": "w", "frames": str(job), "versions": {"torch": "1"}} for job in range(3)]
+    toy = _from(make_toy("a"), inputs)
+    sealed = toy.seal()
+    assert sealed["inputs"] == {"index": "i", "weights": "w", "jobs": sealed["inputs"]["jobs"]}
+    assert StoreReader(toy.path, "features", toy.spec).inputs["weights"] == "w"
+    inputs[1]["versions"] = {"torch": "2"}  # the same bytes by another version are the same store
+    assert _from(make_toy("b"), inputs).seal() == sealed
+    inputs[1]["frames"] = "other"
+    assert _from(make_toy("c"), inputs).seal()["inputs"]["jobs"] != sealed["inputs"]["jobs"]
+
+
+def test_a_store_with_receipts_of_before_inputs_were_recorded(make_toy):
+    assert "inputs" not in make_toy("a").fill().seal()
+    assert "inputs" not in _from(make_toy("b"), [{"index": "i"}, None, {"index": "i"}]).seal()
+    assert StoreReader(make_toy("a").path, "features").inputs == {}
+
+
+@pytest.mark.parametrize(("name", "what"), [("index", "clip index"), ("weights", "weights")])
+def test_jobs_made_from_different_things_are_no_store(toy, name, what):
+    usual = {"index": "i", "weights": "w"}
+    _from(toy, [usual, usual, usual | {name: "other"}])
+    assert _refused(toy) == (
+        f"{toy.receipt(2)}: made from another {what} than the store's other jobs; make it again with "
+        f"`snakemake -R {toy.receipt(2)} -- {toy.path}/manifest.json`"
+    )
+
+
+LOST = {"row": 70, "path": "a.mp4", "problem": "the decoder crashed (SIGKILL)", "lost": True}
+
+
+def _with_a_lost_clip(toy):
+    toy.fill()
+    write_json(toy.receipt(1), read_receipt(toy.path, 1) | {"failures": [LOST]})
+    return toy
+
+
+def test_a_lost_clip_counts_as_failed_and_can_be_tried_again(toy):
+    command = f"snakemake -R {toy.receipt(1)} -- {toy.path}/manifest.json"
+    assert _refused(_with_a_lost_clip(toy)) == (
+        f"{toy.path}: 1 of 150 clips failed, first 'a.mp4': the decoder crashed (SIGKILL); expected at most 0.0% "
+        f"(max_failures in the card); 1 of them were lost with the decoder and may succeed in another attempt: `{command}`"
+    )
+    assert toy.seal(0.1)["failures"] == [LOST]
+    assert lost_clips(toy.path) == (
+        f"1 clip was lost with the decoder, first 'a.mp4' (the decoder crashed (SIGKILL)); try again with `{command}`"
+    )
+    assert command in check(toy.path).note and check(toy.path).faults == []
+
+
+def test_a_store_without_lost_clips_says_nothing_of_them(make_toy):
+    toy = make_toy(broken=(7,)).fill()
+    toy.seal(0.1)
+    assert lost_clips(toy.path) == "" and check(toy.path).note == "sound"

@@ -16,10 +16,11 @@ import pytest
 import zarr
 
 from fsar_core.errors import FsarError
+from fsar_core.provenance import write_json
 from fsar_core.specs import LAYOUT_VERSION
 from fsar_core.stores import layout, writer
 from fsar_core.stores.layout import Plan, create
-from fsar_core.stores.manifest import read_receipt
+from fsar_core.stores.manifest import read_receipt, unfinished_jobs
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import Block, write_job
 from fsar_core.testing import array_blocks
@@ -242,12 +243,63 @@ def test_a_second_attempt_at_a_damaged_job_takes_the_old_receipt_away_first(toy,
     assert not toy.receipt(0).exists()
 
 
-def test_what_another_run_has_done_meanwhile_stays(toy):
-    value = toy.write(0)
-    manifest = toy.path / "manifest.json"
-    manifest.write_text("{}")
-    assert write_job(toy.path, 0, broken(), toy.receipt(0)) == value
-    assert read_receipt(toy.path, 0) == value and manifest.exists()
+INPUTS = {"index": "i", "files": "f", "versions": {"torch": "2"}}
+
+
+def test_a_job_that_was_made_from_the_same_inputs_is_finished(toy):
+    value = toy.write(0, inputs=INPUTS)
+    assert value["inputs"] == INPUTS
+    assert toy.finished(0, INPUTS) == value == read_receipt(toy.path, 0)
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_job_with_another_input_is_not_finished(toy, name):
+    toy.write(0, inputs=INPUTS)
+    assert toy.finished(0, INPUTS | {name: "other"}) is None
+    assert toy.finished(0, {key: value for key, value in INPUTS.items() if key != name}) is None
+
+
+def test_a_receipt_of_before_inputs_were_recorded_is_not_finished(toy):
+    toy.write(0)
+    assert "inputs" not in read_receipt(toy.path, 0) and toy.finished(0, INPUTS) is None
+
+
+@pytest.mark.parametrize("receipt", [False, True], ids=["shard", "receipt"])
+def test_a_damaged_job_is_not_finished(toy, receipt):
+    toy.write(0, inputs=INPUTS)
+    damage(toy, receipt)
+    assert toy.finished(0, INPUTS) is None
+
+
+def test_a_job_with_a_lost_clip_is_not_finished(toy):
+    failure = {"row": 3, "path": "a.mp4", "problem": "the decoder crashed (SIGKILL)"}
+    for entry, finished in ((failure, True), (failure | {"lost": True}, False)):
+        blocks = [block._replace(failures=[entry]) for block in array_blocks(toy.values, toy.plan.rows(0))]
+        write_job(toy.path, 0, blocks, toy.receipt(0), inputs=INPUTS)
+        assert (toy.finished(0, INPUTS) is not None) == finished
+
+
+def test_further_keys_of_a_file_do_not_count(toy):
+    value = toy.write(0, inputs=INPUTS)
+    for entry in value["files"].values():
+        entry["clips"] = [1, 2, 3]
+    write_json(toy.receipt(0), value)
+    assert toy.finished(0, INPUTS) == value
+
+
+def test_an_attempt_that_ended_early_leaves_its_mark(toy):
+    toy.write(0, inputs=INPUTS)
+    old = toy.receipt(0).read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        write_job(toy.path, 0, broken(), toy.receipt(0), inputs=INPUTS)
+    assert unfinished_jobs(toy.path) == [0]
+    toy.receipt(0).write_bytes(old)  # as Snakemake does for a job that failed
+    assert toy.finished(0, INPUTS) is None
+    toy.write(1), toy.write(2)
+    told = f"{toy.receipt(0)}: a later attempt at this job has not finished"
+    assert _failure(toy.seal).startswith(told)
+    toy.write(0, inputs=INPUTS)
+    assert unfinished_jobs(toy.path) == [] and toy.seal()
 
 
 def test_a_job_that_does_not_exist(toy):

@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from snakemake.io import is_flagged
+
 from fsar_core import places, registry
 from fsar_core.__main__ import report as report_error
 from fsar_core.config import load_config
@@ -102,6 +104,21 @@ def stored(path):
 def made(path):
     """The same as an output, which is replaced when the new is whole. In a bucket, Snakemake takes it away before."""
     return update(str(path)) if isinstance(ROOTS.stores, Path) else stored(path)
+
+
+def forget(failed):
+    """Have the next run of Snakemake do failed jobs again.
+
+    Snakemake (9.27) records a failed job as done with its present inputs, and puts the old version of a file that the job
+    was to update back with a new time stamp. Left alone, the next run would find that nothing is to be done, and what was
+    made from the old inputs would stay.
+    """
+    for job in [job for one in failed for job in (one.jobs if one.is_group() else [one])]:
+        workflow.persistence.cleanup(job)
+        for path in [Path(file) for file in job.output if is_flagged(file, "update")]:
+            if path.exists():
+                path.unlink()
+                print(f"removed {path}: the job that was to update it failed", file=sys.stderr)
 
 
 def store_of(path):
