@@ -35,7 +35,7 @@ smoke: set-up
 	$(SMOKE) 2>&1 | tee results/smoke/second.log
 	grep -q "Nothing to be done" results/smoke/second.log
 
-# What is done to whole runs on purpose: kills, damage, bad videos, full disks, two at once; a table of what survived at its end.
+# Breaks running and finished projects on purpose (docs/guarantees.md), prints a table of the outcomes and fails if one is wrong.
 faults: set-up
 	python -m pytest -m faults tests/faults
 

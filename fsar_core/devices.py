@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -161,15 +163,14 @@ def lease(count: int, command: list[str]) -> None:
 
 def _take(count: int, devices: list[str]) -> list[str]:
     """All or nothing, so that two waiting jobs can never hold half of what the other needs."""
-    folder = Path(os.environ.get("FSAR_LEASE_DIR", Path(tempfile.gettempdir()) / f"fsar-lease-{os.getuid()}"))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = _lock_folder()
     delay = 0.05
     while True:
         held: list[tuple[str, int]] = []
         for device in devices:
             if len(held) == count:
                 break
-            handle = os.open(folder / f"{device.replace('/', '_')}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            handle = _open_lock(f"{device.replace('/', '_')}.lock", folder)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 held.append((device, handle))
@@ -178,8 +179,48 @@ def _take(count: int, devices: list[str]) -> list[str]:
         if len(held) == count:
             for _, handle in held:
                 os.set_inheritable(handle, True)
+            os.close(folder)
             return [device for device, _ in held]
         for _, handle in held:
             os.close(handle)
         time.sleep(delay)
         delay = min(delay * 1.5, 2.0)
+
+
+def _lock_folder_path() -> Path:
+    return Path(os.environ.get("FSAR_LEASE_DIR") or Path(tempfile.gettempdir()) / f"fsar-lease-{os.getuid()}")
+
+
+def _lock_folder() -> int:
+    """The folder of the device locks, opened; created where it is missing.
+
+    In a shared temporary directory another user can create a folder of this name first, with links in it that lead anywhere.
+
+    Raises:
+        FsarError: it is no folder of this user's, or others can write to it.
+    """
+    path = _lock_folder_path()
+    remedy = "remove it, or name another folder by the environment variable FSAR_LEASE_DIR"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:  # a file, a symbolic link, a folder that this user may not enter
+        raise FsarError(f"{path}: the folder of the device locks cannot be used ({error.strerror}); {remedy}") from None
+    status = os.fstat(folder)
+    if status.st_uid != os.getuid():
+        raise FsarError(f"{path}: the folder of the device locks belongs to user {status.st_uid}; {remedy}")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise FsarError(
+            f"{path}: other users can write to the folder of the device locks; run `chmod 700 {shlex.quote(str(path))}`, "
+            "or name another folder by the environment variable FSAR_LEASE_DIR"
+        )
+    return folder
+
+
+def _open_lock(name: str, folder: int) -> int:
+    """Open a lock file in an opened folder; never through a symbolic link."""
+    try:
+        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+    except OSError as error:
+        path = _lock_folder_path() / name
+        raise FsarError(f"{path}: cannot be used as a device lock ({error.strerror}); remove it") from None

@@ -2,13 +2,13 @@
 
 Snakemake's parser takes every word after `--resources` for a resource, so the natural line
 `snakemake --cores 32 --resources gpu=4 results/tables/table2.csv` fails in every version. This front puts the words that
-cannot be resources back among the targets and hands everything else to Snakemake untouched. It frees what a killed run left
-locked (`locks.py`). At the end it repeats the one-line errors of failed jobs, which Snakemake's own report buries, and
-exits with status 2 for them.
+cannot be resources back among the targets and hands everything else to Snakemake untouched. At the end it repeats the one-line
+errors of failed jobs, which Snakemake's own report buries, and exits with status 2 for them.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -16,7 +16,6 @@ import tempfile
 from pathlib import Path
 
 from fsar_core.errors import printable
-from fsar_core.locks import folder_of, working
 
 SPACE = 256 * 1024  # bytes: with less than this, what fails has most likely failed for it
 OPTIONS = (
@@ -61,6 +60,13 @@ def _full(folder: Path) -> str | None:
     return f"fsar: error: {folder.resolve()}: the disk is full ({free} bytes left); free space and run the same command again"
 
 
+def _directory(argv: list[str]) -> Path:
+    """The working directory that a command line of Snakemake names; profiles are not read."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-d", "--directory", type=Path, default=Path())
+    return parser.parse_known_args(argv)[0].directory
+
+
 def main() -> None:
     """Entry point of the console script `snakemake`."""
     from snakemake.cli import main as snakemake
@@ -71,18 +77,15 @@ def main() -> None:
         told = Path(folder) / "errors"
         os.environ["FSAR_ERRORS"] = str(told)
         argv = untangle(sys.argv[1:])
-        with working(folder_of(argv), argv) as others:
-            try:
-                snakemake(argv)
-                status = 0
-            except SystemExit as stop:
-                status = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+        try:
+            snakemake(argv)
+            status = 0
+        except SystemExit as stop:
+            status = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
-        if status and (full := _full(folder_of(argv))):
+        if status == 1 and (full := _full(_directory(argv))):
             lines.append(full)
     if status == 1:  # jobs failed; a mistake in the configuration was told last anyway, with status 2
         for line in dict.fromkeys(lines):
             print(printable(line), file=sys.stderr)
-        for other in others:
-            print(printable(f"fsar: in this folder works also {other}"), file=sys.stderr)
     sys.exit(2 if lines and status else status)

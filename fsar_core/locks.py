@@ -1,10 +1,5 @@
 """Locks of the kernel's, which end with the process that holds them, however it ends.
 
-Of a folder: Snakemake's locks are files that a kill leaves behind, and it cannot tell them from those of a run that lives. The
-front under the name `snakemake` therefore holds a lock here: a front that finds nobody else removes what is left. Runs that live
-side by side are left to Snakemake, which lets them where they make different files; what it says of those that do not is followed
-by who the others are.
-
 Of a piece of work: two runs over one folder of stores, or a job that outlived its killed Snakemake and the one that is to make
 the same again, take turns. Who comes second says whom it waits for, and finds the work done.
 
@@ -22,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,58 +30,7 @@ except ImportError:  # no such locks there: as without the front
     fcntl = None
 
 
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}  # of some network file systems: then nothing is held
-
-
-def folder_of(argv: Sequence[str]) -> Path:
-    """The working directory of a command line of Snakemake."""
-    folder = "."
-    for position, word in enumerate(argv):
-        if word in ("--directory", "-d") and position + 1 < len(argv):
-            folder = argv[position + 1]
-        elif word.startswith("--directory="):
-            folder = word.partition("=")[2]
-    return Path(folder)
-
-
-@contextlib.contextmanager
-def working(folder: Path, argv: Sequence[str]) -> Iterator[list[str]]:
-    """Work in a folder; yields the others that do, as text.
-
-    Locks that killed runs left there are removed, and said so on standard error. Where the file system has no locks, nothing
-    is done: Snakemake's own message remains.
-    """
-    home = folder / ".snakemake"
-    with contextlib.ExitStack() as stack:
-        others: list[str] = []
-        with contextlib.suppress(OSError):
-            if fcntl is not None:
-                home.mkdir(parents=True, exist_ok=True)
-                stream = stack.enter_context(open(home / "fsar.runs", "a+", encoding="utf-8"))
-                others = _enter(home, stream, argv)
-        yield others
-
-
-def _enter(home: Path, stream, argv: Sequence[str]) -> list[str]:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        fcntl.flock(stream, fcntl.LOCK_SH)
-        stream.seek(0)
-        others = [text for text in map(_told, stream.read().splitlines()) if text]
-    else:
-        others = []
-        stream.truncate(0)
-        stale = [path for path in (home / "locks").glob("*") if path.is_file()]
-        for path in stale:
-            path.unlink()
-        if stale:
-            print(
-                f"fsar: a run in {home.parent.resolve()} was killed; what it had locked is free again", file=sys.stderr
-            )
-        fcntl.flock(stream, fcntl.LOCK_SH)
-    _sign(stream, " ".join(["snakemake", *argv]))
-    return others
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}  # of some network file systems: then nothing is held
 
 
 RENEWED = 10.0  # seconds after which the holder of a lock in a bucket renews it
@@ -162,7 +106,7 @@ def alone(path: Place, work: str) -> Iterator[None]:
             try:
                 _wait(stream, path)
             except OSError as error:
-                if error.errno not in _NO_LOCKS:
+                if error.errno not in NO_LOCKS:
                     raise
             stream.truncate(0)
             _sign(stream, work)
@@ -213,3 +157,56 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def try_lock(handle: int, kind: int) -> bool:
+    """Take a kernel lock on an open file if nobody else holds one that excludes it. `kind` is LOCK_SH or LOCK_EX."""
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def mark_busy(handle: int) -> None:
+    """Lock a file for as long as it stays open, so that `is_busy` knows that it is being written."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # no locks here: the file's age has to do
+            try_lock(handle, fcntl.LOCK_EX)
+
+
+def is_busy(path: Path) -> bool:
+    """Whether a process holds a kernel lock on a file."""
+    with contextlib.suppress(OSError), held(path) as free:
+        return not free
+    return False
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold a lock file that exists, without waiting; yields whether nobody else holds it. True where there are no locks."""
+    with contextlib.ExitStack() as stack:
+        free = True
+        if fcntl is not None:
+            stream = stack.enter_context(open(path, "rb"))
+            try:
+                free = try_lock(stream.fileno(), fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+        yield free
+
+
+def signature(work: str) -> bytes:
+    """A line that says which process works on what, for others who want the same lock."""
+    return (json.dumps(_mine(work)) + "\n").encode()
+
+
+def holders(signatures: str) -> list[str]:
+    """The processes that signed, as text; without those of this machine that have ended."""
+    return [text for text in map(_told, signatures.splitlines()) if text]
+
+
+def say(line: str) -> None:
+    """Tell the user why this process waits."""
+    print(f"fsar: {line}", file=sys.stderr, flush=True)

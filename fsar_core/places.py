@@ -35,6 +35,10 @@ class NoConditions(FsarError):
     """The object store knows no conditional requests."""
 
 
+class Forbidden(FsarError):
+    """The credentials do not allow this request."""
+
+
 class Held(NamedTuple):
     """An object as a listing tells it; `changed` in seconds since 1970, by the object store's clock."""
 
@@ -220,7 +224,7 @@ class ObjectPath:
     def _asked(self, what: str) -> Iterator[None]:
         """obstore's errors as those of files, and what else goes wrong as one line."""
         _obstore()
-        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+        from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, PreconditionError
 
         try:
             yield
@@ -231,8 +235,12 @@ class ObjectPath:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self)) from None
         except (BaseError, PermissionError) as error:
             self._check_bucket(error)
-            reason = _reason(str(error))
-            raise (NoConditions if "NotImplemented" in reason else FsarError)(
+            reason, kind = _reason(str(error)), FsarError
+            if "NotImplemented" in reason:
+                kind = NoConditions
+            elif isinstance(error, PermissionError | PermissionDeniedError):
+                kind = Forbidden
+            raise kind(
                 f"{self}: cannot be {what} ({reason}); check the network, AWS_ENDPOINT_URL, AWS_REGION and the credentials "
                 f"(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
             ) from None

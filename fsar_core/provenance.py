@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from fsar_core import locks
 from fsar_core.errors import FsarError, mend, naming
 from fsar_core.places import ObjectPath, Place, place
 
@@ -34,11 +35,14 @@ PACKAGES = (
     *("fsar", "torch", "torchvision", "numpy", "zarr", "numcodecs", "decord", "av", "pillow"),
     *("open_clip_torch", "transformers", "safetensors"),
 )
-# Wording of errors, listing, leases and digests themselves never change a number.
+# Wording of errors, listing, leases, digests themselves and their comparison never change a number.
 NEUTRAL = frozenset(
     {
         "fsar_core",
-        *(f"fsar_core.{name}" for name in ("config", "devices", "errors", "locks", "places", "provenance", "registry")),
+        *(
+            f"fsar_core.{name}"
+            for name in ("config", "devices", "errors", "inputs", "locks", "places", "provenance", "registry")
+        ),
     }
 )
 
@@ -142,6 +146,7 @@ def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    locks.mark_busy(handle)
     try:
         with (
             naming(path),

@@ -1,11 +1,34 @@
+import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
+from fsar_core.testing import shared
 from tests.buckets import bucket, s3_address  # noqa: F401
 
 FAULTS = Path(__file__).parent / "faults"
+MISSING = pytest.StashKey[Counter]()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--require-shared",
+        action="store_true",
+        default=os.environ.get("FSAR_REQUIRE_SHARED", "0") not in ("", "0"),
+        help="fail instead of skipping tests whose real data or reference numbers are missing; "
+        "the same as FSAR_REQUIRE_SHARED=1",
+    )
+
+
+def pytest_configure(config):
+    config.stash[MISSING] = Counter()
+    config.addinivalue_line(
+        "markers",
+        "shared(*paths, checks): reads files below the folder of real data and reference numbers ($FSAR_SHARED); "
+        "`checks` says what of, for the summary of a run without them",
+    )
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -16,6 +39,32 @@ def pytest_ignore_collect(collection_path, config):
     return None if any(path.is_relative_to(FAULTS) for path in named) else True
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Skip a test whose shared files are missing, or fail it with `--require-shared`."""
+    for marker in item.iter_markers("shared"):
+        missing = [str(shared(path)) for path in marker.args if not shared(path).exists()]
+        if missing:
+            item.config.stash[MISSING][marker.kwargs["checks"]] += 1
+            reason = f"{missing[0]} is missing; set FSAR_SHARED to the folder that has it"
+            if item.config.getoption("--require-shared"):
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Tests that were skipped for want of shared files do not go unnoticed."""
+    missing = config.stash[MISSING]
+    if not missing:
+        return
+    happened = "FAILED" if config.getoption("--require-shared") else "NOT RUN"
+    terminalreporter.section("missing reference data", sep="!", red=True, bold=True)
+    terminalreporter.write_line(f"{missing.total()} tests {happened}: {shared()} lacks their files. Not checked:")
+    for checks, count in missing.items():
+        terminalreporter.write_line(f"{count:5}  {checks}")
+    terminalreporter.write_line("Set FSAR_SHARED to the folder that has them; --require-shared makes these tests fail.")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Small tensors compute fastest, and always alike, on one thread."""
@@ -23,3 +72,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def no_tf32(request, monkeypatch):
+    """Convolutions on a GPU round float32 to 10 bits (TF32) by default; tests on GPUs compare without that."""
+    if request.node.get_closest_marker("gpu"):
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+        monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)

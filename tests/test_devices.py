@@ -157,6 +157,60 @@ def test_mistakes_are_one_line(leasing, count, command, line):
     assert job.returncode == 2
 
 
+def refused(leasing, folder: Path) -> str:
+    """What `fsar lease` says of a folder of locks that it does not use."""
+    job = leasing(1, ["true"], FSAR_LEASE_DIR=str(folder))
+    out, err = job.communicate(timeout=30)
+    assert (job.returncode, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"fsar: error: {folder}")
+    return err
+
+
+def test_the_folder_of_the_locks_is_private(leasing, tmp_path):
+    assert leasing(1, ["true"]).wait(30) == 0
+    assert (tmp_path / "locks").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "locks" / "GPU-a.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_usual_folder_is_named_by_the_user(leasing, tmp_path):
+    assert leasing(1, ["true"], FSAR_LEASE_DIR="", TMPDIR=str(tmp_path)).wait(30) == 0
+    assert (tmp_path / f"fsar-lease-{os.getuid()}" / "GPU-a.lock").exists()
+
+
+def test_a_link_in_place_of_a_lock_creates_nothing(leasing, tmp_path):
+    (tmp_path / "locks").mkdir(mode=0o700)
+    (tmp_path / "locks" / "GPU-a.lock").symlink_to(tmp_path / "elsewhere")
+    assert "cannot be used as a device lock" in refused(leasing, tmp_path / "locks")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_link_in_place_of_the_folder_is_not_followed(leasing, tmp_path):
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    assert "cannot be used (" in refused(leasing, tmp_path / "link")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    assert "cannot be used (" in refused(leasing, tmp_path / "dangling")
+    (tmp_path / "file").touch()
+    assert "cannot be used (" in refused(leasing, tmp_path / "file")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777], ids=oct)
+def test_a_folder_that_others_can_write_to_is_refused(leasing, tmp_path, mode):
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks").chmod(mode)
+    assert "other users can write to the folder" in refused(leasing, tmp_path / "locks")
+    assert list((tmp_path / "locks").iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
+def test_a_folder_of_another_user_is_refused(leasing, tmp_path):
+    (tmp_path / "locks").mkdir(mode=0o700)
+    os.chown(tmp_path / "locks", 12345, -1)
+    assert "belongs to user 12345" in refused(leasing, tmp_path / "locks")
+    assert list((tmp_path / "locks").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("count", "variables", "said"),
     [

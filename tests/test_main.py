@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import errno
+import importlib
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +18,7 @@ import fsar_core
 from fsar_core.__main__ import PEOPLES, VERBS, main
 from fsar_core.cli import seal
 from fsar_core.errors import FsarError
+from fsar_core.places import place
 
 CLI = Path(fsar_core.__file__).parent / "cli"
 
@@ -105,6 +110,95 @@ def test_a_full_disk_is_no_bug(broken, capsys, number):
     assert capsys.readouterr().err == "fsar: error: /data/x: No room; free space or change the folder's rights\n"
     assert main(broken(OSError(number, "No room"))) == 2
     assert capsys.readouterr().err == "fsar: error: its output: No room; free space or change the folder's rights\n"
+
+
+def words_of(verb: str, path: str, text: str) -> list[str]:
+    """A command line with every path, JSON and other option of a verb that has no default."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"fsar_core.cli.{VERBS[verb]}").arguments(parser)
+    words = []
+    for action in parser._actions:
+        takes_path = action.type in (Path, place)
+        if isinstance(action, argparse._HelpAction) or not (takes_path or action.required):
+            continue
+        value = path if takes_path else "1" if action.type in (int, float) else text
+        value = next(iter(action.choices)) if action.choices else value
+        words = [*words, *action.option_strings[-1:], value] if action.option_strings else [value, *words]
+    return [verb, *words]
+
+
+# `lease` becomes another program, `list` takes no path, and the others need a whole specification first.
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"lease", "list", "complexity", "figure", "page", "table"}))
+def test_a_path_that_is_too_long_is_one_line(verb, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FSAR_ERRORS", raising=False)
+    assert main(words_of(verb, "/x" * 2500, "{}")) == 2
+    _, err = capsys.readouterr()
+    assert err.startswith("fsar: error: ") and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "x", "{", '{"a": NaN', "[" * 100_000 + "]" * 100_000, "[1]", "1"], ids=range(7))
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["table", "--name", "t", "--runs", "r", "--out", "o", "--spec"],
+        ["draw-episodes", "--index", "i", "--frames", "f", "--out", "o", "--spec"],
+        ["demo-videos", "--dataset", "d", "--folder", "f", "--seed", "0", "--receipt", "r", "--spec"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_spec_that_is_no_json_object_is_one_line(words, text, capsys, monkeypatch):
+    monkeypatch.delenv("FSAR_ERRORS", raising=False)
+    assert main([*words, text]) == 2
+    _, err = capsys.readouterr()
+    assert err.startswith("fsar: error: --spec: ") and err.count("\n") == 1 and "expected a JSON object" in err
+    assert len(err) < 200
+
+
+def test_signs_that_a_terminal_does_not_have():
+    code = (
+        "import sys; from fsar_core import __main__\n"
+        "__main__._run = lambda argv: print('49.2 ± 0.3, é, \\udcff') or 0\n"
+        "sys.exit(__main__.main(['x']))"
+    )
+    for encoding, printed in (
+        ("ascii", b"49.2 +- 0.3, \\xe9, \\udcff\n"),
+        ("utf-8", "49.2 ± 0.3, é, \\udcff\n".encode()),
+    ):
+        environment = os.environ | {"PYTHONIOENCODING": f"{encoding}:strict"}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, printed, b"")
+
+
+@pytest.mark.parametrize("words", [["list"], ["--help"]], ids=" ".join)
+def test_a_reader_that_leaves_ends_it_quietly(words):
+    """`fsar list | head -1`: 141 is what a shell gives for the signal that ends other programs then."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "fsar_core", *words]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_another_broken_pipe_is_a_bug(broken):
+    with pytest.raises(BrokenPipeError):
+        main(broken(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+
+
+def test_without_a_standard_output(broken, monkeypatch, capsys):
+    """`fsar ... >&-`"""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(broken(FsarError("told"))) == 2
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().err == "fsar: error: told\n"
+
+
+def test_other_streams_are_left_as_they_are(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert main(["--version"]) == 0
+    assert sys.stdout.getvalue() == f"fsar {fsar_core.__version__}\n"
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])

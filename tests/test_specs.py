@@ -341,6 +341,32 @@ def test_impossible_trainings_are_refused(field, value):
 
 
 @pytest.mark.parametrize(
+    "smallest",
+    [
+        {"episodes": 1, "batch": 1, "accumulate": 1},
+        {"query": 1},
+        {"weight_decay": 0},
+        {"warmup": 0},
+        {"validations": 1},
+        {"lr": 1e-12},
+        {"warmup_lr": 1e-12},
+        {"clip_norm": 1e-12},
+    ],
+    ids=str,
+)
+def test_the_smallest_possible_trainings_are_accepted(smallest):
+    found = TrainingSpec.model_validate(TRAINING.model_dump() | smallest)
+    assert {name: getattr(found, name) for name in smallest} == smallest
+
+
+@pytest.mark.parametrize("field", ["warmup_lr", "clip_norm", "lr"])
+def test_rates_and_norms_are_above_zero(field):
+    for value in (0, -1e-12):
+        with pytest.raises(ValidationError, match="greater than 0"):
+            TrainingSpec.model_validate(TRAINING.model_dump() | {field: value})
+
+
+@pytest.mark.parametrize(
     ("expected", "found", "line"),
     [
         ({}, {}, None),

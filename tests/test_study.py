@@ -870,6 +870,14 @@ def test_a_setup_is_another_backbone_and_training(workflow):
     assert [cell.run for cell in study(workflow, **DEEP).cells("a_table1")] == [deep]
 
 
+def test_the_setup_of_a_row_goes_before_that_of_its_table(workflow):
+    setups = {name: {"training": {"episodes": episodes}} for name, episodes in (("table", 12), ("row", 16))}
+    rows = [{"method": "Usual", **OTAM}, {"method": "Own", **OTAM, "setup": "row"}]
+    write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows, setup="table")
+    cells = study(workflow, setups=setups).cells("a_table1")
+    assert [(cell.setup, cell.run.training.episodes) for cell in cells] == [("table", 12), ("row", 16)]
+
+
 def test_a_setup_may_train_the_presets_own_backbone_longer(workflow):
     """What it says goes before what the preset says of all trainings of a head."""
     rows = [{"method": "Plain", **OTAM}, {"method": "Long", **OTAM, "setup": "long"}]
@@ -916,6 +924,11 @@ def test_the_published_training_of_a_card(workflow, which, lr, weight_decay, mil
     assert (found.lr, found.weight_decay, found.milestones) == (lr, weight_decay, milestones)
     assert found.validations == 8  # what a recipe does not say is the preset's
     assert made.run("demo_temporal", Component(name="identity"), otam, 1).training.lr == 0.001
+    # A recipe goes before the preset's training, and what the preset says of a head before the recipe.
+    head = {"identity": {"lr": 0.25}}
+    made = study(workflow, hyperparameters=which, backbone__recipe="molo", head_training=head)
+    found = made.run("demo_spatial", Component(name="identity"), otam, 1).training
+    assert (found.lr, found.weight_decay, found.milestones) == (0.25, weight_decay, milestones)
 
 
 def test_a_preset_may_extend_another(workflow):

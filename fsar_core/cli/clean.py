@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from fsar_core.cli import _configuration
+from fsar_core.stores.access import InUse
 from fsar_core.study import Study
 from fsar_core.upkeep import clean
 
@@ -36,7 +37,10 @@ def run(args: argparse.Namespace) -> None:
         return
     clean.check_idle(Path.cwd())
     for item in gone:
-        clean.remove(item)
+        try:
+            clean.remove(item)
+        except InUse as error:  # since it was listed
+            print(f"left alone  {_size(item.bytes)}  {item.path}: in use by {error.holder}")
     print("removed")
 
 

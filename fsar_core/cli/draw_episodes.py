@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsar_core.data.index import read_index
+from fsar_core.data.index import index_identity, read_index
 from fsar_core.episodes import tables
 from fsar_core.episodes.sampler import Split
+from fsar_core.errors import FsarError
+from fsar_core.inputs import check_store_index
 from fsar_core.places import place
 from fsar_core.specs import EpisodeSpec
 from fsar_core.stores.manifest import read_manifest
@@ -22,7 +24,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     spec = EpisodeSpec.parse(args.spec)
-    failed = frozenset(entry["row"] for entry in read_manifest(args.frames)["failures"])
+    manifest, index = read_manifest(args.frames), read_index(args.index)
+    for name in ("dataset", "card"):
+        if manifest["spec"].get(name) != getattr(spec, name):
+            raise FsarError(
+                f"{args.frames}: frames of another data set than the episodes: {name}: expected "
+                f"{getattr(spec, name)!r}, found {manifest['spec'].get(name)!r}; name the frame store of this data set"
+            )
+    identity = index_identity(index)
+    check_store_index(args.index, identity, args.frames, manifest.get("inputs", {}))
+    failed = frozenset(entry["row"] for entry in manifest["failures"])
     least = spec.shot + spec.query
-    split = Split.from_index(read_index(args.index), spec.split, failed, spec.max_seconds, least)
-    tables.save(args.out, tables.draw(spec, split))
+    split = Split.from_index(index, spec.split, failed, spec.max_seconds, least)
+    tables.save(args.out, tables.draw(spec, split, identity))

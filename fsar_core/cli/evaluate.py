@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fsar_core.cli import _run
+from fsar_core.inputs import check_episodes
 from fsar_core.specs import RunSpec
 
 
@@ -21,13 +22,13 @@ def run(args: argparse.Namespace) -> None:
     from fsar_core.episodes import tables
     from fsar_core.evaluation import protocol, results, statistics
     from fsar_core.provenance import environment
-    from fsar_core.training import checkpoint
 
     spec = RunSpec.parse(args.spec)
-    bank, model, machine, _ = _run.prepare(args, spec, spec.tested_on)
-    model.load_learned(checkpoint.load(args.checkpoint, spec.model.digest)["model"])
-    model.to(machine.device)
+    prepared = _run.prepare(args, spec, spec.tested_on)
+    bank, model, machine = prepared.bank, prepared.model, prepared.machine
+    inputs = _run.load_trained(args, spec, prepared)
     table = tables.load(args.episodes, spec.test)
+    check_episodes(args.episodes, table.index, args.features, prepared.reader.inputs)
     queries = protocol.query_results(table, protocol.logits(model, bank(table.rows), table, machine, progress=True))
     total = statistics.estimate(statistics.episode_accuracy(queries))
     summary = {
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
         "confusion": statistics.confusion(queries, len(table.class_names)).tolist(),
         "class_names": table.class_names,
         "parameters": sum(p.numel() for p in model.trainable),
+        "inputs": {**inputs, "episodes": table.content},
         "environment": {**environment(), "device": str(machine.device)},
     }
     results.write(args.queries, args.summary, queries, summary)

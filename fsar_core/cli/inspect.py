@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fsar_core.cli import _run
 from fsar_core.places import place
+from fsar_core.provenance import canonical_json
 from fsar_core.specs import RunSpec
 
 WANTED = """JSON: {"attention": [[episode, query], ...], "grid": n, "episodes": n}, {"cam": [[episode, query], ...], "evidence":
@@ -31,15 +32,15 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from fsar_core.cli._inspect import look
-    from fsar_core.provenance import atomic_write
+    from fsar_core.evaluation import arrays
 
     spec = RunSpec.parse(args.spec)
-    table, found = look(args, spec, json.loads(args.wanted))
+    table, inputs, found = look(args, spec, json.loads(args.wanted))
     found |= {
+        "inputs": np.array(canonical_json(inputs)),
         "run": np.array(spec.run_id),
         "dataset": np.array(spec.tested_on.dataset),
         "shot": np.array(table.spec.shot),
     }
-    with atomic_write(args.out, "wb") as stream:
-        np.savez_compressed(stream, **found)
+    arrays.save(args.out, found)
     print(f"{args.out}: {len(found)} arrays of {spec.run_id}")

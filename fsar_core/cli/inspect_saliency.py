@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from fsar_core.data import intervals
-from fsar_core.data.index import read_index
+from fsar_core.data.index import index_identity, read_index
+from fsar_core.inputs import check_index
 from fsar_core.places import place
 from fsar_core.specs import SaliencySpec
 from fsar_core.stores.reader import StoreReader
@@ -25,14 +26,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from fsar_core.provenance import atomic_write
+    from fsar_core.evaluation import arrays
     from fsar_core.saliency._look import taken_out
 
     spec = SaliencySpec.parse(args.spec)
     store = StoreReader(args.store, "actionness", spec)
     frames = StoreReader(args.frames, "frames", spec.features.frames)
     acting = intervals.read(Path(args.intervals)) if args.intervals else None
-    found = taken_out(spec, store, frames, read_index(args.index), acting, args.examples)
-    with atomic_write(args.out, "wb") as stream:
-        np.savez_compressed(stream, dataset=np.array(spec.dataset), **found)
+    index = read_index(args.index)
+    check_index(args.index, index_identity(index), [store, frames])
+    found = taken_out(spec, store, frames, index, acting, args.examples)
+    arrays.save(args.out, {"dataset": np.array(spec.dataset), **found})
     print(f"{args.out}: actionness of {len(found['rows'])} clips of {spec.dataset}")

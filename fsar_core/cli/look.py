@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsar_core.data.index import read_index
+from fsar_core.data.index import index_identity, read_index
+from fsar_core.inputs import check_index
 from fsar_core.places import place
 from fsar_core.reporting import figures, mask_store
 from fsar_core.specs import MaskSpec
@@ -26,7 +27,9 @@ def run(args: argparse.Namespace) -> None:
     spec = MaskSpec.model_validate(masks.spec)
     frames = StoreReader(args.frames, "frames", spec.frames)
     scores = StoreReader(args.masks, "score") if "score" in read_plan(args.masks).shapes else None
-    table = mask_store.scored(spec, read_index(args.index), masks, scores, args.clips)
+    index = read_index(args.index)
+    check_index(args.index, index_identity(index), [masks, frames])
+    table = mask_store.scored(spec, index, masks, scores, args.clips)
     canvas = mask_store.overlays(spec, table, masks, frames, scores)
     figures.write(canvas, table, args.out)
     print(f"{args.out}.png: {int(table.shown.sum())} of {len(table)} clips")

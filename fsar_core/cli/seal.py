@@ -6,6 +6,7 @@ import argparse
 
 from fsar_core.locks import alone
 from fsar_core.places import place
+from fsar_core.stores import access
 from fsar_core.stores.manifest import seal
 
 
@@ -15,6 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    with alone(args.store / "locks" / "store.lock", "seal"):
+    # Shared access: no job may remove a receipt between its check and the seal.
+    with alone(args.store / "locks" / "store.lock", "seal"), access.shared(args.store):
         value = seal(args.store, args.max_failures)
     print(f"{args.store}: {value['clips']} clips, {len(value['failures'])} failed, {value['bytes'] / 2**20:.1f} MiB")

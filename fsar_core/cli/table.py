@@ -6,9 +6,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-from fsar_core.paper import validate_table
-from fsar_core.provenance import read_json
+from fsar_core.errors import FsarError
+from fsar_core.inputs import remake
+from fsar_core.paper import AnyTable, validate_table
+from fsar_core.provenance import canonical_json, read_json
 from fsar_core.reporting import datasets, left_out, parameters, tables
 
 
@@ -32,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     table = table.model_copy(update={"notes": [*table.notes, *left_out.notes(lost, args.out)]})
     complexity = None
     if spec.get("complexity"):
-        complexity = read_json(spec["complexity"], "run snakemake to measure it")
+        complexity = _measured(spec["complexity"], table)
     if table.kind == "datasets":
         datasets.write(table, behind, spec["modalities"], spec["indices"], args.out)
     elif table.kind == "parameters":
@@ -41,3 +44,14 @@ def run(args: argparse.Namespace) -> None:
         cells = {(method, dataset, column): args.runs / run_id for method, dataset, column, run_id in spec["cells"]}
         tables.write(tables.Resolved(args.name, table, behind, cells, spec["way"], complexity), args.out)
     left_out.write(lost, args.out)
+
+
+def _measured(path: str, table: AnyTable) -> dict[str, Any]:
+    """What `fsar complexity` wrote for a table. FsarError where it counted or measured other rows."""
+    record = read_json(path, "run snakemake to measure it")
+    expected = table.complexity()
+    if canonical_json(record.get("spec", expected)) != canonical_json(expected):
+        raise FsarError(
+            f"{path}: measured of other rows or sizes than the table has; {remake('complexity', Path(path))}"
+        )
+    return record

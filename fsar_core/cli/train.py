@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from fsar_core.cli import _run
-from fsar_core.data.index import read_index
+from fsar_core.data.index import index_identity, read_index
+from fsar_core.inputs import check_episodes, check_index, store_content
 from fsar_core.locks import alone
 from fsar_core.places import place
 from fsar_core.specs import ModelSpec
@@ -32,28 +33,40 @@ def run(args: argparse.Namespace) -> None:
 
     from fsar_core.episodes import tables
     from fsar_core.episodes.sampler import Split, check
-    from fsar_core.provenance import atomic_write, environment
+    from fsar_core.provenance import atomic_write, environment, file_sha256
     from fsar_core.training import checkpoint
     from fsar_core.training.loop import train
 
     spec = ModelSpec.parse(args.spec)
-    bank, model, machine, failed = _run.prepare(args, spec, spec.features)
+    prepared = _run.prepare(args, spec, spec.features)
+    bank, model, machine = prepared.bank, prepared.model, prepared.machine
     index, readers = read_index(args.index), _run.readers_beside(args, spec)
-    split = Split.from_index(index, "train", failed.union(*(reader.failed for reader in readers.values())))
+    identity = index_identity(index)
+    check_index(args.index, identity, [prepared.reader, *readers.values()])
+    failed = prepared.reader.failed.union(*(reader.failed for reader in readers.values()))
+    split = Split.from_index(index, "train", failed)
     way, disjoint = spec.validation.way, spec.validation.group_disjoint
     check(split, way, spec.train_shot, spec.training.query, group_disjoint=disjoint)
     validation = tables.load(args.validation, spec.validation)
+    check_episodes(args.validation, validation.index, args.features, {"index": identity})
+    inputs = prepared.inputs | {kind: store_content(reader) for kind, reader in readers.items()}
+    inputs |= {"index": identity, "clips": split.content, "validation": validation.content}
     train_rows = np.concatenate(split.rows) if model.trainable else np.empty(0, np.int64)
     rows = np.concatenate([train_rows, validation.rows])
     last = args.checkpoint.with_name("last.pt")
     if spec.classifier is not None:
+        inputs["classifier"] = file_sha256(args.classifier)
         model.head.load_classifier(checkpoint.load(args.classifier, spec.classifier.digest)["model"])
     beside, features = _run.banks_beside(args, spec, readers, train_rows, index), bank(rows, many_views=train_rows)
     with alone(args.checkpoint.with_name("train.lock"), f"train {spec.model_id}"):
-        state, history = train(spec, model, features, split, validation, last, machine, args.code, **beside)
+        state, history = train(
+            spec, model, features, split, validation, last, machine, args.code, inputs=inputs, **beside
+        )
         with atomic_write(args.history) as stream:
-            pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
+            table = pd.DataFrame(history).assign(model=spec.model_id)
+            table.to_csv(stream, index=False, lineterminator="\n")
         state = {key: value.cpu() for key, value in state.items()}
-        checkpoint.save(args.checkpoint, {"run": spec.digest, "model": state, "environment": environment()})
+        value = {"run": spec.digest, "model": state, "environment": environment(), "inputs": inputs}
+        checkpoint.save(args.checkpoint, value)
         last.unlink(missing_ok=True)
     print(machine.meter.line(machine.device))

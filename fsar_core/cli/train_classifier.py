@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsar_core.data.index import read_index
+from fsar_core.data.index import index_identity, read_index
+from fsar_core.inputs import check_index, store_content
 from fsar_core.places import place
 from fsar_core.specs import ClassifierSpec
 
@@ -36,6 +37,8 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     device, meter = torch_device(args.device), Meter()
     reader, index = StoreReader(args.features, "features", spec.features), read_index(args.index)
+    inputs = {"index": index_identity(index), "features": store_content(reader)}
+    check_index(args.index, inputs["index"], [reader])
     listed = index[index.split == "train"]
     train = listed[~listed.row.isin(reader.failed)]
     # Classes are numbered among all that are listed, as a head counts them.
@@ -47,7 +50,8 @@ def run(args: argparse.Namespace) -> None:
     state, history = train_classifier(features, labels, classes=len(names), device=device, **settings)
     with atomic_write(args.history) as stream:
         pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
-    checkpoint.save(args.out, {"run": spec.digest, "model": state, "environment": environment()})
+    value = {"run": spec.digest, "model": state, "environment": environment(), "inputs": inputs}
+    checkpoint.save(args.out, value)
     print(meter.line(device))
     last = history[-1]
     print(f"{args.out}: {len(train)} clips of {len(names)} classes, {last['accuracy']:.1%} right in the last epoch")

@@ -34,6 +34,7 @@ import numpy as np
 import pandas as pd
 
 from fsar_core.errors import FsarError
+from fsar_core.provenance import digest
 from fsar_core.seeding import rng
 
 
@@ -51,6 +52,12 @@ class Split:
     classes: tuple[str, ...]
     rows: tuple[np.ndarray, ...]
     groups: tuple[np.ndarray, ...]
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of the clips: for each class its name, and row and source of each clip."""
+        parts = zip(self.classes, self.rows, self.groups)
+        return digest([[name, rows.tolist(), list(map(str, groups))] for name, rows, groups in parts], length=64)
 
     @classmethod
     def from_index(

@@ -1,11 +1,13 @@
 """Frozen episodes: drawn once, stored, and shared by every method, so that differences are paired.
 
 A table is an .npz file (no pickle) with classes [episode way], support [episode way shot], query and labels
-[episode way*query], all int64, the spec and class names as text, and the number of its format.
+[episode way*query], all int64, the spec and class names as text, the identity of the clip index it was drawn from
+(`data.index.index_identity`; absent in older tables), and the number of its format.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from tqdm import trange
 
 from fsar_core.episodes.sampler import Episode, Split, check, drawn
 from fsar_core.errors import FsarError, mend
-from fsar_core.provenance import atomic_write, check_format, zip_damage
+from fsar_core.provenance import atomic_write, canonical_json, check_format, zip_damage
 from fsar_core.specs import EpisodeSpec, difference
 
 FORMAT = 1  # raised by hand when what a table holds changes
@@ -22,7 +24,11 @@ FORMAT = 1  # raised by hand when what a table holds changes
 
 @dataclass(frozen=True)
 class EpisodeTable:
-    """A frozen table; `table[i]` is an `Episode`."""
+    """A frozen table; `table[i]` is an `Episode`.
+
+    Attributes:
+        index: identity of the clip index it was drawn from; None where that is not recorded.
+    """
 
     spec: EpisodeSpec
     class_names: tuple[str, ...]
@@ -30,6 +36,7 @@ class EpisodeTable:
     support: np.ndarray
     query: np.ndarray
     labels: np.ndarray
+    index: str | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -42,9 +49,22 @@ class EpisodeTable:
         """Every store row that some episode uses, ascending."""
         return np.unique(np.concatenate([self.support.reshape(-1), self.query.reshape(-1)]))
 
+    @property
+    def content(self) -> str:
+        """SHA-256 of the episodes: spec, class names and every number."""
+        total = hashlib.sha256(self.spec.json_text.encode())
+        total.update(canonical_json(self.class_names).encode())
+        for array in (self.classes, self.support, self.query, self.labels):
+            total.update(np.ascontiguousarray(array, np.int64).tobytes())
+        return total.hexdigest()
 
-def draw(spec: EpisodeSpec, split: Split) -> EpisodeTable:
-    """Draw all episodes of a spec. FsarError where a class has too few clips."""
+
+def draw(spec: EpisodeSpec, split: Split, index: str | None = None) -> EpisodeTable:
+    """Draw all episodes of a spec. FsarError where a class has too few clips.
+
+    Args:
+        index: identity of the clip index that the split is from.
+    """
     shape = spec.way, spec.shot, spec.query
     check(split, *shape, group_disjoint=spec.group_disjoint)
     numbers = trange(spec.count, desc=f"{spec.split} episodes", unit="episode", mininterval=1)
@@ -56,14 +76,17 @@ def draw(spec: EpisodeSpec, split: Split) -> EpisodeTable:
         support=np.stack([e.support for e in episodes]),
         query=np.stack([e.query for e in episodes]),
         labels=np.stack([e.labels for e in episodes]),
+        index=index,
     )
 
 
 def save(path: Path, table: EpisodeTable) -> None:
     """Write a table atomically; equal tables give equal bytes."""
+    identity = {} if table.index is None else {"index": np.array(table.index)}
     with atomic_write(path, "wb") as stream:
         np.savez_compressed(
             stream,
+            **identity,
             format=np.array(FORMAT),
             spec=np.array(table.spec.json_text),
             class_names=np.array(table.class_names),
@@ -83,7 +106,9 @@ def load(path: Path, spec: EpisodeSpec | None = None) -> EpisodeTable:
             check_format(int(stored["format"]) if "format" in stored else 1, FORMAT, path)
             found = EpisodeSpec.parse(str(stored["spec"]))
             arrays = {name: stored[name] for name in ("classes", "support", "query", "labels")}
-            table = EpisodeTable(spec=found, class_names=tuple(map(str, stored["class_names"])), **arrays)
+            names = tuple(map(str, stored["class_names"]))
+            index = str(stored["index"]) if "index" in stored else None
+            table = EpisodeTable(spec=found, class_names=names, **arrays, index=index)
     except FileNotFoundError:
         raise FsarError(f"{path}: no such episode table; run snakemake to draw it") from None
     except FsarError:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from fsar_core.errors import FsarError, mend
+from fsar_core.inputs import remake
 from fsar_core.provenance import atomic_write, check_format, file_sha256, read_json, write_json
 
 FORMAT = 1  # raised by hand when what these files hold changes
@@ -27,10 +28,22 @@ def write(queries_path: Path, summary_path: Path, queries: pd.DataFrame, summary
 
 
 def read_summary(run: Path) -> dict[str, Any]:
-    """FsarError where the run is not tested, or its summary is damaged or of a newer format."""
+    """The summary of a run.
+
+    Args:
+        run: the folder of the run, which is named by the run's id.
+    Raises:
+        FsarError: the run is not tested, or its summary is damaged, of a newer format or of another run.
+    """
     path = Path(run) / "summary.json"
     summary = read_json(path, ABSENT)
     check_format(summary.get("format", 1), FORMAT, path)
+    expected = path.absolute().parent.name
+    if summary.get("run", expected) != expected:
+        raise FsarError(
+            f"{path}: the results of the run {summary['run']}, expected those of {expected}; "
+            f"{remake('evaluate_head', path)}"
+        )
     return summary
 
 

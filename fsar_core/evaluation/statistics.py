@@ -1,19 +1,20 @@
 """Means, 95 % intervals, paired differences, per-class accuracy and confusion, from the rows of single queries.
 
-Intervals are normal ones over episodes (1.96 standard errors), as the field reports where it reports any. They cover the
+Intervals are those of Student's t over episodes. The field reports 1.96 standard errors, which is the same to 0.1 % from 1,000
+episodes on, and too narrow for few: with 5 episodes it covers the mean in 88 % of all cases. Intervals cover the
 draw of episodes from the test clips, not the choice of the test classes or the training seed.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from fsar_core.errors import FsarError
-
-Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,24 @@ class Estimate:
     mean: float
     ci95: float
     episodes: int
+
+
+@functools.cache
+def t95(degrees: int) -> float:
+    """Standard errors on either side of a mean in a 95 % interval, by Student's t with so many degrees of freedom.
+
+    Example:
+        >>> round(t95(29), 3)
+        2.045
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.975))
+
+
+def half_width(values: np.ndarray) -> float:
+    """Half-width of the 95 % interval of the mean of independent values; NaN for a single one."""
+    return float(t95(len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def episode_accuracy(queries: pd.DataFrame) -> np.ndarray:
@@ -36,7 +55,7 @@ def estimate(values: np.ndarray) -> Estimate:
         raise FsarError(
             f"an interval needs at least 2 episodes, found {len(values)}; raise the number of test episodes"
         )
-    return Estimate(100 * values.mean(), 100 * Z95 * values.std(ddof=1) / np.sqrt(len(values)), len(values))
+    return Estimate(100 * values.mean(), 100 * half_width(values), len(values))
 
 
 def paired_difference(method: pd.DataFrame, plain: pd.DataFrame) -> Estimate:
@@ -56,7 +75,7 @@ def class_gains(method: pd.DataFrame, plain: pd.DataFrame) -> pd.DataFrame:
 def class_accuracies(queries: pd.DataFrame) -> pd.DataFrame:
     """Accuracy on the queries of every class.
 
-    The interval is a normal one of the mean over a class's queries, with episodes as clusters: what several queries of one
+    The interval is that of the mean over a class's queries, with episodes as clusters: what several queries of one
     episode have in common is counted once. With one query a class and episode it is the usual one.
 
     Returns:
@@ -67,8 +86,11 @@ def class_accuracies(queries: pd.DataFrame) -> pd.DataFrame:
         mean, count = own["correct"].mean(), len(own)
         sums = (own["correct"] - mean).groupby(own["episode"]).sum().to_numpy()
         clusters = len(sums)
-        error = np.sqrt(clusters / (clusters - 1) * np.square(sums).sum()) / count if clusters > 1 else np.nan
-        rows.append({"class": class_id, "accuracy": 100 * mean, "ci95": 100 * Z95 * error, "queries": count})
+        half = math.nan
+        if clusters > 1:
+            error = np.sqrt(clusters / (clusters - 1) * np.square(sums).sum()) / count
+            half = 100 * t95(clusters - 1) * error
+        rows.append({"class": class_id, "accuracy": 100 * mean, "ci95": half, "queries": count})
     return pd.DataFrame(rows)
 
 

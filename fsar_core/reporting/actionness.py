@@ -10,9 +10,9 @@ import pandas as pd
 
 from fsar_core.config import SPLITS
 from fsar_core.evaluation.actionness import GROUPS, groups, separation
-from fsar_core.evaluation.statistics import Z95
+from fsar_core.evaluation.arrays import load
+from fsar_core.evaluation.statistics import half_width
 from fsar_core.paper import ActionnessFigure
-from fsar_core.reporting.attention import load
 from fsar_core.reporting.figures import drawing
 
 # As the boxes of SGTM, Fig. 3.
@@ -92,7 +92,7 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:
-    return float(values.mean()), float(Z95 * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()), half_width(values)
 
 
 def _told(row) -> str:

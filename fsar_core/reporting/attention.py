@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fsar_core.errors import FsarError, mend
+from fsar_core.errors import FsarError
+from fsar_core.evaluation.arrays import load
 from fsar_core.evaluation.statistics import estimate
 from fsar_core.paper import AttentionFigure, Example
-from fsar_core.provenance import zip_damage
 from fsar_core.reporting.figures import drawing
 
 MAPS = "inferno"
@@ -73,19 +73,6 @@ def read(figure: AttentionFigure, looks: list[tuple[str, str, Path]]) -> tuple[l
     for example in figure.examples:
         shown.append(Shown.of(example, files[example.dataset]))
     return shown, {str(found["dataset"]): found["right_class"] for found in files.values()}
-
-
-def load(path: Path) -> dict[str, np.ndarray]:
-    """What `fsar inspect` wrote. FsarError for a missing or damaged file."""
-    try:
-        if zip_damage(path):
-            raise ValueError("checksum")
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        raise FsarError(f"{path}: missing; run snakemake to look into this run") from None
-    except Exception as error:  # zipfile.BadZipFile, ValueError, zlib.error: whatever a damaged file gives
-        raise FsarError(f"{path}: damaged ({type(error).__name__}); {mend(path)}") from None
 
 
 def received(weights: np.ndarray) -> np.ndarray:

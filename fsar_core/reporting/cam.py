@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from fsar_core.evaluation.actionness import GROUPS, groups, shares
-from fsar_core.evaluation.statistics import Z95
+from fsar_core.evaluation.arrays import load
+from fsar_core.evaluation.statistics import half_width
 from fsar_core.paper import CamFigure
 from fsar_core.reporting.actionness import COLOURS, boxed
-from fsar_core.reporting.attention import QUIET, Shown, load, overlay
+from fsar_core.reporting.attention import QUIET, Shown, overlay
 from fsar_core.reporting.figures import drawing
 
 WRAP = 20  # letters beside a row of maps before they go on in the next line
@@ -128,4 +129,4 @@ def _told(figure: CamFigure, files: dict[tuple[str, str], dict], watched: dict[s
 
 
 def _percent(values: np.ndarray, sign: str = "") -> str:
-    return f"{100 * values.mean():{sign}.1f} ± {100 * Z95 * values.std(ddof=1) / np.sqrt(len(values)):.1f}"
+    return f"{100 * values.mean():{sign}.1f} ± {100 * half_width(values):.1f}"

@@ -7,11 +7,11 @@ import textwrap
 
 import pandas as pd
 
+from fsar_core.evaluation.results import read_queries, read_summary
 from fsar_core.evaluation.statistics import class_accuracies, class_gains, paired_difference
 from fsar_core.paper import ClassAccuracyFigure
 from fsar_core.reporting.class_gain import WRAP, bars
 from fsar_core.reporting.figures import MARKERS, Point, drawing
-from fsar_core.stores.manifest import read_json
 
 
 def accuracies(figure: ClassAccuracyFigure, points: list[Point]) -> pd.DataFrame:
@@ -23,8 +23,8 @@ def accuracies(figure: ClassAccuracyFigure, points: list[Point]) -> pd.DataFrame
     """
     runs = {point.method: point.run for point in points}
     names = [curve.method for curve in figure.methods]
-    summaries = {name: read_json(runs[name] / "summary.json", "run snakemake to test this run") for name in names}
-    queries = {name: pd.read_csv(runs[name] / "queries.csv.gz") for name in names}
+    summaries = {name: read_summary(runs[name]) for name in names}
+    queries = {name: read_queries(runs[name]) for name in names}
     first, tables = queries[names[0]], []
     for name in names:
         table = class_accuracies(queries[name])

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from fsar_core.errors import FsarError
-from fsar_core.evaluation.statistics import Z95
+from fsar_core.evaluation.arrays import load
+from fsar_core.evaluation.statistics import half_width
 from fsar_core.paper import EmbeddingFigure
-from fsar_core.reporting.attention import load
 from fsar_core.reporting.figures import drawing
 
 SEED = 0
@@ -86,4 +86,4 @@ def embedding(figure: EmbeddingFigure, looks: list[tuple[str, str, Path]]):
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:
-    return float(values.mean()), float(Z95 * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()), half_width(values)

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from fsar_core.errors import FsarError
-from fsar_core.evaluation.statistics import Z95
+from fsar_core.evaluation.arrays import load
+from fsar_core.evaluation.statistics import half_width
 from fsar_core.paper import MasksFigure
-from fsar_core.reporting.attention import QUIET, load
+from fsar_core.reporting.attention import QUIET
 from fsar_core.reporting.figures import drawing
 
 
@@ -71,7 +72,7 @@ def _source(found: dict[str, np.ndarray], article: str = "") -> str:
 
 
 def _mean(values: np.ndarray, sign: str = "") -> str:
-    return f"{values.mean():{sign}.3f} ± {Z95 * values.std(ddof=1) / np.sqrt(len(values)):.3f}"
+    return f"{values.mean():{sign}.3f} ± {half_width(values):.3f}"
 
 
 def _table(name: str, found: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fsar_core.data.index import read_index
+from fsar_core.data.index import index_identity, read_index
 from fsar_core.evaluation.results import read_summary
+from fsar_core.inputs import check_store_index
 from fsar_core.places import place
 from fsar_core.reporting import left_out, web
 from fsar_core.stores.manifest import read_manifest
@@ -35,6 +36,10 @@ def page(paper: str, spec: dict[str, Any]) -> str:
     counted, lost = [], {}
     for name, card in cards.items():
         index = read_index(card["index"])
+        for store in map(place, card["frames"]):
+            inputs = read_manifest(store).get("inputs", {})
+            if "index" in inputs:
+                check_store_index(place(card["index"]), index_identity(index), store, inputs)
         counted.append((name, *(_counted(index, split) for split in SPLITS), card["licence"], card["source"]))
         allowed = card["max_failures"]
         # Of a data set that is only counted there is no frame store.

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from fsar_core.errors import FsarError
+from fsar_core.inputs import remake
 from fsar_core.reporting import web
 from fsar_core.reporting.figures import MARKERS, drawing
 
@@ -18,8 +20,21 @@ def histories(models: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
         models: each model (its id), dataset, shot and method.
         folder: of all models.
     """
-    tables = [pd.read_csv(folder / about["model"] / "history.csv").assign(**about) for about in models]
+    tables = [_history(folder / about["model"]).assign(**about) for about in models]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _history(model: Path) -> pd.DataFrame:
+    """history.csv of a model's folder. FsarError where it is another model's."""
+    path = model / "history.csv"
+    table = pd.read_csv(path)
+    # Histories from before their column `model` are read as they are.
+    others = set(table.get("model", ())) - {model.name}
+    if others:
+        raise FsarError(
+            f"{path}: the history of {others.pop()}, expected that of {model.name}; {remake('train_head', path)}"
+        )
+    return table
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,14 +13,14 @@ from zarr.storage import WrapperStore
 
 from fsar_core.places import ObjectPath
 from fsar_core.stores.layout import FILE_CLIPS, Files, shard_file
-from fsar_core.stores.shards import ABSENT, INDEX, SUM, ShardFiles, check_sum
+from fsar_core.stores.shards import ABSENT, INDEX, SUM, ShardFiles, check_recorded, check_sum, clip_sums
 
 IN_FLIGHT = 8  # requests at a time: an object store answers late, but many at once
 CLIPS = 16  # of a shard by one request: what is under way has to be held in memory
 
 
 class SummedStore(WrapperStore[Store]):
-    """Zarr's view of a bucket, which notes bytes and SHA-256 of every shard that is put."""
+    """Zarr's view of a bucket, which notes bytes, SHA-256 and the clips' checksums of every shard that is put."""
 
     def __init__(self, path: ObjectPath, sums: Files, store: Store | None = None) -> None:
         super().__init__(path.zarr_store() if store is None else store)
@@ -34,6 +34,9 @@ class SummedStore(WrapperStore[Store]):
         if not key.endswith("zarr.json"):
             data = value.to_bytes()
             told = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            clips = clip_sums(data)
+            if clips is not None:
+                told["clips"] = clips
             self._sums[f"{self._path.name}/{key}"] = told
 
 
@@ -75,13 +78,14 @@ class ShardObjects(ShardFiles):
         shard = row // FILE_CLIPS, view
         try:
             found = self._chunks(self._index(shard), self._path(shard), part)
+            key = self._key(shard)
         except (OSError, ValueError) as error:
             faults = [(row, view, error)]
         else:
             faults = []
             for (row, view, out), chunk in zip(part, found):
                 try:
-                    self._decode(chunk, out)
+                    self._decode(chunk, out, self._recorded(key, row))
                 except Exception as error:  # codecs raise ValueError, RuntimeError or their own kinds
                     faults.append((row, view, error))
         if not faults or again:
@@ -89,16 +93,22 @@ class ShardObjects(ShardFiles):
         self._indices.pop(shard, None)
         return self._fill(part, again=True)
 
-    def _path(self, shard: tuple[int, int]) -> ObjectPath:
+    def _key(self, shard: tuple[int, int]) -> str:
         number, view = shard
-        return self.store / shard_file(self.name, number * FILE_CLIPS, view, len(self.clip_shape))
+        return shard_file(self.name, number * FILE_CLIPS, view, len(self.clip_shape))
+
+    def _path(self, shard: tuple[int, int]) -> ObjectPath:
+        return self.store / self._key(shard)
 
     def _index(self, shard: tuple[int, int]) -> np.ndarray | None:
         """uint64 [FILE_CLIPS 2] (offset, bytes) of a shard; None where there is no object: nothing but zeros."""
+        if self._is_zeros(self._key(shard)):
+            return None
         if shard not in self._indices:
             try:
                 data, size = self._path(shard).last(INDEX)
             except FileNotFoundError:
+                self._check_absence(self._key(shard))
                 self._indices[shard] = None
                 return None
             stored = np.frombuffer(data, np.uint8)
@@ -127,7 +137,8 @@ class ShardObjects(ShardFiles):
                 found[position] = np.frombuffer(chunk, np.uint8)
         return found
 
-    def _decode(self, chunk: np.ndarray | None, out: np.ndarray) -> None:
+    def _decode(self, chunk: np.ndarray | None, out: np.ndarray, recorded: str | None) -> None:
+        check_recorded(None if chunk is None else chunk[-SUM:], recorded)
         if chunk is None:
             out[...] = 0
             return

@@ -1,5 +1,6 @@
 """Reading a sealed store: refused without a manifest, with another spec, with a shard file of another size or with Zarr metadata
-that is not as it was sealed. The bytes of a clip are checked when it is read, by the checksums inside the shard files."""
+that is not as it was sealed. The bytes of a clip are checked when it is read, by the checksums inside the shard files and those
+that the manifest recorded for it. While a reader is open, nobody unseals the store (`stores/access`)."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ import numpy as np
 from fsar_core.errors import FsarError, mend
 from fsar_core.places import ObjectPath, Place, place
 from fsar_core.specs import StoreSpec, difference
-from fsar_core.stores import jpeg
-from fsar_core.stores.layout import FILE_CLIPS, open_arrays, shard_file
+from fsar_core.stores import access, jpeg
+from fsar_core.stores.layout import FILE_CLIPS, Files, open_arrays, shard_file
 from fsar_core.stores.manifest import check_files, check_metadata, read_manifest
 from fsar_core.stores.shards import ShardFiles
 
 
 class StoreReader:
-    """One array of a sealed store.
+    """One array of a sealed store, which stays as it is until the reader is closed or garbage-collected.
 
     Attributes:
         clips, views: rows and views of the array.
@@ -36,6 +37,24 @@ class StoreReader:
             spec: what the caller expects; FsarError names the first field in which the store differs.
         """
         self.store = place(store)
+        self._access = access.shared(self.store)  # before the manifest is read: from here on it stays
+        try:
+            self._open(array, spec)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let others rebuild or remove the store. The reader must not be used any more."""
+        self._access.close()
+
+    def __enter__(self) -> StoreReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, array: str, spec: StoreSpec | None) -> None:
         manifest = read_manifest(self.store)
         if spec is not None:
             found = manifest["spec"]
@@ -55,6 +74,7 @@ class StoreReader:
         self._jpeg = array == "frames" and self.spec.get("compression") == "jpeg"
         self._name = "jpeg" if self._jpeg else array
         self._array = open_arrays(self.store, [self._name])[self._name]
+        self._files: Files = manifest["files"]
         self._shards = self._in_shards()
         self.clips, self.views, *self._stored_shape = self._array.shape
         self.clip_shape = [self.spec["count"], *[self.spec["size"]] * 2, 3] if self._jpeg else self._stored_shape
@@ -93,10 +113,10 @@ class StoreReader:
 
     def _in_shards(self) -> ShardFiles | None:
         if not isinstance(self.store, ObjectPath):
-            return ShardFiles.of(self.store, self._name, self._array)
+            return ShardFiles.of(self.store, self._name, self._array, self._files)
         from fsar_core.stores.objects import ShardObjects
 
-        return ShardObjects.of(self.store, self._name, self._array)
+        return ShardObjects.of(self.store, self._name, self._array, self._files)
 
     def _fill_by_requests(self, places: list) -> None:
         """Of a bucket: the requests of many clips are under way at the same time, whatever the number of threads."""
@@ -134,13 +154,20 @@ class StoreReader:
             if self._shards is not None:
                 self._shards.read(row, view, stored)
             else:
-                stored[...] = self._array[row, view]
+                self._read_with_zarr(row, view, stored)
             if self._jpeg:
                 jpeg.decode(stored, out)
         except FsarError:  # a bucket that cannot be reached
             raise
         except Exception as error:  # codecs raise ValueError, RuntimeError or their own kinds on damaged bytes
             raise self._damaged(row, view, error) from None
+
+    def _read_with_zarr(self, row: int, view: int, out: np.ndarray) -> None:
+        """Read a clip of an array that only Zarr can decode; it reads a missing file as zeros."""
+        out[...] = self._array[row, view]
+        key = shard_file(self._name, row, view, len(self._stored_shape))
+        if key in self._files and not (self.store / key).is_file():
+            raise ValueError("its shard is missing")
 
     def _damaged(self, row: int, view: int, error: Exception) -> FsarError:
         reason = (str(error).splitlines() or [repr(error)])[0]

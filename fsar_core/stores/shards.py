@@ -20,7 +20,7 @@ from numcodecs.zstd import Zstd
 
 from fsar_core.places import Place, place
 from fsar_core.provenance import atomic_write
-from fsar_core.stores.layout import FILE_CLIPS, ZSTD_LEVEL, shard_file
+from fsar_core.stores.layout import FILE_CLIPS, ZSTD_LEVEL, Files, shard_file
 
 if TYPE_CHECKING:
     import zarr
@@ -35,17 +35,26 @@ class ShardFiles:
 
     A chunk that is stored as it is, uncompressed, is checked when it is read first, and again when its file has changed: its
     checksum takes longer than its reading. Compressed ones are checked every time.
+
+    With the files of a manifest, a clip is zeros only if the manifest lists no file for it. A listed file must be there, and
+    the checksum stored behind a clip must be the one that was recorded for this clip: otherwise the file is another one.
     """
 
-    def __init__(self, store: Place, name: str, array: zarr.Array, compressed: bool) -> None:
-        self.store, self.name = place(store), name
+    def __init__(
+        self, store: Place, name: str, array: zarr.Array, compressed: bool, files: Files | None = None
+    ) -> None:
+        self.store, self.name, self._files = place(store), name, files
         self.clip_shape, self.dtype = array.shape[2:], array.dtype
         self._zstd = Zstd(level=ZSTD_LEVEL) if compressed else None
         self._checked: dict[tuple[int, int], tuple[int, ...]] = {}
 
     @classmethod
-    def of(cls, store: Place, name: str, array: zarr.Array) -> ShardFiles | None:
-        """None for an array that is not written as this project's are, or on a machine of the other byte order."""
+    def of(cls, store: Place, name: str, array: zarr.Array, files: Files | None = None) -> ShardFiles | None:
+        """None for an array that is not written as this project's are, or on a machine of the other byte order.
+
+        Args:
+            files: those that the manifest lists; None for a store that is being written.
+        """
         metadata = array.metadata.to_dict()
         codecs = [codec["name"] for codec in metadata["codecs"]]
         if sys.byteorder != "little" or codecs != ["sharding_indexed"]:
@@ -72,35 +81,42 @@ class ShardFiles:
             or array.fill_value != 0
         ):
             return None
-        return cls(store, name, array, "zstd" in found["codecs"])
+        return cls(store, name, array, "zstd" in found["codecs"], files)
 
     def read(self, row: int, view: int, out: np.ndarray) -> None:
         """Fill `out` (C-contiguous, of the clips' shape and dtype) with a clip.
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is damaged.
+            ValueError: it is damaged, missing or another one.
         """
-        path = self.store / shard_file(self.name, row, view, len(self.clip_shape))
-        try:
-            file = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:  # nothing but zeros: such a shard has no file
+        key = shard_file(self.name, row, view, len(self.clip_shape))
+        if self._is_zeros(key):
             out[...] = 0
             return
+        try:
+            file = os.open(self.store / key, os.O_RDONLY)
+        except FileNotFoundError:
+            self._check_absence(key)
+            out[...] = 0
+            return
+        recorded = self._recorded(key, row)
         try:
             status = os.fstat(file)
             index = _take(file, INDEX, status.st_size - INDEX)
             check_sum(index[:-SUM], index[-SUM:])
             offset, size = map(int, index[:-SUM].view("<u8").reshape(-1, 2)[row % FILE_CLIPS])
             if offset == size == ABSENT:
+                check_recorded(None, recorded)
                 out[...] = 0
             elif offset + size > status.st_size:
                 raise ValueError(f"{size} bytes at {offset} of a file of {status.st_size}")
             elif self._zstd is None:
                 version = (status.st_ino, status.st_mtime_ns, status.st_size)
-                self._raw(file, offset, size, out, (row, view), version)
+                self._raw(file, offset, size, out, (row, view), version, recorded)
             else:
                 chunk = _take(file, size, offset)
+                check_recorded(chunk[-SUM:], recorded)
                 check_sum(chunk[:-SUM], chunk[-SUM:])
                 self._zstd.decode(chunk[:-SUM], out.reshape(-1).view(np.uint8))
         finally:
@@ -113,7 +129,7 @@ class ShardFiles:
             clips: [clips ...] of one view, at most FILE_CLIPS.
             pool: compresses them.
         Returns:
-            Its path below the store; bytes and sha256.
+            Its path below the store; bytes, sha256 and, as `clips`, the checksums behind its clips.
         Raises:
             OSError: it cannot be written.
         """
@@ -127,19 +143,47 @@ class ShardFiles:
             for part in parts:
                 stream.write(part)
                 sha256.update(part)
-        return key, {"bytes": sum(map(len, parts)), "sha256": sha256.hexdigest()}
+        clips = "".join(chunk[-SUM:].hex() for chunk in chunks)
+        return key, {"bytes": sum(map(len, parts)), "sha256": sha256.hexdigest(), "clips": clips}
 
     def _encoded(self, clip: np.ndarray) -> bytes:
         values = np.ascontiguousarray(clip).reshape(-1).view(np.uint8)
         return _summed(values.tobytes() if self._zstd is None else self._zstd.encode(values))
 
-    def _raw(self, file: int, offset: int, size: int, out: np.ndarray, place: tuple[int, int], version: tuple) -> None:
+    def _is_zeros(self, key: str) -> bool:
+        """Whether the manifest says that a shard file holds nothing but zeros, by not listing it."""
+        return self._files is not None and key not in self._files
+
+    def _check_absence(self, key: str) -> None:
+        """ValueError if the manifest lists a file that is missing."""
+        if self._files is not None and key in self._files:
+            raise ValueError("its shard is missing")
+
+    def _recorded(self, key: str, row: int) -> str | None:
+        """The checksum recorded for a clip, in hexadecimal; None for a store sealed before they were recorded."""
+        clips = (self._files or {}).get(key, {}).get("clips")
+        if clips is None:
+            return None
+        first = row % FILE_CLIPS * 2 * SUM
+        return clips[first : first + 2 * SUM]
+
+    def _raw(
+        self,
+        file: int,
+        offset: int,
+        size: int,
+        out: np.ndarray,
+        place: tuple[int, int],
+        version: tuple[int, ...],
+        recorded: str | None,
+    ) -> None:
         values = out.reshape(-1).view(np.uint8)
         if size != values.nbytes + SUM:
             raise ValueError(f"{size} bytes stored, expected {values.nbytes + SUM}")
         stored = np.empty(SUM, np.uint8)
         if os.preadv(file, [values, stored], offset) != size:
             raise ValueError("the file ends before the clip does")
+        check_recorded(stored, recorded)
         if self._checked.get(place) != version:
             check_sum(values, stored)
             self._checked[place] = version
@@ -168,3 +212,28 @@ def check_sum(values: np.ndarray, stored: np.ndarray) -> None:
         raise ValueError(
             f"Stored and computed checksum do not match: stored {stored.tobytes().hex()}, computed {computed.hex()}"
         )
+
+
+def check_recorded(stored: np.ndarray | None, recorded: str | None) -> None:
+    """ValueError if the checksum stored behind a clip is not the recorded one.
+
+    Args:
+        stored: uint8 [SUM]; None if the shard's index has no such clip.
+        recorded: in hexadecimal; None if nothing was recorded, which accepts every clip.
+    """
+    if recorded is None:
+        return
+    if stored is None:
+        raise ValueError("its shard does not hold it")
+    if stored.tobytes().hex() != recorded:
+        raise ValueError(f"another clip is in its place: checksum {stored.tobytes().hex()}, recorded {recorded}")
+
+
+def clip_sums(shard: bytes) -> str | None:
+    """The checksums behind the clips of a whole shard, in order of rows and hexadecimal; None if it is not made as ours are."""
+    index = shard[-INDEX:]
+    if len(index) < INDEX or _summed(index[:-SUM]) != index:
+        return None
+    spans = np.frombuffer(index[:-SUM], "<u8").reshape(-1, 2)
+    ends = [int(offset + size) for offset, size in spans if offset != ABSENT]
+    return b"".join(shard[end - SUM : end] for end in ends).hex()

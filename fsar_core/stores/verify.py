@@ -9,6 +9,7 @@ from typing import Any
 from fsar_core.errors import FsarError
 from fsar_core.places import ObjectPath, Place, place
 from fsar_core.provenance import file_sha256, write_json
+from fsar_core.stores import access
 from fsar_core.stores.layout import Plan, create_arrays, open_arrays, read_plan
 from fsar_core.stores.manifest import PLANNED, check_metadata, metadata_files, read_manifest, read_receipt
 from fsar_core.stores.writer import shard_keys
@@ -44,12 +45,19 @@ class Findings:
 
 
 def examine(store: Place) -> Findings:
-    """Read every byte of a store.
+    """Read every byte of a store. As long as a sealed store is examined, nobody unseals it.
 
     Raises:
         FsarError: neither a plan nor a manifest is there, or the layout is newer than this version knows.
     """
     store = place(store)
+    with access.shared(store) as held:
+        if not (store / "manifest.json").exists():
+            held.close()  # jobs that fill it need not wait for this
+        return _examine(store)
+
+
+def _examine(store: Place) -> Findings:
     plan, plan_fault = _read(lambda: read_plan(store), store / "plan.json")
     manifest, manifest_fault = _read(lambda: read_manifest(store), store / "manifest.json")
     if plan is None and manifest is None and not (plan_fault or manifest_fault):
@@ -132,8 +140,17 @@ def remove_bad(store: Place, found: Findings) -> list[str]:
 
     Returns:
         what was done, a line each.
+
+    Raises:
+        InUse: somebody reads the store. Nothing is changed then.
     """
-    store, done = place(store), []
+    store = place(store)
+    with access.exclusive(store, "repair", wait=False):
+        return _remove_bad(store, found)
+
+
+def _remove_bad(store: Place, found: Findings) -> list[str]:
+    done: list[str] = []
 
     def removed(*keys: str) -> None:
         for key in keys:

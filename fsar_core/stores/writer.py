@@ -14,6 +14,7 @@ import numpy as np
 from fsar_core.errors import FsarError
 from fsar_core.places import ObjectPath, Place, place, remove, sizes
 from fsar_core.provenance import atomic_write, environment, file_sha256, read_json, write_json
+from fsar_core.stores import access
 from fsar_core.stores.layout import FILE_CLIPS, Files, Plan, open_arrays, read_plan, shard_file
 from fsar_core.stores.manifest import unfinished_mark
 from fsar_core.stores.shards import ShardFiles
@@ -78,8 +79,7 @@ def write_job(
     with atomic_write(begun):
         pass
     # Neither a receipt nor a seal of an earlier attempt says anything of what is written from here on.
-    receipt.unlink(missing_ok=True)
-    (store / "manifest.json").unlink(missing_ok=True)
+    access.unseal(store, f"fill job {job}", receipt)
     _remove_leftovers(store, plan, rows)
     written: Files = {}
     stored = open_arrays(store, plan.shapes, mode="r+", sums=written)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +40,13 @@ def load(path: Path, run: str | None = None) -> dict[str, Any]:
             f"{path}: checkpoint of run {found}, expected {run or 'one'}; remove it and run snakemake again"
         )
     return value
+
+
+def content(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of a state dict: names, types, shapes and values of its tensors, in the order of names."""
+    total = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from fsar_core.episodes.sampler import Split, sample
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
+from fsar_core.inputs import changed
 from fsar_core.seeding import derive
 from fsar_core.specs import ModelSpec
 from fsar_core.training import checkpoint, optim
@@ -43,6 +44,7 @@ def train(
     code: str = "",
     masks: MaskBank | None = None,
     saliency: SaliencyBank | None = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> tuple[dict, list[dict]]:
     """Train and return what the model had learned at the best validation (`EpisodeModel.learned`) and the history, one row a
     validation.
@@ -53,11 +55,13 @@ def train(
             removed by the caller when the run is done.
         masks, saliency: of the training clips, for heads that learn from them.
         code: digest of the code that trains; a training that other code began is begun anew.
+        inputs: digests of what the model is trained on and with, as in `fsar_core.inputs`; a training
+            that was started on other inputs is not resumed.
 
     Raises:
         SystemExit: SIGTERM came, as batch systems send before they kill; the step was finished and is saved in `last`.
     """
-    run, training = f"{spec.digest}{code and ':'}{code}", spec.training
+    run, training, inputs = f"{spec.digest}{code and ':'}{code}", spec.training, dict(inputs or {})
     model.to(machine.device)
     if not model.trainable:
         score = accuracy(model, bank, validation, machine)
@@ -66,7 +70,7 @@ def train(
     per_step = training.batch * training.accumulate
     optimizer = optim.optimizer(training, model.trainable)
     scaler = torch.amp.GradScaler(machine.device.type, enabled=_mixed(machine))
-    state = _resume(last, run, model, optimizer, scaler)
+    state = _resume(last, run, inputs, model, optimizer, scaler)
     checks = {round((i + 1) * total / training.validations) for i in range(training.validations)} - {0}
 
     views = spec.features.training_views()
@@ -82,7 +86,7 @@ def train(
     losses: list[torch.Tensor] = state.pop("losses")
     started = time.time() - state["seconds"]
     bar = tqdm(total=total, initial=state["step"], desc="training", unit="step", mininterval=1)
-    parts = dict(model=model, optimizer=optimizer, scaler=scaler)
+    parts = dict(inputs=inputs, model=model, optimizer=optimizer, scaler=scaler)
     with _asked_to_stop() as asked:
         saved = time.monotonic()
         for step in range(state["step"], total):
@@ -158,13 +162,13 @@ def _asked_to_stop() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _save(last, run, step, seconds, state, losses, model, optimizer, scaler) -> None:
+def _save(last, run, step, seconds, state, losses, inputs, model, optimizer, scaler) -> None:
     state |= {"step": step, "seconds": seconds}
     parts = {"model": model.learned(), "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}
-    checkpoint.save(last, {"run": run, **state, "losses": losses, **parts})
+    checkpoint.save(last, {"run": run, "inputs": inputs, **state, "losses": losses, **parts})
 
 
-def _resume(last: Path, run: str, model: EpisodeModel, optimizer, scaler) -> dict:
+def _resume(last: Path, run: str, inputs: dict[str, str], model: EpisodeModel, optimizer, scaler) -> dict:
     """Where to start: at zero, or where an interrupted training of the same run was saved last."""
     begin = {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None, "losses": []}
     if not Path(last).exists():
@@ -172,6 +176,12 @@ def _resume(last: Path, run: str, model: EpisodeModel, optimizer, scaler) -> dic
     saved = checkpoint.load(last)
     if saved["run"] != run:
         tqdm.write(f"{last} was begun by other code or for another run and is not resumed: training starts anew")
+        return begin
+    differs = changed(saved.get("inputs", {}), inputs)
+    if differs:
+        tqdm.write(
+            f"{last} was begun with other inputs ({', '.join(differs)}) and is not resumed: training starts anew"
+        )
         return begin
     model.load_learned(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])

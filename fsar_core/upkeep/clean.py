@@ -6,6 +6,7 @@ fsar makes them, links are never followed, and what was changed a moment ago may
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -16,22 +17,33 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from fsar_core import locks
 from fsar_core.errors import FsarError
 from fsar_core.places import Held, ObjectPath, Place
 from fsar_core.places import remove as remove_objects
 from fsar_core.reporting.contents import PAGES, papers
 from fsar_core.specs import Spec, StoreSpec
+from fsar_core.stores import access
 from fsar_core.study import Study
+from fsar_core.upkeep.verify import REMOVED, STORE_FILES
 
 HIDDEN = r"\.[^/]+\.[A-Za-z0-9_]{8}"  # what a killed job leaves of a file that it was about to write
+NOTE = r"\.[^/]+\.repair"  # what `fsar repair` needs to go on after it was killed
 STORE = re.compile(
-    rf"(plan|manifest)\.json|receipts/[0-9]+\.json|(receipts/)?{HIDDEN}|locks/\w+\.lock"
-    rf"|data\.zarr/((zarr\.json|[a-z_]+/zarr\.json|[a-z_]+/c(/[0-9]+)+)(\.[^/]+\.partial)?|[a-z_]+/c(/[0-9]+)*/{HIDDEN})"
+    rf"(plan|manifest)\.json|receipts/[0-9]+\.json|(receipts/)?{HIDDEN}|{NOTE}"
+    r"|locks/\w+\.lock|locks/(readers|unsealing)/\w+"
+    r"|data\.zarr/([a-z_]+/)?zarr(\.json|(\.json)?\.[^/]+\.partial)"
+    rf"|data\.zarr/[a-z_]+/c(/[0-9]+)*/([0-9]+(\.[^/]+\.partial)?|{HIDDEN})"
 )
+LEASE = re.compile(r"locks/(readers|unsealing)/\w+")
+# What killed jobs leave beside the file that they were writing: by fsar, by Zarr, of demo videos, and of downloads.
+LEFT = re.compile(r"\..+\.[a-z0-9_]{8}|.+\.[0-9a-f]+\.partial|\..+\.[0-9]+\.part")
+DOWNLOAD = re.compile(r".+\.[0-9a-f]{32}\.partial")
+LEASE_AGE = 3600.0  # seconds: far more than a living process takes to renew its lease, whatever the clocks
 RUN_NAME = re.compile(r"[\w-]+(\.\w+){3}\.[0-9]+shot\.[0-9a-f]{8}")
 FOLDERS = {  # of models and runs: what is in them
-    "models": re.compile(rf"(checkpoint|last)\.pt|history\.csv|train\.lock|{HIDDEN}"),
-    "runs": re.compile(rf"summary\.json|queries\.csv\.gz|{HIDDEN}"),
+    "models": re.compile(rf"(checkpoint|last)\.pt|history\.csv|train\.lock|{HIDDEN}|{NOTE}"),
+    "runs": re.compile(rf"summary\.json|queries\.csv\.gz|{HIDDEN}|{NOTE}"),
 }
 STORE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+\.[0-9a-f]{12}")
 INDEX_NAME = re.compile(r"[\w-]+\.[0-9a-f]{12}\.tsv")
@@ -42,7 +54,6 @@ MADE = {
     "complexity": ("json",),
 }
 PAGE_LOG = re.compile(r"(\w+)\.(\w+)\.log")  # of a page of the report: paper, kind
-REMOVED = ".removed."  # what a folder is called while it goes
 
 
 class Item(NamedTuple):
@@ -94,7 +105,7 @@ def stores_in(spec: Spec) -> Iterator[StoreSpec]:
 
 
 def unused(studies: list[Study], min_age: float = 3600.0) -> tuple[list[Item], list[Item]]:
-    """What may go, and what is left alone although nothing uses it.
+    """What may go, and what is left alone although nothing uses it. Files that killed jobs left come last.
 
     Args:
         studies: configurations over the same roots.
@@ -105,29 +116,83 @@ def unused(studies: list[Study], min_age: float = 3600.0) -> tuple[list[Item], l
     for path, reason in [*_stores(roots.stores), *_results(roots.results)]:
         if path in kept:
             continue
-        size, files, newest = _measure(path)
-        if not reason and newest > time.time() - min_age:
-            reason = f"changed less than {min_age / 3600:g} hours ago; perhaps it is being made"
-        (left if reason else gone).append(Item(path, size, files, reason))
+        _sort(path, reason, min_age, gone, left)
+    listed = {item.path for item in (*gone, *left)}
+    for path in _left_by_killed_jobs(studies):
+        if listed.isdisjoint((path, *path.parents)):
+            _sort(path, "", max(min_age, LEASE_AGE) if isinstance(path, ObjectPath) else min_age, gone, left)
     return gone, left
+
+
+def _sort(path: Place, reason: str, min_age: float, gone: list[Item], left: list[Item]) -> None:
+    """Append an item to what may go, or to what is left alone for a reason."""
+    try:
+        size, files, newest = _measure(path)
+    except FileNotFoundError:  # a temporary file that has been renamed meanwhile
+        return
+    if not reason and (holder := _holder(path)):
+        reason = f"in use by {holder}"
+    if not reason and newest > time.time() - min_age:
+        reason = f"changed less than {min_age / 3600:g} hours ago; perhaps it is being made"
+    (left if reason else gone).append(Item(path, size, files, reason))
 
 
 def remove(item: Item) -> None:
     """Take one thing away. A folder is renamed first: it is there whole or not at all, whenever this is stopped. In a bucket
-    the seal goes first: without it a store does not exist."""
+    the seal goes first: without it a store does not exist.
+
+    Raises:
+        InUse: somebody reads or fills it. Nothing is removed then.
+    """
     if isinstance(item.path, ObjectPath):
-        inside = [held.path for held in item.path.objects()] or [item.path]
-        remove_objects([item.path / "manifest.json"])
-        remove_objects(inside)
-        return
-    if item.path.is_dir() and not item.path.is_symlink():
-        going = item.path
-        if REMOVED not in going.name:
-            going = item.path.with_name(f"{REMOVED}{item.path.name}")
+        inside = [held.path for held in item.path.objects()]
+        if not inside:
+            remove_objects([item.path])
+            return
+        with access.exclusive(item.path, "clean", wait=False):
+            remove_objects([item.path / "manifest.json"])
+            remove_objects(inside)
+    elif not item.path.is_dir() or item.path.is_symlink():
+        item.path.unlink(missing_ok=True)
+    elif item.path.name.startswith(REMOVED):
+        shutil.rmtree(item.path)
+    else:
+        going = item.path.with_name(f"{REMOVED}{item.path.name}")
+        with _nobody_else_in(item.path):
             item.path.rename(going)
         shutil.rmtree(going)
-    else:
-        item.path.unlink()
+
+
+@contextlib.contextmanager
+def _nobody_else_in(folder: Path) -> Iterator[None]:
+    """Hold every lock of a folder. InUse if another process holds one."""
+    with contextlib.ExitStack() as stack:
+        if any((folder / name).exists() for name in STORE_FILES):
+            stack.enter_context(access.exclusive(folder, "clean", wait=False))
+        for lock in _locks(folder):
+            if lock.name != access.READERS and not stack.enter_context(locks.held(lock)):
+                raise access.InUse(folder, _signed(lock))
+        yield
+
+
+def _holder(path: Place) -> str:
+    """A process that reads a store, fills it, trains a model or writes a file, as text; empty if there is none."""
+    if isinstance(path, ObjectPath):
+        return access.reader_of(path) if path.is_dir() else ""
+    if path.is_symlink():
+        return ""
+    if not path.is_dir():
+        return "a job that is writing it" if locks.is_busy(path) else ""
+    return next((_signed(lock) for lock in _locks(path) if locks.is_busy(lock)), "")
+
+
+def _locks(folder: Path) -> list[Path]:
+    """The lock files of a store or a model."""
+    return [path for path in (*folder.glob("locks/*.lock"), *folder.glob("*.lock")) if not path.is_symlink()]
+
+
+def _signed(lock: Path) -> str:
+    return (locks.holders(lock.read_text(errors="replace")) or ["another process"])[-1]
 
 
 def check_idle(folder: Path) -> None:
@@ -172,6 +237,51 @@ def _stores_in_bucket(root: ObjectPath) -> Iterator[tuple[ObjectPath, str]]:
             strange = next((inside for inside in content if not STORE.fullmatch(inside)), None)
             told = f"holds '{strange}', which fsar did not make"
             yield path, _other_key(path) if strange is None else told
+
+
+def _left_by_killed_jobs(studies: Iterable[Study]) -> Iterator[Place]:
+    """Temporary files where fsar alone writes, of jobs that were killed: below stores, results, weights and demo videos."""
+    for root in {study.config.roots.stores for study in studies}:
+        yield from _leases(root) if isinstance(root, ObjectPath) else _left_in_stores(root)
+    for root in {study.config.roots.results for study in studies}:
+        for kind in (*FOLDERS, *MADE, "episodes", "inspections", "actionness", "masks", "report"):
+            yield from _files(root / kind, LEFT)
+    for root in {study.config.roots.weights for study in studies}:
+        yield from _files(root, DOWNLOAD)
+        for kind in ("trained", "saliency"):
+            yield from _files(root / kind, LEFT)
+    datasets = [study.dataset(name) for study in studies for name in sorted(set(study.config.datasets.values()))]
+    for folder in sorted({dataset.folder for dataset in datasets if dataset.card.generator}):
+        yield from _files(folder, LEFT)
+
+
+def _left_in_stores(root: Path) -> Iterator[Path]:
+    for kind in _listed(root.resolve()):
+        for store in _listed(root / kind.name):
+            if STORE_NAME.fullmatch(store.name):
+                for path in _files(store, LEFT):
+                    if STORE.fullmatch(path.relative_to(store).as_posix()):
+                        yield path
+
+
+def _leases(root: ObjectPath) -> Iterator[ObjectPath]:
+    """Of readers of any store in a bucket."""
+    for held in root.objects():
+        _, _, inside = held.path.below(root).partition("/")[2].partition("/")
+        if LEASE.fullmatch(inside):
+            yield held.path
+
+
+def _files(folder: Path, name: re.Pattern) -> Iterator[Path]:
+    """Files below a folder whose name matches; links are not followed."""
+    if folder.is_symlink():
+        return
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        for file in sorted(files):
+            path = Path(place, file)
+            if name.fullmatch(file) and not path.is_symlink():
+                yield path
 
 
 def _results(root: Path) -> Iterator[tuple[Path, str]]:
@@ -263,4 +373,6 @@ def _measure(path: Place) -> tuple[int, int, float]:
         places += [Path(place, entry) for place, folders, files in os.walk(path) for entry in (*folders, *files)]
     stats = [place.lstat() for place in places]
     files = [stat for place, stat in zip(places, stats) if not place.is_dir() or place.is_symlink()]
-    return sum(stat.st_size for stat in files), len(files), max(stat.st_mtime for stat in stats)
+    # Reading a store signs its lock, which changes nothing in it.
+    changed = [stat.st_mtime for place, stat in zip(places, stats) if "locks" not in place.relative_to(path).parts]
+    return sum(stat.st_size for stat in files), len(files), max(changed)

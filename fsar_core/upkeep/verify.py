@@ -23,6 +23,7 @@ FILES = {
     "results": ["episodes/*.npz", "models/*/*.pt", "inspections/*/*.npz", "actionness/*/*.npz", "complexity/*.json"],
 }
 STORE_FILES = ("plan.json", "manifest.json", "data.zarr")
+REMOVED = ".removed."  # how the name of a folder begins while `fsar clean` removes it
 
 
 class Checked(NamedTuple):
@@ -38,8 +39,18 @@ def everything(roots: Roots) -> list[Place]:
     kept = [path.parent for path in _matching(roots.stores, "*/*/*") if path.name in STORE_FILES]
     runs = [path.parent for path in roots.results.glob("runs/*/summary.json")]
     # Written by way of a hidden file beside it: one that is left belongs to a killed job and is read by nobody.
-    visible = [path for path in found if not path.name.startswith(".")]
+    visible = [_removed(path) or path for path in found if not path.name.startswith(".")]
     return list(dict.fromkeys([*sorted(visible, key=_order), *sorted(kept), *sorted(runs)]))
+
+
+def _removed(path: Place) -> Place | None:
+    """The folder around a path that a killed `fsar clean` left."""
+    return next((folder for folder in (path, *path.parents) if folder.name.startswith(REMOVED)), None)
+
+
+def repair_note(target: Place) -> Place:
+    """Where `fsar repair` notes that it is making a file again: beside it, hidden, until it has finished."""
+    return target.parent / f".{target.name}.repair"
 
 
 def _order(path: Place) -> tuple[bool, Place]:
@@ -60,23 +71,25 @@ def _matching(root: Place, pattern: str) -> list[Place]:
 def unit_of(path: str | Place) -> Place:
     """The store or run that a path lies in, else the path itself."""
     path, here = place(path), Path.cwd()
+    if removed := _removed(path):
+        return removed
     for folder in (path, *path.parents):
         # What else lies in the project's folder is none of ours.
         if isinstance(folder, Path) and here.is_relative_to(folder.resolve()):
             break
-        if any((folder / name).exists() for name in (*STORE_FILES, "summary.json")):
+        summary = folder / "summary.json"
+        run = summary.exists() or repair_note(summary).exists()
+        if run or any((folder / name).exists() for name in STORE_FILES):
             return folder
     return path
 
 
 def check(path: Place) -> Checked:
     """Read every byte of a store, of a run, or of one file. FsarError for what is nothing of the kind."""
+    if path.name.startswith(REMOVED):
+        return Checked([], "left by a killed `fsar clean`, which nothing reads; `fsar clean` removes it")
     if any((path / name).exists() for name in STORE_FILES):
-        found = stores.examine(path)
-        note = f"not finished: {len(found.missing)} jobs are not done" if found.missing else "sound"
-        if found.sealed and not found.reasons and (lost := lost_clips(path)):
-            note = f"sound, but {lost}"
-        return Checked(found.reasons, note if found.missing or found.sealed else "not sealed yet")
+        return _store(path)
     if (path / "summary.json").exists():
         return _file(lambda: read_queries(path))
     if not path.is_file():
@@ -88,6 +101,17 @@ def check(path: Place) -> Checked:
     if path.suffix == ".tsv":
         return _index(path)
     raise FsarError(f"{path}: nothing that holds a checksum; expected .npz, .pt, .json or a clip index")
+
+
+def _store(path: Place) -> Checked:
+    found = stores.examine(path)
+    if found.sealed:
+        lost = "" if found.reasons else lost_clips(path)
+        return Checked(found.reasons, f"sound, but {lost}" if lost else "sound")
+    note = f"not finished: {len(found.missing)} jobs are not done" if found.missing else "not sealed yet"
+    if repair_note(path / "manifest.json").is_file():
+        note += f"; a repair was interrupted, finish it with `fsar repair {shlex.quote(str(path))}`"
+    return Checked(found.reasons, note)
 
 
 def _index(path: Place) -> Checked:

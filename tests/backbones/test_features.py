@@ -200,5 +200,7 @@ def test_on_a_gpu_blocks_are_those_of_the_cpu(backbone, frames, mixed):
     gpu, spec = torch.device("cuda"), spec_of(dtype="float32")
     found = list(_features.blocks(spec, backbone, frames, TRAIN, SHAPE, range(CLIPS), 4, gpu, mixed))
     backbone.cpu()
+    # In float32 (without TF32, see conftest.py) only the order of sums differs; half precision rounds to 11 bits.
+    limit = 5e-3 if mixed else 1e-4
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one.arrays["features"], other.arrays["features"], rtol=5e-3, atol=5e-3)
+        np.testing.assert_allclose(one.arrays["features"], other.arrays["features"], rtol=limit, atol=limit)

@@ -1,15 +1,15 @@
 """MobileNetV2: torchvision's network cut into stages, and TensorFlow's padding against a hand-written convolution."""
 
-from pathlib import Path
-
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from fsar_core.backbones.mobilenet_v2 import CUTS, MobilenetV2
 from fsar_core.errors import FsarError
 from fsar_core.registry import build, check, entry
+from fsar_core.testing import shared
 
 STRIDES = {
     "frames": (3, 1),
@@ -19,7 +19,9 @@ STRIDES = {
     "layer4": (96, 16),
     "layer5": (320, 32),
 }
-REAL = Path(__file__).parents[3] / "shared" / "real" / "weights" / "mobilenet_v2_imagenet_tfpad.pt"
+REAL = "real/weights/mobilenet_v2_imagenet_tfpad.pt"
+# Table 2 of the paper: expansion, channels, blocks and first stride of every group of blocks.
+GROUPS = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +105,59 @@ def test_named_weights_are_the_published_files(network, tmp_path, monkeypatch):
     assert [url.rsplit("/", 1)[-1] for url in fetched] == ["mobilenet_v2-b0353104.pth", "mobilenet_v2-7ebf99e0.pth"]
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"real weights are not at {REAL}")
+def by_hand(state: dict[str, Tensor], pictures: Tensor, padding: str) -> Tensor:
+    """Features before the last 1x1 convolution in double precision, layer by layer from a state dict."""
+
+    def layer(x: Tensor, convolution: str, norm: str, stride: int = 1, activated: bool = True) -> Tensor:
+        weight = state[f"{convolution}.weight"].double()
+        kernel = weight.shape[-1]
+        before = 0 if kernel == 1 or (stride == 2 and padding == "tensorflow") else 1
+        after = 1 if kernel == 3 else 0
+        groups = x.shape[1] // weight.shape[1]
+        x = F.conv2d(F.pad(x, (before, after, before, after)), weight, stride=stride, groups=groups)
+        mean, var, scale, shift = (
+            state[f"{norm}.{name}"].double().view(-1, 1, 1)
+            for name in ("running_mean", "running_var", "weight", "bias")
+        )
+        x = (x - mean) / (var + 1e-5).sqrt() * scale + shift
+        return x.clamp(0, 6) if activated else x
+
+    mean, std = torch.tensor([0.485, 0.456, 0.406]).double(), torch.tensor([0.229, 0.224, 0.225]).double()
+    x = (pictures.double() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    x = layer(x, "features.0.0", "features.0.1", stride=2)
+    block = 0
+    for expansion, channels, count, first_stride in GROUPS:
+        for number in range(count):
+            block += 1
+            stride = first_stride if number == 0 else 1
+            name, y = f"features.{block}.conv", x
+            if expansion > 1:
+                y = layer(y, f"{name}.0.0", f"{name}.0.1")
+            depthwise, projection = (0, 1) if expansion == 1 else (1, 2)
+            y = layer(y, f"{name}.{depthwise}.0", f"{name}.{depthwise}.1", stride)
+            y = layer(y, f"{name}.{projection}", f"{name}.{projection + 1}", activated=False)
+            x = x + y if stride == 1 and x.shape[1] == channels else y
+    return x
+
+
+@pytest.mark.parametrize("padding", ["torch", "tensorflow"])
 @torch.inference_mode()
-def test_real_weights_load():
-    backbone = MobilenetV2(REAL, padding="tensorflow").eval()
+def test_features_are_those_computed_layer_by_layer(network, stored, padding):
+    backbone = MobilenetV2(stored, padding=padding).double().eval()
+    pictures = images(70)
+    features = backbone.tail("frames")(backbone.to_cut(pictures, "frames"))
+    torch.testing.assert_close(
+        features.double(), by_hand(network.state_dict(), pictures, padding), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.shared(REAL, checks="features of MobileNetV2 with real weights")
+@torch.inference_mode()
+def test_features_of_real_weights():
+    """Equal to those computed layer by layer; and to fixed numbers, which tell if the weights file is another one."""
+    backbone = MobilenetV2(shared(REAL), padding="tensorflow").eval()
+    state = torch.load(shared(REAL), weights_only=True)
     features = backbone.to_cut(images(64), "layer5")
-    assert torch.isfinite(features).all() and 0.1 < features.std() < 10
+    torch.testing.assert_close(features.double(), by_hand(state, images(64), "tensorflow"), rtol=1e-4, atol=1e-4)
+    assert features.mean().item() == pytest.approx(0.127819, abs=1e-5)
+    assert features.std().item() == pytest.approx(1.585279, abs=1e-4)

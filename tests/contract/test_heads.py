@@ -15,11 +15,13 @@ import pytest
 import torch
 from beartype import beartype
 from jaxtyping import jaxtyped
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fsar_core.backbones._vit import Block, ClassToken
 from fsar_core.errors import FsarError
 from fsar_core.registry import Entry, accepted, build, entry, names
 from fsar_core.types import HeadOutput
+from tests.contract.options import combinations, single_changes
 
 DIM, FRAMES, GRID, TOKENS = 16, 4, (4, 3), (5, 1)
 
@@ -212,3 +214,67 @@ def test_what_a_clip_is_alone_and_together(name):
         # Each clip by itself: others in the same call change nothing.
         one = head.alone(query[1:, 2])
     torch.testing.assert_close(one, sides[1][1:, 2], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_both_ways_give_equal_features_under_every_option(name):
+    """A test runs `alone` and `together`, a training `forward`: if they differ, it is another model that is tested."""
+    support, query = (features.double() for features in episode(name, way=2, query=3))
+    tried, different = 0, {}
+    for options in combinations("heads", name):
+        try:
+            head = make(name, **options).double().eval()
+        except FsarError:  # some values exclude each other
+            continue
+        tried += 1
+        with torch.no_grad():
+            expected = head(support, query)
+            sides = head.alone(support), head.alone(query)
+            got = head.together(*sides) if head.task_level else HeadOutput(*sides)
+        error = max(
+            (got.support - expected.support).abs().max().item(), (got.query - expected.query).abs().max().item()
+        )
+        if error > 1e-10:
+            different[str(options)] = error
+    assert tried >= len(combinations("heads", name)) / 2
+    assert different == {}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", HEADS)
+def test_everything_stays_on_the_device_of_the_features(name, training):
+    """On a GPU that is not there: fake tensors have no values, but operations on two devices fail as on a real one.
+
+    Masks are left out: which of them are known depends on their values.
+    """
+    for options in single_changes("heads", name) if training else [{}]:
+        with FakeTensorMode():
+            try:
+                with torch.device("cuda"):
+                    head = make(name, **options).train(training)
+            except FsarError:  # some values exclude each other
+                continue
+            if options.get("saliency") == "live":
+                head.load_classifier(head.classifier.state_dict())
+            support, query = (features.cuda() for features in episode(name))
+            aux = {word: value.cuda() for word, value in aux_of(head, support, query).items() if "masks" not in word}
+            out = head(support, query, **aux)
+            tensors = [out.support, out.query, *out.losses.values()]
+        assert {tensor.device.type for tensor in tensors} == {"cuda"}, options
+
+
+NUMBERS = [
+    pytest.param(name, parameter, id=f"{name}-{parameter}")
+    for name in HEADS
+    for parameter in entry("heads", name).parameters
+    if parameter.endswith("dropout")
+]
+
+
+@pytest.mark.parametrize(("name", "parameter"), NUMBERS)
+def test_dropout_is_from_0_to_below_1(name, parameter):
+    make(name, **{parameter: 0})
+    make(name, **{parameter: 0.99})
+    for rate in (-0.01, 1, 1.5, "0.1"):
+        with pytest.raises(FsarError, match=f"dropout.*{rate}"):
+            make(name, **{parameter: rate})

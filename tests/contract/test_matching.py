@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from beartype import beartype
 from jaxtyping import jaxtyped
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fsar_core.errors import FsarError
 from fsar_core.matching._distances import SHOTS
 from fsar_core.registry import accepted, build, entry, names
+from tests.contract.options import combinations
 
 SIZES = {"batch": 2, "way": 3, "shot": 2, "query": 4, "frames": 4, "dim": 6}
 
@@ -102,6 +106,60 @@ def test_what_is_made_of_a_clip_alone_is_made_once(metric):
     for part, one in zip(module.alone(clips), module.alone(clips[7]), strict=True):
         assert len(part) == len(clips)
         torch.testing.assert_close(part[7], one, atol=1e-6, rtol=1e-6)
+
+
+def splits_its_work(name: str) -> bool:
+    component = entry("matching", name)
+    return hasattr(getattr(importlib.import_module(component.module), component.class_name), "alone")
+
+
+@pytest.mark.parametrize("name", [name for name in names("matching") if splits_its_work(name)])
+@pytest.mark.parametrize("shot", [1, 3])
+def test_both_ways_give_equal_logits_under_every_option(name, shot):
+    tried, different = 0, {}
+    for options in combinations("matching", name):
+        offered = accepted("matching", name, dim=SIZES["dim"], frames=SIZES["frames"], out_dim=8)
+        try:
+            metric = build("matching", name, **offered | options).double().eval()
+        except FsarError:  # some values exclude each other
+            continue
+        tried += 1
+        support, query = (features.double() for features in episode(metric.spatial, shot=shot))
+        support, query = support + 0.1, query - 0.1
+        with torch.no_grad():
+            error = metric(support, query) - metric.together(metric.alone(support), metric.alone(query))
+        if error.abs().max() > 1e-12:
+            different[str(options)] = error.abs().max().item()
+    assert tried >= len(combinations("matching", name)) / 2
+    assert different == {}
+
+
+@pytest.mark.parametrize("name", names("matching"))
+def test_everything_stays_on_the_device_of_the_features(name):
+    """On a GPU that is not there: fake tensors have no values, but operations on two devices fail as on a real one."""
+    for options in combinations("matching", name):
+        offered = accepted("matching", name, dim=SIZES["dim"], frames=SIZES["frames"], out_dim=8)
+        with FakeTensorMode():
+            try:
+                with torch.device("cuda"):
+                    metric = build("matching", name, **offered | options)
+            except FsarError:  # some values exclude each other
+                continue
+            support, query = (features.cuda() for features in episode(metric.spatial))
+            assert metric(support, query).device.type == "cuda", options
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in names("matching") if "dropout" in entry("matching", name).parameters]
+)
+def test_dropout_is_from_0_to_below_1(name):
+    def make(dropout):
+        return build("matching", name, **accepted("matching", name, dim=6, frames=4, out_dim=8), dropout=dropout)
+
+    make(0), make(0.99)
+    for rate in (-0.01, 1, 1.5):
+        with pytest.raises(FsarError, match=f"dropout.*{rate}"):
+            make(rate)
 
 
 def test_permuting_classes_permutes_logits(metric):

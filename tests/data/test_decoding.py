@@ -21,8 +21,8 @@ from fsar_core.data.frame_sizes import VP9_HEADER, vp9_frame_may_resize
 from fsar_core.testing import code_picture, read_codes, shared, write_code_video
 
 CLIPS = shared("real", "clips")
-real = pytest.mark.skipif(
-    not CLIPS.is_dir(), reason=f"no real clips at {CLIPS}; set FSAR_SHARED to the folder of real/"
+real = pytest.mark.shared(
+    "real/clips", checks="decoding of real videos: corrupted, rotated, out of order, five formats"
 )
 
 KINDS = [

@@ -169,9 +169,7 @@ def test_the_whole_way_to_a_reader(toy, tmp_path):
     assert {clip for clip, _ in read_codes(reader.read(np.array([9]), view=1))} == {9}
 
 
-@pytest.mark.skipif(
-    not shared("real", "clips").is_dir(), reason=f"no real clips at {shared('real', 'clips')}; set FSAR_SHARED"
-)
+@pytest.mark.shared("real/clips", checks="a real corrupted video in a frame store")
 def test_a_real_corrupted_clip_becomes_a_recorded_failure(toy, tmp_path):
     folder = shared("real", "clips")
     entries = toy[0].entries.iloc[:2].assign(path=["corrupted.mp4", "rotated_90.mov"])

@@ -97,6 +97,24 @@ def test_peak_bytes_of_known_tensors():
     assert 1_000_000 <= complexity.peak_bytes(lambda: values + 1, CPU) < 1_001_000
 
 
+def test_a_test_pass_is_in_evaluation_mode_and_a_training_pass_is_not(monkeypatch):
+    """Whatever ran before: dropout and BatchNorm cost other operations, and stay as they were set."""
+    modes = []
+
+    def noted(self, episodes):
+        modes.append((self.training, self.head.training, self.tail.training, torch.is_inference_mode_enabled()))
+        return forward(self, episodes)
+
+    forward = complexity.EpisodeModel.forward
+    monkeypatch.setattr(complexity.EpisodeModel, "forward", noted)
+    complexity.count(SPEC | {"rows": [identity("a")]})
+    assert modes == [(False, False, False, True)]
+    modes.clear()
+    complexity.measure(NETWORK | {"rows": [identity("a")], "passes": ["train", "test"], "repeats": 2}, CPU)
+    train, test = (True, True, True, False), (False, False, False, True)
+    assert modes == [test, train, test, train, test, train, test]
+
+
 def test_rows_are_measured_in_rounds():
     found = complexity.measure(SPEC | {"rows": [identity("a"), dmgal("b"), dmgal("c", c_mga="frame_all")]}, CPU)
     assert list(found) == ["a", "b", "c"]

@@ -139,6 +139,39 @@ def test_a_faint_head_is_right_at_its_own_cut():
     assert 0 <= found["level"] < 0.15
 
 
+def test_masks_are_predicted_in_evaluation_mode():
+    """A head in training would drop half of what it sees."""
+
+    class Dropping(Reveals):
+        def __init__(self):
+            super().__init__()
+            self.encoder = torch.nn.Dropout(0.5)
+
+    measured, others = np.arange(10), np.arange(10, 30)
+    dropping, _ = quality(Dropping().train(), measured, others)
+    assert dropping["iou"].tolist() == dropping["tuned_iou"].tolist() == [1.0] * 10
+
+
+def test_the_cut_is_chosen_on_the_others_alone():
+    """On the measured clips a predicted mask is fainter than what the head adds to every patch of the others."""
+
+    class Shy(Reveals):
+        """Of clip n: 1 on the mask and 0.6 beside it for the others, 0.5 and 0.1 for the measured."""
+
+        calls = 0
+
+        def decoder(self, instances):
+            found = super().decoder(instances)
+            self.calls += 1
+            return 0.1 + 0.4 * found if self.calls == 1 else 0.6 + 0.4 * found
+
+    found, patches = quality(Shy(), np.arange(10), np.arange(10, 20))
+    assert 0.6 <= found["level"] < 1.0
+    assert found["tuned_iou"].tolist() == [0.0] * 10
+    mean = patches[10:20].mean(0)
+    assert found["mean_level"] < mean.max() and found["others"] == 10
+
+
 def test_examples_are_spread_over_the_clips():
     measured = np.arange(5, 25)
     found, patches = quality(Reveals(), measured, np.arange(5))

@@ -10,6 +10,7 @@ import pytest
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.results import read_queries, read_summary, write
 from fsar_core.provenance import write_json
+from fsar_core.upkeep.verify import check
 
 QUERIES = pd.DataFrame(
     {"episode": [0, 0, 1, 1], "clip": [5, 6, 7, 8], "correct": [1, 0, 1, 1], "margin": [0.5, -1.25, 3.0, 0.1]}
@@ -90,3 +91,24 @@ def test_a_newer_format_is_refused_politely(run):
     assert _failure(lambda: read_summary(run)).startswith(
         f"{run}/summary.json: has format 2, and this fsar knows formats up to 1: "
     )
+
+
+def test_a_run_in_the_folder_of_another_is_refused(tmp_path, monkeypatch):
+    for run in ("one", "two"):
+        write(tmp_path / run / "queries.csv.gz", tmp_path / run / "summary.json", QUERIES, {"run": run})
+        assert read_summary(tmp_path / run)["run"] == run and len(read_queries(tmp_path / run)) == 4
+    for name in ("summary.json", "queries.csv.gz"):
+        (tmp_path / "one" / name).write_bytes((tmp_path / "two" / name).read_bytes())
+    path = tmp_path / "one" / "summary.json"
+    line = "the results of the run two, expected those of one"
+    command = f"snakemake --cores all -R evaluate_head -- {path}"
+    for read in (read_summary, read_queries):
+        assert _failure(lambda read=read: read(tmp_path / "one")) == f"{path}: {line}; make it again with `{command}`"
+    assert any(line in fault for fault in check(tmp_path / "one").faults)
+    monkeypatch.chdir(tmp_path / "two")
+    assert read_summary(".")["run"] == "two"
+
+
+def test_summaries_that_name_no_run_are_read(tmp_path):
+    write(tmp_path / "queries.csv.gz", tmp_path / "summary.json", QUERIES, {"accuracy": 1.0})
+    assert read_summary(tmp_path)["accuracy"] == 1.0

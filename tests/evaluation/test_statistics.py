@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -37,18 +39,45 @@ def test_mean_and_interval_by_hand():
     # mean 0.5; squared deviations 4 x 0.25 + 0 = 1; variance 1 / 4; standard error 0.5 / sqrt(5)
     found = statistics.estimate(np.array([0.0, 1.0, 0.5, 1.0, 0.0]))
     assert found.mean == 50.0 and found.episodes == 5
-    assert found.ci95 == pytest.approx(100 * 1.959963984540054 * 0.5 / math.sqrt(5), rel=1e-12)
+    assert found.ci95 == pytest.approx(100 * 2.7764451051978 * 0.5 / math.sqrt(5), rel=1e-10)
 
 
-def test_quantile_is_that_of_the_normal_distribution():
-    assert 0.5 * (1 + math.erf(statistics.Z95 / math.sqrt(2))) == pytest.approx(0.975, abs=1e-12)
+def test_quantiles_are_those_of_student():
+    """From printed tables; for many episodes that of the normal distribution."""
+    printed = {1: 12.706, 2: 4.303, 4: 2.776, 29: 2.045, 99: 1.984}
+    assert {degrees: round(statistics.t95(degrees), 3) for degrees in printed} == printed
+    assert statistics.t95(999) == pytest.approx(1.959964, rel=1.3e-3)
+    normal = statistics.t95(10**9)
+    assert 0.5 * (1 + math.erf(normal / math.sqrt(2))) == pytest.approx(0.975, abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 30, 300])
+def test_intervals_of_few_episodes_cover_the_mean_too(count):
+    """Values are normal, as Student's t has them. By 1.96 standard errors two would cover 70 % and five 88 %."""
+    trials = np.random.default_rng(count).normal(0.6, 0.1, size=(4000, count))
+    found = [statistics.estimate(trial) for trial in trials]
+    covered = np.mean([abs(estimate.mean - 60) <= estimate.ci95 for estimate in found])
+    assert covered == pytest.approx(0.95, abs=0.012)
+
+
+def test_intervals_of_thirty_accuracies_cover_the_mean():
+    """As many test episodes as a configuration must have, of five queries each."""
+    trials = np.random.default_rng(7).binomial(5, 0.6, size=(4000, 30)) / 5
+    found = [statistics.estimate(trial) for trial in trials]
+    covered = np.mean([abs(estimate.mean - 60) <= estimate.ci95 for estimate in found])
+    assert covered == pytest.approx(0.95, abs=0.012)
+
+
+def test_statistics_are_read_without_scipy():
+    code = "import sys, fsar_core.evaluation.statistics; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_interval_of_ten_thousand_binary_episodes():
     # 5 % half-width of a share of 1/2: 1.96 x sqrt(n / (n - 1) / 4 / n)
     found = statistics.estimate(np.tile([0.0, 1.0], 5000))
     assert found.mean == 50.0
-    assert found.ci95 == pytest.approx(100 * 1.959963984540054 * 0.5 / math.sqrt(9999), rel=1e-9)
+    assert found.ci95 == pytest.approx(100 * 1.960201 * 0.5 / math.sqrt(9999), rel=1e-6)
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():
@@ -75,7 +104,7 @@ def test_paired_difference_by_hand():
     plain = queries([[0, 1], [0, 1], [1, 1], [0, 0]])
     found = statistics.paired_difference(method, plain)
     assert found.mean == 25.0 and found.episodes == 4
-    assert found.ci95 == pytest.approx(100 * 1.959963984540054 * math.sqrt(1.25 / 3 / 4), rel=1e-12)
+    assert found.ci95 == pytest.approx(100 * 3.182446305284 * math.sqrt(1.25 / 3 / 4), rel=1e-10)
     back = statistics.paired_difference(plain, method)
     assert (back.mean, back.ci95) == (-25.0, found.ci95)
 
@@ -89,7 +118,7 @@ def test_pairing_removes_what_the_episodes_share():
     a, b = x.mean(1), y.mean(1)
     variance = a.var(ddof=1) + b.var(ddof=1) - 2 * np.cov(a, b)[0, 1]
     assert paired.mean == pytest.approx(100 * (a.mean() - b.mean()))
-    assert paired.ci95 == pytest.approx(100 * 1.959963984540054 * math.sqrt(variance / 500), rel=1e-9)
+    assert paired.ci95 == pytest.approx(100 * statistics.t95(499) * math.sqrt(variance / 500), rel=1e-9)
     single = [statistics.estimate(values).ci95 for values in (a, b)]
     assert paired.ci95 < 0.8 * math.hypot(*single)
 
@@ -129,7 +158,7 @@ def test_gains_of_classes_by_hand():
     assert found["class"].tolist() == [1, 3, 7] and found["queries"].tolist() == [4, 5, 1]
     assert found["gain"].tolist() == pytest.approx([0, 20, 100])
     # squared deviations from 0.2: 0.64 + 0.04 + 0.04 + 1.44 + 0.64 = 2.8; variance 2.8 / 4
-    expected = 100 * statistics.Z95 * math.sqrt(2.8 / 4 / 5)
+    expected = 100 * 2.7764451051978 * math.sqrt(2.8 / 4 / 5)
     assert found["ci95"].tolist() == pytest.approx([0, expected, math.nan], nan_ok=True)
 
 
@@ -155,5 +184,5 @@ def test_accuracies_of_classes_by_hand():
     )
     assert found["class"].tolist() == [1, 3, 7] and found["queries"].tolist() == [4, 5, 1]
     assert found["accuracy"].tolist() == pytest.approx([75, 60, 100])
-    halves = [100 * statistics.Z95 * math.sqrt(v) for v in (0.75 / 3 / 4, 1.2 / 4 / 5)]
+    halves = [100 * 3.182446305284 * math.sqrt(0.75 / 3 / 4), 100 * 2.7764451051978 * math.sqrt(1.2 / 4 / 5)]
     assert found["ci95"].tolist() == pytest.approx([*halves, math.nan], nan_ok=True)

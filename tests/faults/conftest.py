@@ -1,21 +1,46 @@
-"""The table of the faults: what was done how often, what survived and what was lost."""
+"""The table of the faults: how often each was tried, how often it was detected, and how often the outcome was wrong."""
 
 from __future__ import annotations
 
-import time
+from typing import NamedTuple
 
 import pytest
 
+from tests.faults import finished
+from tests.faults import small as small_project
 from tests.faults.runs import TABLE, Project
 
-ROWS: list[tuple[str, int, int, int, str]] = []
+
+class Line(NamedTuple):
+    """What came of one kind of fault.
+
+    Attributes:
+        attempts: how often it was tried.
+        detected: attempts that ended with an error of one line, before a number was made.
+        wrong: attempts that ended with another result than an undisturbed run, or with a traceback.
+    """
+
+    fault: str
+    attempts: int
+    detected: int
+    wrong: int
+    note: str = ""
+
+    @property
+    def survived(self) -> int:
+        """Attempts that changed nothing in the result."""
+        return max(self.attempts - self.detected - self.wrong, 0)
+
+
+LINES: list[Line] = []
+HEADER = ("fault", "attempts", "detected", "survived or without effect", "wrong", "")
 
 
 class Ledger:
-    """Takes down a fault, its tries, how many of them ended in the right outcome, what was lost, and a note."""
+    """Collects the lines of the table that is printed at the end."""
 
-    def add(self, fault: str, tries: int, survived: int, lost: int = 0, note: str = "") -> None:
-        ROWS.append((fault, tries, survived, lost, note))
+    def add(self, fault: str, attempts: int, *, detected: int = 0, wrong: int = 0, note: str = "") -> None:
+        LINES.append(Line(fault, attempts, detected, wrong, note))
 
 
 @pytest.fixture(scope="session")
@@ -24,18 +49,41 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory) -> tuple[Project, float]:
-    """A project whose main job ran through, and how long its jobs took, s."""
+def undisturbed(tmp_path_factory) -> Project:
+    """The main job at toy size, after an undisturbed run. Tests copy it and leave it as it is."""
     project = Project(tmp_path_factory.mktemp("undisturbed"))
-    process = project.start(TABLE)
-    project.until_planned(process)
-    started = time.monotonic()
-    assert process.wait(1800) == 0, project.said[-6000:]
-    return project, time.monotonic() - started
+    project.timed(TABLE)
+    return project
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory) -> Project:
+    """The small project, after an undisturbed run. Tests copy it and leave it as it is."""
+    source = small_project.source(tmp_path_factory.mktemp("source"))
+    project = small_project.project(tmp_path_factory.mktemp("small") / "project", source)
+    project.timed(TABLE)
+    return project
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> finished.Project:
+    """A finished run of three rows, with masks and saliency."""
+    return finished.make(tmp_path_factory.mktemp("finished"))
+
+
+def pytest_sessionfinish(session):
+    """A wrong outcome fails the run, also where a test did not notice."""
+    if any(line.wrong for line in LINES) and session.exitstatus == 0:
+        session.exitstatus = 1
 
 
 def pytest_terminal_summary(terminalreporter):
-    if ROWS:
-        terminalreporter.write_line("\n| fault | tries | survived | lost | |\n|---|---|---|---|---|")
-        for row in ROWS:
-            terminalreporter.write_line("| " + " | ".join(map(str, row)) + " |")
+    if not LINES:
+        return
+    rows = [HEADER, ("---",) * len(HEADER)]
+    rows += [(line.fault, line.attempts, line.detected, line.survived, line.wrong, line.note) for line in LINES]
+    totals = [sum(getattr(line, name) for line in LINES) for name in ("attempts", "detected", "survived", "wrong")]
+    rows.append(("all", *totals, ""))
+    terminalreporter.write_line("")
+    for row in rows:
+        terminalreporter.write_line("| " + " | ".join(map(str, row)) + " |")

@@ -33,7 +33,9 @@ class Project:
         settings: further words of the command line, as `--config roots=...`.
         configs: laid over config.yaml, the last on top.
         cores: that Snakemake may use.
+        source: folder with the Snakefile, `workflow`, `profiles` and config.yaml.
         seen: receipts that were there at some kill, by path.
+        seconds: that the jobs of its last timed run took.
     """
 
     path: Path
@@ -41,7 +43,9 @@ class Project:
     log: Path | None = None
     configs: tuple[Path, ...] = CONFIGS
     cores: int = 2
+    source: Path = REPOSITORY
     seen: dict[Path, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.log = self.log or self.path / "run.log"
@@ -49,25 +53,29 @@ class Project:
     def command(self, *words: str) -> list[str]:
         fixed = [
             "--snakefile",
-            REPOSITORY / "Snakefile",
+            self.source / "Snakefile",
             "--directory",
             self.path,
             "--cores",
             self.cores,
-            "--configfile",
-            *self.configs,
         ]
-        fixed += ["--workflow-profile", REPOSITORY / "profiles" / "default", *self.settings, "--"]
-        return [str(word) for word in [FRONT, *fixed, *words]]
+        fixed += ["--configfile", *self.configs] if self.configs else []
+        fixed += ["--workflow-profile", self.source / "profiles" / "default", *self.settings]
+        behind = [] if "--" in words else ["--"]
+        return [str(word) for word in [FRONT, *fixed, *behind, *words]]
 
     def study(self) -> Study:
         """What its commands plan from."""
-        files = [REPOSITORY / "config.yaml", *self.configs]
+        files = [self.source / "config.yaml", *self.configs]
         whole = functools.reduce(overlay, (yaml.safe_load(file.read_text()) for file in files))
-        return Study(load_config(whole), REPOSITORY / "workflow")
+        return Study(load_config(whole), self.source / "workflow")
 
     def start(self, *words: str) -> subprocess.Popen:
-        """Start the main job in a process group of its own; what it says goes into the log."""
+        """Start the main job in a process group of its own; its output goes into the log.
+
+        Args:
+            words: targets; or options, `--` and targets.
+        """
         environment = {k: v for k, v in os.environ.items() if k not in ("FSAR_ERRORS", "PYTHONPATH")}
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as stream:
@@ -91,6 +99,14 @@ class Project:
         status, said = self.run(*words)
         assert status == 0, said[-6000:]
         return said
+
+    def timed(self, *words: str) -> None:
+        """Run to the end, and keep the time from the start of the first job."""
+        process = self.start(*words)
+        self.until_planned(process)
+        started = time.monotonic()
+        assert process.wait(1800) == 0, self.said[-6000:]
+        self.seconds = time.monotonic() - started
 
     @property
     def said(self) -> str:
@@ -135,14 +151,13 @@ class Project:
         """Paths at which two outcomes differ, of those that begin with one of `below`."""
         mine, others = self.outcome(), other.outcome()
         names = {name for name in mine.keys() | others.keys() if name.startswith(below)}
-        return sorted(name for name in names if not _equal(mine.get(name), others.get(name)))
+        return sorted(name for name in names if not same(mine.get(name), others.get(name)))
 
 
-def _equal(left, right) -> bool:
+def same(left, right) -> bool:
+    """Whether two parts of an outcome are equal; what is recorded of versions and machine does not count."""
     if isinstance(left, torch.Tensor):
         return isinstance(right, torch.Tensor) and torch.equal(left, right)
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(
-            _equal(left[key], right[key]) for key in left if key != "environment"
-        )
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left if key != "environment")
     return left == right

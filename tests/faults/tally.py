@@ -8,7 +8,11 @@ FOUND, HARMLESS, LOST = "found", "harmless", "lost"
 
 
 class Tally:
-    """fault -> how often which outcome."""
+    """Counts the outcomes of each kind of fault.
+
+    `FOUND`: refused with one line before a number was made. `HARMLESS`: the result is the same to the last bit.
+    `LOST`: another number, or a traceback.
+    """
 
     def __init__(self) -> None:
         self.counts: dict[str, Counter] = {}
@@ -16,11 +20,7 @@ class Tally:
     def add(self, fault: str, outcome: str) -> None:
         self.counts.setdefault(fault, Counter())[outcome] += 1
 
-    def lines(self) -> list[tuple[str, int, int, int, str]]:
-        """fault, tries, survived, lost, note. Survived: told in one line before a number was made of it, or without any effect
-        on the numbers."""
-        rows = []
+    def report(self, ledger) -> None:
+        """Add a line for every kind of fault to the table of all faults."""
         for fault, outcomes in self.counts.items():
-            note = f"{outcomes[HARMLESS]} without effect" if outcomes[HARMLESS] else ""
-            rows.append((fault, outcomes.total(), outcomes[FOUND] + outcomes[HARMLESS], outcomes[LOST], note))
-        return rows
+            ledger.add(fault, outcomes.total(), detected=outcomes[FOUND], wrong=outcomes[LOST])

@@ -1,4 +1,4 @@
-"""The demo's main job, killed again and again at random moments: the same command goes on, and the outcome is that of an
+"""Runs and repairs that are ended again and again at random moments: the same command goes on, and the outcome is that of an
 undisturbed run, bit for bit."""
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import CONFIGS, TABLE, Project
+from tests.faults import jobs
+from tests.faults import small as small_project
+from tests.faults.runs import TABLE, Project
+from tests.faults.upkeep import damage_test_clip, repair
 
 pytestmark = pytest.mark.faults
 
@@ -38,20 +42,56 @@ def terminate_all(process: subprocess.Popen) -> None:
 
 
 @pytest.mark.timeout(3600)
+def test_killed_at_random_moments(tmp_path, undisturbed, ledger):
+    """The main job with all its rows."""
+    survives(
+        ledger,
+        "SIGKILL of Snakemake and its jobs",
+        kill_all,
+        tries=20,
+        whole=undisturbed,
+        new=lambda number: Project(tmp_path / str(number)),
+    )
+
+
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("fault", "end", "tries"),
+    ("fault", "end"),
     [
-        ("SIGKILL of Snakemake and its jobs", kill_all, 20),
-        ("SIGKILL of Snakemake alone", kill_snakemake, 10),
-        ("SIGTERM of Snakemake and its jobs", terminate_all, 10),
+        ("SIGKILL of Snakemake alone", kill_snakemake),
+        ("SIGTERM of Snakemake and its jobs", terminate_all),
     ],
-    ids=["all", "snakemake", "term"],
+    ids=["snakemake", "term"],
 )
-def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tries):
-    """One kill in five meets the start of Snakemake, the others fall where all of them together go through the run once; should
-    it be done before, the rest go to another one."""
-    whole, seconds = undisturbed
-    projects, chance = [Project(tmp_path / "1")], random.Random(fault)
+def test_ended_at_random_moments(tmp_path, small, ledger, fault, end):
+    """The small project."""
+    survives(
+        ledger,
+        fault,
+        end,
+        tries=10,
+        whole=small,
+        new=lambda number: small_project.project(tmp_path / str(number), small.source),
+    )
+
+
+def survives(
+    ledger,
+    fault: str,
+    end: Callable[[subprocess.Popen], None],
+    tries: int,
+    whole: Project,
+    new: Callable[[int], Project],
+) -> None:
+    """End runs again and again; the same command goes on, and every outcome is that of `whole`.
+
+    One attempt in five meets the start of Snakemake, the others fall where all of them together go through the run once. If
+    the run is done before, the rest go to another one.
+
+    Args:
+        new: makes a project in which nothing is done yet.
+    """
+    projects, chance = [new(1)], random.Random(fault)
     kills, saved = 0, set()
     while kills < tries:
         project = projects[-1]
@@ -60,10 +100,10 @@ def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tri
             time.sleep(chance.uniform(0, 4))
         else:
             project.until_planned(process)
-            time.sleep(chance.uniform(0, 2 * seconds / (0.8 * tries)))
+            time.sleep(chance.uniform(0, 2 * whole.seconds / (0.8 * tries)))
         if process.poll() is not None:
             assert process.returncode == 0, project.said[-6000:]
-            projects.append(Project(tmp_path / str(len(projects) + 1)))
+            projects.append(new(len(projects) + 1))
             continue
         project.seen |= project.receipts()
         end(process)
@@ -78,17 +118,17 @@ def test_killed_at_random_moments(tmp_path, undisturbed, ledger, fault, end, tri
         done += len(project.seen)
         assert "Nothing to be done" in project.ok(TABLE)
     note = f"of {done} finished shard jobs {len(again)} made again; {len(saved)} trainings saved on SIGTERM"
-    ledger.add(fault, kills, 0 if lost else kills, len(lost), note)
+    ledger.add(fault, kills, wrong=len(lost), note=note)
     assert not lost and not again
 
 
 @pytest.mark.timeout(1800)
-def test_a_training_is_asked_to_stop(tmp_path, ledger):
+def test_a_training_is_asked_to_stop(tmp_path, small, ledger):
     """SIGTERM in its middle, three times: it saves the step it is in and goes on from there, not from its last validation."""
-    configs = (*CONFIGS, Path(__file__).with_name("long.yaml"))
-    whole, project = (Project(tmp_path / name, configs=configs) for name in ("whole", "stopped"))
-    runs = {cell.row.method: cell.run for cell in whole.study().cells("dmgal_table2") if cell.column.shot == 1}
-    model = runs["DMGAL-FT (OTAM)"].model.model_id
+    whole, project = (small_project.copy_of(small, tmp_path / name) for name in ("whole", "stopped"))
+    whole.configs = project.configs = (Path(__file__).with_name("long.yaml"),)
+    (run,) = {cell.run.run_id: cell.run for cell in whole.study().cells("dmgal_table2")}.values()
+    model = run.model.model_id
     checkpoint = f"results/models/{model}/checkpoint.pt"
     whole.ok(checkpoint)
     steps = []
@@ -111,7 +151,26 @@ def test_a_training_is_asked_to_stop(tmp_path, ledger):
         steps.append(int(told[1]))
     project.ok(checkpoint)
     lost = project.differences(whole)
-    ledger.add(
-        "SIGTERM of a training", len(steps), 0 if lost else len(steps), len(lost), f"went on after the steps {steps}"
-    )
+    ledger.add("SIGTERM of a training", len(steps), wrong=len(lost), note=f"went on after the steps {steps}")
     assert not lost and steps == sorted(set(steps))
+
+
+@pytest.mark.timeout(1800)
+def test_a_repair_is_killed(tmp_path, small, ledger):
+    """Twice at random moments: the same command finishes it, and nothing that was made of the store is made again."""
+    project, log = small_project.copy_of(small, tmp_path / "project"), tmp_path / "log"
+    (manifest,) = project.path.glob("stores/features/*/manifest.json")
+    store, chance = manifest.parent, random.Random("repair")
+    damage_test_clip(store)
+    for number in range(2):
+        process = repair(project, project.path / "stores", store, log)
+        if number == 0:
+            jobs.until(log, "removed data.zarr", process)
+        time.sleep(chance.uniform(0, 8))
+        assert process.poll() is None, jobs.read(log)[-3000:]
+        jobs.kill(process)
+    assert repair(project, project.path / "stores", store, log).wait(600) == 0, jobs.read(log)[-3000:]
+    lost = project.differences(small)
+    assert "Nothing to be done" in project.ok(TABLE)
+    ledger.add("SIGKILL of `fsar repair`", 2, wrong=len(lost))
+    assert not lost

@@ -6,6 +6,7 @@ A new folder is made (`python -m tests.formats.make`) whenever a layout or a for
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -26,8 +27,9 @@ WRITTEN = sorted(path.name for path in HERE.iterdir() if (path / "expected.json"
 
 
 @pytest.fixture(params=WRITTEN)
-def kept(request) -> Path:
-    return HERE / request.param
+def kept(request, tmp_path) -> Path:
+    """A copy: reading a store makes a lock file in it."""
+    return shutil.copytree(HERE / request.param, tmp_path / "kept")
 
 
 def test_every_layout_is_here():
@@ -36,9 +38,16 @@ def test_every_layout_is_here():
     assert found == set(range(1, LAYOUT_VERSION + 1))
 
 
-def test_nothing_of_it_is_damaged(kept):
+@pytest.fixture
+def run_folder(kept, tmp_path) -> Path:
+    """The kept run under its name, as the rules have it."""
+    name = json.loads((kept / "run" / "summary.json").read_text())["run"]
+    return Path(shutil.copytree(kept / "run", tmp_path / name))
+
+
+def test_nothing_of_it_is_damaged(kept, run_folder):
     stores = [kept / kind for kind in json.loads((kept / "expected.json").read_text())["stores"]]
-    for path in (*stores, kept / "run", *kept.glob("*.npz"), kept / "index.tsv"):
+    for path in (*stores, run_folder, *kept.glob("*.npz"), kept / "index.tsv"):
         assert check(path).faults == [], path
     assert check(kept / "model" / "checkpoint.pt").faults == []
 
@@ -61,15 +70,16 @@ def test_the_clips_that_failed_are_known(kept):
     pd.testing.assert_frame_equal(read_index(kept / "index.tsv"), make.index())
 
 
-def test_a_kept_model_gives_the_kept_result(kept, tmp_path):
+def test_a_kept_model_gives_the_kept_result(kept, run_folder, tmp_path):
     run = RunSpec.model_validate(json.loads((kept / "expected.json").read_text())["run"])
     assert tables.load(kept / "test.npz", run.test).spec == run.test
     assert len(tables.load(kept / "val.npz", run.validation)) == run.validation.count
     trained = checkpoint.load(kept / "model" / "checkpoint.pt")
     # A spec that has got a field since then has another digest.
     checkpoint.save(tmp_path / "checkpoint.pt", trained | {"run": run.model.digest})
-    make.evaluate(kept, tmp_path, run, tmp_path / "checkpoint.pt")
-    old, new = read_summary(kept / "run"), read_summary(tmp_path)
+    tested = tmp_path / "again" / run.run_id
+    make.evaluate(kept, tested, run, tmp_path / "checkpoint.pt")
+    old, new = read_summary(run_folder), read_summary(tested)
     for key in ("dataset", "accuracy", "ci95", "episodes", "per_class", "confusion", "class_names", "parameters"):
         assert new[key] == old[key], key
-    pd.testing.assert_frame_equal(read_queries(tmp_path), read_queries(kept / "run"), rtol=1e-3)
+    pd.testing.assert_frame_equal(read_queries(tested), read_queries(run_folder), rtol=1e-3)

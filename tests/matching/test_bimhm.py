@@ -11,6 +11,7 @@ def random_episode(seed: int):
     return torch.randn(1, 3, 2, 5, 4, generator=generator), torch.randn(1, 4, 5, 4, generator=generator)
 
 
+@oracle.reads_published
 @pytest.mark.parametrize("shot", [1, 5])
 @pytest.mark.parametrize(("shots", "name"), [("distance", "bimhm_logits"), ("prototype", "bimhm_logits_prototype")])
 def test_published_logits(shot, shots, name):

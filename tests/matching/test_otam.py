@@ -93,6 +93,7 @@ def test_gradients_are_path_weights():
     torch.testing.assert_close(far.grad[:, 1:].sum(dim=0), torch.ones(3), atol=1e-3, rtol=0)
 
 
+@oracle.reads_published
 @pytest.mark.parametrize("shot", [1, 5])
 @pytest.mark.parametrize("lambda_", [0.1, 0.5])
 def test_published_logits(shot, lambda_):
@@ -101,6 +102,7 @@ def test_published_logits(shot, lambda_):
     torch.testing.assert_close(found, numbers[f"otam_logits_lambda{lambda_}"], atol=1e-4, rtol=0)
 
 
+@oracle.reads_published
 @pytest.mark.parametrize("shot", [1, 5])
 def test_published_logits_of_prototypes(shot):
     numbers = oracle.published(shot)

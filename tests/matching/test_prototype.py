@@ -27,6 +27,19 @@ def test_close_pairs_of_large_features_keep_their_distance():
     assert Prototype("euclidean")(support, support[:, 0] + 0.125).item() == pytest.approx(-512 / 64)
 
 
+@pytest.mark.parametrize(("way", "queries"), [(3, 26), (5, 75), (30, 2)])
+def test_close_pairs_keep_their_distance_with_many_queries_or_classes(way, queries):
+    """torch computes distances as |x|^2 - 2xy + |y|^2 beyond 25 rows unless told otherwise, and loses these."""
+    generator = torch.Generator().manual_seed(2)
+    centers = 100 + torch.randn(1, way, 1, 1, 64, generator=generator, dtype=torch.float64)
+    clips = centers[:, torch.arange(queries) % way, 0] + 0.01 * torch.randn(1, queries, 1, 64, generator=generator)
+    support, query = centers.float(), clips.float()
+    difference = query.double().squeeze(2)[:, :, None] - support.double()[:, None, :, 0, 0]
+    expected = -difference.square().sum(-1)
+    found = Prototype("euclidean")(support, query).double()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+
+
 def test_no_order_of_frames_moves_it():
     generator = torch.Generator().manual_seed(1)
     support, query = torch.rand(1, 3, 2, 5, 4, generator=generator), torch.rand(1, 4, 5, 4, generator=generator)

@@ -32,6 +32,7 @@ def tiny_episode():
     return torch.randn(1, 3, 2, 4, 5, generator=generator), torch.randn(1, 2, 4, 5, generator=generator)
 
 
+@oracle.reads_published
 @pytest.mark.parametrize("shot", [1, 5])
 @pytest.mark.parametrize(("cardinality", "name"), [(None, "trx_logits"), (2, "trx2_logits"), (3, "trx3_logits")])
 def test_published_logits(shot, cardinality, name):

@@ -7,22 +7,24 @@ Every `*_logits` takes one episode: support[way][shot][frames][dim] and query[qu
 from __future__ import annotations
 
 import math
-import os
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-SHARED = Path(os.environ.get("FSAR_SHARED", Path(__file__).parents[3] / "shared"))
+from fsar_core.testing import shared
+
+reads_published = pytest.mark.shared(
+    "parity/matching_1shot.npz",
+    "parity/matching_5shot.npz",
+    checks="logits of OTAM, Bi-MHM and TRX against those of public implementations",
+)
 
 
 def published(shot: int) -> dict[str, torch.Tensor]:
     """Random features and what public implementations make of them; support and query as a batch of one episode."""
-    path = SHARED / "parity" / f"matching_{shot}shot.npz"
-    if not path.exists():
-        pytest.skip(f"no reference numbers at {path}; set FSAR_SHARED to the folder that holds parity/")
+    path = shared("parity", f"matching_{shot}shot.npz")
     arrays = {name: torch.from_numpy(array) for name, array in np.load(path).items()}
     arrays["support"], arrays["query"] = arrays["support"][None], arrays["query"][None]
     return arrays

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 
 from fsar_core.__main__ import main
 from fsar_core.evaluation.actionness import GROUPS, groups, separation
-from fsar_core.evaluation.statistics import Z95
+from fsar_core.evaluation.statistics import t95
 from fsar_core.paper import validate_figure
 from fsar_core.reporting import actionness
 
@@ -94,7 +94,10 @@ def test_what_is_told_by_hand(watches):
     assert len(lines) == 2 + 3
     for line, (split, name) in zip(lines[2:], names.items()):
         own = [i for i, of in enumerate(SPLITS) if of == split and i != 11]
-        half = {key: Z95 * values[own].std(ddof=1) / len(own) ** 0.5 for key, values in (("d", difference), ("a", auc))}
+        half = {
+            key: t95(len(own) - 1) * values[own].std(ddof=1) / len(own) ** 0.5
+            for key, values in (("d", difference), ("a", auc))
+        }
         assert line == (
             f"parts, {len(own)} {name}: inside minus outside of the action {difference[own].mean():+.2f} ± {half['d']:.2f}; "
             f"a frame inside is the more salient in {100 * auc[own].mean():.1f} ± {100 * half['a']:.1f} % of pairs"

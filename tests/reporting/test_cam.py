@@ -12,7 +12,6 @@ from PIL import Image
 
 from fsar_core.__main__ import main
 from fsar_core.errors import FsarError
-from fsar_core.evaluation.statistics import Z95
 from fsar_core.paper import validate_figure
 from fsar_core.reporting import cam
 from fsar_core.reporting.actionness import COLOURS
@@ -148,7 +147,7 @@ def test_shares_of_the_evidence_by_hand(boxed):
     lines = canvas.get_suptitle().splitlines()
 
     def mean(*values, sign=""):
-        return f"{np.mean(values):{sign}.1f} ± {Z95 * np.std(values, ddof=1) / 2**0.5:.1f}"
+        return f"{np.mean(values):{sign}.1f} ± {12.706205 * np.std(values, ddof=1) / 2**0.5:.1f}"
 
     at = lines.index("toy kinetics100: share (%) of the evidence on salient, ambiguous, non-salient frames, 2 queries")
     assert lines[at - 1] == "boxes: blue salient, red ambiguous, green non-salient"

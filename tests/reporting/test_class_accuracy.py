@@ -55,6 +55,16 @@ def draw(spec, tmp_path, name="a") -> int:
     return main(["figure", *words])
 
 
+def test_results_of_another_run_are_refused(spec, tmp_path, capsys):
+    path = tmp_path / "runs" / "TRX" / "summary.json"
+    path.write_text(json.dumps({"dataset": "toy", "class_names": NAMES, "run": "Ours"}))
+    assert draw(spec, tmp_path) == 2
+    assert f"{path}: the results of the run Ours, expected those of TRX; " in capsys.readouterr().err
+    path.write_text(json.dumps({"dataset": "toy", "class_names": NAMES, "queries_sha256": "0" * 64}))
+    assert draw(spec, tmp_path) == 2
+    assert "TRX/queries.csv.gz: damaged, or of another test than its summary.json" in capsys.readouterr().err
+
+
 def test_the_files(spec, tmp_path):
     assert draw(spec, tmp_path) == 0 and draw(spec, tmp_path, "b") == 0
     for ending in ("csv", "png", "pdf"):

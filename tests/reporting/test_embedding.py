@@ -84,10 +84,10 @@ def test_points_and_what_is_measured_of_them(looks, tmp_path):
     ]
     for name, values in zip(("TRX", "Wider"), shares):
         assert found.silhouette[name] == pytest.approx(values.mean(), abs=1e-4)
-        assert found.ci95[name] == pytest.approx(1.96 * values.std(ddof=1) / 3**0.5, abs=1e-3)
+        assert found.ci95[name] == pytest.approx(4.303 * values.std(ddof=1) / 3**0.5, abs=1e-3)
     difference = shares[1] - shares[0]
     assert found.difference["Wider"] == pytest.approx(difference.mean(), abs=1e-4) and difference.mean() > 0.2
-    assert found.difference_ci95["Wider"] == pytest.approx(1.96 * difference.std(ddof=1) / 3**0.5, abs=1e-3)
+    assert found.difference_ci95["Wider"] == pytest.approx(4.303 * difference.std(ddof=1) / 3**0.5, abs=1e-3)
     assert np.isnan(found.difference["TRX"])
     # Classes 8 apart stay apart in the picture: nearest neighbours are of the same class.
     wide = table[table.method == "Wider"].reset_index()

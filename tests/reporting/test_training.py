@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from fsar_core.errors import FsarError
 from fsar_core.reporting import training
 
 HEAD = "step,episodes,loss,val_accuracy,lr,seconds\n"
@@ -24,6 +25,15 @@ def test_the_first_of_equal_validations_is_the_best(folder):
     first = training.summary(training.histories(MODELS, folder)).iloc[0]
     assert (first.episodes, first.best_episodes, first.best_accuracy) == (30, 20, 60.0)
     assert (first.last_loss, first.seconds) == (0.4, 7.5)
+
+
+def test_the_history_of_another_model_is_refused(folder):
+    table = pd.read_csv(folder / "a" / "history.csv")
+    table.assign(model="a").to_csv(folder / "a" / "history.csv", index=False)
+    assert training.histories(MODELS, folder).model.tolist() == ["a", "a", "a", "b"]
+    table.assign(model="b").to_csv(folder / "a" / "history.csv", index=False)
+    with pytest.raises(FsarError, match=r"a/history\.csv: the history of b, expected that of a; make it again with `"):
+        training.histories(MODELS, folder)
 
 
 def test_what_is_drawn(folder):

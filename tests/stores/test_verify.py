@@ -22,13 +22,14 @@ def _flip(path: Path, position: int) -> None:
 
 
 def _files(store: Path) -> dict[str, bytes]:
-    """All files of a store but the receipts, which tell how long a job took."""
-    paths = (path for path in store.rglob("*") if path.is_file() and path.parent.name != "receipts")
+    """All files of a store but the locks, and the receipts, which tell how long a job took."""
+    paths = (path for path in store.rglob("*") if path.is_file() and path.parent.name not in ("receipts", "locks"))
     return {path.relative_to(store).as_posix(): path.read_bytes() for path in paths}
 
 
 def _times(store: Path) -> dict[str, int]:
-    return {p.relative_to(store).as_posix(): p.stat().st_mtime_ns for p in store.rglob("*") if p.is_file()}
+    files = (path for path in store.rglob("*") if path.is_file() and path.parent.name != "locks")
+    return {path.relative_to(store).as_posix(): path.stat().st_mtime_ns for path in files}
 
 
 def test_a_sound_store(sealed):

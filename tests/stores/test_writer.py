@@ -37,6 +37,12 @@ def _stored(toy) -> np.ndarray:
     return np.asarray(zarr.open(toy.path / "data.zarr/features", mode="r")[:])
 
 
+def _spans(shard: bytes) -> list[list[int]]:
+    """Offset and bytes of every clip of a shard file, by its index."""
+    spans = np.frombuffer(shard[-64 * 16 - 4 : -4], "<u8").reshape(-1, 2)
+    return spans[(spans != 2**64 - 1).any(axis=1)].tolist()
+
+
 def _child(toy, job: int, before: str = "") -> subprocess.Popen:
     """Another process that writes `job` of a toy store, from the values saved beside it."""
     np.save(toy.path.with_suffix(".npy"), toy.values)
@@ -69,7 +75,9 @@ def test_a_receipt_holds_rows_files_and_checksums(toy):
     assert list(value["files"]) == [f"data.zarr/features/c/1/{view}/0/0/0/0" for view in (0, 1)]
     for key, entry in value["files"].items():
         data = (toy.path / key).read_bytes()
-        assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        stored = [data[start + size - 4 : start + size].hex() for start, size in _spans(data)]
+        assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "clips": "".join(stored)}
+        assert len(stored) == 64
 
 
 def test_only_the_job_s_rows_are_written(toy):

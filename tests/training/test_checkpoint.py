@@ -127,3 +127,20 @@ def test_a_failed_write_keeps_the_old_checkpoint(stored, monkeypatch):
         checkpoint.save(stored, {"run": "abc"})
     assert checkpoint.load(stored, "abc")["step"] == 3
     assert [path.name for path in stored.parent.iterdir()] == ["last.pt"]
+
+
+def test_content_is_that_of_names_types_shapes_and_values():
+    state = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor(1)}
+    same = {"a": torch.tensor(1), "b": torch.arange(6.0).reshape(3, 2).reshape(2, 3)}
+    assert checkpoint.content(state) == checkpoint.content(same)
+    others = [
+        state | {"a": torch.tensor(2)},
+        state | {"a": torch.tensor(1, dtype=torch.int32)},
+        state | {"b": state["b"].reshape(3, 2)},
+        state | {"c": torch.tensor(1)},
+        {"b": state["b"], "c": state["a"]},
+    ]
+    assert len({checkpoint.content(one) for one in (state, *others)}) == 6
+    assert checkpoint.content({"x": torch.zeros(2, 2, dtype=torch.bfloat16).T}) == checkpoint.content(
+        {"x": torch.zeros(2, 2, dtype=torch.bfloat16)}
+    )

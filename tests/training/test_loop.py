@@ -14,13 +14,16 @@ from fsar_core.evaluation.protocol import accuracy
 from fsar_core.saliency.classifier import FrameClassifier, score
 from fsar_core.seeding import derive, rng
 from fsar_core.specs import Component
-from fsar_core.testing import toy_index
+from fsar_core.testing import toy_features, toy_index
 from fsar_core.training import checkpoint, loop
 from fsar_core.training.loop import train
 from fsar_core.types import HeadOutput
 from tests.training.toys import MACHINE, SHAPE, TRX, ArrayReader, Toy, equal_states, model_of, run_spec, without_seconds
 
 DROPOUT = Component(name="trx", params=TRX | {"dropout": 0.3})
+
+
+INPUTS = {"features": "f1", "index": "i1", "validation": "v1"}
 
 
 def trained(spec, last, model=None, toy=None, machine=MACHINE, code="", **beside):
@@ -177,6 +180,39 @@ def test_another_runs_checkpoint_is_not_continued(tmp_path, spec, code, capsys):
     # From then on the file is this training's.
     again, _, _ = trained(spec, tmp_path / "last.pt", raise_at(model_of(spec, seed=9), 1), code=code)
     assert equal_states(again, fresh)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"features": "f2"}, "features"), ({"validation": "v2", "features": "f2"}, "features, validation")],
+    ids=str,
+)
+def test_a_training_on_other_inputs_is_not_continued(tmp_path, changes, named, capsys):
+    """Not even after its first half: the checkpoint is that of a fresh training."""
+    spec, last = run_spec(DROPOUT), tmp_path / "last.pt"
+    toy, other = Toy(spec), Toy(spec, toy_features(toy_index(), views=1, seed=5, **SHAPE))
+    with pytest.raises(KeyboardInterrupt):
+        trained(spec, last, raise_at(model_of(spec), 8), toy, inputs=INPUTS)
+    assert checkpoint.load(last)["step"] == 4 and checkpoint.load(last)["inputs"] == INPUTS
+    fresh, history, _ = trained(spec, tmp_path / "fresh.pt", toy=other, inputs=INPUTS | changes)
+    assert "starts anew" not in capsys.readouterr().out
+    state, again, _ = trained(spec, last, toy=other, inputs=INPUTS | changes)
+    line = f"last.pt was begun with other inputs ({named}) and is not resumed: training starts anew"
+    assert line in capsys.readouterr().out
+    assert equal_states(state, fresh) and without_seconds(again) == without_seconds(history)
+
+
+@pytest.mark.parametrize("known", [{}, {"features": "f1"}, INPUTS], ids=str)
+def test_equal_inputs_are_continued_and_so_are_those_that_were_not_recorded(tmp_path, known, capsys):
+    spec, last = run_spec(DROPOUT), tmp_path / "last.pt"
+    whole, _, _ = trained(spec, tmp_path / "whole.pt", inputs=INPUTS)
+    with pytest.raises(KeyboardInterrupt):
+        trained(spec, last, raise_at(model_of(spec), 8), inputs=INPUTS)
+    saved = {key: value for key, value in checkpoint.load(last).items() if key != "inputs"}
+    checkpoint.save(last, saved | ({"inputs": known} if known else {}))
+    passes = raise_at(model_of(spec, seed=9), 9)  # 8 of the 12 steps are left
+    state, _, _ = trained(spec, last, passes, inputs=INPUTS)
+    assert equal_states(state, whole) and "starts anew" not in capsys.readouterr().out
 
 
 def test_a_damaged_checkpoint_is_told(tmp_path):
@@ -407,6 +443,71 @@ def test_mixed_precision_is_for_gpus_only(tmp_path):
     assert equal_states(plain, mixed)
 
 
+class FakeScaler:
+    """A GradScaler by hand: the loss is multiplied, and the scale falls with every update, so that a step which is
+    not divided by it, or by a scale that is not kept, goes astray."""
+
+    calls: list[str]
+
+    def __init__(self, device, enabled):
+        self.device, self.enabled, self.scale_by, self.calls = device, enabled, 1024.0, []
+        FakeScaler.last = self
+
+    def scale(self, loss):
+        self.calls.append("scale")
+        return loss * self.scale_by
+
+    def unscale_(self, optimizer):
+        self.calls.append("unscale")
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad /= self.scale_by
+
+    def step(self, optimizer):
+        self.calls.append("step")
+        optimizer.step()
+
+    def update(self):
+        self.calls.append("update")
+        self.scale_by /= 2
+
+    def state_dict(self):
+        return {"scale": self.scale_by}
+
+    def load_state_dict(self, state):
+        self.scale_by = state["scale"]
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.02])
+def test_gradients_are_unscaled_before_they_are_clipped(tmp_path, monkeypatch, clip_norm):
+    """Powers of two change no bit of a gradient: the same model comes out with and without scaling."""
+    spec = run_spec(accumulate=2, clip_norm=clip_norm)
+    plain, _, _ = trained(spec, tmp_path / "plain.pt")
+    monkeypatch.setattr(torch.amp, "GradScaler", FakeScaler)
+    scaled, _, _ = trained(spec, tmp_path / "scaled.pt")
+    assert equal_states(plain, scaled)
+    assert FakeScaler.last.calls == ["scale", "scale", "unscale", "step", "update"] * 6
+    assert (FakeScaler.last.device, FakeScaler.last.enabled) == ("cpu", False)
+
+
+def test_the_scale_of_gradients_is_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.amp, "GradScaler", FakeScaler)
+    spec, last = run_spec(), tmp_path / "last.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(spec, last, raise_at(model_of(spec), 8))
+    assert checkpoint.load(last)["scaler"] == {"scale": 1024.0 / 2**4}
+    trained(spec, last)
+    assert FakeScaler.last.scale_by == 1024.0 / 2**12
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "mixed"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+)
+def test_precision_is_mixed_where_it_is_asked_for_on_a_gpu(device, asked, mixed):
+    assert loop._mixed(Machine(torch.device(device), asked, None)) is mixed
+
+
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
@@ -414,11 +515,12 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @on_a_gpu
 @pytest.mark.parametrize("mixed", [False, True])
 def test_on_a_gpu_it_trains_as_on_a_cpu(tmp_path, mixed):
+    """In float32 (without TF32, see conftest.py) only the order of sums differs, which the steps of training amplify."""
     spec = run_spec(episodes=48, validations=4, views=2)
     _, plain, _ = trained(spec, tmp_path / "cpu.pt")
     state, history, _ = trained(spec, tmp_path / "gpu.pt", machine=Machine(torch.device("cuda"), mixed, None))
-    assert history[0]["loss"] == pytest.approx(plain[0]["loss"], rel=0.1 if mixed else 1e-3)
-    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in plain], rel=0.3 if mixed else 1e-2)
+    assert history[0]["loss"] == pytest.approx(plain[0]["loss"], rel=5e-2 if mixed else 1e-4)
+    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in plain], rel=0.2 if mixed else 1e-3)
     assert all(value.is_cuda and value.dtype != torch.float16 for value in state.values())
 
 

@@ -109,6 +109,17 @@ def test_unknown_parts_are_refused():
         model_of(run_spec(Component(name="otam", params={"lamda_": 1.0})))
 
 
+def test_initial_weights_by_value():
+    """Weights drawn from other seeds would make every result another."""
+    spec = run_spec(Component(name="trx", params={"out_dim": 8}), head="dmgal")
+    state = build_model(spec, nn.Identity(), dim=16, frames=8).state_dict()
+    pinned = {
+        "head.self_attention.phi3.conv.weight": -0.2525702,
+        "matching.transformers.0.k_linear.weight": -0.0329040,
+    }
+    assert {name: state[name].flatten()[0].item() for name in pinned} == pytest.approx(pinned, abs=1e-6)
+
+
 def test_equal_parts_start_from_equal_weights_whatever_they_are_joined_to():
     """A metric's initial weights do not depend on the head before it, nor a head's on the metric behind it."""
     trx = Component(name="trx", params={"out_dim": 8})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fsar_core.__main__ import main
 from fsar_core.upkeep.verify import unit_of
 
 KEPT = Path(__file__).parents[1] / "formats" / "layout1"
+RUN = json.loads((KEPT / "run" / "summary.json").read_text(encoding="utf-8"))["run"]  # a run's folder has its name
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def filled(project, tmp_path) -> Path:
     ):
         (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(KEPT / source, tmp_path / target)
-    shutil.copytree(KEPT / "run", tmp_path / "results" / "runs" / "r")
+    shutil.copytree(KEPT / "run", tmp_path / "results" / "runs" / RUN)
     (tmp_path / "results" / "models" / "m" / ".last.pt.a1b2c3d4").write_bytes(b"half")  # of a killed job
     return tmp_path
 
@@ -43,7 +45,7 @@ THINGS = [
     "stores/features/toy.features",
     "stores/frames/toy.frames",
     "stores/masks/toy.masks",
-    "results/runs/r",
+    f"results/runs/{RUN}",
 ]
 
 
@@ -73,8 +75,8 @@ def test_everything_is_checked(filled, capsys):
         ("results/models/m/checkpoint.pt", 300, None, "damaged ("),
         ("weights/trained/w.pt", 300, None, "damaged ("),
         ("results/complexity/t.json", 100, None, "damaged ("),
-        ("results/runs/r/summary.json", 100, "results/runs/r", "damaged ("),
-        ("results/runs/r/queries.csv.gz", 100, "results/runs/r", "damaged, or of another test than its summary.json"),
+        (f"results/runs/{RUN}/summary.json", 100, f"results/runs/{RUN}", "damaged ("),
+        (f"results/runs/{RUN}/queries.csv.gz", 100, f"results/runs/{RUN}", "damaged, or of another test than its summary.json"),
     ],
 )  # fmt: skip
 def test_what_is_damaged_is_told(filled, capsys, file, at, thing, told):

@@ -35,7 +35,7 @@ def copy_of_the_workflow(folder: Path) -> None:
     for name in ("workflow", "profiles", "envs"):
         shutil.copytree(REPOSITORY / name, folder / name)
     shutil.copy(REPOSITORY / "Snakefile", folder)
-    changes = {"datasets": {"ssv2_small": "mine"}, "presets": {"demo": {"episodes": {"way": 3, "test": 10, "val": 4}}}}
+    changes = {"datasets": {"ssv2_small": "mine"}, "presets": {"demo": {"episodes": {"way": 3, "test": 30, "val": 4}}}}
     (folder / "config.yaml").write_text(yaml.safe_dump(overlay(smoke_config(), changes)))
 
 
@@ -89,7 +89,7 @@ def test_a_folder_and_a_split_list_are_enough(mine):
     done = snakemake(folder, f"results/runs/{run.run_id}/summary.json")
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     summary = json.loads((folder / "results" / "runs" / run.run_id / "summary.json").read_text())
-    assert summary["dataset"] == "mine" and summary["episodes"] == 10 and len(summary["class_names"]) == 3
+    assert summary["dataset"] == "mine" and summary["episodes"] == 30 and len(summary["class_names"]) == 3
     index = next((folder / "stores" / "index").glob("mine.*.tsv")).read_text()
     assert all(path in index for path in paths)
 

@@ -12,11 +12,13 @@ from fsar_core.config import load_config
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import canonical_json, code_digest
 from fsar_core.reporting.contents import PAGES, contents, figures_of, papers, tables_of
+from fsar_core.run_locks import sign_locks
 from fsar_core.study import Study
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
 # Where envs/*.post-deploy.sh find the package: conda's environments see nothing of the one that snakemake runs in.
 os.environ.update(FSAR_SOURCE=str(workflow.basedir))
+sign_locks()
 
 try:
     STUDY = Study(load_config(config), WORKFLOW)

@@ -173,12 +173,15 @@ def test_published_addresses():
         assert ("FocalNet-T" if "focalt" in name else "FocalNet-L") in checkpoint.notes
 
 
+@pytest.mark.shared(
+    "facts/seem_focalt_v1_keys.json",
+    "facts/seem_focall_v1_keys.json",
+    checks="names and shapes of SEEM's weights against those of the official networks",
+)
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_the_official_networks_names_and_shapes(name):
     """The lists are of the official code's own networks; versions 0 and 1 are the same there."""
     path = shared("facts", f"{name.replace('_v0', '_v1')}_keys.json")
-    if not path.is_file():
-        pytest.skip(f"no list of names at {path}; set FSAR_SHARED")
     keys, config = json.loads(path.read_text()), CHECKPOINTS[name].config
     state = {key: torch.empty(shape, device="meta") for key, shape in keys.items()}
     assert checkpoints.differences(state, config) == ""

@@ -20,9 +20,7 @@ WEIGHTS = shared("parity", "seem_random_weights.py")
 KEYS = shared("facts", "seem_focalt_v1_keys.json")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not all(path.is_file() for path in (NUMBERS, WEIGHTS, KEYS)), reason=f"no {NUMBERS}; set FSAR_SHARED"
-    ),
+    pytest.mark.shared(NUMBERS, WEIGHTS, KEYS, checks="SEEM stage by stage against numbers of the official network"),
 ]
 LIMIT = 1e-4  # of the largest value
 UP_TO_MASK_FEATURES = ["class_emb", *(f"res{n}" for n in (2, 3, 4, 5)), "ms0", "ms1", "ms2", "mask_features"]

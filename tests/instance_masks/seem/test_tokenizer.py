@@ -48,10 +48,12 @@ def test_cleaning(text, cleaned):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.from_regex(r"[a-z]{1,12}", fullmatch=True), min_size=1, max_size=12))
+@given(st.lists(st.from_regex(r"[a-z]{1,12}", fullmatch=True), min_size=1, max_size=6))
 def test_words_come_back(words):
+    """At most six words of twelve letters: even at one piece a letter they fit into the 75 pieces of a prompt."""
     text = " ".join(words)
     numbers = encode(text)
+    assert len(numbers) <= 77
     assert numbers[0] == BEGIN and numbers[-1] == END and not {BEGIN, END} & set(numbers[1:-1])
     assert decode(numbers) == text
 
