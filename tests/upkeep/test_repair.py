@@ -45,8 +45,9 @@ def snakemake(monkeypatch, made):
                 said = self.fails or "MissingRuleException: no rule"
                 return subprocess.CompletedProcess(command, 1, "", f"something\nfsar: error: {said}\nExiting\n")
             if "--dry-run" not in command:
+                filling = any("/receipts/" in path and not Path(path).exists() for path in self.makes)
                 for path, source in self.makes.items():
-                    if not Path(path).exists():
+                    if not Path(path).exists() or (filling and "/c/" in path):  # a job writes all its shards
                         Path(path).parent.mkdir(parents=True, exist_ok=True)
                         shutil.copy(source, path)
                 assert all(Path(word).exists() for word in words)
