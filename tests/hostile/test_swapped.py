@@ -384,7 +384,9 @@ OF_MASKS = {"head": Component(name="ipm", params={"r": 1}), "masks": make.MASKS}
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind"), [(OF_STORE, "saliency"), (OF_CLASSIFIER, "classifier"), (OF_MASKS, "masks")], ids=["store", "classifier", "masks"]
+    ("changes", "kind"),
+    [(OF_STORE, "saliency"), (OF_CLASSIFIER, "classifier"), (OF_MASKS, "masks")],
+    ids=["store", "classifier", "masks"],
 )
 def test_what_a_model_learns_from_beside_its_features_is_recorded(project, changes, kind, capsys):
     """And compared, where a killed training goes on."""
