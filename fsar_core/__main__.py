@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from fsar_core import __version__
-from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.errors import FsarError, did_you_mean, printable_output
 
 VERBS = {path.stem.replace("_", "-"): path.stem for path in sorted((Path(__file__).parent / "cli").glob("[a-z]*.py"))}
 
@@ -30,6 +30,7 @@ PEOPLES = (
 )
 
 
+@printable_output()
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Returns 0, or 2 after one line on standard error for a mistake of the user's."""
     argv = sys.argv[1:] if argv is None else argv
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             raise FsarError(f"unknown verb '{argv[0]}'{did_you_mean(argv[0], VERBS)}")
         module = importlib.import_module(f"fsar_core.cli.{VERBS[argv[0]]}")
         parser = argparse.ArgumentParser(prog=f"fsar {argv[0]}", description=module.__doc__, allow_abbrev=False)
+        parser.color = False  # of Python 3.14: colors are escape sequences, which would be written out
         module.arguments(parser)
         module.run(parser.parse_args(argv[1:]))
         return 0

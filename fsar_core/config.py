@@ -376,6 +376,8 @@ class Card(Model):
     # folder with a PNG a frame. {folder} and {video} stand for the last folder and the file (without extension) of a clip.
     masks: str | None = None
     groups: bool = False  # whether the split list names the source video of a clip
+    # Whether one source video may give clips to several splits, as in the published split of HMDB51. Otherwise refused.
+    groups_across_splits: bool = False
     # Published lists: what in a video's name (without extension) is its source, a regular expression for the whole name with
     # the named group `group`; {class} stands for the class's name. A name that does not fit is a source of its own.
     group: str | None = None

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import shlex
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, TextIO
 
 
 class FsarError(Exception):
@@ -21,8 +23,54 @@ class FsarError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        line = " ".join(str(message).split())
-        super().__init__(line if line.isprintable() else "".join(map(_visible, line)))
+        super().__init__(printable(" ".join(str(message).split())))
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Write out what a terminal would obey or hide: control characters, escape sequences, reversed writing.
+
+    Args:
+        keep: control characters that stay as they are.
+
+    Example:
+        >>> printable("a\\x1b[2J.mp4")
+        'a\\\\x1b[2J.mp4'
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign in keep else _escape(sign) for sign in text)
+
+
+class _PrintableStream:
+    """Writes to another text stream what `printable` makes of a text; everything else is the other stream's."""
+
+    def __init__(self, stream: TextIO, keep: str) -> None:
+        self._stream = stream
+        self._keep = keep
+
+    def write(self, text: str) -> int:
+        self._stream.write(printable(text, self._keep))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def printable_output() -> Iterator[None]:
+    """Make all that is printed in this context printable, so that names in it cannot steer a terminal.
+
+    Line breaks and tabs stay, and on standard error the carriage returns of progress bars.
+    """
+    # A program without a terminal may have no streams at all.
+    out = sys.stdout and _PrintableStream(sys.stdout, keep="\n\t")
+    err = sys.stderr and _PrintableStream(sys.stderr, keep="\n\t\r")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        yield
 
 
 @contextlib.contextmanager
@@ -36,8 +84,8 @@ def naming(path: object) -> Iterator[None]:
         raise
 
 
-def _visible(sign: str) -> str:
-    return sign if sign.isprintable() else sign.encode("unicode_escape").decode()
+def _escape(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from fsar_core.errors import printable
 from fsar_core.locks import folder_of, working
 
 SPACE = 256 * 1024  # bytes: with less than this, what fails has most likely failed for it
@@ -81,7 +82,7 @@ def main() -> None:
             lines.append(full)
     if status == 1:  # jobs failed; a mistake in the configuration was told last anyway, with status 2
         for line in dict.fromkeys(lines):
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
         for other in others:
-            print(f"fsar: in this folder works also {other}", file=sys.stderr)
+            print(printable(f"fsar: in this folder works also {other}"), file=sys.stderr)
     sys.exit(2 if lines and status else status)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tqdm import tqdm
 
-from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.errors import FsarError, did_you_mean, printable, printable_output
 
 BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
@@ -24,6 +27,35 @@ def test_what_a_terminal_would_obey_or_hide_is_written_out():
     assert str(FsarError("\x1b[2Jred \u202egpj.exe \u200b\udcff größe 投げる")) == (
         r"\x1b[2Jred \u202egpj.exe \u200b\udcff größe 投げる"
     )
+
+
+def test_a_program_without_streams(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with printable_output():
+        print("a\x1b")
+
+
+def test_printable():
+    assert printable("größe 投げる") == "größe 投げる"
+    assert printable("a\tb\n\x1b]0;title\x07\r\x9b") == r"a\tb\n\x1b]0;title\x07\r\x9b"
+    assert printable("a\tb\n\x1b[2J\r", keep="\t\n") == "a\tb\n\\x1b[2J\\r"
+
+
+def test_what_is_printed_cannot_steer_a_terminal(capsys):
+    with printable_output():
+        print("a\x1b[2J", "b\tc\rd")
+        sys.stdout.writelines(["e\x07\n"])
+        print("\r 50 %\x1b[A", file=sys.stderr)
+        tqdm.write("f\x1b[2J", file=sys.stderr)
+        for _ in tqdm(range(2), desc="g\x1b[1m", ncols=40, mininterval=0):
+            pass
+    out, err = capsys.readouterr()
+    assert out == "a\\x1b[2J b\tc\\rd\ne\\x07\n"
+    assert err.startswith("\r 50 %\\x1b[A\nf\\x1b[2J\n") and "\rg\\x1b[1m: 100%" in err and "\x1b" not in err
+    # Afterwards everything is printed as it is.
+    print("\x1b")
+    assert capsys.readouterr().out == "\x1b\n"
 
 
 @pytest.mark.parametrize(

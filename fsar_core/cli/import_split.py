@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fsar_core.config import SPLITS, Card, load
 from fsar_core.data import cards, split_formats, splits
+from fsar_core.data.duplicates import check_distinct
 from fsar_core.data.files import FileFinder
 from fsar_core.errors import FsarError
 
@@ -46,8 +47,9 @@ def run(args: argparse.Namespace) -> None:
     print("\n".join([f"format: {kind}", *split_formats.report(entries, card, sources, strangers)]))
     entries = splits.check(entries, card, args.lists or next(iter(lists.values())).parent)
     if args.folder:
-        missing = FileFinder(args.folder, card.files).missing(entries.path)
+        files, missing = FileFinder(args.folder, card.files).find_all(entries.path)
         first = "".join(f"; first missing: {path} ({reason})" for path, reason in list(missing.items())[:1])
         print(f"{len(entries) - len(missing)} of {len(entries)} clips are below {args.folder}{first}")
+        check_distinct(entries, files, args.folder)
     splits.write(args.out, entries)
     print(f"written: {args.out}")

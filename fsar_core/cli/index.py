@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fsar_core.config import Card, load
 from fsar_core.data.cards import load_entries
+from fsar_core.data.duplicates import content_digests, equal_content, warnings
 from fsar_core.data.index import write_index
 from fsar_core.data.probing import build_index, check_failures, report, write_problems
 from fsar_core.places import place
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> None:
     card = load(Card, args.card)
     entries = load_entries(args.card, card, args.folder)
     index = build_index(entries, card, args.folder, args.threads, args.timeout)
-    print(report(index, card))
-    write_problems(args.problems, index)
+    copies = equal_content(index, content_digests(index, args.folder))
+    print("\n".join([report(index, card), *warnings(copies)]))
+    write_problems(args.problems, index, copies)
     check_failures(index, card.max_failures, args.folder, args.problems)
     write_index(args.out, index)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 import yaml
@@ -11,7 +10,7 @@ import yaml
 from fsar_core.config import SPLITS, Card, load_config, validate
 from fsar_core.data import splits
 from fsar_core.data.cards import check_name
-from fsar_core.data.new_dataset import link, propose
+from fsar_core.data.new_dataset import link, name_of, propose
 from fsar_core.errors import FsarError
 from fsar_core.provenance import atomic_write
 
@@ -32,8 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", args.folder.resolve().name).strip("_") if args.name is None else args.name
-    check_name(name, "--name")
+    name = check_name(name_of(args.folder) if args.name is None else args.name, "--name")
     target = args.workflow / "datasets" / name
     if (target / "card.yaml").exists():
         raise FsarError(f"{target}/card.yaml is there already; remove that folder, or choose another --name")

@@ -15,10 +15,16 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fsar_core.data.files import PICTURES
+from fsar_core.data.frame_sizes import SizeScan
+from fsar_core.data.transforms import eight_bits
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Beyond what a clip can be: no memory is taken for what a header claims.
 MAX_PIXELS = 7680 * 4320  # of a frame, as large as 8K video
@@ -56,12 +62,18 @@ def probe(path: Path) -> VideoInfo:
     PyAV does where decord cannot open the file, where an edit list hides frames, and where the frames that decord counts are
     not those that the file holds; PyAV then counts by decoding all of them. It reads the header first: decord opens whatever
     its FFmpeg knows, and believes any size and length.
+
+    Raises:
+        VideoProblem: the clip cannot be read, or the size of its frames changes.
     """
     if Path(path).is_dir():
         return _described(_Pictures(path), "pictures")
     _check_file(path)
-    packets, hidden, doubt = _packets(path)
+    packets, hidden, doubt, resized = _packets(path)
     try:
+        # decord scales frames of another size to the first one's without a word, and may return wrong ones.
+        if resized:
+            raise VideoProblem("the size of its frames may change")
         reader = _Decord(path)
         _check_frames(reader.total)
         info = _described(reader, "decord")
@@ -126,13 +138,14 @@ class _Decord:
 
 class _PyAV:
     """Decodes from the beginning and keeps the wanted frames; `total` counts all of them, unless `stop` ends behind the last
-    wanted one."""
+    wanted one. A size that changes is a VideoProblem: among all frames, or with `stop` among the wanted ones."""
 
     def __init__(self, path: Path, wanted: set[int], stop: bool = False) -> None:
         import av
 
         self.kept: dict[int, np.ndarray] = {}
         self.total = 0
+        first = None
         try:
             with av.open(os.path.abspath(path), **OPENED_SO) as container:
                 stream = container.streams.best("video")
@@ -143,6 +156,10 @@ class _PyAV:
                 # A truncated file ends in an error behind its last readable frame: what came before is sound.
                 with contextlib.suppress(av.error.FFmpegError):
                     for frame in container.decode(stream):
+                        size = frame.width, frame.height
+                        first = first or size
+                        if size != first and not stop:
+                            raise VideoProblem(_size_change(first, size, self.total))
                         if self.total in wanted:
                             _check_size(frame.width, frame.height)
                             picture = frame.to_ndarray(format="rgb24")
@@ -192,11 +209,27 @@ class _Pictures:
         try:
             with Image.open(self.folder / name, formats=PICTURE_FORMATS) as picture:
                 _check_size(picture.width, picture.height)
-                return np.asarray(picture.convert("RGB"))
+                return _rgb(picture)
         except VideoProblem as problem:
             raise VideoProblem(f"picture '{name}': {problem}") from None
         except Exception as error:  # OSError, but also SyntaxError and DecompressionBombError
             raise VideoProblem(f"picture '{name}': {_reason(error)}") from None
+
+
+def _rgb(picture: Image.Image) -> np.ndarray:
+    """uint8 [height width channels] of a picture of any kind.
+
+    Grey values of 16 bits are scaled to 8, which Pillow's own conversion does not do: it cuts them off at 255.
+    Colors of 16 bits come out of Pillow as their high byte.
+    """
+    if not picture.mode.startswith(("I", "F")):
+        return np.asarray(picture.convert("RGB"))
+    values = np.asarray(picture)
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise VideoProblem(
+            f"its pixels are {values.dtype} from {values.min()} to {values.max()}; expected 8 or 16 bits"
+        )
+    return np.repeat(eight_bits(values)[..., None], 3, axis=-1)
 
 
 def pictures_in(folder: Path, endings: tuple[str, ...]) -> list[str]:
@@ -214,9 +247,13 @@ def _described(reader, decoder: str) -> VideoInfo:
     return VideoInfo(reader.total, reader.fps, height, width, decoder)
 
 
-def _packets(path: Path) -> tuple[int, int, str]:
-    """Pictures that the file holds, how many of them an edit list hides, and what makes its header doubtful (an empty text:
-    nothing). Reads the file, decodes nothing.
+def _size_change(first: tuple[int, int], other: tuple[int, int], number: int) -> str:
+    return f"the size of its frames changes from {first[0]} x {first[1]} to {other[0]} x {other[1]} at frame {number}"
+
+
+def _packets(path: Path) -> tuple[int, int, str, bool]:
+    """Pictures that the file holds, how many of them an edit list hides, what makes its header doubtful (an empty text:
+    nothing), and whether the size of the pictures may change. Reads the file, decodes key frames only.
 
     Raises:
         VideoProblem: no video, or one of a size or length that no clip has.
@@ -225,6 +262,7 @@ def _packets(path: Path) -> tuple[int, int, str]:
 
     packets = hidden = 0
     doubt = ""
+    sizes = None
     try:
         with av.open(os.path.abspath(path), **OPENED_SO) as container:
             stream = container.streams.best("video")
@@ -236,16 +274,20 @@ def _packets(path: Path) -> tuple[int, int, str]:
                 _check_size(codec.width, codec.height)
             else:  # also of a size that FFmpeg itself does not believe
                 doubt = "the header says no possible size; "
+            if codec is not None:
+                sizes = SizeScan(stream)
             with contextlib.suppress(av.error.FFmpegError):
                 for packet in container.demux(stream):
                     packets += packet.size > 0
                     hidden += packet.size > 0 and packet.is_discard
+                    if sizes is not None:
+                        sizes.add(packet)
     except av.error.ArgumentError:
         raise VideoProblem("pyav: not a container of video that is opened here (a playlist?)") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoProblem(f"pyav: {_reason(error)}") from None
     _check_frames(packets)
-    return packets, hidden, doubt
+    return packets, hidden, doubt, sizes is not None and sizes.changed
 
 
 def _miscounted(total: int, packets: int, hidden: int) -> str:

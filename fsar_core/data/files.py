@@ -36,6 +36,7 @@ class _Listing:
     loose_files: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     loose_folders: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # on the way to a clip
     loose_frames: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # that are a clip
+    broken: dict[str, str] = field(default_factory=dict)  # entries that cannot be examined, and why
 
 
 class FileFinder:
@@ -74,17 +75,18 @@ class FileFinder:
             if found:
                 self._check_inside(_join(place, found))
                 return _join(place, found)
+            reason = self._broken_entry(place, name) or reason
         raise Missing(reason)
 
-    def missing(self, paths: Iterable[str]) -> dict[str, str]:
-        """The listed paths that no file stands for, and why."""
-        reasons = {}
+    def find_all(self, paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """The file of each listed path that has one, and for each of the others why it has none."""
+        files, reasons = {}, {}
         for path in paths:
             try:
-                self.find(path)
+                files[path] = self.find(path)
             except Missing as missing:
                 reasons[path] = str(missing)
-        return reasons
+        return files, reasons
 
     def _descend(self, place: str, parents: list[str]) -> tuple[str, str]:
         """The folder that `parents` mean below `place`, and the first part that is not there, or an empty text."""
@@ -116,6 +118,14 @@ class FileFinder:
             self._check_inside(_join(place, found))
             self._check_pictures(place, found)
         return found
+
+    def _broken_entry(self, place: str, name: str) -> str | None:
+        """Why the entry that a listed name means cannot be examined, or None where there is no such entry."""
+        short = stem(name, self.files)
+        for other, reason in self._list(place).broken.items():
+            if other == name or stem(other, self.files) == short:
+                return f"'{other}': {reason}"
+        return None
 
     def _check_pictures(self, place: str, name: str) -> None:
         """A folder of frames holds some, and none of them is a link to elsewhere."""
@@ -162,13 +172,19 @@ class FileFinder:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     if self._leads_out(entry):
                         self._outside.add(_join(place, entry.name))
-                    if entry.is_file():
+                    try:
+                        is_file = entry.is_file()
+                        is_folder = entry.is_dir()
+                    except OSError as error:  # a link to itself: one broken entry, not a broken folder
+                        listing.broken[entry.name] = error.strerror
+                        continue
+                    if is_file:
                         listing.files.add(entry.name)
                         short = stem(entry.name, self.files)
                         # What a download leaves (x.mp4.part, x.info.json) is no other spelling of x.
                         if short != entry.name:
                             listing.loose_files[self._key(short)].append(entry.name)
-                    elif entry.is_dir():
+                    elif is_folder:
                         listing.folders.add(entry.name)
                         listing.loose_folders[_fold(entry.name)].append(entry.name)
                         listing.loose_frames[self._key(entry.name)].append(entry.name)

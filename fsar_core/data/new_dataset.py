@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from fsar_core.config import SPLITS, Files
-from fsar_core.data.files import PICTURES
+from fsar_core.data.duplicates import check_distinct, digests_of_equal_sizes, equal_content, warnings
+from fsar_core.data.files import PICTURES, FileFinder
 from fsar_core.data.splits import COLUMNS
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.seeding import rng
@@ -35,12 +36,18 @@ class Proposal:
     Attributes:
         entries: columns of split.tsv, in the order of splits, classes and names.
         ignored: paths that are no video and no folder of frames.
+        broken: links that lead nowhere, or to themselves.
         sources: the pattern that gave the groups, or None.
+        unusable: clips that cannot be read with the card as it is, and why.
+        copies: warnings about clips with equal content.
     """
 
     entries: pd.DataFrame
     ignored: list[str]
+    broken: list[str]
     sources: str | None
+    unusable: dict[str, str]
+    copies: list[str]
 
     def report(self) -> list[str]:
         """Lines for the user."""
@@ -60,19 +67,23 @@ class Proposal:
         )
         if self.ignored:
             lines.append(f"ignored: {len(self.ignored)} files that are no video, first '{self.ignored[0]}'")
-        return lines
+        if self.broken:
+            lines.append(f"broken links: {len(self.broken)}, first '{self.broken[0]}'; these clips are left out")
+        for path, reason in list(self.unusable.items())[:1]:
+            lines.append(f"cannot be read: {len(self.unusable)} clips, first '{path}': {reason}")
+        return lines + self.copies
 
 
 def propose(folder: Path, chosen: dict[str, list[str]] | None = None, way: int = 5, seed: int = 0) -> Proposal:
-    """Look at the names below `folder` and propose a split. Opens no video.
+    """Look at the names below `folder` and propose a split. Reads only videos that are equally large.
 
     Args:
         chosen: class names of some splits; the other classes are spread over the splits that are not chosen.
         way: val and test get at least so many classes where they are not chosen and there are enough.
     Raises:
-        FsarError: no such folder, fewer than three classes, an unknown or twice chosen class.
+        FsarError: no such folder, fewer than three classes, an unknown or twice chosen class, or one file under two names.
     """
-    clips, ignored = _clips(Path(folder))
+    clips, ignored, broken = _clips(Path(folder))
     classes = sorted({name for name, _ in clips})
     split_of = _spread(folder, classes, chosen or {}, way, seed)
     sources, groups = _groups([path for _, path in clips])
@@ -80,19 +91,31 @@ def propose(folder: Path, chosen: dict[str, list[str]] | None = None, way: int =
     entries = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
     order = entries.split.map({split: number for number, split in enumerate(SPLITS)})
     entries = entries.assign(order=order).sort_values(["order", "class", "path"], ignore_index=True)
-    return Proposal(entries.drop(columns="order"), ignored, sources)
+    entries = entries.drop(columns="order")
+    files, unusable = FileFinder(folder, Files()).find_all(entries.path)
+    check_distinct(entries, files, folder)
+    clips = entries[entries.path.isin(files)]
+    clips = clips.assign(file=clips.path.map(files))
+    copies = warnings(equal_content(clips, digests_of_equal_sizes(folder, clips.file)))
+    return Proposal(entries, ignored, broken, sources, unusable, copies)
 
 
-def _clips(folder: Path) -> tuple[list[tuple[str, str]], list[str]]:
-    """(class, name) of every video and every folder of frames, and what is neither."""
+def _clips(folder: Path) -> tuple[list[tuple[str, str]], list[str], list[str]]:
+    """(class, name) of every video and every folder of frames, paths that are neither, and links that lead nowhere."""
     if not folder.is_dir():
         raise FsarError(f"{folder}: no such folder; expected one that holds class/clip files")
-    found, ignored = [], []
+    found, ignored, broken = [], [], []
     for entry in _listed(folder):
+        if _is_broken(entry):
+            broken.append(entry.name)
+            continue
         if not entry.is_dir():
             ignored.append(entry.name)
             continue
         for clip in _listed(entry.path):
+            if _is_broken(clip):
+                broken.append(f"{entry.name}/{clip.name}")
+                continue
             is_video = clip.is_file() and clip.name.lower().endswith(tuple(Files().extensions))
             if is_video or (clip.is_dir() and any(f.name.lower().endswith(PICTURES) for f in _listed(clip.path))):
                 found.append((entry.name, clip.name))
@@ -103,7 +126,12 @@ def _clips(folder: Path) -> tuple[list[tuple[str, str]], list[str]]:
             f"{folder}: holds no class/clip with one of {', '.join(Files().extensions)} and no class/clip folder with "
             f"{', '.join(PICTURES)} files"
         )
-    return found, ignored
+    return found, ignored, broken
+
+
+def _is_broken(entry: os.DirEntry) -> bool:
+    """Whether an entry is a link that leads nowhere, or to itself."""
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def _listed(folder: Path | str) -> list[os.DirEntry]:
@@ -149,13 +177,20 @@ def _groups(paths: list[str]) -> tuple[str | None, list[str]]:
     return None, [""] * len(paths)
 
 
+def name_of(folder: Path) -> str:
+    """The name of a data set after its folder; what such a name cannot hold becomes `_`."""
+    # Not Path.resolve, which fails on a link that leads to itself.
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", os.path.basename(os.path.realpath(folder))).strip("_")
+
+
 def link(folder: Path, data_root: Path, name: str) -> str:
     """The folder's path below the data root; a folder that lies elsewhere is linked there under the data set's name."""
-    folder, root = Path(folder).resolve(), Path(data_root).resolve()
+    folder = Path(os.path.realpath(folder))
+    root = Path(os.path.realpath(data_root))
     if folder != root and folder.is_relative_to(root):
         return folder.relative_to(root).as_posix()
     made = Path(data_root) / name
-    if made.is_symlink() and made.resolve() == folder:
+    if made.is_symlink() and Path(os.path.realpath(made)) == folder:
         return name
     if made.exists() or made.is_symlink():
         raise FsarError(f"{made} is there already and is not {folder}; choose another --name")

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from fsar_core.config import SPLITS, Card
 from fsar_core.data.decoding import VideoInfo, VideoProblem, probe
+from fsar_core.data.duplicates import check_distinct
 from fsar_core.data.files import FileFinder, Missing
 from fsar_core.data.index import COLUMNS
 from fsar_core.data.isolation import Lost, isolated_map
@@ -28,7 +29,7 @@ def build_index(
     Args:
         workers: processes; a clip that hangs or crashes one of them, or takes it longer than `timeout` seconds, is unreadable.
     Raises:
-        FsarError: the folder is missing.
+        FsarError: the folder is missing, or two listed clips are the same file.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -41,6 +42,7 @@ def build_index(
             rows.append(_row(finder.find(path)))
         except Missing as missing:
             rows.append(_row("", f"missing: {missing}"))
+    check_distinct(entries, {path: row["file"] for path, row in zip(entries.path, rows) if row["file"]}, folder)
     found = [row for row in rows if row["file"]]
     probed = isolated_map(_probe, [folder / row["file"] for row in found], workers, timeout)
     bar = tqdm(probed, total=len(found), desc="index", unit="clip", mininterval=1)
@@ -73,11 +75,17 @@ def report(index: pd.DataFrame, card: Card) -> str:
     return "\n".join(lines)
 
 
-def write_problems(path: Path, index: pd.DataFrame) -> None:
-    """The clips that cannot be used, tab-separated: row, split, class, path, file, kind, reason. Atomically."""
+def write_problems(path: Path, index: pd.DataFrame, copies: pd.DataFrame | None = None) -> None:
+    """Write the clips that cannot be used, tab-separated: row, split, class, path, file, kind, reason. Atomic.
+
+    Args:
+        copies: usable clips whose content another clip has, as `duplicates.equal_content` returns them; listed last.
+    """
     broken = index[index.problem != ""]
     kinds, reasons = ([problem.partition(": ")[part] for problem in broken.problem] for part in (0, 2))
     table = broken[["row", "split", "class", "path", "file"]].assign(kind=kinds, reason=reasons)
+    if copies is not None:
+        table = pd.concat([table, copies[list(table.columns)]])
     with atomic_write(path) as stream:
         table.to_csv(stream, sep="\t", index=False, lineterminator="\n")
 

@@ -119,7 +119,7 @@ def arranged(entries: pd.DataFrame, card: Card) -> tuple[pd.DataFrame, int]:
     """
     if card.files.path is None and card.group is None:
         return entries, 0
-    rules = {name: _rule(card.group, name) for name in entries["class"].unique()} if card.group else {}
+    rules = {name: splits.group_rule(card.group, name) for name in entries["class"].unique()} if card.group else {}
     paths, groups, strangers = [], [], 0
     for name, path, group in zip(entries["class"], entries.path, entries.group):
         *folders, file = path.split("/")
@@ -275,6 +275,8 @@ def _templates(labels: Sequence[Path]) -> dict[str, str]:
             raise FsarError(f"{path}: no readable label file ({error.strerror}); {expected}") from None
         except ValueError as error:
             raise FsarError(f"{path}: no JSON ({error}); {expected}") from None
+        except RecursionError:
+            raise FsarError(f"{path}: JSON that is nested too deeply; {expected}") from None
         if not isinstance(records, list) or not records:
             kind = "an empty list" if records == [] else "no list"
             raise FsarError(f"{path}: {kind}; {expected} (the file from templates to numbers is not needed)")
@@ -287,7 +289,3 @@ def _templates(labels: Sequence[Path]) -> dict[str, str]:
                     f"{path}: video '{video}' is '{found[video]}' and also '{name}'; expected one label a video"
                 )
     return found
-
-
-def _rule(group: str, name: str) -> re.Pattern:
-    return re.compile(group.replace("{class}", re.escape(name.replace(" ", "_"))))

@@ -7,11 +7,13 @@ test, path is relative to the data set's folder (`/` between folders), group nam
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from fsar_core.config import CONTROL, SPLITS, Card, relative
+from fsar_core.data.files import stem
 from fsar_core.data.lookalikes import lookalikes
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import atomic_write
@@ -89,6 +91,7 @@ def check(entries: pd.DataFrame, card: Card, where: Path) -> pd.DataFrame:
         raise FsarError(
             f"{where}: clip '{repeated.iloc[0]}' is listed {(entries.path == repeated.iloc[0]).sum()} times"
         )
+    _check_spellings(entries, where)
     split_of: dict[str, str] = {}
     for split, name in entries[["split", "class"]].drop_duplicates().itertuples(index=False):
         if split_of.setdefault(name, split) != split:
@@ -106,6 +109,8 @@ def check(entries: pd.DataFrame, card: Card, where: Path) -> pd.DataFrame:
     if card.groups and (entries.group == "").any():
         first = entries.path[entries.group == ""].iloc[0]
         raise FsarError(f"{where}: clip '{first}' has no group, but the card says `groups: true`")
+    if not card.groups_across_splits:
+        _check_groups(entries, card, where)
     order = entries.split.map({split: number for number, split in enumerate(SPLITS)})
     return (
         entries.assign(_order=order)
@@ -113,3 +118,42 @@ def check(entries: pd.DataFrame, card: Card, where: Path) -> pd.DataFrame:
         .drop(columns="_order")
         .reset_index(drop=True)
     )
+
+
+def group_rule(group: str, name: str) -> re.Pattern:
+    """The regular expression of a card's `group` for the clips of one class."""
+    return re.compile(group.replace("{class}", re.escape(name.replace(" ", "_"))))
+
+
+def _check_spellings(entries: pd.DataFrame, where: Path) -> None:
+    """FsarError where two paths differ only by `.` and repeated slashes, and so are one file."""
+    doubtful = entries.path.str.contains(r"//|(?:^|/)\./|/$|/\.$", regex=True)
+    if not doubtful.any():
+        return
+    plain = entries.path.map(lambda path: "/".join(part for part in path.split("/") if part not in ("", ".")))
+    repeated = plain[plain.duplicated()]
+    if len(repeated):
+        first, second = entries.path[plain == repeated.iloc[0]].iloc[:2]
+        raise FsarError(f"{where}: clips '{first}' and '{second}' are one file; list it once")
+
+
+def _check_groups(entries: pd.DataFrame, card: Card, where: Path) -> None:
+    """FsarError where one source video gives clips to two splits."""
+    first_of: dict[str, tuple[str, str]] = {}
+    for split, name, path, group in entries[list(COLUMNS)].itertuples(index=False, name=None):
+        # A name that the card's `group` does not fit is its own group. Two equal names need not be one source video.
+        if not group or _own_group(name, path, group, card):
+            continue
+        first_split, first_path = first_of.setdefault(group, (split, path))
+        if first_split != split:
+            raise FsarError(
+                f"{where}: the source video '{group}' gives clips to {first_split} ('{first_path}') and to {split} ('{path}'); "
+                "put their classes into one split or leave clips out, or set `groups_across_splits: true` in the card if "
+                "the published split is like this"
+            )
+
+
+def _own_group(name: str, path: str, group: str, card: Card) -> bool:
+    """Whether a clip is in a group of its own because its name does not fit the card's `group`."""
+    video = stem(path.rpartition("/")[2], card.files)
+    return card.group is not None and group == video and not group_rule(card.group, name).fullmatch(video)

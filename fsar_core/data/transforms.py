@@ -8,6 +8,16 @@ from PIL import Image
 from fsar_core.errors import FsarError
 
 
+def eight_bits(values: np.ndarray) -> np.ndarray:
+    """Scale samples of 16 bits to the nearest of 256 levels: uint8 of value / 257, so that 65535 is 255.
+
+    Example:
+        >>> eight_bits(np.array([0, 128, 129, 257, 65535], np.uint16)).tolist()
+        [0, 0, 1, 1, 255]
+    """
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def fit_square(frames: np.ndarray, size: int, fit: str) -> np.ndarray:
     """Stored square of decoded frames.
 

@@ -3,6 +3,26 @@
 Source: the episodic protocol of DMGAL III-A: N classes without replacement, then K + Q clips of each without replacement.
 Differs: public code draws from one unrecorded stream, so that episodes repeat across workers and differ between
 evaluations; here every episode is addressable by its number, on any worker, in any order.
+
+All clips of a class are equally likely as support and as queries, unless `group_disjoint` is set and the source
+videos of the class differ in size. Sources are then drawn clip by clip, so that large ones come first and fill the
+support, and while a source is in the support none of its clips can be a query. With one shot and one query, clips
+stay equally likely as support, and a clip of a source with n_s of all N clips is a query
+
+    sum over the other sources t of n_t / (N - n_t)
+
+times as often as if all clips were equally likely. More shots make the difference larger:
+
+| clips of the sources of a class      | shot | large source | others       |
+|--------------------------------------|------|--------------|--------------|
+| 24 sources of 4 to 7 (as in UCF101)  | 1, 5 | 0.88 to 1.09 | 0.88 to 1.09 |
+| one of 8, 8 of 1                     | 1    | 0.53         | 1.47         |
+| one of 16, 8 of 1                    | 1    | 0.35         | 2.30         |
+| one of 16, 8 of 1                    | 5    | 0.0017       | 3.00         |
+
+(One query a class; UCF101 also with five.) Accuracies are then mostly those of clips from small sources. To avoid
+this, list at most as many clips of a source as the smallest sources have. The draw itself stays as it is, because
+another one would change every frozen table.
 """
 
 from __future__ import annotations
@@ -107,7 +127,8 @@ def sample(
 
     Args:
         query: queries per class.
-        group_disjoint: no source video gives both a support and a query clip.
+        group_disjoint: no source video gives both a support and a query clip. Clips of large sources are then
+            queries less often than others (see the top of this module).
     Raises:
         FsarError: fewer classes than `way`, or a class with too few clips (or source videos) for shot + query.
     """

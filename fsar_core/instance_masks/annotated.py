@@ -15,7 +15,7 @@ from torch import nn
 
 from fsar_core.data.decoding import PICTURE_FORMATS, VideoProblem, pictures_in
 from fsar_core.data.files import is_inside
-from fsar_core.data.transforms import fit_square
+from fsar_core.data.transforms import eight_bits, fit_square
 from fsar_core.errors import FsarError, one_of
 from fsar_core.instance_masks._clips import ClipFrames, ClipMasks
 from fsar_core.specs import FrameSpec
@@ -26,14 +26,15 @@ PROMPTED = False
 SCORES = False
 LOADS = None
 CHOICES = {"values": ("ids", "soft")}
+MAX_SOFT = 255  # a sure pixel of a soft mask in 8 bits
 
 
 class Annotated(nn.Module):
     """Masks from the data set's folder.
 
     Args:
-        values: what a PNG holds. "ids": the number of an instance, 0 for the rest; "soft": 0 to 255, how surely an instance is
-            there.
+        values: what a PNG holds. "ids": the number of an instance, 0 for the rest; "soft": 0 to 255 (65535 in a PNG of 16
+            bits), how surely an instance is there.
         folder: of the data set.
         source: the card's `masks`.
         frames: the frame store's spec: masks are resized and cut as its frames are.
@@ -69,8 +70,14 @@ class Annotated(nn.Module):
             return str(problem)
         if self.values == "ids":
             masks = np.where(masks > 0, np.uint8(255), np.uint8(0))
+        elif masks.dtype == np.uint16:
+            if 0 < masks.max() <= MAX_SOFT:
+                return (
+                    f"masks '{path.name}' have 16 bits, but no value above {MAX_SOFT} of 65535; save them with 8 bits"
+                )
+            masks = eight_bits(masks)
         elif masks.dtype != np.uint8:
-            return f"masks '{path.name}' are {masks.dtype}, expected 8 bits"
+            return f"masks '{path.name}' are {masks.dtype}, expected 8 or 16 bits"
         inverse = np.searchsorted(np.unique(clip.taken), clip.taken)
         return ClipMasks(fit_square(masks, self.spec.size, self.spec.fit)[inverse])
 

@@ -102,6 +102,21 @@ def test_mistakes_are_one_line_and_nothing_is_written(project, capsys, words, li
     assert not (project / "new").exists()
 
 
+def test_label_files_that_are_nested_too_deeply(project, capsys):
+    lists = [
+        w
+        for split, path in published.numbered_lists(project / "n", "ssv2_small").items()
+        for w in (f"--{split}", str(path))
+    ]
+    (project / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    assert main(["import-split", *lists, "--labels", "deep.json", "--out", "new/split.tsv"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(
+        "fsar: error: deep.json: JSON that is nested too deeply; expected a list of objects with 'id' and"
+    )
+    assert err.count("\n") == 1 and not (project / "new").exists()
+
+
 def test_an_older_file_survives_a_mistake(project, capsys):
     (project / "split.tsv").write_text("old")
     with open(project / "lists" / "testlist03.txt", "a") as stream:

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsar_core.data.augmentation import Draw, apply, cut_out, draw
+from fsar_core.data.augmentation import Draw, apply, cut_out, draw, live_draws
 from fsar_core.errors import FsarError
-from fsar_core.specs import Jitter, ViewPolicy
+from fsar_core.specs import AugmentationSpec, Jitter, ViewPolicy
 
 JITTER = Jitter(brightness=0.5, contrast=0.4, saturation=0.3, hue=0.25, gray=0.3)
 
@@ -111,6 +111,19 @@ def test_a_forbidden_flip_never_happens_and_a_sure_one_always():
     for flip in (0.0, 1.0):
         policy = ViewPolicy(crop="centre", flip=flip)
         assert {draw(policy, 9, 5, random) for _ in range(200)} == {Draw(2, 2, bool(flip))}
+
+
+def test_support_and_query_have_draws_of_their_own():
+    policy = ViewPolicy(crop="random", flip=0.5, jitter=JITTER)
+    both = AugmentationSpec(support=policy, query=policy)
+    support, again, query = (live_draws(both, side, 7, 20, 100, 80) for side in ("support", "support", "query"))
+    assert support == again and not set(support) & set(query)
+    # The clips of a side differ too, and another episode has other draws.
+    assert len(set(support)) == 20 and not set(support) & set(live_draws(both, "support", 8, 20, 100, 80))
+    # Each side follows its own policy.
+    apart = AugmentationSpec(support=policy, query=ViewPolicy(crop="centre", flip=0.0))
+    assert live_draws(apart, "support", 7, 20, 100, 80) == support
+    assert live_draws(apart, "query", 7, 20, 100, 80) == [Draw(10, 10)] * 20
 
 
 def test_a_crop_that_does_not_fit_is_refused():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import sys
+import zlib
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from PIL import Image
 
 from fsar_core.data import decoding
 from fsar_core.data.decoding import VideoProblem, decode, probe
 from fsar_core.data.frame_sampling import frame_indices
+from fsar_core.data.frame_sizes import VP9_HEADER, vp9_frame_may_resize
 from fsar_core.testing import code_picture, read_codes, shared, write_code_video
 
 CLIPS = shared("real", "clips")
@@ -288,6 +292,119 @@ def test_without_decord_pyav_decodes_everything(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "decord", None)
     assert probe(path).decoder == "pyav"
     assert decode(path, np.array([7]))[1] == "pyav" and codes(path, [7, 2]) == [(0, 7), (0, 2)]
+
+
+def encoded(codec: str, fmt: str, height: int, width: int, first: int) -> bytes:
+    """30 frames that show the codes (1, first) to (1, first + 29), in the size given."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=fmt) as container:
+        stream = container.add_stream(codec, rate=30, options={"g": "12"})
+        stream.width, stream.height, stream.codec_context.thread_count = width, height, 1
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(30):
+            picture = code_picture(1, first + number, height, width)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def resized(path, codec: str, fmt: str, joined: bool):
+    """A video of 60 frames, the last 30 of another size: two streams one after the other, or their packets in one container."""
+    halves = [encoded(codec, fmt, 64, 96, 0), encoded(codec, fmt, 128, 160, 30)]
+    if joined:
+        path.write_bytes(b"".join(halves))
+        return path
+    with av.open(str(path), "w") as target:
+        stream = None
+        for half, data in enumerate(halves):
+            with av.open(io.BytesIO(data)) as source:
+                stream = stream or target.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(source.streams.video[0]):
+                    if packet.dts is not None:
+                        packet.stream = stream
+                        packet.pts += half * int(1 / packet.time_base)
+                        packet.dts += half * int(1 / packet.time_base)
+                        target.mux(packet)
+    return path
+
+
+RESIZED = [
+    ("x.h264", "libx264", "h264", True),
+    ("x.ts", "libx264", "mpegts", True),
+    ("x.ts", "mpeg2video", "mpegts", True),
+    ("x.m4v", "mpeg4", "m4v", True),
+    ("x.avi", "mpeg4", "avi", False),
+    ("x.avi", "mjpeg", "avi", False),
+    ("x.webm", "libvpx", "webm", False),
+    ("x.webm", "libvpx-vp9", "webm", False),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "fmt", "joined"), RESIZED)
+def test_a_size_that_changes_is_a_problem(tmp_path, name, codec, fmt, joined):
+    path = resized(tmp_path / name, codec, fmt, joined)
+    with pytest.raises(
+        VideoProblem, match=r"the size of its frames changes from 96 x 64 to 160 x 128 at frame (29|30)$"
+    ):
+        probe(path)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [*KINDS, ("webm", "libvpx-vp9")])
+def test_a_size_that_stays_is_not_doubted(tmp_path, suffix, codec):
+    """Otherwise PyAV would decode such clips from their beginning."""
+    path = write_code_video(tmp_path / f"clip.{suffix}", frames=40, height=48, width=80, codec=codec)
+    assert probe(path).decoder == "decord"
+
+
+def test_vp9_frames_of_another_size_than_their_first_reference(tmp_path):
+    """Every frame but the first refers to frames of its own size; one bit of its header says so."""
+    path = write_code_video(tmp_path / "clip.webm", frames=40, codec="libvpx-vp9", gop=100)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        split = BitStreamFilterContext("vp9_superframe_split", stream)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        frames = [bytes(frame) for packet in packets for frame in split.filter(packet)]
+    assert len(frames) >= 40 and not any(vp9_frame_may_resize(frame[:VP9_HEADER]) for frame in frames)
+    # marker, profile 0, no existing frame, inter frame, shown, not resilient, reset 0, refreshes slot 0, references 0, 1 and 2
+    header = "100001100000000001000000100100"
+    for bit, resizes in (("1", False), ("0", True)):
+        assert vp9_frame_may_resize(int(f"{header}{bit}".ljust(40, "0"), 2).to_bytes(5, "big")) is resizes
+    # A hidden frame may be intra-only and then has a size of its own.
+    for bit, resizes in (("0", False), ("1", True)):
+        hidden = f"10000100{bit}00000000010000001001001"
+        assert vp9_frame_may_resize(int(hidden.ljust(40, "0"), 2).to_bytes(5, "big")) is resizes
+
+
+def write_png(path, samples: np.ndarray, color: int) -> None:
+    """A PNG of 16 bits with one line of samples [width channels]: 0 grey, 2 RGB, 4 grey and alpha, 6 RGB and alpha."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", len(samples), 1, 16, color, 0, 0, 0)
+    data = zlib.compress(b"\0" + samples.astype(">u2").tobytes())
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize(
+    ("color", "channels", "expected"),
+    [(0, 1, [0, 0, 1, 1, 128, 255]), (2, 3, [0, 0, 0, 1, 128, 255]), (4, 2, [0, 0, 0, 1, 128, 255])],
+)
+def test_pictures_of_16_bits_are_scaled(tmp_path, color, channels, expected):
+    """Grey ones to the nearest of 256 levels, colours as Pillow gives them: by their high byte."""
+    levels = np.array([0, 128, 129, 300, 32896, 65535])
+    samples = np.repeat(levels[:, None], channels, axis=1)
+    write_png(tmp_path / "1.png", samples, color)
+    found, _ = decode(tmp_path, np.array([0]), "pictures")
+    assert found.shape == (1, 1, 6, 3) and found[0, 0].tolist() == [[value] * 3 for value in expected]
+
+
+def test_pixels_of_other_kinds_are_scaled_or_refused():
+    grey = decoding._rgb(Image.fromarray(np.array([[0, 300, 65535]], np.int32)))
+    assert grey[0].tolist() == [[0] * 3, [1] * 3, [255] * 3]
+    for values in (np.array([[0, 70000]], np.int32), np.array([[-1, 0]], np.int32), np.array([[0, 1]], np.float32)):
+        with pytest.raises(VideoProblem, match=r"its pixels are (int32|float32) from .*; expected 8 or 16 bits"):
+            decoding._rgb(Image.fromarray(values))
 
 
 @real

@@ -140,6 +140,15 @@ def test_a_linked_folder_is_followed_and_a_broken_link_is_missing(make, tmp_path
     assert reason(find, "here/2") == "no such file"
 
 
+def test_a_link_to_itself_costs_no_other_clip(make, tmp_path):
+    find = make("a/1.mp4", "a/2.mp4")
+    (tmp_path / "a" / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "b").symlink_to("b")
+    assert find("a/1") == "a/1.mp4" and find("a/2") == "a/2.mp4"
+    assert reason(find, "a/loop.avi") == "'loop.mp4': Too many levels of symbolic links"
+    assert reason(find, "b/1.mp4") == "no folder 'b'"
+
+
 def test_a_folder_is_read_once(make, monkeypatch):
     find = make(*(f"{number}.webm" for number in range(50)), "a/1.mp4", roots=["none", "."])
     calls, scandir = [], os.scandir
@@ -161,8 +170,9 @@ def test_a_folder_that_may_not_be_read(make, tmp_path):
 
 def test_missing_of_many(make, tmp_path):
     make("a/1.mp4", "b c/1.mp4", "b-c/1.mp4")
-    found = FileFinder(tmp_path, Files()).missing(["a/1", "a/2", "b_c/1"])
-    assert found == {"a/2": "no such file", "b_c/1": "ambiguous: b c, b-c"}
+    files, missing = FileFinder(tmp_path, Files()).find_all(["a/1", "a/2", "b_c/1"])
+    assert files == {"a/1": "a/1.mp4"}
+    assert missing == {"a/2": "no such file", "b_c/1": "ambiguous: b c, b-c"}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def folder_of(root: Path, classes: dict[str, list[str]]) -> Path:
     for name, clips in classes.items():
         (root / name).mkdir(parents=True)
         for clip in clips:
-            (root / name / clip).write_bytes(b"x")
+            (root / name / clip).write_text(f"{name}/{clip}")
     return root
 
 
@@ -81,6 +81,24 @@ def test_what_is_no_clip_is_counted(videos):
     assert found.ignored == ["class 3/empty folder", "class 3/thumbs.db", "notes.txt"]
     assert "class 3/frames of e" in found.entries.path.tolist() and len(found.entries) == 37
     assert found.report()[-1] == "ignored: 3 files that are no video, first 'class 3/empty folder'"
+
+
+def test_a_link_to_itself_is_reported_and_costs_no_folder(videos):
+    (videos / "class 3" / "loop.mp4").symlink_to("loop.mp4")
+    (videos / "class 3" / "gone.mp4").symlink_to("nowhere.mp4")
+    (videos / "loop").symlink_to("loop")
+    found = propose(videos)
+    assert len(found.entries) == 36 and found.ignored == []
+    assert found.broken == ["class 3/gone.mp4", "class 3/loop.mp4", "loop"]
+    assert found.report()[-1] == "broken links: 3, first 'class 3/gone.mp4'; these clips are left out"
+
+
+def test_a_link_to_elsewhere_is_reported(videos, tmp_path):
+    (tmp_path / "private.mp4").write_text("private")
+    (videos / "class 3" / "x.mp4").symlink_to(tmp_path / "private.mp4")
+    assert propose(videos).report()[-1] == (
+        "cannot be read: 1 clips, first 'class 3/x.mp4': 'class 3/x.mp4' is a link that leads out of the data set's folder"
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +167,7 @@ def test_a_folder_elsewhere_is_linked_below_the_data_root(project, videos, capsy
 
 
 def test_a_folder_below_the_data_root_is_used_as_it_is(project):
-    folder_of(project / "data" / "inner" / "set", {c: ["v_X_g01_c01.mp4"] for c in "abcd"})
+    folder_of(project / "data" / "inner" / "set", {c: [f"v_{c}_g01_c01.mp4"] for c in "abcd"})
     assert main(["init-dataset", "data/inner/set", "--name", "mine", "--flip", "--spatial"]) == 0
     card = yaml.safe_load((project / "workflow" / "datasets" / "mine" / "card.yaml").read_text())
     assert (card["folder"], card["flip"], card["modality"], card["groups"]) == ("inner/set", True, "spatial", True)
@@ -174,6 +192,12 @@ def test_a_name_that_the_workflow_cannot_hold_is_told(project, videos, capsys, n
         f"fsar: error: --name: '{name}' is no name of a data set; choose one of A-Z, a-z, 0-9, _ and - only, 100 at most\n"
     )
     assert sorted(project.rglob("*")) == before
+
+
+def test_a_folder_that_links_to_itself_is_told(project, capsys):
+    (project / "loop").symlink_to("loop")
+    assert main(["init-dataset", "loop"]) == 2
+    assert "loop: no such folder; expected one that holds class/clip files" in capsys.readouterr().err
 
 
 def test_a_missing_folder_is_told(project, capsys):

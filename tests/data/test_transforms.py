@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fsar_core.data.transforms import fit_square
+from fsar_core.data.transforms import eight_bits, fit_square
 from fsar_core.errors import FsarError
 
 
@@ -62,6 +62,21 @@ def test_crop_is_the_centre_of_the_whole_frame_resized(height, width, size):
     top, left = (whole.height - size) // 2, (whole.width - size) // 2
     expected = np.asarray(whole)[top : top + size, left : left + size]
     assert np.abs(fit_square(frame, size, "crop")[0].astype(int) - expected).max() <= 1
+
+
+def test_the_long_side_is_rounded_to_the_nearest_pixel():
+    # 30 x 40 to a short side of 20: the long side is 26.67 pixels, so 27, of which the columns 3..22 are kept.
+    ramp = np.repeat(np.arange(0, 240, 6, dtype=np.uint8)[None, None, :, None], 30, axis=1).repeat(3, axis=-1)
+    found = fit_square(ramp, 20, "crop")[0, 10, :, 0]
+    columns = (3 + np.arange(20) + 0.5) * 40 / 27 - 0.5  # of the frame, at the middle of each pixel
+    np.testing.assert_allclose(found, 6 * columns, atol=1)
+    assert abs(float(found[-1]) - 197) <= 1  # a long side of 26 pixels would give 205
+
+
+def test_samples_of_16_bits_are_scaled_to_the_nearest_level():
+    levels = np.arange(65536, dtype=np.uint16)
+    np.testing.assert_array_equal(eight_bits(levels), np.round(levels / 257).astype(np.uint8))
+    np.testing.assert_array_equal(eight_bits(np.arange(256, dtype=np.uint16) * 257), np.arange(256))
 
 
 def test_squash_keeps_the_whole_frame():

@@ -175,6 +175,48 @@ def test_group_disjoint_without_groups_takes_any_clips(task, index):
     )
 
 
+UNEVEN = [16] + [1] * 8
+
+
+def query_counts(sizes, shot: int, episodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each clip of a class whose sources have `sizes` clips is support and the one query."""
+    split = split_of([sum(sizes)], [sources(sizes)])
+    position = {int(row): number for number, row in enumerate(split.rows[0])}
+    drawn = [sample(0, split, 1, shot, 1, index, group_disjoint=True) for index in range(episodes)]
+    support = [position[int(row)] for episode in drawn for row in episode.support[0]]
+    query = [position[int(row)] for episode in drawn for row in episode.query]
+    return np.bincount(support, minlength=sum(sizes)), np.bincount(query, minlength=sum(sizes))
+
+
+@pytest.mark.parametrize("sizes", [UNEVEN, [8] + [1] * 8, [5, 4, 3, 3, 1]], ids=str)
+def test_how_often_clips_of_large_sources_are_queries(sizes):
+    """The formula at the top of the module, with one shot and one query."""
+    total = sum(sizes)
+    factor = [sum(t / (total - t) for j, t in enumerate(sizes) if j != i) for i in range(len(sizes))]
+    support, query = query_counts(sizes, shot=1, episodes=6000)
+    expected = np.repeat(factor, sizes) * 6000 / total
+    assert expected.sum() == pytest.approx(6000)
+    # 49.7: 99.9 % of chi-square with 23 degrees of freedom, the most that there are here.
+    assert chi_square(support) < 49.7
+    assert ((query - expected) ** 2 / expected).sum() < 49.7
+    if sizes == UNEVEN:
+        assert (factor[0], factor[1]) == (pytest.approx(0.348, abs=0.001), pytest.approx(2.304, abs=0.001))
+
+
+def test_at_five_shots_clips_of_a_large_source_are_hardly_ever_queries():
+    """Only if the first five sources are small ones: (8/24)(7/23)(6/22)(5/21)(4/20), and then in 16 of 19 cases."""
+    probability = 8 / 24 * 7 / 23 * 6 / 22 * 5 / 21 * 4 / 20 * 16 / 19
+    assert (probability / 16 * 24, (1 - probability) / 8 * 24) == (
+        pytest.approx(0.0017, abs=1e-4),
+        pytest.approx(3, abs=0.01),
+    )
+    _, query = query_counts(UNEVEN, shot=5, episodes=6000)
+    # 6.7 are expected; none or more than 17 happen in 1 of 650 cases.
+    assert 1 <= query[:16].sum() <= 17
+    # 24.3: 99.9 % with 7 degrees of freedom: the small sources are equally likely.
+    assert chi_square(query[16:]) < 24.4
+
+
 def test_group_disjoint_reaches_every_source_and_is_not_the_default():
     split = split_of([8], [sources([2, 2, 2, 2])])
     source_of = dict(zip(split.rows[0].tolist(), split.groups[0]))

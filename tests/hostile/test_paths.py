@@ -296,6 +296,31 @@ def test_file_names_that_are_no_text(tmp_path, capsys):
     assert not (tmp_path / "split.tsv").exists()
 
 
+ESCAPES = "\x1b[2J\x1b]0;pwned\x07"
+
+
+def test_names_that_a_terminal_would_obey(tmp_path, monkeypatch, capfd):
+    """In all that verbs print: reports, tables, errors and what argparse says itself."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    for name in ("a", "b", "c"):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        (tmp_path / "videos" / name / "1.mp4").write_text(name)
+    (tmp_path / "videos" / "a" / f"notes{ESCAPES}.txt").touch()
+    assert main(["init-dataset", "videos", "--name", "mine"]) == 0
+    card = tmp_path / "workflow" / "datasets" / "mine" / "card.yaml"
+    card.write_text(yaml.safe_dump(yaml.safe_load(card.read_text()) | {"title": f"Mine{ESCAPES}"}))
+    assert main(["list"]) == 0
+    with pytest.raises(SystemExit):
+        main(["list", f"--{ESCAPES}"])
+    assert main(["init-dataset", f"videos{ESCAPES}", "--name", "other"]) == 2
+    out, err = capfd.readouterr()
+    written = r"\x1b[2J\x1b]0;pwned\x07"
+    assert f"'a/notes{written}.txt'" in out and f"Mine{written}" in out
+    assert f"unrecognized arguments: --{written}" in err and f"videos{written}: no such folder" in err
+    assert not {"\x1b", "\x07"} & set(out + err)
+
+
 NASTY = "a; touch PWNED; $(touch PWNED) `touch PWNED` & 'x' \"y\" | {z} *.mp4"
 
 

@@ -94,6 +94,20 @@ def test_ids_are_instances_and_soft_values_stay(tmp_path):
     assert (ids[0, 0, 5:9, 5:9] == 255).all() and ids[0, 0].sum() == 255 * (16 + 15)
 
 
+def test_masks_of_16_bits(tmp_path):
+    """Soft ones are scaled to the nearest of 256 levels; numbers of instances only have to differ from 0."""
+    spec, path = toy_frame_spec(size=HEIGHT, fit="crop"), tmp_path / "masks/a class/clip.01.png"
+    masks = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint16)
+    masks[:, 0, 10:15] = [128, 129, 300, 32896, 65535]
+    write_sheet(path, masks)
+    soft, ids = (of(tmp_path, spec, clip_of(spec), values) for values in ("soft", "ids"))
+    # The centre of 20 x 30 pixels begins at column 5.
+    assert soft[0, 0, 0, 5:10].tolist() == [0, 1, 1, 128, 255] and not soft[0, 0, 1:].any()
+    assert ids[0, 0, 0, 5:10].tolist() == [255] * 5
+    write_sheet(path, np.zeros((FRAMES, HEIGHT, WIDTH), np.uint16))
+    assert not of(tmp_path, spec, clip_of(spec)).any()
+
+
 @given(
     st.integers(8, 40), st.integers(8, 40), st.integers(1, 20), st.sampled_from(["crop", "squash"]), st.integers(0, 9)
 )
@@ -121,7 +135,11 @@ def test_where_the_masks_of_a_clip_lie():
         (soft_masks(width=31), "masks 'clip.01.png' are 240 x 31 pixels, expected 240 x 30"),
         (b"no picture", "masks 'clip.01.png' not readable as a picture (UnidentifiedImageError)"),
         (np.zeros((FRAMES * HEIGHT, WIDTH, 3), np.uint8), "masks 'clip.01.png' have 3 axes, expected a grey picture"),
-        (np.zeros((FRAMES * HEIGHT, WIDTH), np.uint16), "masks 'clip.01.png' are uint16, expected 8 bits"),
+        (
+            np.full((FRAMES * HEIGHT, WIDTH), 255, np.uint16),
+            "masks 'clip.01.png' have 16 bits, but no value above 255 of 65535; save them with 8 bits",
+        ),
+        (np.ones((FRAMES * HEIGHT, WIDTH), bool), "masks 'clip.01.png' are bool, expected 8 or 16 bits"),
     ],
 )
 def test_what_is_wrong_with_a_sheet(tmp_path, made, problem):

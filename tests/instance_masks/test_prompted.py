@@ -66,6 +66,17 @@ def test_masks_and_scores_whatever_the_batch(batch_frames):
     assert sum(teacher.batches) == 9 and max(teacher.batches) == min(batch_frames, 9)
 
 
+def test_soft_masks_are_rounded_to_the_nearest_level():
+    """Of all 256 red values, exactly; only those whose probability is next to the middle of two levels may go either way."""
+    pictures = np.zeros((1, 1, 16, 16, 3), np.uint8)
+    pictures[..., 0] = np.arange(256).reshape(16, 16)
+    (found,) = Red()([ClipFrames({}, np.array([[0]]), pictures, "run")])
+    level = 255 / (1 + np.exp(-(pictures[..., 0].astype(np.float64) - 100) / 50 * len("run")))
+    sure = np.abs(level % 1 - 0.5) > 1e-3
+    assert sure.sum() > 250 and (np.floor(level) != np.round(level)).sum() > 50
+    np.testing.assert_array_equal(found.masks[sure], np.round(level[sure]))
+
+
 def test_no_clips_are_no_masks():
     assert Red()([]) == []
 
