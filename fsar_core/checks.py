@@ -13,8 +13,17 @@ from fsar_core.instance_masks._weights import is_address
 if TYPE_CHECKING:
     from fsar_core.config import Masks, Setup
     from fsar_core.paper import Curve, Figure, Subject
-    from fsar_core.specs import AugmentationSpec, Component
+    from fsar_core.specs import AugmentationSpec, Component, RunSpec
     from fsar_core.study import Study
+
+
+def check_place(project: str) -> None:
+    """FsarError where Snakemake cannot work with the path of the project's folder."""
+    if set(project) & set("{}"):
+        raise FsarError(
+            f"{project}: the path of the project holds braces, which Snakemake takes for wildcards; move the project to a "
+            "folder without `{` and `}` in its path"
+        )
 
 
 def check_components(study: Study) -> None:
@@ -45,6 +54,28 @@ def check_components(study: Study) -> None:
             _check_pair(study, f"{name}.yaml", figure.setup, None, None)
         for subject in (*compared, *(subject for _, subject in figure.subjects)):
             _check_subject(study, f"{name}.yaml: '{subject.method}'", figure.kind, subject)
+
+
+def check_ways(study: Study) -> None:
+    """FsarError where a split has fewer classes than the episodes of a table or figure that are drawn from it."""
+    for name in study.table_names:
+        for cell in study.cells(name):
+            _check_way(study, name, cell.run)
+    for name in study.figure_names:
+        for shown in (*study.points(name), *study.looks(name)):
+            _check_way(study, name, shown.run)
+
+
+def _check_way(study: Study, name: str, run: RunSpec) -> None:
+    trained_on, tested_on = run.features.dataset, run.tested_on.dataset
+    drawn = ((trained_on, "train", run.validation.way), (trained_on, "val", run.validation.way))
+    for dataset, split, way in (*drawn, (tested_on, "test", run.test.way)):
+        classes = study.classes(dataset, split)
+        if way > classes:
+            raise FsarError(
+                f"{name}.yaml under preset '{study.config.preset}': {way}-way episodes of '{dataset}', whose split "
+                f"'{split}' has {classes} classes; lower `episodes.way` of the preset, or `ways` of the table"
+            )
 
 
 def _check_masks(where: str, masks: Masks) -> None:

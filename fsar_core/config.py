@@ -5,6 +5,7 @@ A mistake is one `FsarError` line that names the file, the key, what was expecte
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     InstanceOf,
     PlainSerializer,
+    TypeAdapter,
     ValidationError,
     WithJsonSchema,
     WrapValidator,
@@ -25,6 +27,22 @@ from pydantic import (
     model_validator,
 )
 
+from fsar_core.bounds import (
+    MOST_PIXELS,
+    Channels,
+    Clip,
+    Count,
+    Counted,
+    Decay,
+    Pixels,
+    Query,
+    Rate,
+    Seconds,
+    Share,
+    Shot,
+    Threads,
+    Way,
+)
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.instance_masks._weights import is_address
 from fsar_core.places import ObjectPath, Place
@@ -35,6 +53,8 @@ Name = str
 Hyperparameters = Literal["as_written", "as_executed"]
 SPLITS = ("train", "val", "test")
 CONTROL = re.compile("[\x00-\x1f\x7f]")  # in a name: a mistake or an attack
+FEWEST_TEST_EPISODES = 30
+MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
 UNFOLDED = 200_000  # values of a YAML file, each alias counted as what it stands for
 
 
@@ -77,16 +97,16 @@ class Roots(Model):
 class DemoVideos(Model):
     """Videos that the pipeline draws itself, for cards with a `generator`."""
 
-    clips: dict[Literal["train", "val", "test"], int]  # clips of a class, by split
-    frames: int = Field(ge=8)  # of one clip, at 24 a second
-    height: int = Field(ge=32)  # pixels, even
-    width: int = Field(ge=32)  # pixels, even
-    jobs: int = Field(ge=1)  # parallel drawing jobs of a data set
+    clips: dict[Literal["train", "val", "test"], Count]  # clips of a class, by split
+    frames: int = Field(ge=8, le=10_000)  # of one clip, at 24 a second
+    height: int = Field(ge=32, le=MOST_PIXELS, multiple_of=2)  # pixels, even
+    width: int = Field(ge=32, le=MOST_PIXELS, multiple_of=2)  # pixels, even
+    jobs: int = Field(ge=1, le=10_000)  # parallel drawing jobs of a data set
 
     @field_validator("clips")
     @classmethod
     def _all_splits(cls, value: dict[str, int]) -> dict[str, int]:
-        if set(value) != set(SPLITS) or min(value.values()) < 1:
+        if set(value) != set(SPLITS):
             raise ValueError("expected a positive number of clips a class for each of train, val, test")
         return value
 
@@ -94,25 +114,25 @@ class DemoVideos(Model):
 class Frames(Model):
     """The frame stores: which frames of a clip are kept, and how large."""
 
-    count: int = Field(ge=2)  # frames taken of a clip
+    count: Clip  # frames taken of a clip
     policy: Policy  # which ones, in the test view
     train_policy: Policy = "segment_random"  # which ones, in the further views of training clips
-    size: int = Field(ge=16)  # pixels of the stored square
+    size: Pixels  # pixels of the stored square
     fit: Literal["crop", "squash"]  # crop: short side resized, centre cropped; squash: both sides resized
-    views: int = Field(ge=1)  # 1 test view + further views of the training clips
+    views: int = Field(ge=1, le=1000)  # 1 test view + further views of the training clips
     compression: Literal["zstd", "jpeg"] = (
         "zstd"  # as decoded; or about a ninth of the size, one grey level off on average
     )
-    clips_per_job: int = Field(ge=1)  # of one filling job; another number fills the store anew
+    clips_per_job: Count  # of one filling job; another number fills the store anew
 
 
 class BackboneTraining(Model):
     """Training of a small backbone on the training classes, by the pipeline itself."""
 
-    epochs: int = Field(ge=1)  # passes over the training clips
-    batch: int = Field(ge=1)  # clips of one step
-    lr: float = Field(gt=0)  # learning rate
-    weight_decay: float = Field(ge=0)  # of the optimizer
+    epochs: Count  # passes over the training clips
+    batch: Count  # clips of one step
+    lr: Rate  # learning rate
+    weight_decay: Decay  # of the optimizer
 
 
 class Backbone(Model):
@@ -120,7 +140,7 @@ class Backbone(Model):
 
     name: str  # see `fsar list`
     cut: str  # features are stored here; what follows runs with the head. `frames`: nothing is stored
-    crop: int = Field(ge=16)  # pixels of the centre crop
+    crop: Pixels  # pixels of the centre crop
     weights: str | None = (
         None  # a name the backbone knows, or a file below roots.weights; null: trained by the pipeline
     )
@@ -128,8 +148,8 @@ class Backbone(Model):
     batch_norm: Literal["train", "frozen"] = "train"  # of a trained tail: by the batch, or by its own statistics
     training: BackboneTraining | None = None  # where the pipeline trains it
     recipe: str | None = None  # which of a card's published trainings belongs to it
-    clips_per_job: int = Field(ge=1)  # of one filling job of a feature store
-    batch_clips: int = Field(ge=1)  # clips of one forward pass
+    clips_per_job: Count  # of one filling job of a feature store
+    batch_clips: Count  # clips of one forward pass
     dtype: Literal["float16", "float32"] = "float16"  # of the stored features
     compression: Literal["zstd", "none"] = (
         "zstd"  # of the stored features: half the size after a ReLU; or read the fastest
@@ -155,8 +175,8 @@ class Masks(Model):
     weights: str | None = None  # a file or folder, below roots.weights or as it is; or an address, which needs `sha256`
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # that the weights must have
     held_out: float = Field(default=0.1, ge=0, lt=1)  # share of clips of every class that no head learns the masks of
-    clips_per_job: int = Field(default=1024, ge=1)  # of one filling job of a masks store
-    batch_frames: int = Field(default=8, ge=1)  # of one forward pass of a provider that looks at frames
+    clips_per_job: Count = 1024  # of one filling job of a masks store
+    batch_frames: Count = 8  # of one forward pass of a provider that looks at frames
 
     @field_validator("params", mode="before")
     @classmethod
@@ -178,16 +198,16 @@ class Masks(Model):
 class Saliency(Model):
     """How the classifier of frames is trained, for heads that hide frames by their actionness (SGTM, Eq. 1-2)."""
 
-    epochs: int = Field(default=40, ge=1)  # passes over the training clips
-    batch: int = Field(default=64, ge=1)  # clips of one step
-    lr: float = Field(default=0.001, gt=0)  # learning rate
-    weight_decay: float = Field(default=0.0001, ge=0)  # of the optimizer
-    hidden: int = Field(default=512, ge=1)  # channels between its two convolutions
+    epochs: Count = 40  # passes over the training clips
+    batch: Count = 64  # clips of one step
+    lr: Rate = 0.001  # learning rate
+    weight_decay: Decay = 0.0001  # of the optimizer
+    hidden: Channels = 512  # channels between its two convolutions
     dropout: float = Field(default=0.5, ge=0, lt=1)  # share of its hidden channels that is dropped
-    kernel: int = Field(default=1, ge=1)  # frames that a convolution sees, odd
+    kernel: int = Field(default=1, ge=1, le=1024)  # frames that a convolution sees, odd
     rectified: bool = True  # a ReLU behind the last convolution too
     loss: Literal["cross_entropy", "binary"] = "cross_entropy"  # binary: one yes-or-no question a class
-    clips_per_job: int = Field(default=4096, ge=1)  # of one filling job of a saliency store
+    clips_per_job: Count = 4096  # of one filling job of a saliency store
 
     @model_validator(mode="after")
     def _go_together(self) -> Saliency:
@@ -201,27 +221,37 @@ class Saliency(Model):
 class Episodes(Model):
     """The frozen episodes of test and validation, the same for every method."""
 
-    way: int = Field(ge=2)  # classes of an episode
-    test: int = Field(ge=2)  # test episodes
-    val: int = Field(ge=2)  # validation episodes, for selection
-    query: int = Field(ge=1)  # test and validation queries per class
+    way: Way  # classes of an episode
+    test: int = Field(ge=FEWEST_TEST_EPISODES, le=1_000_000)  # test episodes
+    val: int = Field(ge=2, le=1_000_000)  # validation episodes, for selection
+    query: Query  # test and validation queries per class
     group_disjoint: bool = False  # whether clips of one source video never meet as support and query
-    train_shot: Literal["tested"] | int = "tested"  # tested: train at the shot that is tested
+    train_shot: Literal["tested"] | Shot = "tested"  # tested: train at the shot that is tested
+
+    @field_validator("test", mode="before")
+    @classmethod
+    def _enough_for_an_interval(cls, value: Any) -> Any:
+        if isinstance(value, int) and value < FEWEST_TEST_EPISODES:
+            raise ValueError(
+                f"expected at least {FEWEST_TEST_EPISODES} test episodes; with fewer, the 95 % intervals would not cover the "
+                "accuracy as often as they say"
+            )
+        return value
 
 
 class Resources(Model):
     """What jobs may use. Nothing here changes a result, and no change makes anything run again."""
 
-    decode_threads: int = Field(ge=1)  # processes of an index or frame job
-    decode_timeout: int = Field(default=60, ge=1)  # seconds that a clip may take them
-    backbone_threads: int = Field(ge=1)  # threads of a job that runs or trains a backbone, or measures costs
-    train_threads: int = Field(ge=1)  # threads of a job that trains or tests a head
-    mem_mb: int = Field(ge=500)  # memory of a job, as it is told to the scheduler
+    decode_threads: Threads  # processes of an index or frame job
+    decode_timeout: Seconds = 60  # seconds that a clip may take them
+    backbone_threads: Threads  # threads of a job that runs or trains a backbone, or measures costs
+    train_threads: Threads  # threads of a job that trains or tests a head
+    mem_mb: int = Field(ge=500, le=100_000_000)  # memory of a job, as it is told to the scheduler
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU where one is leased, else the CPU
     mixed_precision: bool = True  # on a GPU only
-    memory_gib: float = Field(gt=0)  # features that a run may hold in memory
+    memory_gib: float = Field(gt=0, le=100_000)  # features that a run may hold in memory
     # Test episodes of one forward pass; auto: as many as fit a processor's cache, or fill a GPU.
-    evaluation_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    evaluation_batch: Literal["auto"] | Count = "auto"
 
 
 class Preset(Model):
@@ -251,7 +281,7 @@ class Config(Model):
 
     preset: str  # which of `presets` is used
     paper: str = Field(pattern="^[A-Za-z0-9_]+$")  # the paper whose Table n is results/tables/table<n>.csv
-    seed: int  # all random draws derive from it
+    seed: int = Field(ge=-1_000_000_000_000, le=1_000_000_000_000)  # all random draws derive from it
     roots: Roots  # folders
     datasets: dict[str, str]  # paper data set -> the card (a folder of workflow/datasets) that stands behind it
     presets: dict[str, Preset]  # by name
@@ -276,17 +306,31 @@ class Config(Model):
             different = {f"setups.{name}.training": setup.training for name, setup in preset.setups.items()}
             different |= {f"head_training.{name}": changes for name, changes in preset.head_training.items()}
             for place, changes in different.items():
-                if unknown := set(changes) - set(TrainingSpec.model_fields):
-                    raise ValueError(
-                        f"{place} has the unknown key '{min(unknown)}'"
-                        f"{did_you_mean(min(unknown), TrainingSpec.model_fields)}"
-                    )
+                check_training_keys(place, changes)
                 TrainingSpec.model_validate(preset.training.model_dump() | changes)
         return self
 
     @property
     def active(self) -> Preset:
         return self.presets[self.preset]
+
+
+def check_training_keys(where: str, changes: Mapping[str, Any]) -> None:
+    """ValueError unless every key is one of a training, with a value that it may have."""
+    for key, value in changes.items():
+        if key not in TrainingSpec.model_fields:
+            raise ValueError(f"{where} has the unknown key '{key}'{did_you_mean(key, TrainingSpec.model_fields)}")
+        try:
+            _value_of_a_training(key).validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            raise ValueError(f"{where}.{key}: {message[:1].lower()}{message[1:]} (found {value!r})") from None
+
+
+@functools.cache
+def _value_of_a_training(key: str) -> TypeAdapter:
+    field = TrainingSpec.model_fields[key]
+    return TypeAdapter(Annotated[field.annotation, field])
 
 
 class SplitSource(Model):
@@ -371,7 +415,7 @@ class Card(Model):
     split: SplitSource  # which clip belongs to which class and split
     flip: bool  # whether a horizontal flip leaves the class as it is
     files: Files = Files()  # how a listed clip is found
-    min_frames: int = Field(default=1, ge=1)  # a clip with fewer is too short to be used
+    min_frames: Count = 1  # a clip with fewer is too short to be used
     # Instance masks that come with the clips, below the data set's folder: a PNG that holds all frames below one another, or a
     # folder with a PNG a frame. {folder} and {video} stand for the last folder and the file (without extension) of a clip.
     masks: str | None = None
@@ -382,12 +426,22 @@ class Card(Model):
     # the named group `group`; {class} stands for the class's name. A name that does not fit is a source of its own.
     group: str | None = None
     classes: list[str] | None = None  # all class names; where given, a split list may name no other
-    expected: dict[Literal["train", "val", "test"], tuple[int, int | None]] = {}  # classes, clips (null: not stated)
+    expected: dict[
+        Literal["train", "val", "test"], tuple[Counted, Counted | None]
+    ] = {}  # classes, clips (null: not stated)
     # A tab-separated list below the data set's folder with the frames of its clips in which the action is: `path start end`.
     intervals: str | None = None
-    max_failures: float = Field(ge=0, le=1)  # share of clips that may be missing or broken
+    max_failures: Share  # share of clips that may be missing or broken
     # Published settings of the training, by the name that a backbone calls its recipe: keys of TrainingSpec.
     training: dict[str, dict[Hyperparameters, dict[str, Any]]] = {}
+
+    @field_validator("training")
+    @classmethod
+    def _keys_of_a_training(cls, value: dict) -> dict:
+        for recipe, readings in value.items():
+            for reading, changes in readings.items():
+                check_training_keys(f"{recipe}.{reading}", changes)
+        return value
 
     @field_validator("folder", "intervals")
     @classmethod
@@ -429,7 +483,11 @@ def relative(path: str) -> str:
 
 
 def read_yaml(path: Path) -> Any:
-    """Safe YAML: no tag makes an object, no alias a flood. FsarError with the line for what cannot be read."""
+    """The content of a YAML file. No tag makes an object, no alias a flood, and no key hides another one of the same name.
+
+    Raises:
+        FsarError: with the line of what cannot be read.
+    """
     try:
         loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
         node = loader.get_single_node()
@@ -437,6 +495,7 @@ def read_yaml(path: Path) -> Any:
             return None
         if _unfolded(node, {}) > UNFOLDED:
             raise ValueError(f"its aliases (`*name`) unfold to more than {UNFOLDED:,} values")
+        _check_keys(loader, node, set())
         return loader.construct_document(node)
     except FileNotFoundError:
         raise FsarError(f"{path}: no such file") from None
@@ -463,6 +522,29 @@ def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
+def _check_keys(loader: yaml.SafeLoader, node: yaml.Node, checked: set[int]) -> None:
+    """ValueError for a mapping with two keys of one name: YAML forbids them, and the parser takes the last one silently."""
+    if isinstance(node, yaml.ScalarNode) or id(node) in checked:
+        return
+    checked.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_keys(loader, item, checked)
+        return
+    lines: dict[Any, int] = {}
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            name = key.value if key.tag == MERGE else loader.construct_object(key)  # `1` and `0x1` are one key
+            line = key.start_mark.line + 1
+            if name in lines:
+                raise ValueError(
+                    f"line {line}: the key '{key.value}' is in line {lines[name]} already; remove one of them"
+                )
+            lines[name] = line
+        _check_keys(loader, key, checked)
+        _check_keys(loader, value, checked)
+
+
 def validate(model: type[Model], value: Any, where: str):
     """`model` from plain data; FsarError naming `where`, the key and the nearest valid key."""
     try:
@@ -478,8 +560,9 @@ def load(model: type[Model], path: Path):
 
 def _explain(model: type[BaseModel], value: Any, error: ValidationError) -> str:
     # An unknown key is the cause more often than the missing key it leaves behind, so it is told first.
-    first = min(error.errors(), key=lambda e: {"extra_forbidden": 0}.get(e["type"], 1))
-    path = [str(part) for part in first["loc"]]
+    # Of a value that may be a word or a number, the word is what was hardly meant.
+    first = min(error.errors(), key=lambda e: {"extra_forbidden": 0, "literal_error": 2}.get(e["type"], 1))
+    path = [str(part) for part in _path_in(value, first["loc"])]
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'{did_you_mean(path[-1], _keys(model, first['loc'][:-1]))}"
@@ -490,6 +573,18 @@ def _explain(model: type[BaseModel], value: Any, error: ValidationError) -> str:
     given = first.get("input")
     shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{key}: {message}{shown}" if key else message
+
+
+def _path_in(value: Any, location: tuple) -> list:
+    """A pydantic location as a path of keys, without the names of the alternatives that a value may have been meant as."""
+    path = []
+    for part in location:
+        if not isinstance(value, Mapping | list | tuple):
+            break
+        path.append(part)
+        known = value.keys() if isinstance(value, Mapping) else range(len(value))
+        value = value[part] if part in known else {}
+    return path
 
 
 def _keys(model: type[BaseModel], location: tuple) -> list[str]:

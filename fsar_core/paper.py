@@ -8,6 +8,20 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
+from fsar_core.bounds import (
+    MOST_FRAMES,
+    Channels,
+    Classes,
+    Clip,
+    Count,
+    Counted,
+    Episodes,
+    Examples,
+    Seconds,
+    Shot,
+    Side,
+    Way,
+)
 from fsar_core.config import SPLITS, Model, read_yaml, validate
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.specs import Component
@@ -52,13 +66,13 @@ class Row(Model):
     reference: str = "-"
     backbone: str | None = None
     # Data set -> shot (way or seconds, in a table that varies these) -> number, "49.2*" as printed, or null.
-    published: dict[str, dict[int | Literal["all"], float | str | None]] = {}
+    published: dict[str, dict[Count | Literal["all"], float | str | None]] = {}
     head: Component | None = None
     matching: Component | None = None
     printed_cost: PrintedCost | None = None
     compare_to: str | None = None  # a method of this table: paired difference on the same episodes
     setup: str | None = None  # of the preset; null: the table's
-    frames: int | None = Field(default=None, ge=2)  # taken of a clip; null: the preset's
+    frames: Clip | None = None  # taken of a clip; null: the preset's
 
     @model_validator(mode="after")
     def _head_and_matching(self) -> Row:
@@ -71,7 +85,9 @@ class Row(Model):
     def _numbers(cls, value: dict) -> dict:
         for shots in value.values():
             for printed in shots.values():
-                printed_number(printed)
+                number = printed_number(printed)
+                if number is not None and not 0 <= number <= 100:
+                    raise ValueError(f"{printed} is no accuracy in percent; expected 0 to 100")
         return value
 
 
@@ -82,17 +98,17 @@ class Cost(Model):
     and trained with the head, on frames of `crop` pixels: operations are then given for a frame.
     """
 
-    dim: int | None = Field(default=None, ge=1)
-    height: int | None = Field(default=None, ge=1)
-    width: int | None = Field(default=None, ge=1)
+    dim: Channels | None = None
+    height: Side | None = None
+    width: Side | None = None
     backbone: Component | None = None
-    crop: int | None = Field(default=None, ge=1)
-    classes: int | None = Field(default=None, ge=1)  # of the training, for heads that take their number
-    frames: int = Field(ge=2)
-    way: int = Field(ge=2)
-    shot: int = Field(ge=1)
-    query: int = Field(ge=1)  # of the episode, all classes together
-    repeats: int = Field(ge=1)  # timed passes of every row
+    crop: Side | None = None
+    classes: Classes | None = None  # of the training, for heads that take their number
+    frames: Clip
+    way: Way
+    shot: Shot
+    query: Count  # of the episode, all classes together
+    repeats: Count  # timed passes of every row
     passes: list[Literal["test", "train"]] = Field(default=["test", "train"], min_length=1)
 
     @model_validator(mode="after")
@@ -111,11 +127,11 @@ class Table(Model):
     where: str
     backbone: str  # as printed, for rows that name none of their own
     datasets: list[str]
-    shots: list[int]
+    shots: list[Shot] = Field(min_length=1)
     ways: list[
-        int
+        Way
     ] = []  # the columns, at the one shot: test episodes of so many classes; the training keeps the preset's way
-    seconds: list[int | Literal["all"]] = []  # the columns, at the one shot: test clips that last no longer
+    seconds: list[Seconds | Literal["all"]] = []  # the columns, at the one shot: test clips that last no longer
     train_on: str | None = None  # the data set that is trained on, where it is not the one that is tested on
     setup: str | None = None  # of the preset, for rows that name none; null: the preset's own backbone
     cost: Cost | None = None  # measured for every row with a head, beside its accuracy
@@ -136,7 +152,10 @@ class Table(Model):
     def _one_thing_varies(self) -> Table:
         if (self.ways or self.seconds) and (len(self.shots) != 1 or (self.ways and self.seconds)):
             raise ValueError("a table varies shots, ways or seconds; with `ways` or `seconds` it has one shot")
-        known = {column.key for column in self.columns}
+        keys = [column.key for column in self.columns]
+        known = set(keys)
+        if len(known) < len(keys):
+            raise ValueError(f"the columns {', '.join(map(str, keys))} name one twice")
         for row in self.rows:
             for dataset, numbers in row.published.items():
                 if unknown := sorted(map(str, numbers.keys() - known)):
@@ -192,8 +211,8 @@ class DatasetRow(Model):
     name: str
     reference: str  # of the split
     modality: str
-    classes: dict[Literal["train", "val", "test"], int]
-    videos: dict[Literal["train", "val", "test"], int]
+    classes: dict[Literal["train", "val", "test"], Counted]
+    videos: dict[Literal["train", "val", "test"], Counted]
 
     @field_validator("classes", "videos")
     @classmethod
@@ -251,8 +270,8 @@ class ParametersTable(Model):
     kind: Literal["parameters"]
     title: str
     where: str
-    dim: int = Field(ge=1)
-    frames: int = Field(ge=2)
+    dim: Channels
+    frames: Clip
     notes: list[str] = []
     rows: list[ParametersRow]
     datasets: ClassVar[list[str]] = []
@@ -306,10 +325,10 @@ class Panel(Model):
 
     title: str
     dataset: str
-    shots: list[int]
+    shots: list[Shot] = Field(min_length=1)
     label: str
     sets: list[str] = Field(min_length=1)
-    values: list[int] = Field(min_length=2)
+    values: list[Counted] = Field(min_length=2)
     scale: Literal["linear", "log"] | None = None
     curves: list[Curve] = Field(min_length=1)
 
@@ -320,6 +339,10 @@ class Panel(Model):
             raise ValueError(f"panel '{self.title}' has two curves of one name; names of methods must differ")
         if self.values != sorted(set(self.values)):
             raise ValueError(f"panel '{self.title}': values {self.values} must rise")
+        if "frames" in self.sets and not 2 <= min(self.values) <= max(self.values) <= MOST_FRAMES:
+            raise ValueError(f"panel '{self.title}': values {self.values} of frames must be 2 to {MOST_FRAMES}")
+        if len(set(self.shots)) < len(self.shots):
+            raise ValueError(f"panel '{self.title}': shots {self.shots} name one twice")
         if self.logarithmic and self.values[0] < 1:
             raise ValueError(
                 f"panel '{self.title}': {self.values[0]} has no place on a logarithmic axis; `scale: linear`"
@@ -360,7 +383,7 @@ class ClassGainFigure(Page):
 
     kind: Literal["class_gain"]
     dataset: str
-    shots: list[int] = Field(min_length=1)
+    shots: list[Shot] = Field(min_length=1)
     method: Curve
     minus: Curve
 
@@ -379,7 +402,7 @@ class ClassAccuracyFigure(Page):
 
     kind: Literal["class_accuracy"]
     dataset: str
-    shot: int = Field(ge=1)
+    shot: Shot
     methods: list[Curve] = Field(min_length=2)
 
     @model_validator(mode="after")
@@ -396,7 +419,7 @@ class Subject(Model):
     method: str
     head: Component
     matching: Component
-    shot: int = Field(ge=1)
+    shot: Shot
     setup: str | None = None
 
 
@@ -404,9 +427,9 @@ class Example(Model):
     """A query of a frozen test episode of a data set; `frame` counts from 1, where one frame is shown."""
 
     dataset: str
-    episode: int = Field(ge=0)
-    query: int = Field(ge=0)
-    frame: int = Field(default=1, ge=1)
+    episode: Counted
+    query: Counted
+    frame: Count = 1
 
 
 class AttentionFigure(Page):
@@ -416,8 +439,8 @@ class AttentionFigure(Page):
     kind: Literal["association", "self_attention", "task_attention"]
     subject: Subject
     examples: list[Example] = Field(min_length=1)
-    grid: int = Field(default=3, ge=1)  # side of the grid of patches, of an association
-    episodes: int = Field(default=100, ge=2)  # on which the cross attention's share of the right class is measured
+    grid: Side = 3  # side of the grid of patches, of an association
+    episodes: Episodes = 100  # on which the cross attention's share of the right class is measured
 
     @property
     def subjects(self) -> list[tuple[str, Subject]]:
@@ -438,8 +461,8 @@ class CamFigure(Page):
     kind: Literal["cam"]
     panels: list[Subject] = Field(min_length=1)
     examples: list[Example] = Field(min_length=1)
-    salient: int | None = Field(default=None, ge=1)
-    episodes: int = Field(default=200, ge=2)
+    salient: Count | None = None
+    episodes: Episodes = 200
 
     @model_validator(mode="after")
     def _on_the_same_queries(self) -> CamFigure:
@@ -465,8 +488,8 @@ class MasksFigure(Page):
     kind: Literal["masks"]
     datasets: list[str] = Field(min_length=1)
     subject: Subject
-    examples: int = Field(default=2, ge=1)  # clips that are shown, of every data set
-    clips: int = Field(default=1000, ge=2)  # that are measured at most; and, beside them, that the mean mask is of
+    examples: Examples = 2  # clips that are shown, of every data set
+    clips: Episodes = 1000  # that are measured at most; and, beside them, that the mean mask is of
 
     @property
     def subjects(self) -> list[tuple[str, Subject]]:
@@ -488,8 +511,8 @@ class ActionnessFigure(Page):
     kind: Literal["actionness"]
     datasets: list[str] = Field(min_length=1)
     setup: str | None = None
-    examples: int = Field(default=2, ge=1)
-    salient: int = Field(default=2, ge=1)
+    examples: Examples = 2
+    salient: Count = 2
 
 
 def _places(examples: list[Example], dataset: str) -> list[tuple[int, int]]:
@@ -501,10 +524,10 @@ class EmbeddingEpisode(Model):
     """Episodes of test classes: the first is drawn, all count in what is measured of them. Where a class has fewer clips than
     shot + query, both shrink in proportion."""
 
-    way: int = Field(ge=2)
-    shot: int = Field(ge=1)
-    query: int = Field(ge=2)  # a class
-    count: int = Field(ge=2)
+    way: Way
+    shot: Shot
+    query: int = Field(ge=2, le=1000)  # a class
+    count: Episodes
 
 
 class EmbeddingFigure(Page):
@@ -513,7 +536,7 @@ class EmbeddingFigure(Page):
     kind: Literal["embedding"]
     dataset: str
     episode: EmbeddingEpisode
-    perplexity: float = Field(default=15.0, gt=0)
+    perplexity: float = Field(default=15.0, gt=0, le=1000)
     panels: list[Subject] = Field(min_length=1)
 
     @property

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fsar_core.bounds import Count, Counted, Decay, Factor, Norm, Query, Rate, Share
 from fsar_core.errors import FsarError
 from fsar_core.provenance import canonical_json, digest
 
@@ -284,20 +285,20 @@ class EpisodeSpec(Spec):
 class TrainingSpec(Spec):
     """How a head is trained; every number that the loop reads."""
 
-    episodes: int = Field(ge=1)  # training episodes in all
-    batch: int = Field(ge=1)  # episodes of one forward pass
-    accumulate: int = Field(ge=1)  # forward passes of one optimizer step
-    query: int = Field(ge=1)  # training queries per class
+    episodes: int = Field(ge=1, le=1_000_000_000)  # training episodes in all
+    batch: Count  # episodes of one forward pass
+    accumulate: Count  # forward passes of one optimizer step
+    query: Query  # training queries per class
     optimizer: Literal["adam", "adamw", "sgd"]  # of all that is trained
-    lr: float = Field(gt=0)  # learning rate
-    weight_decay: float = Field(ge=0)  # of the optimizer
-    warmup: int = Field(ge=0)  # optimizer steps of linear warm-up
-    warmup_lr: float | None = Field(default=None, gt=0)  # where it starts; null: lr / 10
+    lr: Rate  # learning rate
+    weight_decay: Decay  # of the optimizer
+    warmup: Counted  # optimizer steps of linear warm-up
+    warmup_lr: Rate | None = None  # where it starts; null: lr / 10
     schedule: Literal["constant", "cosine", "step"]  # of the rate, behind the warm-up
-    milestones: tuple[float, ...] = ()  # fractions of the training at which the rate of `step` falls
-    factors: tuple[float, ...] | None = None  # of `lr` from each milestone on; null: 0.1, 0.01, ...
-    clip_norm: float | None = Field(default=None, gt=0)  # largest gradient norm; null: no clipping
-    validations: int = Field(ge=1)  # evenly spaced selections on the validation episodes
+    milestones: tuple[Share, ...] = ()  # fractions of the training at which the rate of `step` falls
+    factors: tuple[Factor, ...] | None = None  # of `lr` from each milestone on; null: 0.1, 0.01, ...
+    clip_norm: Norm | None = None  # largest gradient norm; null: no clipping
+    validations: Count  # evenly spaced selections on the validation episodes
 
     @model_validator(mode="after")
     def _a_factor_for_each_milestone(self) -> TrainingSpec:

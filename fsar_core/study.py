@@ -125,6 +125,7 @@ class Study:
         self._known: dict[tuple[str, str], Any] = {}
         self._datasets: dict[str, Dataset] = {}
         self._splits: dict[tuple[str, str], Split] = {}
+        self._classes: dict[tuple[str, str], int] = {}
         self._sha256: dict[Path, str] = {}
         checks.check_components(self)
 
@@ -136,6 +137,13 @@ class Study:
             folder, root = self.workflow / "datasets", self.config.roots.data
             self._datasets[name] = load_dataset(folder, name, root, self.preset.demo_videos, self.config.seed)
         return self._datasets[name]
+
+    def classes(self, dataset: str, split: str) -> int:
+        """How many classes a split of a data set has, by its list."""
+        if (dataset, split) not in self._classes:
+            clips = self.dataset(dataset).clips
+            self._classes[dataset, split] = clips["class"][clips["split"] == split].nunique()
+        return self._classes[dataset, split]
 
     def behind(self, paper_dataset: str) -> str:
         """The card that stands behind a data set of a paper."""

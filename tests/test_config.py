@@ -19,7 +19,7 @@ from fsar_core.config import (
     validate,
 )
 from fsar_core.errors import FsarError
-from fsar_core.paper import Table, load_table, printed_number, validate_table
+from fsar_core.paper import Table, load_table, printed_number, validate_figure, validate_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = read_yaml(ROOT / "config.yaml")
@@ -226,7 +226,7 @@ def test_a_mistyped_key_of_a_card_or_table(model, raw, path, line):
         (
             ("presets", "demo", "demo_videos", "clips"),
             {"train": 1, "val": 0, "test": 1},
-            "presets.demo.demo_videos.clips: expected a positive number of clips a class for each of train, val, test",
+            "presets.demo.demo_videos.clips.val: input should be greater than or equal to 1 (found 0)",
         ),
         (
             ("presets", "demo", "resources", "memory_gib"),
@@ -249,6 +249,109 @@ def test_a_mistyped_key_of_a_card_or_table(model, raw, path, line):
 )
 def test_wrong_values(path, value, line):
     assert mistake(Config, edited(SHIPPED, path, value)).startswith(line)
+
+
+def numbers_in(raw, path=()):
+    """Paths of keys to every number of plain data."""
+    if isinstance(raw, dict | list):
+        for key, value in raw.items() if isinstance(raw, dict) else enumerate(raw):
+            yield from numbers_in(value, (*path, key))
+    elif isinstance(raw, int | float) and not isinstance(raw, bool):
+        yield path
+
+
+ABSURD = (10**30, -(10**30), 1e30, -1e30)
+# Parameters of components are checked by their signatures, and the seed may be any whole number of usual size.
+PARAMETERS = {"heads", "matching", "backbones", "params", "head"}
+
+
+@pytest.mark.parametrize("value", ABSURD)
+@pytest.mark.parametrize("preset", ["demo", "paper"])
+def test_every_number_of_the_configuration_has_bounds(preset, value):
+    paths = [path for path in numbers_in(SHIPPED["presets"][preset]) if not PARAMETERS & set(path)]
+    assert len(paths) > 25
+    for path in [("seed",), *(("presets", preset, *path) for path in paths)]:
+        assert mistake(Config, edited(SHIPPED, path, value)), path
+
+
+@pytest.mark.parametrize("value", ABSURD)
+@pytest.mark.parametrize("kind", ["tables", "figures", "datasets"])
+def test_every_number_of_the_shipped_tables_figures_and_cards_has_bounds(kind, value):
+    files = sorted((ROOT / "workflow" / kind).glob("**/*.yaml"))
+    checks = {
+        "tables": validate_table,
+        "figures": validate_figure,
+        "datasets": lambda raw, where: validate(Card, raw, where),
+    }
+    count = 0
+    for file in files:
+        raw = read_yaml(file)
+        for path in numbers_in(raw):
+            if not PARAMETERS & set(path):
+                count += 1
+                with pytest.raises(FsarError):
+                    checks[kind](edited(raw, path, value), file.name)
+    assert count > 15
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        (("backbone", "crop"), 10**9, "backbone.crop: input should be less than or equal to 4096"),
+        (("episodes", "way"), 10**6, "episodes.way: input should be less than or equal to 1000"),
+        (("episodes", "train_shot"), 0, "episodes.train_shot: input should be greater than or equal to 1"),
+        (("episodes", "train_shot"), -1, "episodes.train_shot: input should be greater than or equal to 1"),
+        (("episodes", "test"), 29, "episodes.test: expected at least 30 test episodes; with fewer, the 95 % intervals "),
+        (("episodes", "test"), 2, "episodes.test: expected at least 30 test episodes"),
+        (("episodes", "test"), -1, "episodes.test: expected at least 30 test episodes"),
+        (("demo_videos", "height"), 97, "demo_videos.height: input should be a multiple of 2"),
+        (("training", "milestones"), [0.5, 1.5], "training.milestones.1: input should be less than or equal to 1"),
+        (("head_training", "i2st", "lr"), 0, "head_training.i2st.lr: input should be greater than 0 (found 0)"),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range(path, value, line):
+    said = mistake(Config, edited(SHIPPED, ("presets", "demo", *path), value))
+    assert said.removeprefix("presets.demo.").startswith(line), said
+
+
+@pytest.mark.parametrize("shots", [[0], [-1], [1, 0], [1, -1], [1, 1], [], [10**6]], ids=str)
+def test_shots_of_a_table_and_of_a_figure(shots):
+    assert mistake(Table, edited(edited(TABLE, ("rows", 0, "published"), {}), ("shots",), shots))
+    figure = read_yaml(ROOT / "workflow" / "figures" / "dmgal_fig6.yaml")
+    with pytest.raises(FsarError, match="shots"):
+        validate_figure(edited(figure, ("panels", 0, "shots"), shots), "x.yaml")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ways": [5, 1]}, {"ways": [5, 5]}, {"seconds": [0]}, {"seconds": [3, 3]}], ids=str
+)
+def test_ways_and_seconds_of_a_table(changes):
+    raw = edited(edited(TABLE, ("rows", 0, "published"), {}), ("shots",), [1])
+    assert validate_table(raw | {"ways": [5, 6]}, "x.yaml")
+    assert mistake(Table, raw | changes)
+
+
+@pytest.mark.parametrize("number", [-0.1, 100.1, "101*", "-3"])
+def test_a_printed_accuracy_is_in_percent(number):
+    line = mistake(Table, edited(TABLE, ("rows", 0, "published", "ucf101", 1), number))
+    assert f"{number} is no accuracy in percent; expected 0 to 100" in line
+
+
+def test_fewest_test_episodes():
+    assert load_config(edited(SHIPPED, ("presets", "demo", "episodes", "test"), 30)).active.episodes.test == 30
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"lr": -1}, "training: molo.as_written.lr: input should be greater than 0 (found -1)"),
+        ({"rate": 1}, "training: molo.as_written has the unknown key 'rate'; valid: "),
+        ({"episodes": 10**12}, "training: molo.as_written.episodes: input should be less than or equal to 1000000000"),
+    ],
+)
+def test_published_trainings_of_a_card(changes, line):
+    assert validate(Card, CARD | {"training": {"molo": {"as_written": {"lr": 0.1, "clip_norm": None}}}}, "x.yaml")
+    assert mistake(Card, CARD | {"training": {"molo": {"as_written": changes}}}).startswith(line)
 
 
 def test_numbers_that_yaml_takes_for_text():

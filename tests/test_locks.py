@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -40,6 +42,41 @@ def test_a_piece_of_work_is_done_by_one_at_a_time(tmp_path, end, capfd):
     assert done.exists() == (end == "finished")
     second.communicate("go\n", timeout=30)
     assert second.returncode == 0
+
+
+def test_three_processes_take_turns(tmp_path):
+    """Both that wait want to be the only one: when the first has ended, one of them goes on, not both."""
+    path, done = tmp_path / "locks" / "3.lock", tmp_path / "done"
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", WORKER, str(path), str(done)]
+    first = subprocess.Popen(command, **pipes)
+    assert first.stdout.readline() == "in\n"
+    waiting = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    for process in waiting:
+        assert "waiting for it" in process.stderr.readline()
+    first.communicate("go\n", timeout=30)
+    entered, _, _ = select.select([process.stdout for process in waiting], [], [], 30)
+    time.sleep(1)
+    entered, _, _ = select.select([process.stdout for process in waiting], [], [], 0)
+    assert len(entered) == 1
+    second, third = sorted(waiting, key=lambda process: process.stdout not in entered)
+    second.communicate("go\n", timeout=30)
+    assert third.stdout.readline() == "in\n"
+    third.communicate("go\n", timeout=30)
+    assert [second.returncode, third.returncode] == [0, 0]
+
+
+def test_a_file_is_busy_as_long_as_it_is_open(tmp_path):
+    path = tmp_path / "file"
+    assert not locks.is_busy(path)
+    with open(path, "w") as stream:
+        locks.mark_busy(stream.fileno())
+        assert locks.is_busy(path)
+        with locks.held(path) as free:
+            assert not free
+    assert not locks.is_busy(path)
+    with locks.held(path) as free:
+        assert free and locks.is_busy(path)
 
 
 def test_work_is_done_where_a_file_system_knows_no_locks(tmp_path, monkeypatch):

@@ -230,6 +230,29 @@ def test_a_lock_that_nobody_renews_is_free(bucket, monkeypatch, left):
     assert not path.exists()
 
 
+def test_a_request_that_is_not_allowed_is_told_from_others(bucket, monkeypatch):
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            answer = b"<Error><Code>AccessDenied</Code></Error>"
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *of):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    places._client.cache_clear()
+    with pytest.raises(places.Forbidden, match=r"cannot be written .*AccessDenied"):
+        ObjectPath("bucket", "a").write_bytes(b"x")
+    server.shutdown()
+    places._client.cache_clear()
+
+
 def test_where_conditions_are_unknown_nothing_is_held(monkeypatch):
     class Plain(http.server.BaseHTTPRequestHandler):
         def do_PUT(self):

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
+from fsar_core.checks import check_ways
 from fsar_core.cli import _configuration
 from fsar_core.config import Card, load
 from fsar_core.data.cards import card_file, card_names
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
         runs = {shown.run.run_id: shown.run.tested_on.dataset for shown in (*study.points(name), *study.looks(name))}
         used = sorted({*runs.values(), *(watch.saliency.dataset for watch in study.watches(name))})
         print(f"{name}: {_counted(runs)} on {', '.join(used)}")
+    check_ways(study)
     try:
         study.check_mask_weights()
     except FsarError as error:  # needed by those alone who learn from masks

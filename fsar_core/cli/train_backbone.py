@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
     import torch
 
-    from fsar_core.backbones import _weights
+    from fsar_core.backbones import _trained
     from fsar_core.backbones._tsn import train_backbone
     from fsar_core.devices import Meter, torch_device
     from fsar_core.provenance import atomic_write
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         frames = reader.read(train.row.to_numpy(), threads=args.threads)
     device = torch_device(args.device)
     state, history = train_backbone(spec, frames, labels, device, meter)
-    _weights.save(args.out, {key: value.cpu() for key, value in state.items()}, spec.digest, inputs)
+    _trained.save(args.out, {key: value.cpu() for key, value in state.items()}, spec.digest, inputs)
     with atomic_write(args.history) as stream:
         pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
     print(meter.line(device))

@@ -100,7 +100,7 @@ def _kind(own: dict[str, Any]) -> str:
 
 def _limits(own: dict[str, Any]) -> list[str]:
     words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {own[key]:g}" for key, sign in words.items() if key in own]
+    limits = [f"{sign} {own[key]:,.13g}" for key, sign in words.items() if key in own]
     return [", ".join(limits)] if limits else []
 
 

@@ -272,9 +272,10 @@ def _sign(handle: int, work: str) -> None:
 
 
 def _holder(handle: int) -> str:
-    """One of those who signed the lock file and may still hold it."""
+    """One of those who signed the lock file and may still hold it; not this process, which knows what it holds."""
     text = os.pread(handle, os.fstat(handle).st_size, 0).decode(errors="replace")
-    return (locks.holders(text) or ["another process"])[-1]
+    others = [holder for holder in locks.holders(text) if not holder.startswith(f"process {os.getpid()} on ")]
+    return (others or ["another process"])[-1]
 
 
 # -- buckets: leases ----------------------------------------------------------------------------------------------------

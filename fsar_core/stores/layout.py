@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FILE_CLIPS = 64
 ZSTD_LEVEL = 1
-Files = dict[str, dict[str, Any]]  # path below the store -> bytes and sha256
+Files = dict[str, dict[str, Any]]  # path below the store -> bytes, sha256, clips (stores/shards.py)
 SPECS: dict[str, type] = {"frames": FrameSpec, "features": FeatureSpec, "masks": MaskSpec, "saliency": SaliencySpec}
 
 

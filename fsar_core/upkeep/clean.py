@@ -183,7 +183,10 @@ def _holder(path: Place) -> str:
         return ""
     if not path.is_dir():
         return "a job that is writing it" if locks.is_busy(path) else ""
-    return next((_signed(lock) for lock in _locks(path) if locks.is_busy(lock)), "")
+    busy = next((lock for lock in _locks(path) if locks.is_busy(lock)), None)
+    if busy is None:
+        return ""
+    return access.reader_of(path) if busy.name == access.READERS else _signed(busy)
 
 
 def _locks(folder: Path) -> list[Path]:

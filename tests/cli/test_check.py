@@ -114,6 +114,35 @@ def test_mistakes_are_one_line(project, capsys, files, line):
     assert err.count("\n") == 1
 
 
+def test_more_ways_than_a_split_has_classes(project, capsys):
+    raw = read_yaml(ROOT / "config.yaml")
+    raw["presets"]["demo"]["episodes"]["way"] = 12
+    assert main(project({"presets": raw["presets"]})) == 2
+    assert capsys.readouterr().err == (
+        "fsar: error: x_table1.yaml under preset 'demo': 12-way episodes of 'demo_temporal', whose split 'val' has 8 classes; "
+        "lower `episodes.way` of the preset, or `ways` of the table\n"
+    )
+
+
+def test_more_ways_than_the_test_split_has_classes(project, capsys):
+    table = {"x_table1": TABLE | {"shots": [1], "ways": [5, 17], "rows": TABLE["rows"][:2]}}
+    assert main(project(tables=table)) == 2
+    assert (
+        "x_table1.yaml under preset 'demo': 17-way episodes of 'demo_temporal', whose split 'test' has 16 classes"
+        in (capsys.readouterr().err)
+    )
+
+
+def test_a_key_that_stands_twice(project, capsys, tmp_path):
+    line = project()
+    (tmp_path / "mine.yaml").write_text("presets:\n  demo:\n    training: {lr: 0.1, lr: 0.2}\n")
+    assert main([*line, "--configfile", str(tmp_path / "mine.yaml")]) == 2
+    assert capsys.readouterr().err == (
+        f"fsar: error: {tmp_path}/mine.yaml: not readable as YAML: "
+        "line 3: the key 'lr' is in line 3 already; remove one of them\n"
+    )
+
+
 def test_a_missing_configuration(tmp_path, capsys):
     assert main(["check", "--config", str(tmp_path / "x.yaml")]) == 2
     assert capsys.readouterr().err == f"fsar: error: {tmp_path}/x.yaml: no such file\n"

@@ -51,11 +51,12 @@ def test_by_hand(policy, total, count, fps, expected):
     total=st.integers(1, 2000),
     count=st.integers(1, 32),
     fps=st.floats(1, 120),
+    rate=st.floats(0.1, 70),
     seed=st.one_of(st.none(), st.integers(0, 2**32)),
 )
-def test_count_order_and_range(policy, total, count, fps, seed):
+def test_count_order_and_range(policy, total, count, fps, rate, seed):
     random = np.random.default_rng(seed or 0) if seed is not None or policy == "segment_random" else None
-    found = frame_indices(policy, total, count, random, fps=fps)
+    found = frame_indices(policy, total, count, random, fps=fps, rate=rate)
     assert found.shape == (count,)
     assert (np.diff(found) >= 0).all() and found[0] >= 0 and found[-1] < total
 
@@ -108,6 +109,12 @@ def test_linspace_with_a_generator_moves_both_ends_by_up_to_five():
     # (12 - 8) / 2 = 2 frames at either end, and the whole clip where that leaves less than 8 steps
     ends = {tuple(frame_indices("linspace", 12, 8, random)[[0, -1]].tolist()) for _ in range(400)}
     assert ends == {(s, e) for s in range(3) for e in range(9, 12) if e - s >= 8}
+
+
+def test_a_window_with_a_step_below_one_frame_stays_in_the_clip():
+    """Without a limit the last frame of the last window would be one behind the clip."""
+    draws = [frame_indices("interval", 20, 8, np.random.default_rng(seed), rate=0.5) for seed in range(100)]
+    assert {draw[-1] for draw in draws} >= {9, 19} and max(draw[-1] for draw in draws) == 19
 
 
 def test_interval_with_a_generator_moves_the_window():

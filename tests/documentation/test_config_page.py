@@ -17,16 +17,16 @@ def rows(section: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("section", "key", "kind", "default"),
     [
-        ("config.yaml", "seed", "whole number", "needed"),
+        ("config.yaml", "seed", "whole number ≥ -1,000,000,000,000, ≤ 1,000,000,000,000", "needed"),
         ("config.yaml", "presets", "by name: [Preset](#preset)", "needed"),
         ("Preset", "masks", "[Masks](#masks)", "its own"),
         ("Preset", "augmentation", "[AugmentationSpec](#augmentationspec) or null", "`null`"),
         ("Backbone", "dtype", "`float16`, `float32`", "`float16`"),
         ("Backbone", "train_tail", "true or false", "`false`"),
         ("Masks", "held_out", "number ≥ 0, < 1", "`0.1`"),
-        ("Episodes", "train_shot", "`tested` or whole number", "`tested`"),
-        ("TrainingSpec", "milestones", "list of number", "`[]`"),
-        ("card.yaml", "expected", "by name: list of whole number or whole number or null", "`{}`"),
+        ("Episodes", "train_shot", "`tested` or whole number ≥ 1, ≤ 1,000", "`tested`"),
+        ("TrainingSpec", "milestones", "list of number ≥ 0, ≤ 1", "`[]`"),
+        ("DemoVideos", "clips", "by name: whole number ≥ 1, ≤ 1,000,000", "needed"),
         ("Files", "roots", "list of text", "`[.]`"),
     ],
 )

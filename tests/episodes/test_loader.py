@@ -220,6 +220,16 @@ def test_frames_are_cut_in_the_centre_for_a_test(frame_store, split, memory_gib)
     np.testing.assert_array_equal(batch.query[0], centre[episode.query])
 
 
+def test_bytes_of_a_forward_pass(frame_store, stored, split):
+    """They decide how many episodes a machine takes at once."""
+    rows = np.concatenate(split.rows)
+    frames, size, channels = 2, 8, 64
+    bank = FrameBank(frame_store[0], rows, 1.0, crop=size, augmentation=POLICIES)
+    assert bank.pass_bytes == 4 * frames * channels * (size // 2) ** 2
+    reader, values = stored
+    assert FeatureBank(reader, rows, 1.0).pass_bytes == 4 * values[0, 0].size
+
+
 def test_support_and_queries_have_policies_of_their_own(frame_store, split):
     reader, values = frame_store
     rows = np.concatenate(split.rows)

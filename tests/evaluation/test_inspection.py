@@ -99,6 +99,17 @@ def test_embeddings_are_what_the_metric_is_given(matching):
     assert found["class_names"].tolist() == list(toy.test.class_names)
 
 
+def test_embeddings_of_several_shots_lie_class_by_class():
+    spec = run_spec("otam")
+    spec = spec.model_copy(update={"test": spec.test.model_copy(update={"shot": 2})})
+    toy = Toy(spec, toy_features(toy_index(), **GRID))
+    found = inspection.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)
+    pooled = toy.values[:, 0].astype(np.float32).mean((-2, -1)).reshape(len(toy.values), -1)
+    drawn = toy.test[5]
+    np.testing.assert_allclose(found["support"][5], pooled[drawn.support.reshape(-1)], atol=1e-6)
+    assert found["support_labels"][5].tolist() == [class_id for class_id in drawn.classes for _ in range(2)]
+
+
 def test_embeddings_for_a_spatial_metric_keep_the_patches():
     spec = run_spec(Component(name="sca", params={"out_dim": 8}))
     toy = Toy(spec, toy_features(toy_index(), **GRID))

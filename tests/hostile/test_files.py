@@ -86,6 +86,26 @@ def test_deep_nesting(tmp_path):
     assert "nested too deeply" in failure(lambda: read_yaml(tmp_path / "x.yaml"))
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "first", "key"),
+    [
+        ("a: 1\nb: 2\na: 3\n", 3, 1, "a"),
+        ("x:\n  y:\n    - {z: 1, z: 1}\n", 3, 3, "z"),
+        ("a: 1\n'a': 2\n", 2, 1, "a"),
+        ("1: a\n0x1: b\n", 2, 1, "0x1"),
+        ("a: {x: 1}\nb: &b {x: 1}\n<<: *b\n<<: *b\n", 4, 3, "<<"),
+        ("a: &a {x: 1, x: 2}\n", 1, 1, "x"),
+    ],
+)
+def test_a_key_that_stands_twice(tmp_path, text, line, first, key):
+    """Parsers take the last one silently, so that `lr:` at the top of a block says nothing any more."""
+    (tmp_path / "x.yaml").write_text(text)
+    message = failure(lambda: read_yaml(tmp_path / "x.yaml"))
+    assert message == (
+        f"{tmp_path}/x.yaml: not readable as YAML: line {line}: the key '{key}' is in line {first} already; remove one of them"
+    )
+
+
 def test_ordinary_anchors_work(tmp_path):
     (tmp_path / "x.yaml").write_text("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\n")
     assert read_yaml(tmp_path / "x.yaml") == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}

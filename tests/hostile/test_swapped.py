@@ -15,6 +15,9 @@ import pytest
 
 from fsar_core.__main__ import main
 from fsar_core.data.index import index_identity, read_index, write_index
+from fsar_core.episodes import tables
+from fsar_core.evaluation.results import read_summary
+from fsar_core.inputs import store_content
 from fsar_core.paper import validate_figure, validate_table
 from fsar_core.provenance import canonical_json, file_sha256, write_json
 from fsar_core.specs import (
@@ -25,7 +28,9 @@ from fsar_core.specs import (
     RunSpec,
     SaliencySpec,
 )
+from fsar_core.stores.reader import StoreReader
 from fsar_core.testing import toy_feature_store
+from fsar_core.training import checkpoint
 from tests.formats import make
 
 DEMO = Component(name="demo_cnn", params={"dim": 8})
@@ -132,10 +137,10 @@ class Project:
         tail = dict(features=self / "tailed", weights=self.weights(0))
         return {"device": "cpu", **(tail if run.features == TAILED else dict(features=self / "features"))}
 
-    def train(self, run: RunSpec) -> int:
+    def train(self, run: RunSpec, **beside: Path) -> int:
         out = self.model(run)
         return self.verb("train", spec=run.model.json_text, index=self / "index.tsv", validation=self / "val.npz",
-                         checkpoint=out, history=out.with_name("history.csv"), **self._of_run(run))  # fmt: skip
+                         checkpoint=out, history=out.with_name("history.csv"), **self._of_run(run), **beside)  # fmt: skip
 
     def evaluate(self, run: RunSpec) -> int:
         out = self.results(run)
@@ -354,3 +359,51 @@ def test_in_the_place_of_another_it_is_refused_with_one_line(project, case, caps
     (told,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("fsar: error: ")]
     assert line in told
     assert any(word in told for word in ("snakemake", "fsar repair")), told
+
+
+def test_models_and_results_record_what_they_were_made_from(original):
+    index = index_identity(read_index(original / "index.tsv"))
+    for run, more in ((run_spec(), {}), (tailed_run(), {"weights": file_sha256(original.weights(0))})):
+        trained = checkpoint.load(original.model(run), run.model.digest)
+        summary = read_summary(original.results(run))
+        assert trained["inputs"].keys() == {"index", "features", "clips", "validation", *more}
+        assert summary["inputs"].keys() == {"index", "features", "model", "episodes", *more}
+        for inputs in (trained["inputs"], summary["inputs"]):
+            assert inputs["index"] == index and more.items() <= inputs.items()
+        assert trained["inputs"]["features"] == summary["inputs"]["features"]
+        assert trained["inputs"]["validation"] == tables.load(original / "val.npz").content
+        assert summary["inputs"]["episodes"] == tables.load(original / "test.npz").content
+        assert summary["inputs"]["model"] == checkpoint.content(trained["model"])
+
+
+SGTM = {"width": 4, "heads": 2, "masked": 0, "dropout": 0.0}
+LIVE = SGTM | {"saliency": "live", "classes": 2, "classifier_hidden": 4}
+OF_STORE = {"head": Component(name="sgtm", params=SGTM), "saliency": make.SALIENCY}
+OF_CLASSIFIER = {"head": Component(name="sgtm", params=LIVE), "classifier": make.CLASSIFIER}
+OF_MASKS = {"head": Component(name="ipm", params={"r": 1}), "masks": make.MASKS}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [(OF_STORE, "saliency"), (OF_CLASSIFIER, "classifier"), (OF_MASKS, "masks")],
+    ids=["store", "classifier", "masks"],
+)
+def test_what_a_model_learns_from_beside_its_features_is_recorded(project, changes, kind, capsys):
+    """And compared, where a killed training goes on."""
+    run = run_spec().model_copy(update=changes | {"matching": Component(name="bimhm")})
+    place = project.classifier(0) if kind == "classifier" else project / kind
+    words = {kind: place}
+    assert project.train(run, **words) == 0, capsys.readouterr().err
+    trained = checkpoint.load(project.model(run), run.model.digest)
+    if kind == "classifier":
+        assert trained["inputs"]["classifier"] == file_sha256(project.classifier(0))
+    else:
+        array = make.array_of(changes[kind])
+        assert trained["inputs"][kind] == store_content(StoreReader(project / kind, array))
+    last = project.model(run).with_name("last.pt")
+    state = {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None, "losses": []}
+    inputs = trained["inputs"] | {kind: "0" * 64}
+    checkpoint.save(last, {"run": run.model.digest, "inputs": inputs, **state})
+    capsys.readouterr()
+    assert project.train(run, **words) == 0
+    assert f"last.pt was begun with other inputs ({kind}) and is not resumed" in capsys.readouterr().out

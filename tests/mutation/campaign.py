@@ -17,25 +17,12 @@ from pathlib import Path
 
 import yaml
 
-from tests.mutation.mutants import Mutant, compiles, mutants
+from tests.mutation.mutants import KEY, Mutant, compiles, mutants
 from tests.mutation.runner import ROOT, Job, Result, preload, run_jobs
 
 KNOWN = Path(__file__).parent / "known.yaml"
-COLUMNS = (
-    "module",
-    "line",
-    "function",
-    "operator",
-    "before",
-    "after",
-    "outcome",
-    "killed_by",
-    "tests_run",
-    "files",
-    "seconds",
-    "text",
-)
-KEY = ("module", "function", "text", "before", "after")
+COLUMNS = ("module", "line", "column", "function", "operator", "before", "after", "outcome", "killed_by")
+COLUMNS += ("tests_run", "files", "seconds", "text")
 LEFT_OUT = ("tests/faults/", "tests/slurm/", "tests/workflow/", "tests/mutation/")
 BASELINE_TIMEOUT = 1200.0
 NO_TESTS = 5  # the exit status of pytest if there are none

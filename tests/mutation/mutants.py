@@ -59,10 +59,15 @@ METHODS |= {"is_file": "exists", "is_dir": "exists", "softmax": "sigmoid", "zero
 DROPPED = ("eval", "detach", "clone", "abs", "square", "sqrt", "exp", "log", "relu", "float", "double", "copy")
 DROPPED += ("strip", "lower", "resolve", "absolute", "flush", "items", "keys", "unique", "train", "commit")
 ATTRIBUTES = {"LOCK_EX": "LOCK_SH", "LOCK_SH": "LOCK_EX", "O_EXCL": "O_CREAT", "SIGKILL": "SIGTERM"}
+# Keyword arguments that change how fast or how visibly something is done, but not what.
+UNMUTATED_KEYWORDS = ("reach", "desc", "unit", "mininterval", "chunksize", "flush", "encoding", "strict", "help")
 OPPOSITES = [("support", "query"), ("backward", "forward"), ("train", "test"), ("start", "stop"), ("start", "end")]
 OPPOSITES += [("first", "last"), ("height", "width"), ("before", "after"), ("top", "bottom"), ("left", "right")]
 OPPOSITES += [("rows", "columns"), ("row", "column"), ("old", "new"), ("keys", "values"), ("1", "2"), ("in", "out")]
 OPPOSITES += [("least", "most"), ("low", "high"), ("lower", "upper"), ("way", "shot"), ("key", "value"), ("a", "b")]
+
+
+KEY = ("module", "function", "text", "column", "before", "after")
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Mutant:
 
     module: str
     line: int
+    column: int
     function: str
     operator: str
     text: str
@@ -80,9 +86,9 @@ class Mutant:
     end: int
 
     @property
-    def key(self) -> tuple[str, str, str, str, str]:
-        """What names the mutant in result files even after lines were inserted above it."""
-        return self.module, self.function, self.text, self.before, self.after
+    def key(self) -> tuple[str, ...]:
+        """What names the mutant in files of results even after lines were inserted above it; see `KEY`."""
+        return tuple(str(getattr(self, name)) for name in KEY)
 
     def apply(self, source: bytes) -> bytes:
         return source[: self.start] + self.after.encode() + source[self.end :]
@@ -132,7 +138,8 @@ class _Generator(ast.NodeVisitor):
         if before == after:
             return
         function = "".join(self.scope).removesuffix(".<locals>.").removesuffix(".") or "<module>"
-        mutant = Mutant(self.module, line + 1, function, operator, text, before, after, start, end)
+        column = start - self.lines[line]
+        mutant = Mutant(self.module, line + 1, column, function, operator, text, before, after, start, end)
         self.mutants.append(mutant)
 
     def replace(self, operator: str, node: ast.AST, after: str) -> None:
@@ -303,6 +310,10 @@ class _Generator(ast.NodeVisitor):
                 after = f"{self.segment(right)}{gap}{self.segment(left)}"
                 self.add(operator, self.start(left), self.end(right), after)
 
+    def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg not in UNMUTATED_KEYWORDS:
+            self.visit(node.value)
+
     def visit_Call(self, node: ast.Call) -> None:
         self._swaps("arguments", node.args)
         self._keywords(node)
@@ -320,7 +331,7 @@ class _Generator(ast.NodeVisitor):
         """Leave out one keyword argument; where it has no default, the call fails."""
         everything = sorted([*node.args, *node.keywords], key=self.start)
         for keyword in node.keywords:
-            if keyword.arg is None:
+            if keyword.arg is None or keyword.arg in UNMUTATED_KEYWORDS:
                 continue
             at = everything.index(keyword)
             if at > 0:

@@ -25,7 +25,7 @@ def test_the_page(tmp_path):
     page = classes.page("x", runs, tmp_path)
     assert "<h2>demo, 1-shot</h2>" in page
     rows = Cells(page).rows
-    assert rows[:3] == [["class", "A", "B"], ["run", "100 ± 0", "50 ± 98"], ["sit", "50 ± 98", "50 ± 98"]]
+    assert rows[:3] == [["class", "A", "B"], ["run", "100 ± 0", "50 ± 635"], ["sit", "50 ± 635", "50 ± 635"]]
     # A's confusions, then B's: the one wrong query of `sit` is taken for `wave`.
     assert rows[3:7] == [
         ["true class, taken for", "run", "sit", "wave"],

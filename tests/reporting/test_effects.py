@@ -45,7 +45,7 @@ def test_a_gain_with_its_interval_and_its_effect_size(runs):
         4,
     )
     assert row.gain == pytest.approx(25.0)
-    assert row.ci95 == pytest.approx(100 * 1.959964 * deviation / 2, rel=1e-6)
+    assert row.ci95 == pytest.approx(100 * 3.1824463 * deviation / 2, rel=1e-6)
     assert row.d == pytest.approx(0.25 / deviation)
 
 
@@ -68,7 +68,7 @@ def test_printed_differences_need_both_numbers():
 def test_the_page_keeps_measured_and_printed_apart(runs):
     page = effects.page("x", [SPEC], runs)
     measured, printed = page.split('<div class="printed">')
-    assert "<td>+25.0 ± 28.3</td><td>+0.87</td><td>Table 3</td>" in measured
+    assert "<td>+25.0 ± 45.9</td><td>+0.87</td><td>Table 3</td>" in measured
     assert "<td>+3.5</td>" in printed and "+3.5" not in measured
     assert measured.count("<img ") == 1 and "mean gain of an episode over its standard deviation" in measured
     assert "No row" in effects.page("x", [SPEC | {"cells": []}], runs)
@@ -77,7 +77,7 @@ def test_the_page_keeps_measured_and_printed_apart(runs):
 def test_a_gain_whose_interval_holds_0_is_pale(runs):
     axes = effects.draw(effects.effects([SPEC], runs)).axes[0]
     (bar,) = axes.containers
-    assert bar.lines[0].get_alpha() == 0.35  # 25.0 ± 28.3
+    assert bar.lines[0].get_alpha() == 0.35  # 25.0 ± 45.9
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Table 3: B over A, 1-shot"]
 
 

@@ -301,6 +301,31 @@ def test_leases_are_renewed_and_go_with_their_reader(bucket, monkeypatch):
     assert names(bucket / "store") == []
 
 
+def test_a_reader_that_is_garbage_gives_its_lease_back_without_waiting(bucket, monkeypatch):
+    """It may be collected while its thread holds a lock that deleting needs."""
+    deleting, deleted = threading.Event(), ObjectPath.unlink
+
+    def slow(self, **how):
+        assert deleting.wait(30)
+        deleted(self, **how)
+
+    monkeypatch.setattr(ObjectPath, "unlink", slow)
+    held = shared(bucket / "store")
+    began = time.monotonic()
+    del held
+    assert time.monotonic() - began < 10
+    threading.Timer(0.5, deleting.set).start()
+    with exclusive(bucket / "store", "clean", wait=False):
+        assert len(names(bucket / "store")) == 1  # its own
+    assert names(bucket / "store") == []
+
+
+def test_a_process_that_ends_leaves_no_lease(bucket):
+    script = READER.split("with")[0] + "held = shared(place(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", script, str(bucket / "store")], check=True, timeout=60)
+    assert names(bucket / "store") == []
+
+
 def test_a_reader_of_another_machine_that_does_not_renew_its_lease_has_ended(bucket, monkeypatch):
     monkeypatch.setattr(locks, "STALE", 2.0)
     monkeypatch.setattr(access, "POLL", 0.2)

@@ -154,3 +154,30 @@ def test_only_arrays_of_numbers_are_opened(tmp_path, dtype):
     zarr.create_array(tmp_path / "data.zarr", name="a", shape=(3,), dtype=dtype)
     message = _failure(lambda: layout.open_arrays(tmp_path, ["a"]))
     assert message == f"{tmp_path}/data.zarr: 'a' is no array of numbers; mend it with `fsar repair {tmp_path}`"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (KeyError("features"), "'features'"),
+        (RuntimeError(), "RuntimeError()"),
+        (ValueError("first line\nsecond line"), "first line"),
+        (OSError(5, "Input/output error"), "[Errno 5] Input/output error"),
+    ],
+)
+def test_whatever_zarr_raises_is_one_line(toy, monkeypatch, error, reason):
+    def open_group(*_, **__):
+        raise error
+
+    monkeypatch.setattr(zarr, "open_group", open_group)
+    message = _failure(lambda: layout.open_arrays(toy.path, ["features"]))
+    assert message == f"{toy.path}/data.zarr: cannot be opened ({reason}); mend it with `fsar repair {toy.path}`"
+
+
+def test_a_bucket_that_cannot_be_reached_is_not_called_damaged(toy, monkeypatch):
+    def open_group(*_, **__):
+        raise FsarError("s3://bucket/x: cannot be read (timeout); check the network")
+
+    monkeypatch.setattr(zarr, "open_group", open_group)
+    message = _failure(lambda: layout.open_arrays(toy.path, ["features"]))
+    assert message == "s3://bucket/x: cannot be read (timeout); check the network"

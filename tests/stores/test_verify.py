@@ -11,6 +11,7 @@ import pytest
 
 from fsar_core.errors import FsarError
 from fsar_core.provenance import write_json
+from fsar_core.stores.access import InUse, shared
 from fsar_core.stores.manifest import read_receipt
 from fsar_core.stores.verify import examine, remove_bad
 
@@ -192,6 +193,35 @@ def test_a_store_of_before_there_were_sums(sealed):
     assert list(examine(sealed.path).metadata) == ["data.zarr/features/zarr.json"]
     meta.write_text("{")
     assert set(examine(sealed.path).metadata) == {"data.zarr/zarr.json", "data.zarr/features/zarr.json"}
+
+
+def test_an_old_store_without_a_sound_plan_is_planned_and_sealed_anew(sealed):
+    """Its manifest does not say how the store is arranged, so both go; receipts and shards stay."""
+    old = {key: of for key, of in sealed.manifest.items() if key not in ("shapes", "dtypes", "clips_per_job")}
+    write_json(sealed.path / "manifest.json", old)
+    _flip(sealed.path / "plan.json", 25)
+    found, before = examine(sealed.path), _times(sealed.path)
+    assert found.planned is None and found.plan and not found.manifest and found.jobs == {}
+    assert remove_bad(sealed.path, found) == ["removed manifest.json", "removed plan.json"]
+    assert before.keys() - _times(sealed.path).keys() == {"manifest.json", "plan.json"}
+
+
+def test_a_store_is_unsealed_only_where_it_has_to_be(sealed):
+    """What readers get stays sealed while the plan or Zarr's metadata are written anew."""
+    before = (sealed.path / "manifest.json").stat().st_mtime_ns
+    for file in ("plan.json", "data.zarr/features/zarr.json"):
+        _flip(sealed.path / file, 25)
+        assert "removed manifest.json" not in remove_bad(sealed.path, examine(sealed.path))
+    assert (sealed.path / "manifest.json").stat().st_mtime_ns == before and examine(sealed.path).reasons == []
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_nothing_is_removed_while_somebody_reads(sealed, kind):
+    DAMAGE[kind](sealed)
+    found, before = examine(sealed.path), _times(sealed.path)
+    with shared(sealed.path), pytest.raises(InUse, match="open in this process"):
+        remove_bad(sealed.path, found)
+    assert _times(sealed.path) == before
 
 
 def test_what_is_beside_the_store_is_not_touched(sealed, tmp_path):

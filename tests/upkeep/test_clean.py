@@ -230,6 +230,16 @@ def test_pages_of_a_paper_without_tables_go_before_their_logs(project, used):
     assert not [item for item in clean.unused([study, project.study])[0] if "i2st" in item.path.name]
 
 
+def test_only_a_log_tells_a_copy_of_a_table_from_a_hand_made_file(project, used, capsys):
+    """`tableN` is a copy of the primary paper's table, and only among tables."""
+    for name in ("tables/table99.csv", "tables/table98.csv", "figures/table99.png", "tables/mytable97.csv"):
+        project.put(f"results/{name}")
+    for log in ("primary_table/99", "primary_table/my97", "primary_table/mytable97"):
+        project.put(f"results/logs/{log}.log")
+    assert main(["clean"]) == 0
+    assert listed(capsys.readouterr().out) == ["results/tables/table99.csv"]
+
+
 def test_not_while_snakemake_runs(project, used, capsys):
     put_unused(project)
     project.put(".snakemake/locks/0.input.lock")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,9 @@ def snakemake(monkeypatch, made):
                 said = self.fails or "MissingRuleException: no rule"
                 return subprocess.CompletedProcess(command, 1, "", f"something\nfsar: error: {said}\nExiting\n")
             if "--dry-run" not in command:
+                filling = any("/receipts/" in path and not Path(path).exists() for path in self.makes)
                 for path, source in self.makes.items():
-                    if not Path(path).exists():
+                    if not Path(path).exists() or (filling and "/c/" in path):  # a job writes all its shards
                         Path(path).parent.mkdir(parents=True, exist_ok=True)
                         shutil.copy(source, path)
                 assert all(Path(word).exists() for word in words)
@@ -178,3 +180,182 @@ def test_mistakes_are_one_line(made, capsys, words):
     assert capsys.readouterr().err.startswith(
         "fsar: error: expected stores, folders of runs or files, as `fsar verify`"
     )
+
+
+# -- a repair that is killed --------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    pass
+
+
+def _kill_when(monkeypatch, owner, name: str, when) -> None:
+    """Let a function end the repair, as a kill would, at the first call for which `when` is true."""
+    original = getattr(owner, name)
+
+    def function(*args, **kwargs):
+        if when(*args):
+            monkeypatch.setattr(owner, name, original)
+            raise Killed
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, function)
+
+
+def _is_going(path, name: str) -> bool:
+    return str(path).startswith(STORE) and str(path).endswith(name)
+
+
+KILLS = {
+    "before anything is removed": lambda patch, made: _kill_when(patch, module.stores, "remove_bad", lambda *_: True),
+    "before the seal is removed": lambda patch, made: _kill_when(
+        patch, Path, "unlink", lambda path, **_: _is_going(path, "manifest.json")
+    ),
+    "before the receipt is removed": lambda patch, made: _kill_when(
+        patch, Path, "unlink", lambda path, **_: _is_going(path, "receipts/0.json")
+    ),
+    "before the shard is removed": lambda patch, made: _kill_when(
+        patch, Path, "unlink", lambda path, **_: _is_going(path, "/0")
+    ),
+    "before snakemake runs": lambda patch, made: _kill_when(patch, module, "_snakemake", lambda words, *_: not words),
+    "before times are set": lambda patch, made: _kill_when(patch, module, "_keep_times", lambda *_: True),
+    "before the note is removed": lambda patch, made: _kill_when(
+        patch, Path, "unlink", lambda path, **_: _is_going(path, ".repair")
+    ),
+}
+
+
+@pytest.mark.parametrize("kill", KILLS)
+def test_a_killed_repair_goes_on_where_it_was(made, snakemake, monkeypatch, capsys, kill):
+    """Whatever the moment, the same command finishes the work: a sealed store that looks as old as ever."""
+    whole_store(snakemake)
+    flip(made / SHARD, 9)
+    os.utime(made / SHARD, ns=(OLD, OLD))
+    before = times(made)
+    KILLS[kill](monkeypatch, made)
+    with pytest.raises(Killed):
+        main(["repair", STORE])
+    capsys.readouterr()
+    assert main(["repair", STORE]) == 0
+    out = capsys.readouterr().out
+    assert f"{STORE}: an interrupted repair goes on\n" in out and out.endswith(f"{STORE}: mended\n")
+    after = times(made)
+    assert after.keys() == before.keys() and {path for path in after if after[path] != before[path]} <= {SHARD}
+    assert (made / SHARD).read_bytes() == (KEPT / "frames/data.zarr/frames/c/0/0/0/0/0/0").read_bytes()
+    assert main(["repair", STORE]) == 0
+    assert capsys.readouterr().out == f"{STORE}: sound; nothing to mend\n"
+
+
+def test_a_repair_that_is_killed_twice_still_knows_the_old_times(made, snakemake, monkeypatch):
+    whole_store(snakemake)
+    flip(made / SHARD, 9)
+    for kill in ("before snakemake runs", "before times are set"):
+        KILLS[kill](monkeypatch, made)
+        with pytest.raises(Killed):
+            main(["repair", STORE])
+    assert (made / STORE / "manifest.json").stat().st_mtime_ns > OLD
+    assert main(["repair", STORE]) == 0
+    assert (made / STORE / "manifest.json").stat().st_mtime_ns == OLD
+    assert (made / STORE / "receipts/0.json").stat().st_mtime_ns == OLD
+
+
+def test_a_repair_that_is_really_killed_is_finished(made, snakemake, capsys):
+    whole_store(snakemake)
+    flip(made / SHARD, 9)
+    script = """
+import subprocess, sys, time
+from fsar_core.__main__ import main
+from fsar_core.upkeep import repair
+def run(command, **_):
+    if "--dry-run" not in command:
+        print("snakemake", flush=True)
+        time.sleep(60)
+    return subprocess.CompletedProcess(command, 0, "", "")
+repair.subprocess.run = run
+main(sys.argv[1:])
+"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, "repair", STORE],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(module.__file__).parents[2])},
+    )
+    lines = [line for line in iter(child.stdout.readline, "snakemake\n")]
+    assert f"{STORE}: removed manifest.json\n" in lines
+    child.kill()
+    child.communicate()
+    assert not (made / STORE / "manifest.json").exists()
+    assert main(["verify", STORE]) == 0
+    assert capsys.readouterr().out.startswith(
+        f"{STORE}: not finished: 1 jobs are not done; a repair was interrupted, finish it with `fsar repair {STORE}`\n"
+    )
+    assert main(["repair", STORE]) == 0
+    assert (made / STORE / "manifest.json").stat().st_mtime_ns == OLD
+
+
+@pytest.mark.parametrize("word", ["stores/index/toy.tsv", "results/runs/r", "results/runs/r/queries.csv.gz"])
+def test_a_killed_repair_of_a_file_or_a_run_goes_on(made, snakemake, monkeypatch, capsys, word):
+    folder = "results/runs/r"
+    snakemake.makes = {f"{folder}/{name}": KEPT / "run" / name for name in ("summary.json", "queries.csv.gz")}
+    snakemake.makes["stores/index/toy.tsv"] = KEPT / "index.tsv"
+    before = times(made)
+    damaged = made / (word if word.endswith(".tsv") else f"{folder}/queries.csv.gz")
+    flip(damaged, 60)
+    os.utime(damaged, ns=(OLD, OLD))
+    KILLS["before snakemake runs"](monkeypatch, made)
+    with pytest.raises(Killed):
+        main(["repair", word])
+    assert times(made).keys() != before.keys()
+    assert main(["repair", word]) == 0
+    assert "an interrupted repair goes on" in capsys.readouterr().out
+    assert times(made).keys() == before.keys()
+    for name in ("stores/index/toy.tsv", f"{folder}/summary.json"):
+        assert (made / name).stat().st_mtime_ns == OLD
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"files": {"manifest.json": [1]}}', '{"files": []}'])
+def test_a_damaged_note_says_only_that_there_was_a_repair(made, snakemake, text):
+    whole_store(snakemake)
+    (made / STORE / "manifest.json").unlink()
+    (made / STORE / ".manifest.json.repair").write_text(text)
+    assert main(["repair", STORE]) == 0
+    assert (made / STORE / "manifest.json").stat().st_mtime_ns > OLD
+    assert not (made / STORE / ".manifest.json.repair").exists()
+
+
+def test_an_old_note_does_not_make_other_content_look_old(made, snakemake, monkeypatch):
+    """The store was filled otherwise after a repair had been killed."""
+    whole_store(snakemake)
+    flip(made / SHARD, 9)
+    KILLS["before snakemake runs"](monkeypatch, made)
+    with pytest.raises(Killed):
+        main(["repair", STORE])
+    seal = made / STORE / "manifest.json"
+    write_json(made / STORE / "receipts/0.json", read_json(KEPT / "frames/receipts/0.json", ""))
+    shutil.copy(KEPT / "frames/data.zarr/frames/c/0/0/0/0/0/0", made / SHARD)
+    write_json(seal, read_json(KEPT / "frames/manifest.json", "") | {"failures": []})
+    changed = seal.stat().st_mtime_ns
+    assert main(["repair", STORE]) == 0
+    assert seal.stat().st_mtime_ns == changed > OLD
+
+
+def test_a_store_that_is_merely_unfinished_is_not_mended(made, snakemake, capsys):
+    (made / STORE / "manifest.json").unlink()
+    assert main(["repair", STORE]) == 0
+    assert capsys.readouterr().out == f"{STORE}: not sealed yet; nothing to mend\n" and snakemake.lines == []
+
+
+def test_a_seal_that_records_more_than_before_looks_as_old_as_ever(made, snakemake, tmp_path):
+    """A store of an earlier version is mended by this one, whose receipts say more; readers get the same."""
+    whole_store(snakemake)
+    more = tmp_path / "more.json"
+    files = read_json(KEPT / "frames/manifest.json", "")["files"]
+    files = {key: entry | {"clips": "00" * 4 * 18} for key, entry in files.items()}
+    write_json(more, read_json(KEPT / "frames/manifest.json", "") | {"files": files, "inputs": {}})
+    snakemake.makes[f"{STORE}/manifest.json"] = more
+    write_json(tmp_path / "receipt.json", read_json(KEPT / "frames/receipts/0.json", "") | {"files": files})
+    snakemake.makes[f"{STORE}/receipts/0.json"] = tmp_path / "receipt.json"
+    flip(made / SHARD, 9)
+    assert main(["repair", STORE]) == 0
+    seal = made / STORE / "manifest.json"
+    assert seal.read_bytes() == more.read_bytes() and seal.stat().st_mtime_ns == OLD

@@ -128,3 +128,38 @@ def test_what_lies_in_the_projects_own_folder_is_no_store(filled):
     (filled / "manifest.json").write_text("{}")
     assert unit_of(filled / "stores/index/toy.tsv") == filled / "stores/index/toy.tsv"
     assert unit_of(Path("stores/frames/toy.frames/data.zarr/frames/c/0/0/0/0/0/0")) == Path("stores/frames/toy.frames")
+
+
+def test_only_what_is_a_store_is_checked_as_one(filled, capsys):
+    """One that is only planned, with neither receipts nor a seal, is one; a folder of anything else is not."""
+    planned = filled / "stores/frames/new.frames"
+    shutil.copytree(filled / "stores/frames/toy.frames", planned)
+    shutil.rmtree(planned / "receipts")
+    (planned / "manifest.json").unlink()
+    (filled / "stores/frames/mine/receipts").mkdir(parents=True)
+    (filled / "stores/frames/mine/receipts.txt").write_text("x")
+    assert main(["verify"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "stores/frames/new.frames: not finished: 1 jobs are not done" in lines
+    assert not any("mine" in line for line in lines) and lines[-1] == "11 checked, none damaged"
+
+
+def test_what_a_killed_clean_left_is_named_as_such(filled, capsys):
+    """It is no damage, and nothing to repair, whatever is left of it."""
+    for path, name in (("stores/frames/toy.frames", "manifest.json"), ("results/models/m", ".last.pt.a1b2c3d4")):
+        (filled / path).rename((filled / path).with_name(f".removed.{Path(path).name}"))
+        ((filled / path).with_name(f".removed.{Path(path).name}") / name).unlink()
+    store = "stores/frames/.removed.toy.frames"
+    flip(filled / store / "data.zarr/frames/c/0/0/0/0/0/0", 9)
+    said = "left by a killed `fsar clean`, which nothing reads; `fsar clean` removes it"
+    assert main(["verify"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if ".removed." in line] == [
+        f"results/models/.removed.m: {said}",
+        f"{store}: {said}",
+    ]
+    for word in (store, f"{store}/receipts/0.json"):
+        assert main(["verify", word]) == 0
+        assert capsys.readouterr().out.startswith(f"{store}: {said}\n")
+        assert main(["repair", word]) == 0
+        assert capsys.readouterr().out == f"{store}: {said}; nothing to mend\n"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,26 @@ def test_one_shard_is_made_again_and_nothing_else(copy):
     assert made == own
     different = {path for path in after if after[path][1] != before[path][1]} - logs
     assert different <= {receipt}  # which tells the seconds that the job took
+    assert "Nothing to be done" in copy.ok("--", *summaries(*METHODS))
+
+
+@pytest.mark.parametrize("after", [0.0, 4.0])
+def test_a_killed_repair_is_finished_by_the_same_command(copy, after):
+    """Snakemake is killed with it, before it has made anything or in the midst of it."""
+    whole = study()
+    store = whole.store_path(whole.frames("demo_temporal"))
+    bad = sorted((copy.path / store / "data.zarr/frames/c").rglob("0/0/0/0/0"))[3]
+    whole_shard = bad.read_bytes()
+    flip(bad, 700)
+    command = [str(FRONT.with_name("fsar")), "repair", str(store), "--", *OPTIONS]
+    killed = subprocess.Popen(command, cwd=copy.path, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert any("removed manifest.json" in line for line in iter(killed.stdout.readline, ""))
+    time.sleep(after)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert f"{store}: mended\n" in fsar(copy, "repair", str(store), "--", *OPTIONS)
+    assert bad.read_bytes() == whole_shard and not list((copy.path / store).glob(".*"))
+    assert "none damaged" in fsar(copy, "verify", *CONFIG)
     assert "Nothing to be done" in copy.ok("--", *summaries(*METHODS))
 
 

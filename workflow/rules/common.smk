@@ -8,7 +8,8 @@ from snakemake.io import is_flagged
 
 from fsar_core import places, registry
 from fsar_core.__main__ import report as report_error
-from fsar_core.config import load_config
+from fsar_core.checks import check_place
+from fsar_core.config import load_config, read_yaml
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.provenance import canonical_json, code_digest
 from fsar_core.reporting.contents import PAGES, contents, figures_of, papers, tables_of
@@ -21,6 +22,11 @@ os.environ.update(FSAR_SOURCE=str(workflow.basedir))
 sign_locks()
 
 try:
+    check_place(workflow.basedir)
+    if workflow.is_main_process:  # Snakemake's own parser lets the last of two equal keys win silently
+        for file in workflow.configfiles:
+            if not file.endswith(".json"):
+                read_yaml(Path(file))
     STUDY = Study(load_config(config), WORKFLOW)
     RUNS = STUDY.runs
     DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fsar_core.backbones import _weights
+from fsar_core.backbones import _trained
 from fsar_core.backbones._stages import read_state_dict
 from fsar_core.backbones.demo_cnn import DemoCNN
 from fsar_core.errors import FsarError
@@ -21,7 +21,7 @@ def spec_of(weights: str) -> BackboneSpec:
 
 @pytest.fixture
 def path(tmp_path):
-    _weights.save(tmp_path / "made.pt", STATE, "0123456789ab", {"index": "i1"})
+    _trained.save(tmp_path / "made.pt", STATE, "0123456789ab", {"index": "i1"})
     return tmp_path / "made.pt"
 
 
@@ -39,7 +39,7 @@ def test_a_file_with_a_record_is_read_as_any_other(path):
 
 
 def test_equal_weights_are_equal_files(path, tmp_path):
-    _weights.save(tmp_path / "again.pt", dict(STATE), "0123456789ab", {"index": "i1"})
+    _trained.save(tmp_path / "again.pt", dict(STATE), "0123456789ab", {"index": "i1"})
     assert (tmp_path / "again.pt").read_bytes() == path.read_bytes()
 
 
@@ -51,13 +51,13 @@ def test_a_changed_record_is_found_as_a_changed_weight_is(path):
 
 
 def test_the_right_training_is_accepted(path):
-    assert _weights.training_of(path) == "0123456789ab"
-    assert _weights.checked_sha256(path, spec_of("trained:0123456789ab")) == file_sha256(path)
+    assert _trained.training_of(path) == "0123456789ab"
+    assert _trained.checked_sha256(path, spec_of("trained:0123456789ab")) == file_sha256(path)
 
 
 def test_weights_of_another_training_are_refused(path):
     with pytest.raises(FsarError) as error:
-        _weights.checked_sha256(path, spec_of("trained:ba9876543210"))
+        _trained.checked_sha256(path, spec_of("trained:ba9876543210"))
     assert str(error.value) == (
         f"{path}: weights of the training 0123456789ab, expected those of ba9876543210; make it again with "
         f"`snakemake --cores all -R train_backbone -- {path}`"
@@ -70,17 +70,17 @@ def test_weights_of_another_training_are_refused(path):
 def test_files_without_a_record_are_not_compared(tmp_path, write):
     path = tmp_path / "old.pt"
     write(dict(STATE), path)
-    assert _weights.training_of(path) is None
-    assert _weights.checked_sha256(path, spec_of("trained:ba9876543210")) == file_sha256(path)
+    assert _trained.training_of(path) is None
+    assert _trained.checked_sha256(path, spec_of("trained:ba9876543210")) == file_sha256(path)
 
 
 def test_a_file_of_ones_own_is_known_by_its_sha256(path):
     sha256 = file_sha256(path)
-    assert _weights.checked_sha256(str(path), spec_of(f"sha256:{sha256}")) == sha256
+    assert _trained.checked_sha256(str(path), spec_of(f"sha256:{sha256}")) == sha256
     with pytest.raises(FsarError, match=rf"made\.pt: its SHA-256 is {sha256}, expected 12; the file was replaced"):
-        _weights.checked_sha256(path, spec_of("sha256:12"))
+        _trained.checked_sha256(path, spec_of("sha256:12"))
 
 
 @pytest.mark.parametrize("weights", [None, "IMAGENET1K_V1", "there/is/no/such.pt"])
 def test_what_is_no_file_has_no_sha256(weights):
-    assert _weights.checked_sha256(weights, spec_of("torchvision:IMAGENET1K_V1")) is None
+    assert _trained.checked_sha256(weights, spec_of("torchvision:IMAGENET1K_V1")) is None
