@@ -11,15 +11,20 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, TimeoutError, wait
+from concurrent.futures import CancelledError, Future, TimeoutError, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from fsar_core.errors import FsarError
+
 # Started once and forked from: workers neither inherit the threads of this process nor import anew.
 MEMORY_GIB = 4  # that a process may take for clips: 8 frames of 8K video and their copies
+
+MOST_BROKEN = 10  # times that all processes may be given up before any of them finishes an item
 
 PRELOADED = ["av", "decord", "PIL.Image", "fsar_core.data.frame_store", "fsar_core.data.probing"]
 
@@ -62,25 +67,59 @@ def isolated_map(
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    pool = ProcessPool(workers, context=context, initializer=_limit_memory, initargs=[MEMORY_GIB])
-    try:
-        waiting: deque[tuple[Any, Future]] = deque()
+    waiting: deque[tuple[Any, Future]] = deque()
 
-        def schedule(item: Any) -> Future:
+    def new_pool() -> ProcessPool:
+        return ProcessPool(workers, context=context, initializer=_limit_memory, initargs=[MEMORY_GIB])
+
+    pool = new_pool()
+    times_broken = 0  # since an item was finished
+
+    def schedule(item: Any) -> Future:
+        try:
             return pool.schedule(_within_memory, args=[function, item], timeout=timeout)
+        except RuntimeError:  # broken since the last item
+            replace_pool()
+            return schedule(item)
 
-        def next_result() -> Any:
-            item, future = waiting.popleft()
-            result = _result(future, timeout)
-            if not _is_lost(result):
-                return result
-            wait(other for _, other in waiting)
-            _say(f"{name(item)}: {result.reason}; trying it once more, alone")
-            result = _result(schedule(item), timeout)
-            if _is_lost(result):
-                _say(f"{name(item)}: {result.reason} again; it is left out as lost")
+    def replace_pool() -> None:
+        """pebble gives up all processes when one dies that has no item. That costs no item: all of them are scheduled again."""
+        nonlocal pool, times_broken
+        times_broken += 1
+        if times_broken > MOST_BROKEN:
+            raise FsarError(
+                f"the decoding processes were killed {times_broken} times before they had decoded a clip; the machine may be "
+                f"short of memory: free some, and run the same command again"
+            )
+        _say("a decoding process was killed between two clips; new ones are started")
+        pool.stop()
+        pool.join()
+        pool = new_pool()
+        for position, (item, future) in enumerate(waiting):
+            if _is_broken(future):
+                waiting[position] = item, schedule(item)
+
+    def result_of(item: Any, future: Future) -> Any:
+        nonlocal times_broken
+        while _is_broken(future, wait=True):
+            replace_pool()
+            future = schedule(item)
+        times_broken = 0
+        return _result(future, timeout)
+
+    def next_result() -> Any:
+        item, future = waiting.popleft()
+        result = result_of(item, future)
+        if not _is_lost(result):
             return result
+        wait(other for _, other in waiting)
+        _say(f"{name(item)}: {result.reason}; trying it once more, alone")
+        result = result_of(item, schedule(item))
+        if _is_lost(result):
+            _say(f"{name(item)}: {result.reason} again; it is left out as lost")
+        return result
 
+    try:
         for item in items:
             waiting.append((item, schedule(item)))
             if len(waiting) > ahead * workers:
@@ -109,6 +148,21 @@ def _within_memory(function: Callable[[Any], Any], item: Any) -> Any:
         return function(item)
     except MemoryError:
         return Lost(f"more than {MEMORY_GIB} GiB of memory needed")
+
+
+def _is_broken(future: Future, wait: bool = False) -> bool:
+    """Whether an item has no result because its pool was given up.
+
+    Args:
+        wait: for the result; else an item without one counts as broken.
+    """
+    if not wait and not future.done():
+        return True
+    try:
+        error = future.exception()
+    except CancelledError:
+        return True
+    return isinstance(error, BrokenProcessPool)
 
 
 def _is_lost(result: Any) -> bool:

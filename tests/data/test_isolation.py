@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fsar_core.data.isolation import Lost, isolated_map
@@ -74,6 +75,20 @@ def test_an_item_whose_process_was_killed_is_tried_again(tmp_path, capsys):
     found = isolated_map(fails_once, [tmp_path], workers=2, timeout=30, name=lambda item: "'a clip'")
     assert list(found) == ["done"]
     assert capsys.readouterr().err == "fsar: 'a clip': the decoder crashed (SIGKILL); trying it once more, alone\n"
+
+
+def test_a_process_that_dies_without_an_item_costs_none(capsys):
+    def items():
+        yield "", 0
+        time.sleep(1)  # the first is done by now, and its process waits
+        for server in psutil.Process().children():
+            for process in server.children():
+                process.kill()
+        time.sleep(0.5)
+        yield from (("", number) for number in range(1, 5))
+
+    assert list(isolated_map(work, items(), workers=1, timeout=30)) == list(range(5))
+    assert "fsar: a decoding process was killed between two clips; new ones are started\n" in capsys.readouterr().err
 
 
 def test_the_second_attempt_runs_alone(tmp_path):

@@ -163,13 +163,13 @@ def test_a_repair_is_killed(tmp_path, small, ledger):
     store, chance = manifest.parent, random.Random("repair")
     damage_test_clip(store)
     for number in range(2):
-        process = repair(project, project.path / "stores", store, log)
+        process = repair(project, store, log)
         if number == 0:
             jobs.until(log, "removed data.zarr", process)
         time.sleep(chance.uniform(0, 8))
         assert process.poll() is None, jobs.read(log)[-3000:]
         jobs.kill(process)
-    assert repair(project, project.path / "stores", store, log).wait(600) == 0, jobs.read(log)[-3000:]
+    assert repair(project, store, log).wait(600) == 0, jobs.read(log)[-3000:]
     lost = project.differences(small)
     assert "Nothing to be done" in project.ok(TABLE)
     ledger.add("SIGKILL of `fsar repair`", 2, wrong=len(lost))

@@ -180,10 +180,10 @@ def test_repair_beside_a_training(features, trained, tmp_path, ledger, small):
     project, store = features
     damage_test_clip(store)
     reader, log = Reader(project, trained.job, tmp_path / "reader", {}), tmp_path / "repair.log"
-    repairing = repair(project, project.path / "stores", store, log)
+    repairing = repair(project, store, log)
     refused = finish(repairing, log, reader, "removed data.zarr")
     note(ledger, "`fsar repair` beside a training, stores in a folder", reader.outcome(trained.model), refused)
-    assert repair(project, project.path / "stores", store, log).wait(600) == 0, jobs.read(log)[-3000:]
+    assert repair(project, store, log).wait(600) == 0, jobs.read(log)[-3000:]
     assert not project.differences(small, ("stores/",))
 
 
@@ -243,6 +243,6 @@ def test_beside_a_training_from_a_bucket(command, in_bucket, features, trained, 
     if command == "clean":
         process, removed = clean(project, tmp_path / "other", root, log, **environment), "removed\n"
     else:
-        process, removed = repair(project, root, store, log, **environment), "removed data.zarr"
+        process, removed = repair(project, store, log, **environment), "removed data.zarr"
     refused = finish(process, log, reader, removed)
     note(ledger, f"`fsar {command}` beside a training, stores in a bucket", reader.outcome(trained.model), refused)

@@ -26,13 +26,14 @@ def clean(project: Project, folder: Path, stores: object, log: Path, **environme
     return jobs.start(folder, ("clean", "--yes", "--min-age", "0"), log, **environment)
 
 
-def repair(project: Project, stores: object, store: object, log: Path, **environment: str) -> subprocess.Popen:
-    """`fsar repair` of the store, with the options of the project's snakemake command."""
-    roots = json.dumps({"stores": str(stores)})
+def repair(project: Project, store: Place, log: Path, **environment: str) -> subprocess.Popen:
+    """`fsar repair` of a store, with the options of the project's snakemake command."""
     command = project.command("TARGET")[1:]
     options = command[: command.index("--")]
-    words = ("repair", str(store), "--", *options, "--config", f"roots={roots}")
-    return jobs.start(project.path, words, log, **environment)
+    if not isinstance(store, Path):
+        roots = json.dumps({"stores": str(store.parent.parent)})
+        options += ["--config", f"roots={roots}"]
+    return jobs.start(project.path, ("repair", str(store), "--", *options), log, **environment)
 
 
 def damage_test_clip(store: Place, key: str = "data.zarr/features/c/1/0/0/0/0/0") -> None:
