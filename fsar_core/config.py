@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import unquote
 
 import yaml
 from pydantic import (
@@ -177,6 +178,13 @@ class Masks(Model):
     held_out: float = Field(default=0.1, ge=0, lt=1)  # share of clips of every class that no head learns the masks of
     clips_per_job: Count = 1024  # of one filling job of a masks store
     batch_frames: Count = 8  # of one forward pass of a provider that looks at frames
+
+    @field_validator("weights")
+    @classmethod
+    def _no_wildcard(cls, value: str | None) -> str | None:
+        if value is not None:
+            without_braces(unquote(value))
+        return value
 
     @field_validator("params", mode="before")
     @classmethod
@@ -448,6 +456,14 @@ class Card(Model):
     def _inside(cls, value: str | None) -> str | None:
         return value if value is None else relative(value)
 
+    @model_validator(mode="after")
+    def _no_wildcard(self) -> Card:
+        if self.intervals is not None:
+            without_braces(f"{self.folder}/{self.intervals}")
+        if self.generator is not None:
+            without_braces(self.folder)
+        return self
+
     @field_validator("masks")
     @classmethod
     def _masks_inside(cls, value: str | None) -> str | None:
@@ -468,6 +484,13 @@ class Card(Model):
             if "group" not in groups:
                 raise ValueError("expected a regular expression with (?P<group>...)")
         return value
+
+
+def without_braces(path: str) -> str:
+    """A path that can be an input or output of a rule; ValueError for one that Snakemake would take for a pattern."""
+    if set(path) & set("{}"):
+        raise ValueError(f"'{path}' holds braces, which Snakemake takes for wildcards; choose another name")
+    return path
 
 
 def relative(path: str) -> str:

@@ -337,6 +337,32 @@ def test_a_printed_accuracy_is_in_percent(number):
     assert f"{number} is no accuracy in percent; expected 0 to 100" in line
 
 
+@pytest.mark.parametrize("weights", ["a{b}.pt", "x/{}.pt", "https://example.org/%7Bx%7D.pt"])
+def test_weights_of_masks_have_no_braces(weights):
+    """They are an input of rules, and Snakemake fills in what stands in braces."""
+    masks = {"provider": "seem", "weights": weights, "sha256": "0" * 64}
+    line = mistake(Config, edited(SHIPPED, ("presets", "demo", "masks"), masks))
+    assert (
+        line.startswith("presets.demo.masks.weights: '") and "holds braces, which Snakemake takes for wildcards" in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "valid"),
+    [
+        ({"folder": "UCF{101}"}, True),
+        ({"folder": "UCF{101}", "generator": "demo_spatial"}, False),
+        ({"folder": "UCF{101}", "intervals": "i.tsv"}, False),
+        ({"intervals": "{i}.tsv"}, False),
+    ],
+)
+def test_paths_of_a_card_that_rules_read_have_no_braces(changes, valid):
+    if valid:
+        assert validate(Card, CARD | changes, "x.yaml")
+    else:
+        assert "holds braces, which Snakemake takes for wildcards" in mistake(Card, CARD | changes)
+
+
 def test_fewest_test_episodes():
     assert load_config(edited(SHIPPED, ("presets", "demo", "episodes", "test"), 30)).active.episodes.test == 30
 

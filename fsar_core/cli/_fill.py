@@ -147,7 +147,7 @@ def saliency(args, spec, plan, index, rows) -> Task:
 
 
 def features(args, spec, plan, index, rows, meter) -> Task:
-    from fsar_core.backbones._weights import weights_sha256
+    from fsar_core.backbones._trained import weights_sha256
 
     if not args.weights:
         raise FsarError("--weights: missing; a feature store needs a weights file or a name that its backbone knows")

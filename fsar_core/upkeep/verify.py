@@ -104,6 +104,8 @@ def check(path: Place) -> Checked:
 
 
 def _store(path: Place) -> Checked:
+    if not any((path / name).exists() for name in ("plan.json", "manifest.json")):
+        return Checked([], "not planned yet")
     found = stores.examine(path)
     if found.sealed:
         lost = "" if found.reasons else lost_clips(path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from fsar_core.backbones._weights import weights_sha256
 
+from fsar_core.backbones._trained import weights_sha256
 from fsar_core.errors import FsarError
 
 

@@ -110,6 +110,16 @@ def test_an_unfinished_store_is_no_damage(filled, capsys):
     assert capsys.readouterr().out.startswith(f"{store}: not finished: 1 jobs are not done\n")
 
 
+def test_a_plan_that_was_interrupted_is_no_damage(filled, capsys):
+    """Zarr's arrays come before the plan."""
+    store = filled / "stores/frames/new.frames"
+    shutil.copytree(filled / "stores/frames/toy.frames/data.zarr", store / "data.zarr")
+    for words, last in ((["verify"], "11 checked, none damaged"), (["verify", str(store)], "1 checked, none damaged")):
+        assert main(words) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert any(line.endswith("new.frames: not planned yet") for line in lines) and lines[-1] == last
+
+
 @pytest.mark.parametrize(
     ("path", "line"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,32 @@ def test_the_users_line_as_typed(tmp_path):
     }
     assert counts["train_head"] == counts["evaluate_head"] == "24"
     assert counts["table"] == counts["primary_table"] == "1"
+
+
+def test_a_project_folder_with_braces_is_refused_in_one_line(tmp_path):
+    """In the path of a rule's file they would be wildcards. In the working directory they mean nothing."""
+    copy = tmp_path / "a{x}b"
+    for name in ("workflow", "profiles"):
+        shutil.copytree(REPOSITORY / name, copy / name)
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(REPOSITORY / name, copy)
+    done = front("-n", "--", "index", cwd=copy)
+    assert done.returncode == 2
+    line = f"fsar: error: {copy}: the path of the project holds braces, which Snakemake takes for wildcards; move the project"
+    assert done.stderr.splitlines()[-1].startswith(line)
+    (tmp_path / "c{y}d").mkdir()
+    done = front("-n", "--directory", str(tmp_path / "c{y}d"), "--", "index")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [[str(FRONT)], [sys.executable, "-m", "snakemake"]], ids=["front", "native"])
+def test_a_key_that_stands_twice_in_a_configuration_is_refused(tmp_path, command):
+    (tmp_path / "mine.yaml").write_text("presets:\n  demo:\n    training: {lr: 0.1}\n    training: {lr: 0.2}\n")
+    words = ["-n", "--directory", str(tmp_path), "--configfile", str(tmp_path / "mine.yaml"), "--", "index"]
+    done = subprocess.run([*command, *words], capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+    assert done.returncode != 0
+    line = f"{tmp_path}/mine.yaml: not readable as YAML: line 4: the key 'training' is in line 3 already; remove one of them"
+    assert f"fsar: error: {line}\n" in done.stderr
 
 
 def test_snakemake_itself_refuses_the_users_line(tmp_path):

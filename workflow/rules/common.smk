@@ -24,9 +24,9 @@ sign_locks()
 try:
     check_place(workflow.basedir)
     if workflow.is_main_process:  # Snakemake's own parser lets the last of two equal keys win silently
-        for file in workflow.configfiles:
-            if not file.endswith(".json"):
-                read_yaml(Path(file))
+        for file in map(Path, workflow.configfiles):
+            if file.suffix != ".json":
+                read_yaml(file)
     STUDY = Study(load_config(config), WORKFLOW)
     RUNS = STUDY.runs
     DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
