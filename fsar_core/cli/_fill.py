@@ -147,7 +147,7 @@ def saliency(args, spec, plan, index, rows) -> Task:
 
 
 def features(args, spec, plan, index, rows, meter) -> Task:
-    from fsar_core.backbones._trained import weights_sha256
+    from fsar_core.backbones._trained import checked_sha256
 
     if not args.weights:
         raise FsarError("--weights: missing; a feature store needs a weights file or a name that its backbone knows")
@@ -157,7 +157,7 @@ def features(args, spec, plan, index, rows, meter) -> Task:
         rows,
         SPLIT_COLUMNS,
         frames=shards_digest(args.frames, rows),
-        weights=weights_sha256(spec.backbone.name, args.weights, args.weights_root),
+        weights=checked_sha256(args.weights, spec.backbone, args.weights_root),
     )
 
     def blocks() -> Iterator[Block]:
