@@ -251,9 +251,9 @@ class Resources(Model):
     """What jobs may use. No change here makes anything run again, but results are the same bit for bit only for the same machine,
     device and numbers of threads: others add floating-point numbers in another order.
 
-    Measured: with 2 threads in place of 1, the weights of a DMGAL head differ by up to 5e-7 after 60 steps. Small differences grow
-    during a training, and now and then the answer to a query changes. Snakemake gives no job more threads than `--cores`, so
-    fewer cores than threads change results as well.
+    Measured: with 2 threads in place of 1, the weights of a DMGAL head differ by up to 5e-7 after 60 steps. Differences grow
+    during a training, and now and then the answer to a query changes. Snakemake gives no job more threads than `--cores`,
+    so fewer cores than threads change results as well.
     """
 
     decode_threads: Threads  # processes of an index or frame job; changes no result
