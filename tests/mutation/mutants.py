@@ -55,6 +55,8 @@ METHODS = {"mean": "sum", "sum": "mean", "min": "max", "max": "min", "any": "all
 METHODS |= {"argmin": "argmax", "argmax": "argmin", "floor": "ceil", "ceil": "floor", "sin": "cos", "cos": "sin"}
 METHODS |= {"zeros": "ones", "ones": "zeros", "startswith": "endswith", "endswith": "startswith"}
 METHODS |= {"is_file": "exists", "is_dir": "exists", "softmax": "sigmoid", "zeros_": "ones_", "union": "intersection"}
+# Functions whose arguments can change places.
+COMMUTATIVE = ("min", "max", "minimum", "maximum", "hypot", "logaddexp", "equal", "array_equal", "assert_equal")
 # Methods that return whole numbers.
 WHOLE = ("argmax", "argmin", "integers", "numel", "count", "searchsorted", "prod")
 # Methods without arguments that can be left out: `model.eval()` becomes `model`.
@@ -317,7 +319,9 @@ class _Generator(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
-        self._swaps("arguments", node.args)
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        if name not in COMMUTATIVE:
+            self._swaps("arguments", node.args)
         self._keywords(node)
         if isinstance(node.func, ast.Name) and node.func.id in CALLS and not _converts_whole_number(node):
             self.replace("function", node.func, CALLS[node.func.id])
