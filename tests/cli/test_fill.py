@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from fsar_core.__main__ import main
+from fsar_core.backbones import _trained
 from fsar_core.backbones.demo_cnn import DemoCNN
 from fsar_core.config import Card
 from fsar_core.data.index import index_identity, read_index, write_index
@@ -272,6 +273,16 @@ def test_manifests_say_what_their_stores_were_made_from(project):
     for kind in SPECS:
         inputs = json.loads((project.root / kind / "manifest.json").read_text())["inputs"]
         assert inputs["index"] == identity and inputs.get("weights") == weights.get(kind), kind
+
+
+def test_weights_of_another_training_are_refused(project, capsys):
+    """Nothing of the store is changed."""
+    before = shards(project, "features")
+    _trained.save(project.weights, DemoCNN(dim=8).state_dict(), "another training", {})
+    project.fill("features", code=2)
+    (line,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("fsar: error: ")]
+    assert f"{project.weights}: weights of the training another training, expected those of toy; " in line
+    assert shards(project, "features") == before and (project.root / "features/manifest.json").exists()
 
 
 def test_a_feature_store_without_weights_is_refused(project, capsys):
