@@ -163,12 +163,11 @@ def features(args, spec, plan, index, rows, meter) -> Task:
     def blocks() -> Iterator[Block]:
         import torch
 
-        from fsar_core.backbones import _features, _trained
+        from fsar_core.backbones import _features
         from fsar_core.devices import torch_device
         from fsar_core.registry import build
         from fsar_core.stores.reader import StoreReader
 
-        _trained.checked_sha256(args.weights, spec.backbone)
         torch.set_num_threads(args.threads)
         params = dict(spec.backbone.params, weights=args.weights, weights_root=args.weights_root)
         backbone = build("backbones", spec.backbone.name, **params)
