@@ -248,17 +248,25 @@ class Episodes(Model):
 
 
 class Resources(Model):
-    """What jobs may use. Nothing here changes a result, and no change makes anything run again."""
+    """What jobs may use. No change here makes anything run again, but results are the same bit for bit only for the same machine,
+    device and numbers of threads: others add floating-point numbers in another order.
 
-    decode_threads: Threads  # processes of an index or frame job
-    decode_timeout: Seconds = 60  # seconds that a clip may take them
-    backbone_threads: Threads  # threads of a job that runs or trains a backbone, or measures costs
-    train_threads: Threads  # threads of a job that trains or tests a head
+    Measured: with 2 threads in place of 1, the weights of a DMGAL head differ by up to 5e-7 after 60 steps. Differences grow
+    during a training, and now and then the answer to a query changes. Snakemake gives no job more threads than `--cores`,
+    so fewer cores than threads change results as well.
+    """
+
+    decode_threads: Threads  # processes of an index or frame job; changes no result
+    decode_timeout: Seconds = 60  # seconds that a clip may take them; a slower one is lost, which changes results
+    # Threads of a job that runs or trains a backbone, or measures costs; changes trained backbones in the last digits.
+    backbone_threads: Threads
+    train_threads: Threads  # threads of a job that trains or tests a head; changes trained heads in the last digits
     mem_mb: int = Field(ge=500, le=100_000_000)  # memory of a job, as it is told to the scheduler
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU where one is leased, else the CPU
-    mixed_precision: bool = True  # on a GPU only
-    memory_gib: float = Field(gt=0, le=100_000)  # features that a run may hold in memory
-    # Test episodes of one forward pass; auto: as many as fit a processor's cache, or fill a GPU.
+    # auto: a GPU where one is leased, else the CPU; results of the two differ in rounding.
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    mixed_precision: bool = True  # on a GPU only; changes results in rounding
+    memory_gib: float = Field(gt=0, le=100_000)  # features that a run may hold in memory; changes no result
+    # Test episodes of one forward pass; auto: as many as fit a processor's cache, or fill a GPU. Changes results in rounding.
     evaluation_batch: Literal["auto"] | Count = "auto"
 
 

@@ -14,6 +14,7 @@ from fsar_core.locks import alone
 
 WORKER = """
 import sys, time
+from pathlib import Path
 from fsar_core.locks import alone
 with alone(Path(sys.argv[1]), "fill job 3"):
     print("in", flush=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from fsar_core import registry
 from fsar_core.errors import FsarError
 from fsar_core.inputs import remake
-from fsar_core.provenance import atomic_write, canonical_json, file_sha256
+from fsar_core.provenance import atomic_write, canonical_json
 from fsar_core.specs import BackboneSpec
 from fsar_core.stores.inputs import file_digest
 
@@ -59,17 +59,20 @@ def training_of(path: Path) -> str | None:
         return None
 
 
-def checked_sha256(weights: str | Path | None, spec: BackboneSpec) -> str | None:
-    """SHA-256 of the weights file that a job is given, once it is known to be the one of its spec.
+def checked_sha256(weights: str | Path | None, spec: BackboneSpec, root: str | Path | None = None) -> str | None:
+    """Return the SHA-256 of the weights that a job is given, after checking them against its spec.
 
-    None where there is no file: published weights are named, and checked by their backbone.
-
+    Args:
+        weights: a file, or a published name that the backbone knows; it is downloaded to `root`
+            first if it is missing. None for random weights, which have no file.
     Raises:
-        FsarError: the file comes from another training, or has another SHA-256, than the spec says.
+        FsarError: the file comes from another training, or has another SHA-256, than the spec says;
+            there is no such file; a download failed.
     """
-    if weights is None or not Path(weights).is_file():
+    if weights is None:
         return None
-    path, sha256 = Path(weights), file_sha256(Path(weights))
+    path = weights_file(spec.name, weights, root)
+    sha256 = file_digest(path)
     source, _, expected = spec.weights.partition(":")
     training = training_of(path)
     if source == "trained" and training not in (None, expected):
@@ -85,16 +88,17 @@ def checked_sha256(weights: str | Path | None, spec: BackboneSpec) -> str | None
     return sha256
 
 
-def weights_sha256(backbone: str, weights: str | Path, root: str | Path | None) -> str:
-    """SHA-256 of the weights file that a backbone loads.
+def weights_file(backbone: str, weights: str | Path, root: str | Path | None) -> Path:
+    """Return the file that a backbone loads.
 
     Args:
-        weights: a file, or a published name that the backbone knows; it is downloaded to `root` first where it is missing.
+        weights: a file, or a published name that the backbone knows; it is downloaded to `root`
+            first if it is missing.
     Raises:
-        FsarError: no such file, a failed download.
+        FsarError: a failed download.
     """
     entry = registry.entry("backbones", backbone)
-    path = Path(weights)
-    if str(weights) in entry.constants.get("WEIGHTS", ()):
-        path = getattr(importlib.import_module(entry.module), entry.class_name).published_file(str(weights), root)
-    return file_digest(path)
+    if str(weights) not in entry.constants.get("WEIGHTS", ()):
+        return Path(weights)
+    component = getattr(importlib.import_module(entry.module), entry.class_name)
+    return component.published_file(str(weights), root)

@@ -147,7 +147,7 @@ def saliency(args, spec, plan, index, rows) -> Task:
 
 
 def features(args, spec, plan, index, rows, meter) -> Task:
-    from fsar_core.backbones._trained import weights_sha256
+    from fsar_core.backbones._trained import checked_sha256
 
     if not args.weights:
         raise FsarError("--weights: missing; a feature store needs a weights file or a name that its backbone knows")
@@ -157,18 +157,17 @@ def features(args, spec, plan, index, rows, meter) -> Task:
         rows,
         SPLIT_COLUMNS,
         frames=shards_digest(args.frames, rows),
-        weights=weights_sha256(spec.backbone.name, args.weights, args.weights_root),
+        weights=checked_sha256(args.weights, spec.backbone, args.weights_root),
     )
 
     def blocks() -> Iterator[Block]:
         import torch
 
-        from fsar_core.backbones import _features, _trained
+        from fsar_core.backbones import _features
         from fsar_core.devices import torch_device
         from fsar_core.registry import build
         from fsar_core.stores.reader import StoreReader
 
-        _trained.checked_sha256(args.weights, spec.backbone)
         torch.set_num_threads(args.threads)
         params = dict(spec.backbone.params, weights=args.weights, weights_root=args.weights_root)
         backbone = build("backbones", spec.backbone.name, **params)

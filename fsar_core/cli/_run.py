@@ -86,7 +86,7 @@ def prepare(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec) ->
     inputs = {"features": store_content(reader), **{name: reader.inputs[name] for name in names}}
     tail, dim = torch.nn.Identity(), grid[0]
     if features.cut != entry("backbones", backbone.name).constants["CUTS"][-1]:
-        sha256 = _trained.checked_sha256(args.weights, backbone)
+        sha256 = _trained.checked_sha256(args.weights, backbone, args.weights_root)
         _check_weights(args, inputs, sha256)
         inputs |= {} if sha256 is None else {"weights": sha256}
         weights = dict(weights=args.weights, weights_root=args.weights_root)

@@ -13,7 +13,7 @@ from fsar_core.locks import alone
 from fsar_core.places import Place, place
 from fsar_core.provenance import read_json
 from fsar_core.stores import layout, writer
-from fsar_core.stores.inputs import UNKNOWN, Inputs, changed
+from fsar_core.stores.inputs import UNKNOWN, Inputs, changed_since
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +73,7 @@ def _reason(receipt: Place, inputs: Inputs) -> str:
         old = read_json(receipt, "")
     except FsarError:
         return ""
-    names = changed(old.get("inputs"), inputs)
+    names = changed_since(old.get("inputs"), inputs)
     if names == [UNKNOWN]:
         return "its receipt does not say what it was made from"
     if names:

@@ -77,7 +77,7 @@ def file_digest(path: Place | str) -> str:
         raise FsarError(f"{path}: cannot be read ({error.strerror}); expected a file of weights") from None
 
 
-def changed(old: Inputs | None, new: Inputs) -> list[str]:
+def changed_since(old: Inputs | None, new: Inputs) -> list[str]:
     """Names of the inputs that differ from those of an older receipt; [UNKNOWN] where it has none."""
     if old is None:
         return [UNKNOWN]

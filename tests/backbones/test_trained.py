@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
 
@@ -81,6 +83,21 @@ def test_a_file_of_ones_own_is_known_by_its_sha256(path):
         _trained.checked_sha256(path, spec_of("sha256:12"))
 
 
-@pytest.mark.parametrize("weights", [None, "IMAGENET1K_V1", "there/is/no/such.pt"])
-def test_what_is_no_file_has_no_sha256(weights):
-    assert _trained.checked_sha256(weights, spec_of("torchvision:IMAGENET1K_V1")) is None
+def test_random_weights_have_no_file():
+    assert _trained.checked_sha256(None, spec_of("torchvision:IMAGENET1K_V1")) is None
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FsarError, match=r"x\.pt: cannot be read \(No such file or directory\)"):
+        _trained.checked_sha256(tmp_path / "x.pt", spec_of("sha256:12"))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "file"),
+    [("resnet50", "resnet50-0676ba61.pth"), ("mobilenet_v2", "mobilenet_v2-b0353104.pth")],
+)
+def test_a_published_name_stands_for_the_file_in_the_cache(tmp_path, backbone, file):
+    (tmp_path / file).write_bytes(b"as if downloaded")
+    spec = BackboneSpec(name=backbone, weights="torchvision:IMAGENET1K_V1", version=1)
+    found = _trained.checked_sha256("IMAGENET1K_V1", spec, tmp_path)
+    assert found == hashlib.sha256(b"as if downloaded").hexdigest()

@@ -275,15 +275,16 @@ def feature_spec(cut, augmentation):
 BOTH_RANDOM = AugmentationSpec(support=ViewPolicy(crop="random", flip=0.5), query=ViewPolicy(crop="random", flip=0.5))
 
 
+@pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("augmentation", [None, POLICIES, BOTH_RANDOM])
-def test_masks_follow_the_crop_and_the_mirror_of_live_frames(frame_store, split, augmentation):
+def test_masks_follow_the_crop_and_the_mirror_of_live_frames(frame_store, split, augmentation, batch):
     reader, values = frame_store
     rows, spec = np.concatenate(split.rows), feature_spec("frames", augmentation)
     frames = FrameBank(reader, rows, 1.0, many_views=rows, crop=8, augmentation=augmentation)
     masks = MaskBank(masks_of(values), rows, 1.0, many_views=rows, features=spec)
-    episodes = [e.for_training(((0, 1), (0, 1)), 10 + n) for n, e in enumerate(episodes_of(split, 3))]
+    episodes = [e.for_training(((0, 1), (0, 1)), 10 + n) for n, e in enumerate(episodes_of(split, batch))]
     seen, found = frames.batch(episodes), masks.of(episodes)
-    assert found["support_masks"].shape == (3, 3, 2, 2, 8, 8) and found["query_masks"].dtype == torch.float32
+    assert found["support_masks"].shape == (batch, 3, 2, 2, 8, 8) and found["query_masks"].dtype == torch.float32
     for side in ("support", "query"):
         torch.testing.assert_close(found[f"{side}_masks"], getattr(seen, side)[..., 0, :, :].float() / 255)
 

@@ -55,6 +55,10 @@ METHODS = {"mean": "sum", "sum": "mean", "min": "max", "max": "min", "any": "all
 METHODS |= {"argmin": "argmax", "argmax": "argmin", "floor": "ceil", "ceil": "floor", "sin": "cos", "cos": "sin"}
 METHODS |= {"zeros": "ones", "ones": "zeros", "startswith": "endswith", "endswith": "startswith"}
 METHODS |= {"is_file": "exists", "is_dir": "exists", "softmax": "sigmoid", "zeros_": "ones_", "union": "intersection"}
+# Functions whose arguments can change places.
+COMMUTATIVE = ("min", "max", "minimum", "maximum", "hypot", "logaddexp", "equal", "array_equal", "assert_equal")
+# Methods that return whole numbers.
+WHOLE = ("argmax", "argmin", "integers", "numel", "count", "searchsorted", "prod")
 # Methods without arguments that can be left out: `model.eval()` becomes `model`.
 DROPPED = ("eval", "detach", "clone", "abs", "square", "sqrt", "exp", "log", "relu", "float", "double", "copy")
 DROPPED += ("strip", "lower", "resolve", "absolute", "flush", "items", "keys", "unique", "train", "commit")
@@ -315,9 +319,11 @@ class _Generator(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
-        self._swaps("arguments", node.args)
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        if name not in COMMUTATIVE:
+            self._swaps("arguments", node.args)
         self._keywords(node)
-        if isinstance(node.func, ast.Name) and node.func.id in CALLS:
+        if isinstance(node.func, ast.Name) and node.func.id in CALLS and not _converts_whole_number(node):
             self.replace("function", node.func, CALLS[node.func.id])
         if isinstance(node.func, ast.Attribute):
             name, tail = node.func.attr, self.end(node.func)
@@ -367,6 +373,12 @@ def _opposites(name: str, known: set[str]) -> Iterator[str]:
                 changed = "_".join(other if word == one else word for word in words)
                 if changed in known:
                     yield changed
+
+
+def _converts_whole_number(node: ast.Call) -> bool:
+    """Whether this is int(x.argmax()) or the like, which round(...) leaves as it is."""
+    inner = node.args[0] if node.args else None
+    return isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in WHOLE
 
 
 def _is_text(node: ast.expr) -> bool:

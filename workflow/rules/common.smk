@@ -119,7 +119,8 @@ def forget(failed):
 
     Snakemake (9.27) records a failed job as done with its present inputs, and puts the old version of a file that the job
     was to update back with a new time stamp. Left alone, the next run would find that nothing is to be done, and what was
-    made from the old inputs would stay.
+    made from the old inputs would stay. A job whose inputs are not newer, that `-R` alone asked for, has to be asked for
+    again.
     """
     for job in [job for one in failed for job in (one.jobs if one.is_group() else [one])]:
         workflow.persistence.cleanup(job)
