@@ -79,19 +79,15 @@ def isolated_map(
         try:
             return pool.schedule(_within_memory, args=[function, item], timeout=timeout)
         except RuntimeError:  # broken since the last item
-            replace_pool()
+            replace_broken_pool()
             return schedule(item)
 
     def replace_pool() -> None:
-        """pebble gives up all processes when one dies that has no item. That costs no item: all of them are scheduled again."""
-        nonlocal pool, times_broken
-        times_broken += 1
-        if times_broken > MOST_BROKEN:
-            raise FsarError(
-                f"the decoding processes were killed {times_broken} times before they had decoded a clip; the machine may be "
-                f"short of memory: free some, and run the same command again"
-            )
-        _say("a decoding process was killed between two clips; new ones are started")
+        """Start a pool anew, and what it has not finished with it.
+
+        A process that is killed while it receives an item or sends a result keeps the locks of its pool for ever.
+        """
+        nonlocal pool
         pool.stop()
         pool.join()
         pool = new_pool()
@@ -99,13 +95,28 @@ def isolated_map(
             if _is_broken(future):
                 waiting[position] = item, schedule(item)
 
+    def replace_broken_pool() -> None:
+        """pebble gives up a pool when a process dies that has no item. That costs no item."""
+        nonlocal times_broken
+        times_broken += 1
+        if times_broken > MOST_BROKEN:
+            raise FsarError(
+                f"the decoding processes were killed {times_broken} times before they had decoded a clip; the machine may be "
+                f"short of memory: free some, and run the same command again"
+            )
+        _say("a decoding process was killed between two clips; new ones are started")
+        replace_pool()
+
     def result_of(item: Any, future: Future) -> Any:
         nonlocal times_broken
         while _is_broken(future, wait=True):
-            replace_pool()
+            replace_broken_pool()
             future = schedule(item)
         times_broken = 0
-        return _result(future, timeout)
+        result = _result(future, timeout)
+        if _is_lost(result):
+            replace_pool()
+        return result
 
     def next_result() -> Any:
         item, future = waiting.popleft()

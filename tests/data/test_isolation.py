@@ -42,6 +42,23 @@ def alone(item):
     return others
 
 
+class DiesWhenSent:
+    """A result whose process dies while it sends it for the first time."""
+
+    def __init__(self, folder):
+        self.mark = Path(folder) / "sent"
+
+    def __reduce__(self):
+        if not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return str, ("done",)
+
+
+def sends(folder):
+    return DiesWhenSent(folder) if isinstance(folder, Path) else folder
+
+
 def work(item):
     """Runs in other processes: (what, value) -> value, after what `what` says."""
     what, value = item
@@ -89,6 +106,12 @@ def test_a_process_that_dies_without_an_item_costs_none(capsys):
 
     assert list(isolated_map(work, items(), workers=1, timeout=30)) == list(range(5))
     assert "fsar: a decoding process was killed between two clips; new ones are started\n" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(50)
+def test_a_process_that_dies_while_it_sends_a_result_stops_no_other(tmp_path):
+    """It dies with the lock for sending, for which every other process of its pool would wait."""
+    assert list(isolated_map(sends, [tmp_path, "a", "b"], workers=1, timeout=30)) == ["done", "a", "b"]
 
 
 def test_the_second_attempt_runs_alone(tmp_path):
