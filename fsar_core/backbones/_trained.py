@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 MEMBER = "archive/fsar.json"
 
 
-def save(path: Path, state: Mapping[str, torch.Tensor], training: str, inputs: Mapping[str, str]) -> None:
+def save(path: Path, state: Mapping[str, torch.Tensor], training: str) -> None:
     """Write trained weights atomically: a plain state dict, with a record of where it comes from.
+
+    Equal weights of one training are equal files, whatever clips it did not use: features made
+    from them need not be made again.
 
     Args:
         training: digest of the `BackboneTrainingSpec`.
-        inputs: what the training was given, as in `fsar_core.inputs`.
     """
     import torch
 
-    record = canonical_json({"training": training, "inputs": dict(inputs)})
+    record = canonical_json({"training": training})
     file = io.BytesIO()
     torch.save(dict(state), file)
     with zipfile.ZipFile(file, "a") as archive:

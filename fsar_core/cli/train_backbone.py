@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fsar_core.data.index import index_identity, read_index
-from fsar_core.inputs import check_index, store_content
+from fsar_core.inputs import check_index
 from fsar_core.places import place
 from fsar_core.specs import BackboneTrainingSpec
 
@@ -36,15 +36,14 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     meter = Meter()
     reader, index = StoreReader(args.frames, "frames", spec.frames), read_index(args.index)
-    inputs = {"index": index_identity(index), "frames": store_content(reader)}
-    check_index(args.index, inputs["index"], [reader])
+    check_index(args.index, index_identity(index), [reader])
     train = index[(index.split == "train") & ~index.row.isin(reader.failed)]
     labels = np.unique(train["class"], return_inverse=True)[1].astype(np.int64)
     with meter.wait():
         frames = reader.read(train.row.to_numpy(), threads=args.threads)
     device = torch_device(args.device)
     state, history = train_backbone(spec, frames, labels, device, meter)
-    _trained.save(args.out, {key: value.cpu() for key, value in state.items()}, spec.digest, inputs)
+    _trained.save(args.out, {key: value.cpu() for key, value in state.items()}, spec.digest)
     with atomic_write(args.history) as stream:
         pd.DataFrame(history).to_csv(stream, index=False, lineterminator="\n")
     print(meter.line(device))

@@ -6,8 +6,7 @@ reading, and nobody reads a store without a manifest.
 In a folder, access is a kernel lock on `locks/readers.lock`. It ends with the process that holds it, however that process ends.
 In a bucket, each reader keeps an object below `locks/readers/` and renews it. To remove a seal, a process first puts an object
 below `locks/unsealing/` and then lists the readers; a reader first puts its own object and then waits until nobody unseals.
-Whichever comes second sees the other. Both kinds of objects are called leases here. Their age is measured by the clock of the
-object store alone.
+Whichever comes second sees the other. Both kinds of objects are leases (`stores/leases`).
 
 There is no protection on file systems without locks, in read-only folders where the lock file does not exist yet, and in
 buckets where a reader may not write. Reading works there as well, and every clip is still compared with the manifest.
@@ -15,15 +14,11 @@ buckets where a reader may not write. Reading works there as well, and every cli
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import errno
 import gc
 import itertools
-import json
 import os
-import queue
-import threading
 import time
 import uuid
 import weakref
@@ -33,6 +28,7 @@ from pathlib import Path
 from fsar_core import locks
 from fsar_core.errors import FsarError
 from fsar_core.places import Forbidden, ObjectPath, Place, place
+from fsar_core.stores.leases import Lease, finish_releases, living
 
 try:
     import fcntl
@@ -265,9 +261,8 @@ def _forget(handle: int) -> None:
 
 
 def _sign(handle: int, work: str) -> None:
-    with contextlib.suppress(
-        OSError
-    ):  # opened for reading only, or a full disk: a lock without a name protects as well
+    # Opened for reading only, or on a full disk: a lock without a name protects as well.
+    with contextlib.suppress(OSError):
         os.write(handle, locks.signature(work))
 
 
@@ -281,65 +276,15 @@ def _holder(handle: int) -> str:
 # -- buckets: leases ----------------------------------------------------------------------------------------------------
 
 
-class _Lease:
-    """An object that is renewed as long as its process runs and wants it."""
-
-    def __init__(self, path: ObjectPath, work: str) -> None:
-        self.path, self.released = path, False
-        signature = json.loads(locks.signature(work)) | {"processes": _process_table()}
-        data = json.dumps(signature).encode()
-        path.write_bytes(data)
-        self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # the one signal that a finalizer may give
-        self._thread = threading.Thread(target=_renew, args=(path, data, self._ended), daemon=True)
-        self._thread.start()
-        _leases.add(self)
-
-    def release(self) -> None:
-        """Let the lease's own thread delete it. Does not block."""
-        self.released = True
-        self._ended.put(None)
-
-    def wait(self) -> None:
-        """Wait until it has been deleted."""
-        self._thread.join()
-
-    def end(self) -> None:
-        self.release()
-        self.wait()
-
-
-_leases: weakref.WeakSet[_Lease] = weakref.WeakSet()
-
-
-@atexit.register
-def _end_leases() -> None:
-    """Delete the leases that are left when this process ends normally."""
-    for lease in list(_leases):
-        lease.end()
-
-
-def _renew(path: ObjectPath, data: bytes, ended: queue.SimpleQueue[None]) -> None:
-    while True:
-        try:
-            ended.get(timeout=locks.RENEWED)
-            break
-        except queue.Empty:
-            pass
-        with contextlib.suppress(FsarError):  # out of reach for a while: tried again
-            path.write_bytes(data)
-    with contextlib.suppress(FsarError):  # what cannot be deleted is no longer renewed
-        path.unlink(missing_ok=True)
-
-
 def _shared_in_bucket(store: ObjectPath) -> SharedAccess | None:
     key = str(store)
     try:
-        lease = _Lease(store / "locks" / "readers" / uuid.uuid4().hex, "read")
+        lease = Lease(store / "locks" / "readers" / uuid.uuid4().hex, "read")
     except Forbidden:
         return None
     try:
         said = False
-        while unsealing := _living(store, "unsealing", lease.path):
+        while unsealing := living(store, "unsealing", lease.path):
             if not said:
                 _say_waiting(store, unsealing[0])
             said = True
@@ -355,12 +300,10 @@ def _exclusive_in_bucket(store: ObjectPath, work: str, wait: bool) -> Iterator[N
     said = False
     while True:
         _refuse_own(store, str(store))
-        for own in list(_leases):
-            if own.released:
-                own.wait()
-        lease = _Lease(store / "locks" / "unsealing" / uuid.uuid4().hex, work)
+        finish_releases()
+        lease = Lease(store / "locks" / "unsealing" / uuid.uuid4().hex, work)
         try:
-            readers = _living(store, "readers", lease.path)
+            readers = living(store, "readers", lease.path)
             if not readers:
                 yield
                 return
@@ -372,41 +315,3 @@ def _exclusive_in_bucket(store: ObjectPath, work: str, wait: bool) -> Iterator[N
             _say_waiting(store, readers[0])
         said = True
         time.sleep(POLL)  # without a lease of its own: others may begin to read meanwhile
-
-
-def _living(store: ObjectPath, kind: str, mine: ObjectPath) -> list[str]:
-    """Processes with a living lease of a kind, as text. Leases that have not been renewed are deleted."""
-    held = {one.path: one.changed for one in (store / "locks").objects()}
-    now = held.get(mine, max(held.values(), default=0.0))
-    living = []
-    for path, changed in held.items():
-        if path.parent.name != kind or path == mine:
-            continue
-        holder = _lease_holder(path) if now - changed < locks.STALE else None
-        if holder:
-            living.append(holder)
-        else:
-            path.unlink(missing_ok=True)
-    return living
-
-
-def _lease_holder(path: ObjectPath) -> str | None:
-    """The process behind a lease, as text; None if it has ended for certain."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return None
-    try:
-        lease = json.loads(text)
-        if lease["processes"] == _process_table():
-            return next(iter(locks.holders(text)), None)
-        return f"process {lease['pid']} on {lease['host']} since {lease['since']}: {lease['work']}"
-    except (ValueError, TypeError, KeyError):
-        return "another process"
-
-
-def _process_table() -> str:
-    """What process numbers refer to: containers can share a host name and still number their processes apart."""
-    with contextlib.suppress(OSError):
-        return os.readlink("/proc/self/ns/pid")
-    return ""

@@ -23,7 +23,7 @@ def spec_of(weights: str) -> BackboneSpec:
 
 @pytest.fixture
 def path(tmp_path):
-    _trained.save(tmp_path / "made.pt", STATE, "0123456789ab", {"index": "i1"})
+    _trained.save(tmp_path / "made.pt", STATE, "0123456789ab")
     return tmp_path / "made.pt"
 
 
@@ -41,7 +41,7 @@ def test_a_file_with_a_record_is_read_as_any_other(path):
 
 
 def test_equal_weights_are_equal_files(path, tmp_path):
-    _trained.save(tmp_path / "again.pt", dict(STATE), "0123456789ab", {"index": "i1"})
+    _trained.save(tmp_path / "again.pt", dict(STATE), "0123456789ab")
     assert (tmp_path / "again.pt").read_bytes() == path.read_bytes()
 
 

@@ -278,7 +278,7 @@ def test_manifests_say_what_their_stores_were_made_from(project):
 def test_weights_of_another_training_are_refused(project, capsys):
     """Nothing of the store is changed."""
     before = shards(project, "features")
-    _trained.save(project.weights, DemoCNN(dim=8).state_dict(), "another training", {})
+    _trained.save(project.weights, DemoCNN(dim=8).state_dict(), "another training")
     project.fill("features", code=2)
     (line,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("fsar: error: ")]
     assert f"{project.weights}: weights of the training another training, expected those of toy; " in line

@@ -205,7 +205,7 @@ def test_weights_of_another_training(project, swaps, tmp_path):
 
     state = torch.load(project.weights, weights_only=True)
     other = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    _trained.save(tmp_path / "other.pt", other, training="0" * 12, inputs={})
+    _trained.save(tmp_path / "other.pt", other, training="0" * 12)
     read = partial(filled, project, tmp_path)
     swap(swaps, "weights", project.weights, (tmp_path / "other.pt").read_bytes(), read)
 

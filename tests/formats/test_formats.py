@@ -32,7 +32,7 @@ WRITTEN = sorted(path.name for path in HERE.iterdir() if (path / "expected.json"
 @pytest.fixture(params=WRITTEN)
 def kept(request, tmp_path) -> Path:
     """A copy: reading a store makes a lock file in it."""
-    return shutil.copytree(HERE / request.param, tmp_path / "kept")
+    return Path(shutil.copytree(HERE / request.param, tmp_path / request.param))
 
 
 def test_every_layout_is_here():

@@ -153,6 +153,13 @@ def test_a_token_without_frames_serves_the_global_term_alone():
         metric("bimhm")(support, query)
 
 
+def test_a_token_and_one_frame_are_enough():
+    support, query = random_episode(6, tokens=2)
+    both = metric("bimhm")(support, query)
+    parts = metric("bimhm", global_=False)(support, query) + metric(None)(support, query)
+    torch.testing.assert_close(both, parts)
+
+
 def test_frames_of_trx_are_those_behind_the_token():
     support, query = random_episode(7, tokens=4)
     with pytest.raises(FsarError, match="trx: built for frames=4, got features with frames=3"):

@@ -34,6 +34,7 @@ ALSO = {
     "fsar_core/heads/": ["tests/contract/test_heads.py"],
     "fsar_core/matching/": ["tests/contract/test_matching.py"],
     "fsar_core/instance_masks/": ["tests/contract/test_instance_masks.py"],
+    "fsar_core/training/model.py": ["tests/evaluation/test_protocol.py"],
     "fsar_core/locks.py": ["tests/test_locks.py"],
     "fsar_core/launcher.py": ["tests/test_launcher.py"],
 }
@@ -66,7 +67,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="test runs at the same time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--budget", type=float, default=120, help="seconds of tests, unmutated, that one mutant may take"
+        "--budget", type=float, default=240, help="seconds of tests, unmutated, that one mutant may take"
     )
     parser.add_argument("--retry", action="store_true", help="run mutants that survived or timed out again")
     parser.add_argument("--list", action="store_true", help="report on earlier results and run nothing")

@@ -176,12 +176,6 @@ def test_a_store_of_before_sums_were_recorded_is_read_as_ever(root, compression)
     reader = StoreReader(toy.path, "features", toy.spec)
     np.testing.assert_array_equal(reader.read(np.arange(150), 1), toy.values[:, 1])
     assert reader.content == content and examine(toy.path).reasons == []
-    # A job that is done is still left as it is.
-    receipt = toy.receipt(1).read_bytes()
-    reader.close()
-    toy.write(1)
-    assert toy.receipt(1).read_bytes() == receipt and (toy.path / "manifest.json").exists()
-    reader = StoreReader(toy.path, "features", toy.spec)
     toy.shard(0).unlink()
     assert "its shard is missing" in failure(lambda: reader.read_clip(0))
 

@@ -293,9 +293,9 @@ main(sys.argv[1:])
     assert (made / STORE / "manifest.json").stat().st_mtime_ns == OLD
 
 
-@pytest.mark.parametrize("word", ["stores/index/toy.tsv", "results/runs/r", "results/runs/r/queries.csv.gz"])
+@pytest.mark.parametrize("word", ["stores/index/toy.tsv", f"results/runs/{RUN}", f"results/runs/{RUN}/queries.csv.gz"])
 def test_a_killed_repair_of_a_file_or_a_run_goes_on(made, snakemake, monkeypatch, capsys, word):
-    folder = "results/runs/r"
+    folder = f"results/runs/{RUN}"
     snakemake.makes = {f"{folder}/{name}": KEPT / "run" / name for name in ("summary.json", "queries.csv.gz")}
     snakemake.makes["stores/index/toy.tsv"] = KEPT / "index.tsv"
     before = times(made)

@@ -21,7 +21,7 @@ from fsar_core.testing import write_code_video
 from tests.workflow.conftest import FRONT, REPOSITORY, overlay, smoke_config
 from tests.workflow.test_own_data import CARD
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 CLASSES = {"train": 3, "val": 3, "test": 3}
 CLIPS = 8  # a class: 72 clips, of which 64 are in the first job of every store
