@@ -147,8 +147,11 @@ def test_killed_twice_with_the_same_clip(project, tmp_path, ledger):
     (lost,) = failures(project, job)
     assert lost["lost"] and lost["row"] == 0
 
-    (manifest,) = project.path.glob("stores/frames/*/manifest.json")
-    project.ok(str(manifest.relative_to(project.path)))
+    # Snakemake would run the job again first, because the index is newer, and find nothing lost.
+    for other in jobs.jobs_of(project, TABLE):
+        unfinished = other.rule == "fill_frames" and not (project.path / other["--receipt"]).exists()
+        if unfinished or other.rule == "seal_frames":
+            assert jobs.run(project.path, other.words, tmp_path / "seal.log") == 0
     remedy = listed_remedy(project, tmp_path / "status.log")
     assert remedy, jobs.read(tmp_path / "status.log")
     project.ok(*remedy)
