@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     card = load(Card, args.card)
     entries = load_entries(args.card, card, args.folder)
     index = build_index(entries, card, args.folder, args.threads, args.timeout)
-    copies = equal_content(index, content_digests(index, args.folder))
+    copies = equal_content(index, content_digests(index))
     print("\n".join([report(index, card), *warnings(copies)]))
     write_problems(args.problems, index, copies)
     check_failures(index, card.max_failures, args.folder, args.problems)

@@ -7,7 +7,6 @@ only reported.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fsar_core.data.content import clip_sha256
 from fsar_core.data.decoding import VideoProblem, pictures_in
 from fsar_core.data.files import PICTURES
 from fsar_core.errors import FsarError
@@ -56,16 +56,10 @@ def check_distinct(entries: pd.DataFrame, files: Mapping[str, str], folder: Path
         )
 
 
-def content_digests(index: pd.DataFrame, folder: Path) -> dict[str, str]:
-    """SHA-256 of the usable files of a clip index.
-
-    Taken from the column `sha256` where the index has one. Otherwise computed, but only for files that are as
-    large as another one: the content of all others is unique.
-    """
-    usable = index[(index.problem == "") & (index.file != "")]
-    if "sha256" in usable:
-        return {file: digest for file, digest in zip(usable.file, usable["sha256"]) if digest}
-    return digests_of_equal_sizes(folder, usable.file)
+def content_digests(index: pd.DataFrame) -> dict[str, str]:
+    """Return the SHA-256 of each usable file of a clip index, as the index records it."""
+    usable = index[(index.problem == "") & (index.sha256 != "")]
+    return dict(zip(usable.file, usable.sha256))
 
 
 def digests_of_equal_sizes(folder: Path, files: Iterable[str]) -> dict[str, str]:
@@ -78,7 +72,7 @@ def digests_of_equal_sizes(folder: Path, files: Iterable[str]) -> dict[str, str]
             continue
         of_size[sizes].append(file)
     candidates = [file for group in of_size.values() if len(group) > 1 for file in group]
-    return {file: _digest(_parts(Path(folder) / file)) for file in candidates}
+    return {file: clip_sha256(Path(folder) / file) for file in candidates}
 
 
 def equal_content(clips: pd.DataFrame, digests: Mapping[str, str]) -> pd.DataFrame:
@@ -133,13 +127,6 @@ def _parts(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     return [path / name for name in pictures_in(path, PICTURES)]
-
-
-def _digest(parts: list[Path]) -> str:
-    if len(parts) == 1:
-        with open(parts[0], "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    return hashlib.sha256("".join(_digest([part]) for part in parts).encode()).hexdigest()
 
 
 def _kind(first: tuple[str, str, str], second: tuple[str, str, str]) -> str:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from fsar_core.config import SPLITS
 from fsar_core.evaluation.actionness import GROUPS, groups, separation
+from fsar_core.evaluation.arrays import load
 from fsar_core.evaluation.statistics import half_width
 from fsar_core.paper import ActionnessFigure
-from fsar_core.reporting.attention import load
 from fsar_core.reporting.figures import drawing
 
 # As the boxes of SGTM, Fig. 3.

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from fsar_core.evaluation.actionness import GROUPS, groups, shares
+from fsar_core.evaluation.arrays import load
 from fsar_core.evaluation.statistics import half_width
 from fsar_core.paper import CamFigure
 from fsar_core.reporting.actionness import COLOURS, boxed
-from fsar_core.reporting.attention import QUIET, Shown, load, overlay
+from fsar_core.reporting.attention import QUIET, Shown, overlay
 from fsar_core.reporting.figures import drawing
 
 WRAP = 20  # letters beside a row of maps before they go on in the next line

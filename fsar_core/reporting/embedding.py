@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from fsar_core.errors import FsarError
+from fsar_core.evaluation.arrays import load
 from fsar_core.evaluation.statistics import half_width
 from fsar_core.paper import EmbeddingFigure
-from fsar_core.reporting.attention import load
 from fsar_core.reporting.figures import drawing
 
 SEED = 0

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from fsar_core.errors import FsarError
+from fsar_core.evaluation.arrays import load
 from fsar_core.evaluation.statistics import half_width
 from fsar_core.paper import MasksFigure
-from fsar_core.reporting.attention import QUIET, load
+from fsar_core.reporting.attention import QUIET
 from fsar_core.reporting.figures import drawing
 
 

@@ -148,10 +148,10 @@ def test_digests_are_computed_for_files_of_equal_size_only(tmp_path):
     assert found["5"] == found["6"] != found.get("7") and not {"4", "gone"} & set(found)
 
 
-def test_digests_of_an_index_are_used_where_it_has_them(tmp_path):
+def test_digests_of_an_index_are_those_of_its_usable_clips():
     index = clips(("train", "a", "1"), ("train", "a", "2"), ("train", "a", "3"), ("train", "a", "4"))
     index = index.assign(problem=["", "", "unreadable", ""], sha256=["x", "y", "x", ""])
-    assert content_digests(index, tmp_path) == {"1": "x", "2": "y"}
+    assert content_digests(index) == {"1": "x", "2": "y"}
 
 
 # -- the verbs ---------------------------------------------------------------------------------------------------------
