@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -29,6 +30,14 @@ class Component(nn.Module):
         fsar_core.errors.FsarError: widget: size=0 is not valid; valid: whole numbers from 1
     """
 
+    parts: ClassVar[Mapping[str, str]] = {}
+    """Parameters that name other components, and of which kind: `{"local": "matching"}`."""
+
+    @property
+    def name(self) -> str:
+        """The name by which configurations choose this component."""
+        return component_name(type(self))
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
@@ -41,7 +50,7 @@ def _checked(constructor: Any) -> Any:
 
     @functools.wraps(constructor)
     def check_and_construct(self: Component, *args: Any, **kwargs: Any) -> None:
-        owner = _component_name(type(self))
+        owner = component_name(type(self))
         given = signature.bind(self, *args, **kwargs).arguments
         for name, annotation in _annotations(constructor).items():
             if name in given:
@@ -59,7 +68,7 @@ def _annotations(constructor: Any) -> dict[str, Any]:
     return {name: constraint_of(annotation) for name, annotation in annotations.items()}
 
 
-def _component_name(cls: type) -> str:
+def component_name(cls: type) -> str:
     """Return the name that configurations use: the file's, or the class's outside this package."""
     module = cls.__module__
     return module.rpartition(".")[2] if module.startswith("fsar_core.") else cls.__name__.lower()

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from fsar_core.components.base import Component
+from fsar_core.errors import FsarError
 from fsar_core.types import Logits
 
 
@@ -60,12 +61,30 @@ class Metric(Component):
         return self.compare(self.encode(support), self.encode(query))
 
 
-def check_episode(metric: Metric, support: Tensor, query: Tensor, **expected: int) -> None:
+def check_episode(metric: Metric, support: Tensor, query: Tensor, **sizes: int) -> None:
     """Raise FsarError unless support and query are an episode of clips of one shape.
 
     Args:
-        expected: sizes of clip axes that the metric was built for, for example `dim=2048`.
+        sizes: sizes of clip axes that the metric was built for, for example `dim=2048`.
     """
-    from fsar_core.matching._distances import check_features
+    axes = ("frames", "dim", "height", "width") if metric.spatial else ("frames", "dim")
+    _check_axes(metric.name, "support", support, ("batch", "way", "shot", *axes))
+    _check_axes(metric.name, "query", query, ("batch", "query", *axes))
+    if support.shape[0] != query.shape[0] or support.shape[3:] != query.shape[2:]:
+        raise FsarError(
+            f"{metric.name}: support and query must agree in batch {' '.join(axes)}, "
+            f"got shapes {tuple(support.shape)} and {tuple(query.shape)}"
+        )
+    for axis, expected in sizes.items():
+        size = query.shape[2 + axes.index(axis)]
+        if size != expected:
+            raise FsarError(f"{metric.name}: built for {axis}={expected}, got features with {axis}={size}")
 
-    check_features(metric.name, support, query, metric.spatial, **expected)
+
+def _check_axes(metric: str, side: str, clips: Tensor, axes: tuple[str, ...]) -> None:
+    if clips.ndim != len(axes):
+        raise FsarError(
+            f"{metric}: {side} must be [{' '.join(axes)}] ({len(axes)} axes), got shape {tuple(clips.shape)}"
+        )
+    if 0 in clips.shape:
+        raise FsarError(f"{metric}: {side} has an empty axis: shape {tuple(clips.shape)}")
