@@ -13,8 +13,8 @@ from torch import nn
 
 from fsar_core.backbones._open_clip import read_visual_tower
 from fsar_core.backbones._stages import StagedBackbone, load_strictly
-from fsar_core.backbones._vit import QuickGELU, vit_stages
 from fsar_core.errors import FsarError, one_of
+from fsar_core.layers.vision_transformer import QuickGELU, vit_stages
 
 VERSION = 1
 CUTS = (

@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import nn
 
 from fsar_core.backbones._stages import StagedBackbone, load_strictly, read_state_dict
-from fsar_core.backbones._vit import vit_stages
 from fsar_core.errors import FsarError
+from fsar_core.layers.vision_transformer import vit_stages
 
 VERSION = 1
 CUTS = ("frames", "tokens", "block1", "block2", "block3", "block4", "pooled")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from fsar_core.components.base import Component
+from fsar_core.errors import FsarError
 from fsar_core.types import GridQuery, GridSupport, HeadOutput
 
 
@@ -89,3 +90,26 @@ class Head(Component):
             inputs: what `inputs` names; ignored here.
         """
         return self.relate(self.encode(support), self.encode(query))
+
+
+def check_episode(head: Head, support: Tensor, query: Tensor, **sizes: int) -> None:
+    """Raise FsarError unless support and query are an episode of feature grids.
+
+    Args:
+        sizes: sizes that the head was built for: `dim`, `frames`.
+    """
+    axes = ("frames", "dim", "height", "width")
+    sides = {"support": (support, "batch way shot"), "query": (query, "batch query")}
+    for side, (features, leading) in sides.items():
+        names = [*leading.split(), *axes]
+        if features.ndim != len(names):
+            raise FsarError(
+                f"{head.name}: {side} must be [{' '.join(names)}], got {features.ndim} axes: {list(features.shape)}"
+            )
+        for axis, expected in sizes.items():
+            size = features.shape[names.index(axis)]
+            if size != expected:
+                count = f"dim {size}" if axis == "dim" else f"{size} {axis}"
+                raise FsarError(
+                    f"{head.name}: {side} has {count}, the head was built for {expected}; use {axis}={size}"
+                )

@@ -19,7 +19,7 @@ from einops import reduce
 from fsar_core.components.metric import Metric
 from fsar_core.components.parameters import Positive, PositiveInt, Shots
 from fsar_core.errors import FsarError
-from fsar_core.matching._distances import cosine_distances, merge_shots
+from fsar_core.layers.distances import cosine_distances, merge_shots
 from fsar_core.registry import accepted, build, entry
 from fsar_core.types import FrameQuery, FrameSupport, Logits
 

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fsar_core.components.parameters import Positive, Shots
-from fsar_core.matching._distances import CosineMetric, full_precision
+from fsar_core.layers.distances import CosineMetric, full_precision
 
 
 class OTAM(CosineMetric):

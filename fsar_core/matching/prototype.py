@@ -13,7 +13,7 @@ from einops import rearrange, reduce
 
 from fsar_core.components.metric import Metric
 from fsar_core.components.parameters import Positive
-from fsar_core.matching._distances import cosine_distances, full_precision
+from fsar_core.layers.distances import cosine_distances, full_precision
 from fsar_core.types import FrameQuery, FrameSupport, Logits
 
 

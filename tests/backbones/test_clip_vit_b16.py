@@ -19,7 +19,7 @@ from torch import nn
 from fsar_core.backbones import _open_clip
 from fsar_core.backbones._open_clip import read_visual_tower
 from fsar_core.backbones._stages import StagedBackbone, load_strictly
-from fsar_core.backbones._vit import vit_stages
+from fsar_core.layers.vision_transformer import vit_stages
 from fsar_core.backbones.clip_vit_b16 import CUTS, PUBLISHER, QUICKGELU, WEIGHTS, ClipVitB16
 from fsar_core.errors import FsarError
 from fsar_core.registry import build, check, entry

@@ -7,7 +7,7 @@ from torch import nn
 
 from fsar_core.backbones import _features
 from fsar_core.backbones._stages import StagedBackbone
-from fsar_core.backbones._vit import Block, ClassToken, Embed, QuickGELU, features_of, tokens_of, vit_stages
+from fsar_core.layers.vision_transformer import Block, ClassToken, Embed, QuickGELU, features_of, tokens_of, vit_stages
 from fsar_core.errors import FsarError
 from fsar_core.testing import toy_feature_spec
 

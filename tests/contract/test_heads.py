@@ -16,7 +16,7 @@ import torch
 from beartype import beartype
 from jaxtyping import jaxtyped
 
-from fsar_core.backbones._vit import Block, ClassToken
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.errors import FsarError
 from fsar_core.registry import Entry, accepted, build, entry, names
 from fsar_core.types import HeadOutput

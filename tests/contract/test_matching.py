@@ -9,7 +9,7 @@ from jaxtyping import jaxtyped
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fsar_core.errors import FsarError
-from fsar_core.matching._distances import SHOTS
+from fsar_core.layers.distances import SHOTS
 from fsar_core.registry import accepted, build, entry, names
 
 SIZES = {"batch": 2, "way": 3, "shot": 2, "query": 4, "frames": 4, "dim": 6}

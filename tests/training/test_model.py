@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.backbones._vit import Block, ClassToken
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.errors import FsarError
 from fsar_core.registry import build, entry, names
 from fsar_core.specs import Component

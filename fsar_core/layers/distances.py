@@ -10,7 +10,6 @@ Differs: every comparison is made in float32 at least, whatever the features' pr
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 
@@ -143,16 +142,3 @@ def attended_distances(
         prototypes = scores.softmax(dim=-1) @ values
     difference = rearrange(query_values, "batch query patches dim -> batch 1 (query patches) dim") - prototypes
     return reduce(difference.square(), "batch way (query patches) dim -> batch query way", "sum", query=query)
-
-
-def sinusoidal_positions(count: int, like: Float[Tensor, "... dim"]) -> Float[Tensor, "frames dim"]:
-    """[count dim]: sin (even channels 2i) and cos (odd) of position / 10000^(2i/dim), range -1..1.
-
-    Args:
-        like: gives dim, device and precision.
-    """
-    dim = like.shape[-1]
-    even = torch.arange(0, dim, 2, device=like.device, dtype=torch.float32)
-    angles = torch.arange(count, device=like.device)[:, None] * torch.exp(even * (-math.log(10000.0) / dim))
-    waves = rearrange([angles.sin(), angles.cos()], "channels frames dim -> frames (dim channels)")
-    return waves[:, :dim].to(like.dtype)  # an odd dim ends on a sine
