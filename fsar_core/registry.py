@@ -60,6 +60,21 @@ class Entry:
         """Return the value of a parameter: the given one or its default."""
         return params.get(parameter, self.parameters[parameter].default)
 
+    def needs(self, input_name: str, params: Mapping[str, Any]) -> bool:
+        """Say whether a head with these parameters learns from an input besides features.
+
+        Args:
+            input_name: a key of `Head.inputs`.
+        """
+        inputs = self.attributes.get("inputs", {})
+        if input_name not in inputs:
+            return False
+        return all(
+            bool(value) if wanted is True else value in wanted
+            for parameter, wanted in inputs[input_name].items()
+            for value in [self.value(parameter, params)]
+        )
+
 
 def names(kind: str) -> list[str]:
     """Return the names of all components of a kind, sorted."""
@@ -86,10 +101,7 @@ def entry(kind: str, name: str) -> Entry:
     classes = [node.name for node in module.body if isinstance(node, ast.ClassDef)]
     class_name = next((found for found in classes if found.lower() == wanted), None)
     if class_name is None:
-        raise FsarError(
-            f"{path.name} in {kind} defines no class named like its file; "
-            f"expected one spelled '{wanted}'"
-        )
+        raise FsarError(f"{path.name} in {kind} defines no class named like its file; expected one spelled '{wanted}'")
     source = read_class(path, class_name)
     return Entry(
         kind=kind,
@@ -102,9 +114,7 @@ def entry(kind: str, name: str) -> Entry:
     )
 
 
-def check(
-    kind: str, name: str, params: Mapping[str, Any], supplied: Collection[str] = ()
-) -> Entry:
+def check(kind: str, name: str, params: Mapping[str, Any], supplied: Collection[str] = ()) -> Entry:
     """Check parameters against a component's signature, without importing it.
 
     Args:

@@ -52,7 +52,7 @@ def prepare(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec):
         (frames, *grid), dtype = reader.clip_shape, torch.float32
         bank = partial(FeatureBank, device=torch_device(args.device))
     tail, dim = torch.nn.Identity(), grid[0]
-    if features.cut != entry("backbones", backbone.name).constants["CUTS"][-1]:
+    if features.cut != entry("backbones", backbone.name).attributes["cuts"][-1]:
         weights = dict(weights=args.weights, weights_root=args.weights_root)
         tail = build("backbones", backbone.name, **weights, **backbone.params).tail(features.cut).eval()
         with torch.inference_mode():

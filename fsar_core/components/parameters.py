@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 
 from fsar_core.errors import FsarError
 
@@ -38,6 +38,9 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 
 Shots = Literal["distance", "prototype"]
 """How the shots of a class are merged: by averaging distances, or features before comparing."""
+
+Precision = Literal["float32", "bf16", "fp16"]
+"""Arithmetic of a network's matrix products."""
 
 REQUIRED: Final = "<required>"
 """Stands for the default of a parameter that has none."""
@@ -140,6 +143,8 @@ def _describe_bound(bound: Any) -> str:
             return f"to {most}"
         case Lt(limit):
             return f"to below {limit}"
+        case MultipleOf(factor):
+            return f"that are multiples of {factor}"
     return str(bound)
 
 
