@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import nn
 
-from fsar_core.components.parameters import REQUIRED, Parameter
-from fsar_core.components.source import constraint_of
+from fsar_core.components.validation import check_arguments
 
 
 class Component(nn.Module):
@@ -33,42 +30,25 @@ class Component(nn.Module):
     parts: ClassVar[Mapping[str, str]] = {}
     """Parameters that name other components, and of which kind: `{"local": "matching"}`."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Wrap the constructor of a subclass so that it checks its arguments first."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = check_arguments(lambda self: component_name(type(self)))(cls.__init__)
+
     @property
     def name(self) -> str:
         """The name by which configurations choose this component."""
         return component_name(type(self))
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
-            cls.__init__ = _checked(cls.__init__)
-
-
-def _checked(constructor: Any) -> Any:
-    """Wrap a constructor so that it checks its arguments first."""
-    signature = inspect.signature(constructor)
-
-    @functools.wraps(constructor)
-    def check_and_construct(self: Component, *args: Any, **kwargs: Any) -> None:
-        owner = component_name(type(self))
-        given = signature.bind(self, *args, **kwargs).arguments
-        for name, annotation in _annotations(constructor).items():
-            if name in given:
-                Parameter(name, REQUIRED, annotation).check(owner, given[name])
-        constructor(self, *args, **kwargs)
-
-    return check_and_construct
-
-
-@functools.cache
-def _annotations(constructor: Any) -> dict[str, Any]:
-    """Return the constraints of a constructor's parameters, by name."""
-    annotations = inspect.get_annotations(constructor)
-    annotations.pop("return", None)
-    return {name: constraint_of(annotation) for name, annotation in annotations.items()}
-
 
 def component_name(cls: type) -> str:
-    """Return the name that configurations use: the file's, or the class's outside this package."""
+    """Return a component's name: its file's in this package, its class's elsewhere.
+
+    Example:
+        >>> from fsar_core.matching.otam import OTAM
+        >>> component_name(OTAM)
+        'otam'
+    """
     module = cls.__module__
     return module.rpartition(".")[2] if module.startswith("fsar_core.") else cls.__name__.lower()

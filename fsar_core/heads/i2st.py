@@ -2,8 +2,8 @@
 
 Source: Qian et al., "Joint Image-Instance Spatial-Temporal Attention for Few-shot Action Recognition": Eq. 1-3 instance
 perception (`layers/instance_perception.py`), Eq. 4 spatial and temporal attention, Eq. 5 global fusion, Eq. 6 matching (the
-metric `global_local`), Eq. 7 loss, section 4.1.2 auxiliary contrastive loss; Table 3 (parts), Table 4 (self against cross fusion),
-Table 8 (parameters). No code is public. For each video alone:
+metric `global_local`), Eq. 7 loss, section 4.1.2 auxiliary contrastive loss; Table 3 (parts), Table 4 (self against cross
+fusion), Table 8 (parameters). No code is public. For each video alone:
 
     f_ins = IPE(f_img)
     f_i   = FFN(MHA(f_img) + MHA(f_ins))                  i = S: tokens are a frame's patches, T: a patch's frames

@@ -127,7 +127,7 @@ def test_equal_parts_start_from_equal_weights_whatever_they_are_joined_to():
     assert any(key.startswith("matching.") for key in plain) and any(key.startswith("head.") for key in other)
 
 
-WRAPPING = [name for name in names("heads") if entry("heads", name).constants.get("WRAPS_TAIL")]
+WRAPPING = [name for name in names("heads") if entry("heads", name).attributes["wraps_tail"]]
 
 
 def vit_tail(dim=8, out_dim=None):
