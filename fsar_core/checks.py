@@ -80,10 +80,10 @@ def _check_way(study: Study, name: str, run: RunSpec) -> None:
 
 def _check_masks(where: str, masks: Masks) -> None:
     """The provider takes its parameters and, where it loads something, is told what."""
-    for name in registry.GIVEN:
+    for name in registry.SUPPLIED["instance_masks"]:
         if name in masks.params:
             raise FsarError(f"{where}.params: '{name}' is set by the jobs; remove it")
-    loads = _checked(where, "instance_masks", masks.provider, masks.params).constants["LOADS"]
+    loads = _checked(where, "instance_masks", masks.provider, masks.params).attributes["loads"]
     if loads is None and masks.weights is not None:
         raise FsarError(
             f"{where}: '{masks.provider}' loads no weights; set `weights: null`, or choose another provider"
@@ -113,14 +113,14 @@ def _check_curves(study: Study, name: str, figure: Figure) -> None:
 def _check_subject(study: Study, where: str, kind: str, subject: Subject | Curve) -> None:
     """Its head and metric, and that the head has what this kind of figure shows."""
     name = subject.head.name
-    has = _checked(where, "heads", name, subject.head.params).constants
+    has = _checked(where, "heads", name, subject.head.params).attributes
     _checked(where, "matching", subject.matching.name, subject.matching.params)
     _check_pair(study, where, subject.setup, subject.head, subject.matching)
-    if kind in ("association", "self_attention", "task_attention") and not has.get("ATTENTION", False):
+    if kind in ("association", "self_attention", "task_attention") and not has["has_attention"]:
         raise FsarError(f"{where}: the head '{name}' has no attention to show; choose `dmgal`")
-    if kind == "cam" and has.get("WRAPS_TAIL", False):
+    if kind == "cam" and has["wraps_tail"]:
         raise FsarError(f"{where}: the head '{name}' works inside the backbone, so no grid of features comes before it")
-    if kind == "masks" and not has.get("MASKS", False):
+    if kind == "masks" and not has["predicts_masks"]:
         raise FsarError(f"{where}: the head '{name}' predicts no masks; choose `i2st` or `ipm`")
 
 
@@ -136,7 +136,7 @@ def _check_pair(
     if head is None:
         return
     tokens = [
-        registry.entry(kind, part.name).constants.get("GLOBAL_TOKENS", 0)
+        registry.entry(kind, part.name).attributes["global_tokens"]
         for kind, part in (("heads", head), ("matching", matching))
     ]
     if tokens[0] != tokens[1]:
@@ -144,10 +144,10 @@ def _check_pair(
             f"{where}: the head '{head.name}' puts {tokens[0]} global tokens before the frames, '{matching.name}' "
             f"expects {tokens[1]}; `global_local` goes with heads that have one (`global_: false`: compares frames alone)"
         )
-    if not registry.entry("heads", head.name).constants.get("WRAPS_TAIL", False):
+    if not registry.entry("heads", head.name).attributes["wraps_tail"]:
         return
     backbone = study.setup(setup).backbone
-    cuts = registry.entry("backbones", backbone.name).constants["CUTS"]
+    cuts = registry.entry("backbones", backbone.name).attributes["cuts"]
     if "tokens" not in cuts or cuts.index(backbone.cut) > len(cuts) - 3:
         raise FsarError(
             f"{where}: the head '{head.name}' works in the blocks of a transformer behind the cut, and '{backbone.name}' "
@@ -158,7 +158,7 @@ def _check_pair(
 def _check_setup(study: Study, where: str, setup: Setup) -> None:
     backbone = setup.backbone
     entry = _checked(where, "backbones", backbone.name, {})
-    cuts = entry.constants["CUTS"]
+    cuts = entry.attributes["cuts"]
     if backbone.cut not in cuts:
         raise FsarError(f"{where}: '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}")
     if backbone.train_tail and backbone.cut == cuts[-1]:
@@ -182,6 +182,6 @@ def _check_views(study: Study, where: str, augmentation: AugmentationSpec | None
 def _checked(where: str, kind: str, name: str, params: dict) -> registry.Entry:
     """`registry.check` with the place of the mistake in its error; `dim` and `frames` come from the feature store."""
     try:
-        return registry.check(kind, name, params, supplied=registry.SUPPLIED)
+        return registry.check(kind, name, params, supplied=registry.SUPPLIED[kind])
     except FsarError as error:
         raise FsarError(f"{where}: {error}") from None

@@ -171,7 +171,7 @@ class Study:
         """How the pipeline trains the backbone itself; None where its weights come from outside."""
         backbone = self.setup(setup).backbone
         entry = registry.entry("backbones", backbone.name)
-        if backbone.weights is not None or not entry.constants.get("TRAINABLE", False):
+        if backbone.weights is not None or not entry.attributes["trainable"]:
             return None
         if backbone.training is None:
             raise FsarError(
@@ -182,7 +182,7 @@ class Study:
             backbone=_under(self.preset.backbones, Component(name=backbone.name)),
             crop=backbone.crop,
             seed=self.config.seed,
-            version=entry.constants["VERSION"],
+            version=entry.attributes["version"],
             **backbone.training.model_dump(),
         )
 
@@ -197,7 +197,7 @@ class Study:
                 name=backbone.name,
                 params=self.preset.backbones.get(backbone.name, {}),
                 weights=self._weights_identity(trained_on or dataset, setup),
-                version=registry.entry("backbones", backbone.name).constants["VERSION"],
+                version=registry.entry("backbones", backbone.name).attributes["version"],
             ),
             cut=backbone.cut,
             crop=backbone.crop,
@@ -236,7 +236,7 @@ class Study:
         training, backbone = self.training_of(spec), self.backbone_of(spec)
         if training is not None:
             return str(self.weights_path(training))
-        published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
+        published = registry.entry("backbones", backbone.name).attributes["published_weights"]
         return backbone.weights if backbone.weights in published else str(self._weights_file(backbone))
 
     # -- episodes and runs ---------------------------------------------------------------------------------------------
@@ -257,23 +257,21 @@ class Study:
 
     def masks(self, dataset: str, head: Component, count: int | None = None) -> MaskSpec | None:
         """The masks that a head learns from; None for a head that does not."""
-        entry = registry.entry("heads", head.name)
-        weight = head.params.get("mask_weight", entry.parameters.get("mask_weight", 0))
-        if not entry.constants.get("MASKS", False) or not head.params.get("instance", True) or not weight:
+        if not registry.entry("heads", head.name).needs("instance_masks", head.params):
             return None
         return self.masks_of(dataset, count)
 
     def masks_of(self, dataset: str, count: int | None = None) -> MaskSpec:
         """The masks of a data set's training clips, whatever head learns from them."""
         settings, data = self.preset.masks, self.dataset(dataset)
-        provider = registry.entry("instance_masks", settings.provider).constants
+        provider = registry.entry("instance_masks", settings.provider).attributes
         return MaskSpec(
             frames=self.frames(dataset, count),
             provider=Component(name=settings.provider, params=settings.params),
-            weights=self._mask_weights_identity() if provider["LOADS"] else None,
-            source=None if provider["NEEDS_FRAMES"] else data.card.masks,
-            prompts=_prompts.identity(data.training_classes) if provider["PROMPTED"] else None,
-            version=provider["VERSION"],
+            weights=self._mask_weights_identity() if provider["loads"] else None,
+            source=None if provider["needs_frames"] else data.card.masks,
+            prompts=_prompts.identity(data.training_classes) if provider["prompted"] else None,
+            version=provider["version"],
         )
 
     @property
@@ -284,7 +282,7 @@ class Study:
             return None
         if is_address(settings.weights):
             return downloaded(root, settings.weights, settings.sha256)
-        loads = registry.entry("instance_masks", settings.provider).constants["LOADS"]
+        loads = registry.entry("instance_masks", settings.provider).attributes["loads"]
         return self._below_weights(settings.weights, os.path.isdir if loads == "folder" else os.path.isfile)
 
     def _mask_weights_identity(self) -> str | None:
@@ -314,7 +312,7 @@ class Study:
         """The classifier of frames, on features of the setup's last cut. Where frames are augmented anew in every episode (at the
         cut `frames`), their centre crops stand for them."""
         features = self.features(dataset, setup, count)
-        at_last = {"cut": registry.entry("backbones", features.backbone.name).constants["CUTS"][-1]}
+        at_last = {"cut": registry.entry("backbones", features.backbone.name).attributes["cuts"][-1]}
         if features.cut == "frames":
             at_last["augmentation"] = None
         settings = self.preset.saliency.model_dump(exclude={"clips_per_job"})
@@ -327,10 +325,9 @@ class Study:
     def _hides_by(self, head: Component) -> Literal["store", "live"] | None:
         """Where a head takes the actionness from that it hides frames by; None for a head that does not."""
         entry = registry.entry("heads", head.name)
-        chosen = entry.parameters | head.params
-        if not entry.constants.get("SALIENCY", False) or chosen["mask"] not in entry.constants["GUIDED"]:
-            return None
-        return chosen["saliency"]
+        if entry.needs("actionness", head.params):
+            return "store"
+        return "live" if entry.needs("frame_classifier", head.params) else None
 
     def run(
         self,
@@ -377,16 +374,15 @@ class Study:
     def _with_classes(self, dataset: str, head: Component) -> Component:
         """The head with the number of training classes, where it takes one and is given none."""
         entry = registry.entry("heads", head.name)
-        if "classes" not in entry.parameters or "classes" in head.params:
+        if "classes" in head.params:
             return head
         told = {}
-        if entry.constants.get("SALIENCY", False):
-            # A head that is told the actionness holds no classifier; one that has to score frames holds the preset's.
-            if self._hides_by(head) != "live":
-                return head
-            told = {
-                f"classifier_{key}": getattr(self.preset.saliency, key) for key in ("hidden", "kernel", "rectified")
-            }
+        if entry.needs("frame_classifier", head.params):
+            settings = self.preset.saliency
+            keys = ("hidden", "kernel", "rectified")
+            told = {f"classifier_{key}": getattr(settings, key) for key in keys}
+        elif not entry.needs("class_ids", head.params):
+            return head
         return _with(head, told | {"classes": len(self.dataset(dataset).training_classes)})
 
     def _training(self, dataset: str, setup: Setup, head: str) -> TrainingSpec:
@@ -578,13 +574,13 @@ class Study:
         if training is not None:
             return f"trained:{training.digest}"
         backbone = self.setup(setup).backbone
-        published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
+        published = registry.entry("backbones", backbone.name).attributes["published_weights"]
         if backbone.weights is None:
             raise FsarError(
                 f"preset '{self.config.preset}': backbone '{backbone.name}' needs `weights:` (a name or a file)"
             )
         if backbone.weights in published:
-            publisher = registry.entry("backbones", backbone.name).constants.get("PUBLISHER", "torchvision")
+            publisher = registry.entry("backbones", backbone.name).attributes["publisher"]
             return f"{publisher}:{backbone.weights}"
         path = self._weights_file(backbone)
         return self._identity(path)
@@ -593,7 +589,7 @@ class Study:
         name, root, path = backbone.weights, self.config.roots.weights, self._below_weights(backbone.weights)
         if path is not None:
             return path
-        published = registry.entry("backbones", backbone.name).constants.get("WEIGHTS", ())
+        published = registry.entry("backbones", backbone.name).attributes["published_weights"]
         raise FsarError(
             f"preset '{self.config.preset}': backbone.weights: no file '{name}', here or in roots.weights ({root})"
             + (did_you_mean(name, published) if published else "")
@@ -636,7 +632,7 @@ class Study:
     def check_mask_weights(self) -> None:
         """FsarError where the provider of masks loads what is not there."""
         settings, path = self.preset.masks, self.mask_weights
-        wanted = registry.entry("instance_masks", settings.provider).constants["LOADS"]
+        wanted = registry.entry("instance_masks", settings.provider).attributes["loads"]
         if wanted is not None and path is None:
             raise FsarError(
                 f"preset '{self.config.preset}': masks.weights: no {wanted} '{settings.weights}', here or in roots.weights "

@@ -168,7 +168,7 @@ def test_code_digest_covers_every_named_module():
     assert len({one, other, both}) == 3
     assert code_digest("fsar_core.heads.identity", "fsar_core.matching.otam") == both
     # otam already imports its distances.
-    assert code_digest("fsar_core.matching.otam", "fsar_core.matching._distances") == one
+    assert code_digest("fsar_core.matching.otam", "fsar_core.layers.distances") == one
 
 
 def test_a_module_that_does_not_exist_is_told():

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from tqdm import tqdm
 
-from fsar_core.backbones._stages import StagedBackbone
+from fsar_core.components.backbone import Backbone
 from fsar_core.data.augmentation import apply, stored_draw
 from fsar_core.devices import Meter
 from fsar_core.prefetch import arrived, prefetched
@@ -22,7 +22,7 @@ from fsar_core.stores.writer import Block
 
 
 @torch.inference_mode()
-def plan(spec: FeatureSpec, backbone: StagedBackbone, clips: int, clips_per_job: int) -> Plan:
+def plan(spec: FeatureSpec, backbone: Backbone, clips: int, clips_per_job: int) -> Plan:
     """Shapes and jobs of a feature store; the shape of a cut is found by one black frame."""
     black = torch.zeros(1, 3, spec.crop, spec.crop, dtype=torch.uint8)
     _, dim, height, width = backbone.eval().to_cut(black, spec.cut).shape
@@ -40,7 +40,7 @@ def plan(spec: FeatureSpec, backbone: StagedBackbone, clips: int, clips_per_job:
 @torch.inference_mode()
 def blocks(
     spec: FeatureSpec,
-    backbone: StagedBackbone,
+    backbone: Backbone,
     frames: StoreReader,
     train_rows: frozenset[int],
     shape: list[int],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fsar_core.backbones._stages import read_state_dict
+from fsar_core.components.weights import read_state_dict
 from fsar_core.errors import FsarError
 from fsar_core.provenance import file_sha256
 
@@ -20,7 +20,7 @@ _COUNTS = ("input_resolution", "context_length", "vocab_size")
 def read_visual_tower(
     architecture: str, weights: str | Path, root: str | Path | None, tags: tuple[str, ...]
 ) -> dict[str, Tensor]:
-    """State dict of a StagedBackbone made of `vit_stages`, from a tag in `tags` or a file.
+    """State dict of a Backbone made of `vit_stages`, from a tag in `tags` or a file.
 
     A file: torch.save (tensors only are read) or *.safetensors; the state dict itself or a training checkpoint that holds it as
     `state_dict`; keys with or without `module.` and `visual.`. Keys that are no image tower's stay as they are.

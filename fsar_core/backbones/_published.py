@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torchvision.models import WeightsEnum
 
-from fsar_core.backbones._stages import read_state_dict
+from fsar_core.components.weights import read_state_dict
 from fsar_core.errors import FsarError
 from fsar_core.provenance import file_sha256
 

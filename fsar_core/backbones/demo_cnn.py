@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Ge, MultipleOf
 from torch import nn
 
-from fsar_core.backbones._stages import StagedBackbone, load_strictly, read_state_dict
-from fsar_core.errors import FsarError
-
-VERSION = 1
-CUTS = ("frames", "layer1", "layer2", "layer3", "layer4")
-TRAINABLE = True  # the pipeline trains it where no weights are named
+from fsar_core.components.backbone import Backbone
+from fsar_core.components.weights import load_strictly, read_state_dict
 
 
-class DemoCNN(StagedBackbone):
+class DemoCNN(Backbone):
     """Input: RGB in [0, 1], mean 0.45 and std 0.225. layer4: `dim` x 4 x 4 for a 64-pixel crop.
 
     Args:
@@ -27,13 +25,18 @@ class DemoCNN(StagedBackbone):
         dim: channels of layer3 and layer4; layer1 has a quarter of them, layer2 half.
     """
 
+    version = 1
+    cuts = ("frames", "layer1", "layer2", "layer3", "layer4")
+    trainable = True
+
     def __init__(
-        self, weights: str | Path | None = None, weights_root: str | Path | None = None, dim: int = 128
+        self,
+        weights: str | Path | None = None,
+        weights_root: str | Path | None = None,
+        dim: Annotated[int, Ge(8), MultipleOf(4)] = 128,
     ) -> None:
-        if dim % 4 or dim < 8:
-            raise FsarError(f"backbones 'demo_cnn': dim {dim}; expected a multiple of 4 that is at least 8")
         widths = (3, dim // 4, dim // 2, dim, dim)
-        stages = OrderedDict((cut, _stage(widths[i], widths[i + 1])) for i, cut in enumerate(CUTS[1:]))
+        stages = OrderedDict((cut, _stage(widths[i], widths[i + 1])) for i, cut in enumerate(self.cuts[1:]))
         super().__init__(stages, mean=(0.45,) * 3, std=(0.225,) * 3)
         if weights is not None:
             load_strictly(self, read_state_dict(Path(weights)), weights)

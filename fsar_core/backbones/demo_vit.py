@@ -7,19 +7,17 @@ classifier (Wang et al., ECCV 2016: mean of frame logits) on the training classe
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
+from annotated_types import Ge, MultipleOf
 from torch import nn
 
-from fsar_core.backbones._stages import StagedBackbone, load_strictly, read_state_dict
-from fsar_core.backbones._vit import vit_stages
-from fsar_core.errors import FsarError
-
-VERSION = 1
-CUTS = ("frames", "tokens", "block1", "block2", "block3", "block4", "pooled")
-TRAINABLE = True  # the pipeline trains it where no weights are named
+from fsar_core.components.backbone import Backbone
+from fsar_core.components.weights import load_strictly, read_state_dict
+from fsar_core.layers.vision_transformer import vit_stages
 
 
-class DemoViT(StagedBackbone):
+class DemoViT(Backbone):
     """Input: RGB in [0, 1], mean 0.45 and std 0.225. `tokens` and blocks: `dim` x 65 x 1 for a 64-pixel crop, the class token
     first; `pooled`: `dim` x 1 x 1. Other crops, multiples of the patch, get interpolated positions.
 
@@ -29,13 +27,17 @@ class DemoViT(StagedBackbone):
         patch: side of a patch in pixels; divides 64.
     """
 
+    version = 1
+    cuts = ("frames", "tokens", "block1", "block2", "block3", "block4", "pooled")
+    trainable = True
+
     def __init__(
-        self, weights: str | Path | None = None, weights_root: str | Path | None = None, dim: int = 64, patch: int = 8
+        self,
+        weights: str | Path | None = None,
+        weights_root: str | Path | None = None,
+        dim: Annotated[int, Ge(8), MultipleOf(4)] = 64,
+        patch: Literal[1, 2, 4, 8, 16, 32, 64] = 8,
     ) -> None:
-        if dim % 4 or dim < 8:
-            raise FsarError(f"backbones 'demo_vit': dim {dim}; expected a multiple of 4 that is at least 8")
-        if patch < 1 or 64 % patch:
-            raise FsarError(f"backbones 'demo_vit': patch {patch}; expected a divisor of 64")
         stages = vit_stages(dim, heads=4, depth=4, patch=patch, image=64, activation=nn.GELU)
         super().__init__(stages, mean=(0.45,) * 3, std=(0.225,) * 3)
         if weights is not None:

@@ -8,30 +8,29 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from fsar_core.backbones._published import published_file, read_weights
-from fsar_core.backbones._stages import StagedBackbone, load_strictly
-from fsar_core.errors import one_of
-
-VERSION = 1
-CUTS = ("frames", "layer1", "layer2", "layer3", "layer4", "layer5")
-# Published files that torchvision names; their hash is part of the file name and checked after the download.
-WEIGHTS = ("IMAGENET1K_V1", "IMAGENET1K_V2")
-CHOICES = {"padding": ("torch", "tensorflow")}
+from fsar_core.components.backbone import Backbone
+from fsar_core.components.weights import load_strictly
 
 
-class MobilenetV2(StagedBackbone):
+class MobilenetV2(Backbone):
     """Input: RGB, normalised with ImageNet's mean and std. layer5: 320 x 7 x 7 for a 224-pixel crop (stride 32).
 
     Args:
-        weights: a name in WEIGHTS, a file with torchvision's keys, or None for random weights.
+        weights: a name in `published_weights`, a file with torchvision's keys, or None for random weights.
         weights_root: where a named file is looked for and downloaded to.
         padding: of convolutions with stride 2: `torch` pads both sides by 1; `tensorflow` pads the right and lower side
             only, as weights that were trained with TensorFlow need.
     """
+
+    version = 1
+    cuts = ("frames", "layer1", "layer2", "layer3", "layer4", "layer5")
+    published_weights = ("IMAGENET1K_V1", "IMAGENET1K_V2")
 
     @classmethod
     def published_file(cls, weights: str, root: str | Path | None) -> Path:
@@ -43,11 +42,10 @@ class MobilenetV2(StagedBackbone):
         self,
         weights: str | Path | None = None,
         weights_root: str | Path | None = None,
-        padding: str = "torch",
+        padding: Literal["torch", "tensorflow"] = "torch",
     ) -> None:
         from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
-        one_of("mobilenet_v2", "padding", padding, CHOICES["padding"])
         network = mobilenet_v2(weights=None)
         if weights is not None:
             load_strictly(network, read_weights(MobileNet_V2_Weights, weights, weights_root), weights)
@@ -58,7 +56,7 @@ class MobilenetV2(StagedBackbone):
                     module.register_forward_pre_hook(_pad_right_and_below)
         blocks, ends = list(network.features), (0, 2, 4, 7, 14, 18)
         stages = OrderedDict(
-            (cut, nn.Sequential(*blocks[start:end])) for cut, start, end in zip(CUTS[1:], ends, ends[1:])
+            (cut, nn.Sequential(*blocks[start:end])) for cut, start, end in zip(self.cuts[1:], ends, ends[1:])
         )
         super().__init__(stages, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

@@ -12,24 +12,24 @@ from pathlib import Path
 from torch import nn
 
 from fsar_core.backbones._published import published_file, read_weights
-from fsar_core.backbones._stages import StagedBackbone, load_strictly
-
-VERSION = 1
-CUTS = ("frames", "layer1", "layer2", "layer3", "layer4")
-# Published files that torchvision names; their hash is part of the file name and checked after the download.
-WEIGHTS = ("IMAGENET1K_V1", "IMAGENET1K_V2")
+from fsar_core.components.backbone import Backbone
+from fsar_core.components.weights import load_strictly
 
 
-class ResNet50(StagedBackbone):
+class ResNet50(Backbone):
     """Input: RGB, normalised with ImageNet's mean and std. layer4: 2048 x 7 x 7 for a 224-pixel crop.
 
-    BatchNorm follows StagedBackbone's rule: running statistics wherever the network is frozen, batch statistics (and updates of
+    BatchNorm follows Backbone's rule: running statistics wherever the network is frozen, batch statistics (and updates of
     the running ones) in the stages that are trained with the head, of all frames of one forward pass of support or queries.
 
     Args:
-        weights: a name in WEIGHTS, a file with torchvision's keys (with or without `fc`), or None for random weights.
+        weights: a name in `published_weights`, a file with torchvision's keys (with or without `fc`), or None for random weights.
         weights_root: where a named file is looked for and downloaded to.
     """
+
+    version = 1
+    cuts = ("frames", "layer1", "layer2", "layer3", "layer4")
+    published_weights = ("IMAGENET1K_V1", "IMAGENET1K_V2")
 
     @classmethod
     def published_file(cls, weights: str, root: str | Path | None) -> Path:

@@ -176,7 +176,7 @@ class Works:
 
     def _masks(self, spec: MaskSpec) -> Path:
         provider, settings = spec.provider.name, self.study.preset.masks
-        teacher = registry.entry("instance_masks", provider).constants["LOADS"] is not None
+        teacher = registry.entry("instance_masks", provider).attributes["loads"] is not None
         needs = [self._frames(spec.frames), self._index(spec.dataset)]
         if teacher and settings.weights is not None and is_address(settings.weights):
             weights = self.study.mask_weights

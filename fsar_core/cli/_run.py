@@ -85,7 +85,7 @@ def prepare(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec) ->
     names = reader.inputs.keys() & {"index", "weights"}
     inputs = {"features": store_content(reader), **{name: reader.inputs[name] for name in names}}
     tail, dim = torch.nn.Identity(), grid[0]
-    if features.cut != entry("backbones", backbone.name).constants["CUTS"][-1]:
+    if features.cut != entry("backbones", backbone.name).attributes["cuts"][-1]:
         sha256 = _trained.checked_sha256(args.weights, backbone, args.weights_root)
         _check_weights(args, inputs, sha256)
         inputs |= {} if sha256 is None else {"weights": sha256}

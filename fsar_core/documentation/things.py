@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from fsar_core import registry
+from fsar_core.components.parameters import COMPUTED, REQUIRED, Parameter
 from fsar_core.config import SPLITS, Card, load
 from fsar_core.data.cards import card_file, card_names
 from fsar_core.data.index import read_index
@@ -20,9 +20,6 @@ from fsar_core.specs import Component, RunSpec
 from fsar_core.study import Study
 
 KINDS = {"backbones": "a backbone", "heads": "a head", "matching": "a metric", "instance_masks": "a mask provider"}
-
-# Parameters that no preset sets, by kind; beside those that no component's preset does.
-SUPPLIED = {"instance_masks": registry.GIVEN, "backbones": ("weights", "weights_root")}
 
 
 def tell(study: Study, name: str) -> list[str]:
@@ -148,11 +145,11 @@ def _component(study: Study, entry: Entry) -> Iterator[str]:
     yield _line("class", f"{entry.module}.{entry.class_name}")
     own = getattr(study.preset, entry.kind, {})
     settings = own.get(entry.name, {}) if isinstance(own, dict) else {}
-    supplied = (*registry.SUPPLIED, *SUPPLIED.get(entry.kind, ()))
-    for name, default in entry.parameters.items():
+    supplied = registry.SUPPLIED[entry.kind]
+    for name, parameter in entry.parameters.items():
         if name not in supplied:
             here = f"; {settings[name]!r} in the preset {study.config.preset}" if name in settings else ""
-            yield _line(name, _default(entry, name, default) + here)
+            yield _line(name, _default(parameter) + here)
     if entry.kind == "backbones":
         setups = {None: study.setup(None)} | {name: study.setup(name) for name in study.preset.setups}
         of = [name or "the preset's own" for name, setup in setups.items() if setup.backbone.name == entry.name]
@@ -171,10 +168,12 @@ def _docstring(entry: Entry) -> str:
     return ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
 
 
-def _default(entry: Entry, name: str, default: Any) -> str:
-    said = {Entry.REQUIRED: "to be given", Entry.OPAQUE: "computed"}.get(default) if isinstance(default, str) else None
-    choices = entry.constants.get("CHOICES", {}).get(name)
-    return (said or repr(default)) + (f" (of {', '.join(map(repr, choices))})" if choices else "")
+def _default(parameter: Parameter) -> str:
+    words = {REQUIRED: "to be given", COMPUTED: "computed"}
+    default = parameter.default
+    said = words.get(default) if isinstance(default, str) else None
+    choices = ", ".join(map(repr, parameter.choices))
+    return (said or repr(default)) + (f" (of {choices})" if choices else "")
 
 
 def _users(study: Study, kind: str, name: str) -> list[str]:

@@ -21,8 +21,8 @@ from fsar_core.devices import Machine
 from fsar_core.episodes.loader import FeatureBank, FrameBank, MaskBank
 from fsar_core.episodes.sampler import Split
 from fsar_core.errors import FsarError
-from fsar_core.heads._instance import resized
 from fsar_core.instance_masks._held_out import held_out
+from fsar_core.layers.instance_perception import resized
 from fsar_core.training.model import EpisodeModel
 
 CUT = 0.5

@@ -53,7 +53,7 @@ def _batches(
     """Logits [batch query way] of as many episodes at a time as the machine takes at once."""
     rows, episode_clips = table.rows, (table.support.size + table.query.size) // len(table)
     # With the metric's own part of each clip, or, where that is too large to be held, without it.
-    for metric in (True, False) if hasattr(model.head, "alone") and model.metric_alone else (False,):
+    for metric in (False,) if model.head.relates else (True, False):
         encoded = _encoded(model, bank, rows, machine, progress, metric)
         if encoded:
             break
@@ -70,7 +70,7 @@ def _batches(
     for of_batch in zip(*places):
         sides = (_at(encoded, of) for of in of_batch)
         with _precision(machine):
-            yield model.together(*sides, metric)
+            yield model.relate(*sides, metric)
 
 
 def _at(encoded: list[torch.Tensor], places: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -91,9 +91,7 @@ def _encoded(
     with tqdm(total=len(rows), desc="clips", unit="clip", mininterval=1, disable=not progress) as bar:
         for clips in machine.meter.waiting(coming):
             with _precision(machine):
-                made = model.alone(clips, metric)
-            if made is None:
-                return []
+                made = model.encode(clips, metric)
             if not held and sum(each[0].nbytes for each in made) * len(rows) > room(machine.device, bank.memory_gib):
                 return []
             held = held or [each.new_empty(len(rows), *each.shape[1:]) for each in made]

@@ -24,12 +24,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsar_core.backbones._vit import Block
+from fsar_core.components.parameters import PositiveInt
 from fsar_core.errors import FsarError
-from fsar_core.heads._adapters import AdaptedViT, Sets, VideoTokens, attend
-from fsar_core.heads._sizes import compressed, whole
-
-WRAPS_TAIL = True
+from fsar_core.layers.adapters import AdaptedViT, Sets, VideoTokens, attend
+from fsar_core.layers.sizes import divide
+from fsar_core.layers.vision_transformer import Block
 
 
 class AIM(AdaptedViT):
@@ -45,11 +44,10 @@ class AIM(AdaptedViT):
         FsarError: a value outside these, or no transformer behind the cut.
     """
 
-    def __init__(self, tail: nn.Module, frames: int = 8, r: int = 4, scale: float = 0.5) -> None:
-        super().__init__("aim", tail)
-        whole("aim", "frames", frames, least=1)
+    def __init__(self, tail: nn.Module, frames: PositiveInt = 8, r: PositiveInt = 4, scale: float = 0.5) -> None:
+        super().__init__(tail)
         self.scale = scale
-        channels = compressed("aim", self.dim, "r", r)
+        channels = divide(self.name, self.dim, "r", r)
         names = ("temporal", "spatial", "joint")
         self.adapters = nn.ModuleList(
             nn.ModuleDict({name: Bottleneck(self.dim, channels) for name in names}) for _ in range(self.depth)

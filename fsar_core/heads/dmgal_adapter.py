@@ -44,24 +44,27 @@ Eq. 15 4 d (phi3="3x3": the first two have 6 d more). ViT-B/16: 11 · 999,361 + 
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 from torch import nn
 
-from fsar_core.backbones._vit import Block
-from fsar_core.errors import one_of
-from fsar_core.heads._adapters import AdaptedViT, Adapter, OnGrid, Sets, TemporalConvolution, attend, feed_forward
-from fsar_core.heads._sizes import compressed, whole
-from fsar_core.heads.dmgal import CrossMotionGuidedAttention, SelfMotionGuidedAttention
-
-WRAPS_TAIL = True
-CHOICES = {
-    "smga": (True, False),
-    "cmga": (True, False),
-    "position": ("before_attention", "after_mlp"),
-    "class_token": ("bypass", "skip"),
-    "variant": ("paper", "released"),
-    "phi3": ("3x1x1", "3x3"),
-    "end_frames": ("zero", "valid"),
-}
+from fsar_core.components.parameters import PositiveInt, Probability
+from fsar_core.layers.adapters import (
+    AdaptedViT,
+    Adapter,
+    OnGrid,
+    Sets,
+    TemporalConvolution,
+    attend,
+    feed_forward,
+)
+from fsar_core.layers.motion_guided_attention import (
+    CrossMotionGuidedAttention,
+    SelfMotionGuidedAttention,
+)
+from fsar_core.layers.sizes import divide
+from fsar_core.layers.vision_transformer import Block
 
 
 class DMGALAdapter(AdaptedViT):
@@ -84,44 +87,40 @@ class DMGALAdapter(AdaptedViT):
     def __init__(
         self,
         tail: nn.Module,
-        r1: int = 4,
-        r2: int = 4,
-        frames: int = 8,
+        r1: PositiveInt = 4,
+        r2: PositiveInt = 4,
+        frames: Annotated[int, Ge(2)] = 8,
         smga: bool = True,
         cmga: bool = True,
-        position: str = "before_attention",
-        class_token: str = "bypass",
-        variant: str = "paper",
-        phi3: str = "3x1x1",
-        end_frames: str = "zero",
-        dropout: float = 0.1,
+        position: Literal["before_attention", "after_mlp"] = "before_attention",
+        class_token: Literal["bypass", "skip"] = "bypass",
+        variant: Literal["paper", "released"] = "paper",
+        phi3: Literal["3x1x1", "3x3"] = "3x1x1",
+        end_frames: Literal["zero", "valid"] = "zero",
+        dropout: Probability = 0.1,
     ) -> None:
-        super().__init__("dmgal_adapter", tail)
-        whole("dmgal_adapter", "frames", frames, least=2)
-        own = {"smga": smga, "cmga": cmga, "position": position, "class_token": class_token}
-        of_dmgal = {"variant": variant, "phi3": phi3, "end_frames": end_frames}
-        for name, value in (own | of_dmgal).items():
-            one_of("dmgal_adapter", name, value, CHOICES[name])
+        super().__init__(tail)
         self.position, self.cmga = position, cmga
-        early = compressed("dmgal_adapter", self.dim, "r1", r1)
-        last = compressed("dmgal_adapter", self.dim, "r2", r2)
-        shared = of_dmgal | {"dropout": dropout}
+        early = divide(self.name, self.dim, "r1", r1)
+        last = divide(self.name, self.dim, "r2", r2)
+        shared = dict(variant=variant, phi3=phi3, end_frames=end_frames, dropout=dropout)
 
         def of_a_video() -> nn.Module:
             if not smga:
                 return TemporalConvolution(early)
-            return OnGrid("dmgal_adapter", SelfMotionGuidedAttention(early, r1=None, **shared))
+            return OnGrid(self.name, SelfMotionGuidedAttention(early, r1=None, **shared))
 
         parts = [(early, of_a_video()) for _ in range(self.depth - cmga)]
         if cmga:
             of_the_episode = CrossMotionGuidedAttention(last, r2=None, **shared)
-            parts.append((last, OnGrid("dmgal_adapter", of_the_episode, whole_episode=True)))
+            parts.append((last, OnGrid(self.name, of_the_episode, whole_episode=True)))
         self.adapters = nn.ModuleList(Adapter(self.dim, *part, class_token) for part in parts)
         for adapter in self.adapters:
             nn.init.zeros_(adapter.up.weight)
 
     @property
-    def together_from(self) -> int:
+    def relates_from(self) -> int:
+        """The last block with a Cmga-Adapter, else none."""
         return self.depth - self.cmga
 
     def run(self, place: int, block: Block, sets: Sets) -> Sets:

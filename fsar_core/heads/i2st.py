@@ -1,15 +1,15 @@
 """I2ST: image features and perceived instances attend over space and over time; a global token joins the frames.
 
 Source: Qian et al., "Joint Image-Instance Spatial-Temporal Attention for Few-shot Action Recognition": Eq. 1-3 instance
-perception (`_instance.py`), Eq. 4 spatial and temporal attention, Eq. 5 global fusion, Eq. 6 matching (the metric
-`global_local`), Eq. 7 loss, section 4.1.2 auxiliary contrastive loss; Table 3 (parts), Table 4 (self against cross fusion),
-Table 8 (parameters). No code is public. For each video alone:
+perception (`layers/instance_perception.py`), Eq. 4 spatial and temporal attention, Eq. 5 global fusion, Eq. 6 matching (the
+metric `global_local`), Eq. 7 loss, section 4.1.2 auxiliary contrastive loss; Table 3 (parts), Table 4 (self against cross
+fusion), Table 8 (parameters). No code is public. For each video alone:
 
     f_ins = IPE(f_img)
     f_i   = FFN(MHA(f_img) + MHA(f_ins))                  i = S: tokens are a frame's patches, T: a patch's frames
     f_i   = FFN(MHA(query=f_ins, key=value=f_img))        the same with `fusion="cross"`
     f_ST  = mean over patches of f_S + mean over patches of f_T
-    out   = MHA([token, f_ST] + positions)                1 + frames entries, the token first (`GLOBAL_TOKENS`)
+    out   = MHA([token, f_ST] + positions)                1 + frames entries, the token first (`global_tokens`)
 
 Left open by the text and taken from its lineage (MoLo and HyRSM, whose baseline numbers it shares) or from Table 8:
 
@@ -42,30 +42,27 @@ Differs: any grid, way and shot; any number of frames with sinusoidal positions.
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from fsar_core.errors import FsarError, one_of
-from fsar_core.heads._instance import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss, not_negative
-from fsar_core.heads._positions import sinusoid
-from fsar_core.heads._sizes import compressed, whole
-from fsar_core.matching._distances import cosine_distances, merge_shots
+from fsar_core.components.head import Head, check_episode
+from fsar_core.components.parameters import NonNegative, PositiveInt, Probability
+from fsar_core.errors import FsarError
+from fsar_core.layers.distances import cosine_distances, merge_shots
+from fsar_core.layers.instance_perception import (
+    InstancePerceptionDecoder,
+    InstancePerceptionEncoder,
+    mask_loss,
+)
+from fsar_core.layers.positions import sinusoid
+from fsar_core.layers.sizes import divide
 from fsar_core.types import GridQuery, GridSupport, HeadOutput, Labels
 
-# Read by the registry, so that a mistake in a table or in config.yaml is found before any job.
-CHOICES = {
-    "spatial": (True, False),
-    "temporal": (True, False),
-    "instance": (True, False),
-    "residual": (True, False),
-    "fusion": ("self", "cross"),
-    "positions": ("learned", "sinusoid"),
-}
-MASKS = True  # learns from instance masks of training clips
-# Entries before the frames in what the head returns: `frames` becomes GLOBAL_TOKENS + frames.
 GLOBAL_TOKENS = 1
 COSINE_EPS = 0.01
 
@@ -73,7 +70,7 @@ Videos = Float[Tensor, "videos frames dim height width"]
 Tokens = Float[Tensor, "batch tokens dim"]
 
 
-class I2ST(nn.Module):
+class I2ST(Head):
     """Instance perception, spatial and temporal attention, global fusion.
 
     Args:
@@ -99,37 +96,43 @@ class I2ST(nn.Module):
         FsarError: a value outside these.
     """
 
+    inputs: ClassVar = {
+        "class_ids": {},
+        "instance_masks": {"instance": True, "mask_weight": True},
+    }
+    global_tokens = GLOBAL_TOKENS
+    predicts_masks = True
+
     def __init__(
         self,
-        dim: int,
-        frames: int = 8,
+        dim: PositiveInt,
+        frames: PositiveInt = 8,
         spatial: bool = True,
         temporal: bool = True,
         instance: bool = True,
-        fusion: str = "self",
-        heads: int = 8,
-        width: int | None = None,
-        r: int = 8,
+        fusion: Literal["self", "cross"] = "self",
+        heads: PositiveInt = 8,
+        width: PositiveInt | None = None,
+        r: PositiveInt = 8,
         residual: bool = True,
-        positions: str = "learned",
-        classes: int | None = None,
-        mask_weight: float = 0.1,
-        contrastive_weight: float = 0.05,
-        class_weight: float = 0.1,
-        dropout: float = 0.2,
-        ffn_dropout: float = 0.05,
+        positions: Literal["learned", "sinusoid"] = "learned",
+        classes: PositiveInt | None = None,
+        mask_weight: NonNegative = 0.1,
+        contrastive_weight: NonNegative = 0.05,
+        class_weight: NonNegative = 0.1,
+        dropout: Probability = 0.2,
+        ffn_dropout: Probability = 0.05,
     ) -> None:
         super().__init__()
-        one_of("i2st", "instance", instance, CHOICES["instance"])
-        whole("i2st", "frames", frames, least=1)
-        compressed("i2st", dim, "r", r)  # also where no encoder is built
-        if classes is not None:
-            whole("i2st", "classes", classes, least=1)
-        weights = {"mask_weight": mask_weight, "contrastive_weight": contrastive_weight, "class_weight": class_weight}
-        for name, value in weights.items():
-            not_negative("i2st", name, value)
-        self.dim = dim
-        self.mask_weight, self.contrastive_weight, self.class_weight = weights.values()
+        if not spatial and not temporal:
+            raise FsarError(
+                "i2st: spatial=False with temporal=False leaves no branch; set one of them, "
+                "or take the head ipm for instance perception alone"
+            )
+        divide(self.name, dim, "r", r)  # also if no encoder is built
+        self.dim, self.frames = dim, frames
+        self.mask_weight = mask_weight
+        self.contrastive_weight, self.class_weight = contrastive_weight, class_weight
         self.encoder = InstancePerceptionEncoder(dim, r) if instance else None
         self.decoder = InstancePerceptionDecoder(dim, r) if instance else None
         shared = {"heads": heads, "width": width, "residual": residual, "dropout": dropout}
@@ -139,11 +142,9 @@ class I2ST(nn.Module):
         self.fusion = GlobalFusion(dim, frames, positions, **shared)
         self.classifier = nn.Linear(dim, classes) if classes is not None else None
 
-    task_level = False
-
-    def alone(self, videos: Float[Tensor, "*batch frames dim height width"]) -> Tensor:
-        """[*batch 1+frames dim 1 1], the global token first: no video sees another before the metric."""
-        return self._encode(videos)[0][..., None, None]
+    def encode(self, clips: Float[Tensor, "*batch frames dim height width"]) -> Tensor:
+        """Return [*batch 1+frames dim 1 1], the global token first."""
+        return self._tokens(clips)[0][..., None, None]
 
     def forward(
         self,
@@ -176,10 +177,9 @@ class I2ST(nn.Module):
         Raises:
             FsarError: another number of axes, frames or channels than the head was built for, or masks of another shape.
         """
-        self._check_features("support", support, "batch way shot frames dim height width")
-        self._check_features("query", query, "batch query frames dim height width")
-        support_tokens, support_instances = self._encode(support)
-        query_tokens, query_instances = self._encode(query)
+        self._check(support, query)
+        support_tokens, support_instances = self._tokens(support)
+        query_tokens, query_instances = self._tokens(query)
         losses = {}
         if self.training:
             pairs = [(support_instances, support_masks), (query_instances, query_masks)]
@@ -197,7 +197,7 @@ class I2ST(nn.Module):
                 losses["class"] = self.class_weight * F.cross_entropy(scores.float(), ids)
         return HeadOutput(support_tokens[..., None, None], query_tokens[..., None, None], losses)
 
-    def _encode(
+    def _tokens(
         self, features: Float[Tensor, "*batch frames dim height width"]
     ) -> tuple[Float[Tensor, "*batch tokens dim"], Float[Tensor, "*batch frames dim height width"] | None]:
         """The 1 + frames entries of every video, and its instance embeddings where there are any."""
@@ -206,17 +206,11 @@ class I2ST(nn.Module):
         tokens = self.fusion(self.attention(videos, instances)).unflatten(0, lead)
         return tokens, None if instances is None else instances.unflatten(0, lead)
 
-    def _check_features(self, name: str, features: Tensor, axes: str) -> None:
-        if features.ndim != len(axes.split()):
-            raise FsarError(f"i2st: {name} must be [{axes}], got {features.ndim} axes: {list(features.shape)}")
-        frames, dim = features.shape[-4:-2]
-        if dim != self.dim:
-            raise FsarError(f"i2st: {name} has dim {dim}, the head was built for {self.dim}; use dim={dim}")
-        if self.fusion.positions is not None and frames != len(self.fusion.positions) - GLOBAL_TOKENS:
-            raise FsarError(
-                f"i2st: {name} has {frames} frames, the head was built for {len(self.fusion.positions) - GLOBAL_TOKENS}; "
-                f"use frames={frames}"
-            )
+    def _check(self, support: Tensor, query: Tensor) -> None:
+        sizes = {"dim": self.dim}
+        if self.fusion.positions is not None:
+            sizes["frames"] = self.frames
+        check_episode(self, support, query, **sizes)
 
 
 class SpatialTemporalAttention(nn.Module):
@@ -236,13 +230,6 @@ class SpatialTemporalAttention(nn.Module):
         ffn_dropout: float = 0.05,
     ) -> None:
         super().__init__()
-        one_of("i2st", "spatial", spatial, CHOICES["spatial"])
-        one_of("i2st", "temporal", temporal, CHOICES["temporal"])
-        if not spatial and not temporal:
-            raise FsarError(
-                "i2st: spatial=False with temporal=False leaves no branch; set one of them, or take the head ipm for "
-                "instance perception alone"
-            )
 
         def branch() -> FusionBranch:
             return FusionBranch(dim, instance, fusion, heads, width, residual, dropout, ffn_dropout)
@@ -285,7 +272,6 @@ class FusionBranch(nn.Module):
         ffn_dropout: float = 0.05,
     ) -> None:
         super().__init__()
-        one_of("i2st", "fusion", fusion, CHOICES["fusion"])
         self.cross = instance and fusion == "cross"
         self.attention = MultiHeadAttention(dim, heads, width, residual, dropout)
         own = instance and fusion == "self"
@@ -315,7 +301,6 @@ class GlobalFusion(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        one_of("i2st", "positions", positions, CHOICES["positions"])
         self.token = nn.Parameter(0.02 * torch.randn(dim))
         learned = positions == "learned"
         self.positions = nn.Parameter(0.02 * torch.randn(GLOBAL_TOKENS + frames, dim)) if learned else None
@@ -337,12 +322,7 @@ class MultiHeadAttention(nn.Module):
         self, dim: int, heads: int = 8, width: int | None = None, residual: bool = True, dropout: float = 0.2
     ) -> None:
         super().__init__()
-        one_of("i2st", "residual", residual, CHOICES["residual"])
-        not_negative("i2st", "dropout", dropout, below=1)
-        whole("i2st", "dim", dim, least=1)
-        whole("i2st", "heads", heads, least=1)
-        width = compressed("i2st", dim, "heads", heads) if width is None else width
-        whole("i2st", "width", width, least=1)
+        width = divide("i2st", dim, "heads", heads) if width is None else width
         self.heads, self.residual = heads, residual
         self.norm = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, heads * width, bias=False)
@@ -379,7 +359,6 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, dropout: float = 0.05) -> None:
         super().__init__()
-        not_negative("i2st", "ffn_dropout", dropout, below=1)
         self.layers = nn.Sequential(
             nn.Linear(dim, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, dim), nn.Dropout(dropout)
         )

@@ -5,23 +5,14 @@ Source: the baselines of every few-shot action recognition table (a backbone and
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from fsar_core.types import GridQuery, GridSupport, HeadOutput
+from fsar_core.components.head import Head
 
 
-class Identity(nn.Module):
-    """Return the features unchanged. No parameters, no losses; `aux` is ignored."""
+class Identity(Head):
+    """Returns the features unchanged. It has no parameters and no losses."""
 
-    task_level = False
-
-    def alone(self, videos: Tensor) -> Tensor:
-        return videos
-
-    def forward(self, support: GridSupport, query: GridQuery, **aux: Tensor) -> HeadOutput:
-        """
-        Args:
-            support: [batch way shot frames dim height width]
-            query: [batch query frames dim height width]
-        """
-        return HeadOutput(support, query)
+    def encode(self, clips: Tensor) -> Tensor:
+        """Return the clips."""
+        return clips

@@ -8,22 +8,29 @@ Source: Qian et al., "Joint Image-Instance Spatial-Temporal Attention for Few-sh
 The text does not say how the embeddings enter the other method. They are added, as in Eq. 4, the paper's one formula that
 joins the two: nothing else is learned then, and the metric gets features of the same size as before.
 
-What the text leaves open in encoder, decoder and loss stands in `_instance.py`. λ is not given; `mask_weight`.
+What the text leaves open in encoder, decoder and loss stands in
+`fsar_core/layers/instance_perception.py`. λ is not given; `mask_weight`.
 """
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from typing import ClassVar
 
+from jaxtyping import Float
+from torch import Tensor
+
+from fsar_core.components.head import Head
+from fsar_core.components.parameters import NonNegative, PositiveInt
 from fsar_core.errors import FsarError
-from fsar_core.heads._instance import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss, not_negative
+from fsar_core.layers.instance_perception import (
+    InstancePerceptionDecoder,
+    InstancePerceptionEncoder,
+    mask_loss,
+)
 from fsar_core.types import GridQuery, GridSupport, HeadOutput
 
-MASKS = True  # learns from instance masks of training clips
 
-
-class IPM(nn.Module):
+class IPM(Head):
     """Add instance embeddings to the features.
 
     Args:
@@ -35,18 +42,18 @@ class IPM(nn.Module):
         FsarError: a value outside these.
     """
 
-    def __init__(self, dim: int, r: int = 8, mask_weight: float = 0.1) -> None:
+    inputs: ClassVar = {"instance_masks": {"mask_weight": True}}
+    predicts_masks = True
+
+    def __init__(self, dim: PositiveInt, r: PositiveInt = 8, mask_weight: NonNegative = 0.1) -> None:
         super().__init__()
-        not_negative("ipm", "mask_weight", mask_weight)
         self.dim, self.mask_weight = dim, mask_weight
         self.encoder = InstancePerceptionEncoder(dim, r, owner="ipm")
         self.decoder = InstancePerceptionDecoder(dim, r, owner="ipm")
 
-    task_level = False
-
-    def alone(self, videos: Float[Tensor, "*batch frames dim height width"]) -> Tensor:
-        """The features with their instance embeddings."""
-        return videos + self.encoder(videos)
+    def encode(self, clips: Float[Tensor, "*batch frames dim height width"]) -> Tensor:
+        """Add the instance embeddings to the features."""
+        return clips + self.encoder(clips)
 
     def forward(
         self,

@@ -51,28 +51,28 @@ Differs: support and query pass through as one batch of videos; nothing in the h
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce, repeat
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from fsar_core.components.head import Head, check_episode
+from fsar_core.components.parameters import (
+    NonNegative,
+    NonNegativeInt,
+    PositiveInt,
+    Probability,
+)
 from fsar_core.errors import FsarError, one_of
-from fsar_core.heads._positions import sinusoid
-from fsar_core.heads._sizes import compressed, whole
+from fsar_core.layers.positions import sinusoid
+from fsar_core.layers.sizes import divide
 from fsar_core.saliency.classifier import FrameClassifier, actionness
 from fsar_core.types import GridQuery, GridSupport, HeadOutput
 
-# Read by the registry, so that a mistake in a table or in config.yaml is found before any job.
-CHOICES = {
-    "mask": ("saliency", "random", "top", "bottom", "middle", None),
-    "saliency": ("store", "live"),
-    "reconstruct": ("all", "masked"),
-    "detach_target": (True, False),
-    "classifier_rectified": (True, False),
-}
-SALIENCY = True  # frames may be hidden by their actionness
-# Strategies that rank the frames by it.
+# Strategies that rank the frames by their actionness.
 GUIDED = ("saliency", "top", "bottom", "middle")
 
 Frames = Float[Tensor, "videos frames dim"]
@@ -82,7 +82,7 @@ Tokens = Float[Tensor, "videos tokens width"]
 Places = Int64[Tensor, "videos visible"]
 
 
-class SGTM(nn.Module):
+class SGTM(Head):
     """Encoder and metric Transformer, and in training a decoder that rebuilds the masked frames.
 
     Args:
@@ -110,53 +110,49 @@ class SGTM(nn.Module):
         FsarError: a value outside these.
     """
 
+    inputs: ClassVar = {
+        "actionness": {
+            "mask": ("saliency", "top", "bottom", "middle"),
+            "saliency": ("store",),
+        },
+        "frame_classifier": {
+            "mask": ("saliency", "top", "bottom", "middle"),
+            "saliency": ("live",),
+        },
+    }
+
     def __init__(
         self,
-        dim: int,
-        frames: int = 8,
-        width: int = 512,
-        heads: int = 8,
-        mlp_ratio: int = 2,
-        encoder_layers: int = 2,
-        decoder_layers: int = 2,
-        metric_layers: int = 2,
-        dropout: float = 0.1,
-        mask: str | None = "saliency",
-        masked: int = 4,
-        saliency: str = "store",
-        classes: int | None = None,
-        classifier_hidden: int = 512,
-        classifier_kernel: int = 1,
+        dim: PositiveInt,
+        frames: PositiveInt = 8,
+        width: PositiveInt = 512,
+        heads: PositiveInt = 8,
+        mlp_ratio: PositiveInt = 2,
+        encoder_layers: NonNegativeInt = 2,
+        decoder_layers: NonNegativeInt = 2,
+        metric_layers: NonNegativeInt = 2,
+        dropout: Probability = 0.1,
+        mask: Literal["saliency", "random", "top", "bottom", "middle"] | None = "saliency",
+        masked: NonNegativeInt = 4,
+        saliency: Literal["store", "live"] = "store",
+        classes: PositiveInt | None = None,
+        classifier_hidden: PositiveInt = 512,
+        classifier_kernel: PositiveInt = 1,
         classifier_rectified: bool = True,
-        reconstruction_weight: float = 0.5,
-        reconstruct: str = "all",
+        reconstruction_weight: NonNegative = 0.5,
+        reconstruct: Literal["all", "masked"] = "all",
         detach_target: bool = True,
-        position_scale: float = 1.0,
+        position_scale: NonNegative = 1.0,
     ) -> None:
         super().__init__()
-        options = dict(mask=mask, saliency=saliency, reconstruct=reconstruct, detach_target=detach_target)
-        for name, value in options.items():
-            one_of("sgtm", name, value, CHOICES[name])
-        layers = dict(encoder_layers=encoder_layers, decoder_layers=decoder_layers, metric_layers=metric_layers)
-        for name, value in layers.items():
-            whole("sgtm", name, value, least=0)
-        whole("sgtm", "frames", frames, least=1)
-        whole("sgtm", "masked", masked, least=0)
-        whole("sgtm", "mlp_ratio", mlp_ratio, least=1)
-        if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-            raise FsarError(f"sgtm: dropout={dropout!r} is not valid; valid: numbers from 0 to below 1")
-        numbers = dict(reconstruction_weight=reconstruction_weight, position_scale=position_scale)
-        for name, value in numbers.items():
-            if not isinstance(value, int | float) or not value >= 0:
-                raise FsarError(f"sgtm: {name}={value!r} is not valid; valid: numbers from 0")
         if saliency == "live" and classes is None:
             raise FsarError(
                 "sgtm: saliency='live' needs its own classifier; set classes to the number of training classes"
             )
         if mask is not None and reconstruct == "masked" and masked == 0:
             raise FsarError("sgtm: reconstruct='masked' has nothing to rebuild with masked=0; set reconstruct='all'")
-        self.dim, self.frames, self.parts = dim, frames, compressed("sgtm", dim, "width", width)
-        compressed("sgtm", width, "heads", heads)
+        self.dim, self.frames, self.parts = dim, frames, divide(self.name, dim, "width", width)
+        divide(self.name, width, "heads", heads)
         self.saliency, self.weight = saliency, reconstruction_weight
         self.reconstruct, self.detach_target = reconstruct, detach_target
         tokens = frames * self.parts
@@ -175,11 +171,9 @@ class SGTM(nn.Module):
             self.classifier = FrameClassifier(dim, classes, **sizes)
             self.classifier.requires_grad_(False).eval()
 
-    task_level = False
-
-    def alone(self, videos: Float[Tensor, "*batch frames dim height width"]) -> Tensor:
-        """X_mat of Eq. 6, [*batch frames dim 1 1]: no video sees another before the metric."""
-        frames = reduce(videos, "... dim height width -> ... dim", "mean")
+    def encode(self, clips: Float[Tensor, "*batch frames dim height width"]) -> Tensor:
+        """Return X_mat of Eq. 6, [*batch frames dim 1 1]."""
+        frames = reduce(clips, "... dim height width -> ... dim", "mean")
         matched = self._frames(self.metric(self.encoder(self._tokens(frames.flatten(0, -3)))))
         return matched.unflatten(0, frames.shape[:-2])[..., None, None]
 
@@ -208,8 +202,7 @@ class SGTM(nn.Module):
             FsarError: another number of axes, frames or channels than the head was built for, or no saliency where it is
                 needed.
         """
-        self._check_features("support", support, "batch way shot frames dim height width")
-        self._check_features("query", query, "batch query frames dim height width")
+        check_episode(self, support, query, dim=self.dim, frames=self.frames)
         sets = [reduce(features, "... dim height width -> ... dim", "mean") for features in (support, query)]
         videos = torch.cat([features.flatten(0, -3) for features in sets])
         # Before the mask learning: with and without it, equal seeds give equal dropout here.
@@ -284,17 +277,6 @@ class SGTM(nn.Module):
     def _frames(self, tokens: Tokens) -> Frames:
         return rearrange(tokens, "videos (frames parts) width -> videos frames (parts width)", parts=self.parts)
 
-    def _check_features(self, name: str, features: Tensor, axes: str) -> None:
-        if features.ndim != len(axes.split()):
-            raise FsarError(f"sgtm: {name} must be [{axes}], got {features.ndim} axes: {list(features.shape)}")
-        frames, dim = features.shape[-4:-2]
-        if dim != self.dim:
-            raise FsarError(f"sgtm: {name} has dim {dim}, the head was built for {self.dim}; use dim={dim}")
-        if frames != self.frames:
-            raise FsarError(
-                f"sgtm: {name} has {frames} frames, the head was built for {self.frames}; use frames={frames}"
-            )
-
 
 class TemporalMask(nn.Module):
     """Section 3.2, which frames of a video are hidden. No parameters.
@@ -315,7 +297,6 @@ class TemporalMask(nn.Module):
 
     def __init__(self, frames: int = 8, masked: int = 4, strategy: str = "saliency") -> None:
         super().__init__()
-        one_of("sgtm", "mask", strategy, CHOICES["mask"][:-1])
         one_of("sgtm", "masked", masked, tuple(range(0, frames, 2 if strategy == "saliency" else 1)))
         self.masked, self.strategy, self.guided = masked, strategy, strategy in GUIDED
         if strategy == "saliency":

@@ -14,15 +14,21 @@ nothing reads any more: in "mlp" and "both" it has no effect on the features, in
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 
-from fsar_core.backbones._vit import Block
-from fsar_core.errors import one_of
-from fsar_core.heads._adapters import AdaptedViT, Adapter, Sets, TemporalConvolution, attend, feed_forward
-from fsar_core.heads._sizes import compressed
-
-WRAPS_TAIL = True
-CHOICES = {"position": ("attention", "mlp", "both")}
+from fsar_core.components.parameters import PositiveInt
+from fsar_core.layers.adapters import (
+    AdaptedViT,
+    Adapter,
+    Sets,
+    TemporalConvolution,
+    attend,
+    feed_forward,
+)
+from fsar_core.layers.sizes import divide
+from fsar_core.layers.vision_transformer import Block
 
 
 class STAdapter(AdaptedViT):
@@ -37,11 +43,15 @@ class STAdapter(AdaptedViT):
         FsarError: a value outside these, or no transformer behind the cut.
     """
 
-    def __init__(self, tail: nn.Module, r: int = 2, position: str = "attention") -> None:
-        super().__init__("st_adapter", tail)
-        one_of("st_adapter", "position", position, CHOICES["position"])
-        places = CHOICES["position"][:2] if position == "both" else (position,)
-        channels = compressed("st_adapter", self.dim, "r", r)
+    def __init__(
+        self,
+        tail: nn.Module,
+        r: PositiveInt = 2,
+        position: Literal["attention", "mlp", "both"] = "attention",
+    ) -> None:
+        super().__init__(tail)
+        places = ("attention", "mlp") if position == "both" else (position,)
+        channels = divide(self.name, self.dim, "r", r)
         self.adapters = nn.ModuleList(
             nn.ModuleDict({place: self._adapter(channels) for place in places}) for _ in range(self.depth)
         )

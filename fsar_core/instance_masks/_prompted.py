@@ -7,16 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
-from fsar_core.errors import FsarError, one_of
-from fsar_core.instance_masks._clips import ClipFrames, ClipMasks
+from fsar_core.components.mask_provider import ClipFrames, ClipMasks, MaskProvider
+from fsar_core.components.parameters import Fraction, Precision
+from fsar_core.errors import FsarError
 from fsar_core.instance_masks._prompts import CLASS, prompt
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class PromptedTeacher(nn.Module):
+class PromptedTeacher(MaskProvider):
     """A network that finds in a frame what a text says.
 
     Prompts are encoded once, for all clips of a job. Frames are looked at in batches that pay no heed to clips, and a frame that
@@ -25,8 +26,8 @@ class PromptedTeacher(nn.Module):
 
     def __init__(
         self,
-        precision: str,
-        threshold: float | None,
+        precision: Precision,
+        threshold: Fraction | None,
         template: str,
         prompts: Sequence[str],
         device: torch.device | str,
@@ -41,15 +42,9 @@ class PromptedTeacher(nn.Module):
             batch_frames: frames of one forward pass.
         """
         super().__init__()
-        name = type(self).__name__.lower()
-        one_of(name, "precision", precision, tuple(PRECISIONS))
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise FsarError(
-                f"{name}: threshold {threshold}; expected a probability from 0 to 1, or null for soft masks"
-            )
         if CLASS not in template:
-            raise FsarError(f"{name}: the template '{template}' has no {CLASS}; say where the class text goes")
-        self.name, self.threshold, self.dtype = name, threshold, PRECISIONS[precision]
+            raise FsarError(f"{self.name}: the template '{template}' has no {CLASS}; say where the class text goes")
+        self.threshold, self.dtype = threshold, PRECISIONS[precision]
         self.device, self.batch_frames = torch.device(device), batch_frames
         self.place = {text: number for number, text in enumerate(prompts)}
         self.prompts = [prompt(text, template) for text in prompts]

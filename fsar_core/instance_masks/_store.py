@@ -11,9 +11,9 @@ from torch import nn
 from tqdm import tqdm
 
 from fsar_core import registry
+from fsar_core.components.mask_provider import ClipFrames
 from fsar_core.data.frame_store import frames_taken
 from fsar_core.errors import FsarError
-from fsar_core.instance_masks._clips import ClipFrames
 from fsar_core.instance_masks._prompts import words
 from fsar_core.specs import LAYOUT_VERSION, MaskSpec
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
@@ -44,7 +44,7 @@ def _arrays(spec: MaskSpec) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape of a clip's view and dtype, by array."""
     frames = spec.frames
     arrays = {"masks": ((frames.count, frames.size, frames.size), "uint8")}
-    if registry.entry("instance_masks", spec.provider.name).constants["SCORES"]:
+    if registry.entry("instance_masks", spec.provider.name).attributes["has_scores"]:
         arrays[SCORE] = ((frames.count,), "float32")
     return arrays
 
@@ -55,7 +55,7 @@ def blocks(
     """{"masks": [clip view frames height width]} of `rows`, FILE_CLIPS at a time, and {"score": [clip view frames]} of a provider
     that gives scores. Of one that looks at frames the receipt counts how many it was shown."""
     arrays, views = _arrays(spec), spec.frames.views
-    looks = registry.entry("instance_masks", spec.provider.name).constants["NEEDS_FRAMES"]
+    looks = registry.entry("instance_masks", spec.provider.name).attributes["needs_frames"]
     with tqdm(total=len(rows), desc="masks", unit="clip", mininterval=1) as bar:
         for start in range(rows.start, rows.stop, FILE_CLIPS):
             part = range(start, min(start + FILE_CLIPS, rows.stop))

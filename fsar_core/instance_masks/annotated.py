@@ -8,28 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 from PIL import Image
-from torch import nn
 
+from fsar_core.components.mask_provider import ClipFrames, ClipMasks, MaskProvider
 from fsar_core.data.decoding import PICTURE_FORMATS, VideoProblem, pictures_in
 from fsar_core.data.files import is_inside
 from fsar_core.data.transforms import eight_bits, fit_square
-from fsar_core.errors import FsarError, one_of
-from fsar_core.instance_masks._clips import ClipFrames, ClipMasks
+from fsar_core.errors import FsarError
 from fsar_core.specs import FrameSpec
 
-VERSION = 1
-NEEDS_FRAMES = False  # looks at no picture
-PROMPTED = False
-SCORES = False
-LOADS = None
-CHOICES = {"values": ("ids", "soft")}
 MAX_SOFT = 255  # a sure pixel of a soft mask in 8 bits
 
 
-class Annotated(nn.Module):
+class Annotated(MaskProvider):
     """Masks from the data set's folder.
 
     Args:
@@ -42,13 +36,12 @@ class Annotated(nn.Module):
 
     def __init__(
         self,
-        values: str = "ids",
+        values: Literal["ids", "soft"] = "ids",
         folder: Path | None = None,
         source: str | None = None,
         frames: FrameSpec | None = None,
     ):
         super().__init__()
-        one_of("annotated", "values", values, CHOICES["values"])
         self.values, self.folder, self.source, self.spec = values, folder, source, frames
 
     def forward(self, clips: Sequence[ClipFrames]) -> list[ClipMasks | str]:

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
+from fsar_core.components.parameters import Fraction, Precision
 from fsar_core.errors import FsarError
 from fsar_core.instance_masks._prompted import PromptedTeacher
 
-VERSION = 1
-NEEDS_FRAMES = True
-PROMPTED = True
-SCORES = True  # the cosine of the frame's and the text's vectors in CLIP's space
-LOADS = "folder"
-CHOICES = {"precision": ("float32", "bf16", "fp16")}
-RANGES = {"size": (32, 2048), "threshold": (0.0, 1.0)}
 PUBLISHED = "CIDAS/clipseg-rd64-refined"
 
 
@@ -39,11 +35,16 @@ class CLIPSeg(PromptedTeacher):
         FsarError: transformers is not installed, a folder that lacks something or holds another network.
     """
 
+    needs_frames = True
+    prompted = True
+    has_scores = True  # the cosine of the frame's and the text's vectors in CLIP's space
+    loads = "folder"
+
     def __init__(
         self,
-        size: int = 352,
-        threshold: float | None = None,
-        precision: str = "float32",
+        size: Annotated[int, Ge(32), Le(2048)] = 352,
+        threshold: Fraction | None = None,
+        precision: Precision = "float32",
         template: str = "{class}",
         weights: Path | None = None,
         prompts: Sequence[str] = (),

@@ -13,7 +13,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from fsar_core.matching._distances import CosineMetric
+from fsar_core.components.parameters import Positive, Shots
+from fsar_core.layers.distances import CosineMetric
 
 
 class BiMHM(CosineMetric):
@@ -24,8 +25,8 @@ class BiMHM(CosineMetric):
         shots: "distance" averages the clips' distances over a class, "prototype" their features first.
     """
 
-    def __init__(self, cosine_eps: float = 0.01, shots: str = "distance") -> None:
-        super().__init__("bimhm", cosine_eps, shots)
+    def __init__(self, cosine_eps: Positive = 0.01, shots: Shots = "distance") -> None:
+        super().__init__(cosine_eps, shots)
 
     def cost(self, pairs: Float[Tensor, "frames frames ..."]) -> Float[Tensor, ...]:
         return pairs.amin(dim=0).sum(dim=0) + pairs.amin(dim=1).sum(dim=0)

@@ -12,31 +12,22 @@ Differs: the cosine has eps like all cosines here.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from einops import reduce
-from torch import nn
 
-from fsar_core.errors import FsarError, one_of
-from fsar_core.matching._distances import (
-    SHOTS,
-    check_choice,
-    check_features,
-    check_number,
-    cosine_distances,
-    merge_shots,
-)
+from fsar_core.components.metric import Metric
+from fsar_core.components.parameters import Positive, PositiveInt, Shots
+from fsar_core.errors import FsarError
+from fsar_core.layers.distances import cosine_distances, merge_shots
 from fsar_core.registry import accepted, build, entry
 from fsar_core.types import FrameQuery, FrameSupport, Logits
 
-# Read by the registry. The first entry of the frames axis is no frame: only heads with the same number go with it.
-GLOBAL_TOKENS = 1
-CHOICES = {"global_": (True, False), "scale": ("sum", "mean"), "shots": ("distance", "prototype")}
 # Metrics whose logits are sums over the frames of both clips.
 SUMS = ("bimhm", "otam")
 
 
-class GlobalLocal(nn.Module):
+class GlobalLocal(Metric):
     """Local metric on the frames and cosine of the token before them.
 
     Args:
@@ -53,24 +44,21 @@ class GlobalLocal(nn.Module):
         frames: frames of a clip, the token not counted; likewise.
     """
 
-    spatial = False
+    global_tokens = 1
+    parts: ClassVar = {"local": "matching"}
 
     def __init__(
         self,
         local: str | None = "bimhm",
         local_params: dict[str, Any] | None = None,
         global_: bool = True,
-        scale: str = "sum",
-        cosine_eps: float = 0.01,
-        shots: str = "prototype",
-        dim: int | None = None,
-        frames: int = 8,
+        scale: Literal["sum", "mean"] = "sum",
+        cosine_eps: Positive = 0.01,
+        shots: Shots = "prototype",
+        dim: PositiveInt | None = None,
+        frames: PositiveInt = 8,
     ) -> None:
         super().__init__()
-        one_of("global_local", "global_", global_, CHOICES["global_"])
-        one_of("global_local", "scale", scale, CHOICES["scale"])
-        check_choice("global_local: shots", shots, SHOTS)
-        check_number("global_local: cosine_eps", cosine_eps)
         if local is None and not global_:
             raise FsarError("global_local: local=None with global_=False leaves nothing to compare; set one of them")
         if local is None and local_params:
@@ -80,19 +68,23 @@ class GlobalLocal(nn.Module):
         self.global_, self.scale, self.cosine_eps, self.shots = global_, scale, cosine_eps, shots
         self.local = None if local is None else _local_metric(local, dict(local_params or {}), dim, frames)
 
-    def forward(self, support: FrameSupport, query: FrameQuery) -> Logits:
-        """Logits: local logits plus a cosine in -1..1. FsarError if shapes disagree.
+    def check(self, support: FrameSupport, query: FrameQuery) -> None:
+        """Raise FsarError if the shapes disagree or there is no frame after the global token."""
+        super().check(support, query)
+        if self.local is not None and query.shape[2] < 2:
+            raise FsarError(
+                f"global_local: needs a global token and at least one frame, "
+                f"got shapes {tuple(support.shape)} and {tuple(query.shape)}"
+            )
+
+    def compare(self, support: tuple[FrameSupport], query: tuple[FrameQuery]) -> Logits:
+        """Return the local logits plus a cosine in -1..1.
 
         Args:
             support: [batch way shot 1+frames dim], the global token first.
             query: [batch query 1+frames dim], likewise.
         """
-        check_features("global_local", support, query)
-        if self.local is not None and query.shape[2] < 2:
-            raise FsarError(
-                f"global_local: needs a global token and at least one frame, got shapes {tuple(support.shape)} and "
-                f"{tuple(query.shape)}"
-            )
+        (support,), (query,) = support, query
         support = merge_shots(support, self.shots)
         terms = []
         if self.local is not None:
@@ -104,9 +96,9 @@ class GlobalLocal(nn.Module):
         return sum(terms)
 
 
-def _local_metric(name: str, params: dict[str, Any], dim: int | None, frames: int) -> nn.Module:
+def _local_metric(name: str, params: dict[str, Any], dim: int | None, frames: int) -> Metric:
     # Asked before building: a metric that itself expects a token would take the first frame for it.
-    if entry("matching", name).constants.get("GLOBAL_TOKENS"):
+    if entry("matching", name).attributes["global_tokens"]:
         raise FsarError(f"global_local: local='{name}' expects a global token itself; valid: a metric of frames alone")
     offered = {"frames": frames} if dim is None else {"frames": frames, "dim": dim}
     metric = build("matching", name, **(accepted("matching", name, **offered) | params))

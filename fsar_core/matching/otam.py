@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fsar_core.matching._distances import CosineMetric, check_number, full_precision
+from fsar_core.components.parameters import Positive, Shots
+from fsar_core.layers.distances import CosineMetric, full_precision
 
 
 class OTAM(CosineMetric):
@@ -33,9 +34,8 @@ class OTAM(CosineMetric):
         shots: "distance" averages the clips' distances over a class, "prototype" their features first.
     """
 
-    def __init__(self, lambda_: float = 0.5, cosine_eps: float = 0.01, shots: str = "distance") -> None:
-        super().__init__("otam", cosine_eps, shots)
-        check_number("otam: lambda_", lambda_)
+    def __init__(self, lambda_: Positive = 0.5, cosine_eps: Positive = 0.01, shots: Shots = "distance") -> None:
+        super().__init__(cosine_eps, shots)
         self.lambda_ = lambda_
 
     def cost(self, pairs: Float[Tensor, "frames frames ..."]) -> Float[Tensor, ...]:

@@ -6,45 +6,45 @@ Differs: cosine (with eps, as the other metrics here) by default, since cached f
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from einops import rearrange, reduce
-from torch import nn
 
-from fsar_core.matching._distances import (
-    check_choice,
-    check_features,
-    check_number,
-    cosine_distances,
-    full_precision,
-)
+from fsar_core.components.metric import Metric
+from fsar_core.components.parameters import Positive
+from fsar_core.layers.distances import cosine_distances, full_precision
 from fsar_core.types import FrameQuery, FrameSupport, Logits
 
 
-class Prototype(nn.Module):
-    """Nearest class mean.
+class Prototype(Metric):
+    """Nearest class mean. Logits in -1..1 (cosine) or at most 0 (euclidean).
 
     Args:
         similarity: "cosine", or "euclidean" for the negative squared Euclidean distance.
         cosine_eps: added to the product of norms, > 0; without effect on "euclidean".
     """
 
-    spatial = False
-
-    def __init__(self, similarity: str = "cosine", cosine_eps: float = 0.01) -> None:
+    def __init__(
+        self,
+        similarity: Literal["cosine", "euclidean"] = "cosine",
+        cosine_eps: Positive = 0.01,
+    ) -> None:
         super().__init__()
-        check_choice("prototype: similarity", similarity, ("cosine", "euclidean"))
-        check_number("prototype: cosine_eps", cosine_eps)
         self.similarity, self.cosine_eps = similarity, cosine_eps
 
-    def forward(self, support: FrameSupport, query: FrameQuery) -> Logits:
-        """Logits in -1..1 (cosine) or <= 0 (euclidean). FsarError if shapes disagree."""
-        check_features("prototype", support, query)
-        support = reduce(full_precision(support), "batch way shot frames dim -> batch way 1 1 dim", "mean")
-        query = reduce(full_precision(query), "batch query frames dim -> batch query 1 dim", "mean")
+    def compare(self, support: tuple[FrameSupport], query: tuple[FrameQuery]) -> Logits:
+        """Compare the mean frame of each query with the mean frame of each class."""
+        mean_of_class = "batch way shot frames dim -> batch way dim"
+        classes = reduce(full_precision(support[0]), mean_of_class, "mean")
+        clips = reduce(full_precision(query[0]), "batch query frames dim -> batch query dim", "mean")
         if self.similarity == "cosine":
-            pairs = cosine_distances(support, query, self.cosine_eps)
+            pairs = cosine_distances(
+                rearrange(classes, "batch way dim -> batch way 1 1 dim"),
+                rearrange(clips, "batch query dim -> batch query 1 dim"),
+                self.cosine_eps,
+            )
             return 1 - rearrange(pairs, "batch query way 1 1 1 -> batch query way")
-        clips = rearrange(query, "batch query 1 dim -> batch query dim")
-        classes = rearrange(support, "batch way 1 1 dim -> batch way dim")
         # |x|² - 2xy + |y|² would lose close pairs to cancellation.
-        return -torch.cdist(clips, classes, compute_mode="donot_use_mm_for_euclid_dist").square()
+        exact = "donot_use_mm_for_euclid_dist"
+        return -torch.cdist(clips, classes, compute_mode=exact).square()

@@ -14,13 +14,16 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fsar_core.matching._distances import attended_distances, check_features, check_number, sinusoidal_positions
+from fsar_core.components.metric import Metric, check_episode
+from fsar_core.components.parameters import PositiveInt, Probability
+from fsar_core.layers.distances import attended_distances
+from fsar_core.layers.positions import sinusoid
 from fsar_core.types import GridQuery, GridSupport, Logits
 
 POSITION_SCALE = 0.1
 
 
-class SCA(nn.Module):
+class SCA(Metric):
     """Spatial cross-attention metric.
 
     Args:
@@ -31,27 +34,24 @@ class SCA(nn.Module):
 
     spatial = True
 
-    def __init__(self, dim: int, out_dim: int = 1152, dropout: float = 0.1) -> None:
+    def __init__(self, dim: PositiveInt, out_dim: PositiveInt = 1152, dropout: Probability = 0.1) -> None:
         super().__init__()
-        check_number("sca: dim", dim, whole=True)
-        check_number("sca: out_dim", out_dim, whole=True)
-        check_number("sca: dropout", dropout, above=None, below=1)
         self.dim = dim
         self.qk_linear = nn.Linear(dim, out_dim)
         self.v_linear = nn.Linear(dim, out_dim)
         self.norm_qk = nn.LayerNorm(out_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, support: GridSupport, query: GridQuery) -> Logits:
-        """Logits <= 0. FsarError if shapes disagree with each other or with `dim`."""
-        check_features("sca", support, query, spatial=True, dim=self.dim)
-        return self.together(self.alone(support), self.alone(query))
+    def check(self, support: GridSupport, query: GridQuery) -> None:
+        """Raise FsarError if the shapes disagree with each other or with `dim`."""
+        check_episode(self, support, query, dim=self.dim)
 
-    def alone(self, clips: Float[Tensor, "... frames dim height width"]) -> tuple[Tensor, Tensor]:
-        """Keys and values [... frames patches out_dim]."""
+    def encode(self, clips: Float[Tensor, "... frames dim height width"]) -> tuple[Tensor, Tensor]:
+        """Return keys and values [... frames patches out_dim]."""
         return self.embed(rearrange(clips, "... frames dim height width -> ... frames (height width) dim"))
 
-    def together(self, support: tuple[Tensor, Tensor], query: tuple[Tensor, Tensor]) -> Logits:
+    def compare(self, support: tuple[Tensor, Tensor], query: tuple[Tensor, Tensor]) -> Logits:
+        """Return the negative distance of every query and class, at most 0."""
         frames, patches = query[0].shape[2:4]
         of_support = (
             rearrange(part, "batch way shot frames patches dim -> (batch frames) way shot patches dim")
@@ -67,5 +67,5 @@ class SCA(nn.Module):
     def embed(self, grids: Float[Tensor, "... patches dim"]) -> tuple[Tensor, Tensor]:
         """Keys and values [... patches out_dim]."""
         grids = grids.to(self.v_linear.weight.dtype)
-        grids = self.dropout(grids + POSITION_SCALE * sinusoidal_positions(grids.shape[-2], grids))
+        grids = self.dropout(grids + POSITION_SCALE * sinusoid(*grids.shape[-2:], like=grids))
         return self.norm_qk(self.qk_linear(grids)), self.v_linear(grids)

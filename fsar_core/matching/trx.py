@@ -21,14 +21,17 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fsar_core.components.metric import Metric, check_episode
+from fsar_core.components.parameters import PositiveInt, Probability
 from fsar_core.errors import FsarError
-from fsar_core.matching._distances import attended_distances, check_features, check_number, sinusoidal_positions
+from fsar_core.layers.distances import attended_distances
+from fsar_core.layers.positions import sinusoid
 from fsar_core.types import FrameQuery, FrameSupport, Logits
 
 POSITION_SCALE = 0.1
 
 
-class TRX(nn.Module):
+class TRX(Metric):
     """Temporal-relational CrossTransformer.
 
     Args:
@@ -39,44 +42,45 @@ class TRX(nn.Module):
         dropout: on the frames, 0 <= dropout < 1.
     """
 
-    spatial = False
-
     def __init__(
         self,
-        dim: int,
+        dim: PositiveInt,
         cardinalities: Sequence[int] = (2, 3),
-        out_dim: int = 1152,
-        frames: int = 8,
-        dropout: float = 0.1,
+        out_dim: PositiveInt = 1152,
+        frames: PositiveInt = 8,
+        dropout: Probability = 0.1,
     ) -> None:
         super().__init__()
-        for name, value in (("dim", dim), ("out_dim", out_dim), ("frames", frames)):
-            check_number(f"trx: {name}", value, whole=True)
-        check_number("trx: dropout", dropout, above=None, below=1)
-        if not isinstance(cardinalities, Sequence) or not 0 < len(set(cardinalities)) == len(cardinalities):
-            raise FsarError(f"trx: cardinalities is {cardinalities!r}; valid: different integers in 1..{frames}")
-        for cardinality in cardinalities:
-            check_number("trx: an entry of cardinalities", cardinality, below=frames + 1, whole=True)
+        _check_cardinalities(cardinalities, frames)
         self.dim, self.frames = dim, frames
         self.transformers = nn.ModuleList(
             TemporalCrossTransformer(dim, cardinality, out_dim, frames, dropout) for cardinality in cardinalities
         )
 
-    def forward(self, support: FrameSupport, query: FrameQuery) -> Logits:
-        """Logits <= 0. FsarError if shapes disagree with each other or with `frames` and `dim`."""
-        check_features("trx", support, query, frames=self.frames, dim=self.dim)
-        return self.together(self.alone(support), self.alone(query))
+    def check(self, support: FrameSupport, query: FrameQuery) -> None:
+        """Raise FsarError if the shapes disagree with each other or with `frames` and `dim`."""
+        check_episode(self, support, query, frames=self.frames, dim=self.dim)
 
-    def alone(self, clips: Float[Tensor, "... frames dim"]) -> tuple[Tensor, ...]:
-        """Keys and values [... tuples out_dim] of every cardinality in turn."""
+    def encode(self, clips: Float[Tensor, "... frames dim"]) -> tuple[Tensor, ...]:
+        """Return keys and values [... tuples out_dim] of each cardinality in turn."""
         return tuple(part for transformer in self.transformers for part in transformer.embed(clips))
 
-    def together(self, support: tuple[Tensor, ...], query: tuple[Tensor, ...]) -> Logits:
+    def compare(self, support: tuple[Tensor, ...], query: tuple[Tensor, ...]) -> Logits:
+        """Return the negative distance of every query and class, at most 0."""
         found = [
             transformer.distances(support[2 * i : 2 * i + 2], query[2 * i : 2 * i + 2])
             for i, transformer in enumerate(self.transformers)
         ]
         return -torch.stack(found).mean(dim=0)
+
+
+def _check_cardinalities(cardinalities: Sequence[int], frames: int) -> None:
+    """Raise FsarError unless the cardinalities are different whole numbers from 1 to `frames`."""
+    valid = isinstance(cardinalities, Sequence) and 0 < len(set(cardinalities)) == len(cardinalities)
+    if not valid or any(type(number) is not int or not 1 <= number <= frames for number in cardinalities):
+        raise FsarError(
+            f"trx: cardinalities={cardinalities!r} is not valid; valid: different whole numbers from 1 to {frames}"
+        )
 
 
 class TemporalCrossTransformer(nn.Module):
@@ -99,7 +103,7 @@ class TemporalCrossTransformer(nn.Module):
     def embed(self, clips: Float[Tensor, "... frames dim"]) -> tuple[Tensor, Tensor]:
         """Keys and values [... tuples out_dim]."""
         clips = clips.to(self.k_linear.weight.dtype)
-        clips = self.dropout(clips + POSITION_SCALE * sinusoidal_positions(clips.shape[-2], clips))
+        clips = self.dropout(clips + POSITION_SCALE * sinusoid(*clips.shape[-2:], like=clips))
         return self.norm_k(self.over_tuples(self.k_linear, clips)), self.over_tuples(self.v_linear, clips)
 
     def over_tuples(self, linear: nn.Linear, clips: Float[Tensor, "... frames dim"]) -> Tensor:

@@ -33,7 +33,7 @@ def scored(
     rows = np.array([row for row in range(masks.clips) if row not in masks.failed])
     if not len(rows):
         raise FsarError(f"{masks.store}: no clip has masks; its manifest.json says what failed")
-    prompted = registry.entry("instance_masks", spec.provider.name).constants["PROMPTED"]
+    prompted = registry.entry("instance_masks", spec.provider.name).attributes["prompted"]
     template = spec.provider.params.get("template", CLASS)
     classes = index["class"].to_numpy()[rows]
     found = np.full((len(rows), 1), np.nan) if scores is None else scores.read(rows)

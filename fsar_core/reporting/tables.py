@@ -74,7 +74,7 @@ def _trained(spec: dict[str, Any]) -> str:
     """What a run trains."""
     if spec["train_tail"]:
         return "backbone and head trained"
-    adapters = entry("heads", spec["head"]["name"]).constants.get("WRAPS_TAIL", False)
+    adapters = entry("heads", spec["head"]["name"]).attributes["wraps_tail"]
     return "adapters in a frozen backbone" if adapters else "heads on frozen features"
 
 

@@ -25,6 +25,8 @@ Differs: frames are ranked by the sum, before the sigmoid: of 64 classes it soon
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -33,18 +35,18 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from tqdm import trange
 
-from fsar_core.errors import FsarError, one_of
-from fsar_core.heads._sizes import whole
+from fsar_core.components.base import Component
+from fsar_core.components.parameters import PositiveInt, Probability
+from fsar_core.components.validation import check_arguments
+from fsar_core.errors import FsarError
 from fsar_core.seeding import derive, rng
-
-LOSSES = ("cross_entropy", "binary")
 
 FrameFeatures = Float[Tensor, "*videos frames dim"]
 ClassScores = Float[Tensor, "*videos frames classes"]
 FrameScores = Float[Tensor, "*videos frames"]
 
 
-class FrameClassifier(nn.Module):
+class FrameClassifier(Component):
     """Φ_cls of Eq. 1: convolution over the frames dim -> hidden, ReLU, Dropout, convolution hidden -> classes, ReLU.
 
     Args:
@@ -61,21 +63,16 @@ class FrameClassifier(nn.Module):
 
     def __init__(
         self,
-        dim: int,
-        classes: int,
-        hidden: int = 512,
-        dropout: float = 0.5,
-        kernel: int = 1,
+        dim: PositiveInt,
+        classes: PositiveInt,
+        hidden: PositiveInt = 512,
+        dropout: Probability = 0.5,
+        kernel: PositiveInt = 1,
         rectified: bool = True,
     ) -> None:
         super().__init__()
-        for name, value in (("dim", dim), ("classes", classes), ("hidden", hidden), ("kernel", kernel)):
-            whole("saliency", name, value, least=1)
         if kernel % 2 == 0:
             raise FsarError(f"saliency: kernel={kernel} is not valid; valid: odd numbers")
-        if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-            raise FsarError(f"saliency: dropout={dropout!r} is not valid; valid: numbers from 0 to below 1")
-        one_of("saliency", "rectified", rectified, (True, False))
         self.rectified = rectified
         self.inner = nn.Conv1d(dim, hidden, kernel, padding=kernel // 2)
         self.dropout = nn.Dropout(dropout)
@@ -104,20 +101,21 @@ def saliency(scores: ClassScores) -> FrameScores:
     return actionness(scores).sigmoid()
 
 
+@check_arguments("saliency")
 def train_classifier(
     features: Float[Tensor, "clips frames dim"],
     labels: Int64[Tensor, " clips"],
-    epochs: int = 20,
-    batch: int = 64,
+    epochs: PositiveInt = 20,
+    batch: PositiveInt = 64,
     lr: float = 1e-3,
     weight_decay: float = 1e-4,
     seed: int = 0,
-    hidden: int = 512,
-    dropout: float = 0.5,
-    kernel: int = 1,
+    hidden: PositiveInt = 512,
+    dropout: Probability = 0.5,
+    kernel: PositiveInt = 1,
     rectified: bool = True,
-    loss: str = "cross_entropy",
-    classes: int | None = None,
+    loss: Literal["cross_entropy", "binary"] = "cross_entropy",
+    classes: PositiveInt | None = None,
     device: torch.device | str = "cpu",
 ) -> tuple[dict[str, Tensor], list[dict]]:
     """Step one of the paper's training: fit Φ_cls to the training classes with AdamW.
@@ -142,11 +140,8 @@ def train_classifier(
         FsarError: features and labels that do not fit each other, or a value outside those above.
     """
     classes = _checked(features, labels, classes)
-    one_of("saliency", "loss", loss, LOSSES)
     if rectified and loss == "binary":
         raise FsarError("saliency: loss='binary' needs scores below 0; set rectified=False, or loss='cross_entropy'")
-    for name, value in (("epochs", epochs), ("batch", batch)):
-        whole("saliency", name, value, least=1)
     torch.manual_seed(derive(seed, "saliency"))
     classifier = FrameClassifier(features.shape[-1], classes, hidden, dropout, kernel, rectified).to(device)
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=lr, weight_decay=weight_decay)
@@ -168,14 +163,14 @@ def train_classifier(
     return {name: value.cpu() for name, value in classifier.state_dict().items()}, history
 
 
+@check_arguments("saliency")
 def score(
-    classifier: FrameClassifier, features: Float[Tensor, "clips frames dim"], batch: int = 256
+    classifier: FrameClassifier, features: Float[Tensor, "clips frames dim"], batch: PositiveInt = 256
 ) -> Float[Tensor, "clips frames"]:
     """`actionness` of every frame in evaluation mode, float32 in CPU memory; `batch` clips at a time, where the classifier is.
 
     The classifier is left in the mode in which it came.
     """
-    whole("saliency", "batch", batch, least=1)
     device, training = next(classifier.parameters()).device, classifier.training
     classifier.eval()
     try:
@@ -205,7 +200,6 @@ def _checked(features: Tensor, labels: Tensor, classes: int | None) -> int:
     low, high = int(labels.min()), int(labels.max())
     if classes is None:
         classes = high + 1
-    whole("saliency", "classes", classes, least=1)
     if low < 0 or high >= classes:
         raise FsarError(
             f"saliency: labels run from {low} to {high}, expected 0 to {classes - 1}; number the classes anew"

@@ -16,7 +16,7 @@ from fsar_core.types import HeadOutput, Logits
 class EpisodeModel(nn.Module):
     """support and query features at the cut -> logits [batch query way] and auxiliary losses.
 
-    A head that wraps the tail of the backbone (`WRAPS_TAIL` in its module) holds it as `tail` and runs it itself; the
+    A head that wraps the tail of the backbone (`wraps_tail`) holds it as `tail` and runs it itself; the
     model's own is then nn.Identity.
     """
 
@@ -45,40 +45,32 @@ class EpisodeModel(nn.Module):
 
     @property
     def _behind_the_cut(self) -> nn.Module:
-        return getattr(self.head, "tail", self.tail)
+        return self.head.tail if self.head.wraps_tail else self.tail
 
     def forward(self, episodes: EpisodeFeatures) -> tuple[Logits, dict[str, Tensor]]:
         return self.compare(*self.before_head(episodes), **episodes.aux)
 
-    def alone(self, features: Tensor, metric: bool = True) -> tuple[Tensor, ...] | None:
-        """What the tail and the head make of clips [clips ...] each by itself, each part [clips ...]; None for a head that does
-        not tell it apart.
+    def encode(self, features: Tensor, metric: bool = True) -> tuple[Tensor, ...]:
+        """Return what the tail, the head and the metric make of clips [clips ...], each clip alone.
 
         Args:
-            metric: with what the metric makes of a clip by itself, where no head comes between (TRX: its tuples' keys and
-                values, which are larger than the clip).
+            metric: with the metric's part, which may be larger than the clip (TRX: the keys and
+                values of its tuples). It is left out if the head relates the clips first.
         """
-        if not hasattr(self.head, "alone"):
-            return None
-        videos = self.head.alone(self.through_tail(features))
-        if self.head.task_level:
-            return (videos,)
+        clips = self.head.encode(self.through_tail(features))
+        if self.head.relates:
+            return (clips,)
         if not self.matching.spatial:
-            videos = reduce(videos, "clips frames dim height width -> clips frames dim", "mean")
-        return self.matching.alone(videos) if metric and self.metric_alone else (videos,)
+            clips = reduce(clips, "clips frames dim height width -> clips frames dim", "mean")
+        return self.matching.encode(clips) if metric else (clips,)
 
-    def together(self, support: tuple[Tensor, ...], query: tuple[Tensor, ...], metric: bool = True) -> Logits:
-        """The rest of an episode's logits, of what `alone` gave."""
-        if self.head.task_level:
-            return self.matching(*self.pooled(self.head.together(*support, *query)))
-        if metric and self.metric_alone:
-            return self.matching.together(support, query)
+    def relate(self, support: tuple[Tensor, ...], query: tuple[Tensor, ...], metric: bool = True) -> Logits:
+        """Return the logits of episodes from what `encode` made of their clips."""
+        if self.head.relates:
+            return self.matching(*self.pooled(self.head.relate(*support, *query)))
+        if metric:
+            return self.matching.compare(support, query)
         return self.matching(*support, *query)
-
-    @property
-    def metric_alone(self) -> bool:
-        """Whether the metric does a part of its work for every clip by itself, which a test then does once a clip."""
-        return hasattr(self.matching, "alone") and not self.head.task_level
 
     def before_head(self, episodes: EpisodeFeatures) -> tuple[Tensor, Tensor]:
         """Support and query as the head is given them."""
@@ -121,7 +113,7 @@ class EpisodeModel(nn.Module):
     @property
     def _frozen(self) -> tuple[str, ...]:
         """What the names of all parameters and statistics of a frozen tail start with."""
-        return () if self.train_tail else ("head.tail." if hasattr(self.head, "tail") else "tail.",)
+        return () if self.train_tail else ("head.tail." if self.head.wraps_tail else "tail.",)
 
     @property
     def trainable(self) -> list[nn.Parameter]:
@@ -131,7 +123,7 @@ class EpisodeModel(nn.Module):
 def build_model(spec: ModelSpec, tail: nn.Module, dim: int, frames: int) -> EpisodeModel:
     """The model of a spec. `dim` is that of the last stage's features, where head and metric work.
 
-    A head with `WRAPS_TAIL` works before that stage: it is given the tail in place of sizes that it can read off it.
+    A head that wraps the tail works before that stage: it is given the tail in place of sizes that it can read off it.
 
     Head and metric have random streams of their own: equal heads, and equal metrics, start from equal weights, whatever
     else two runs differ in, so that their comparison on the same episodes is not one of initial draws.
@@ -141,5 +133,5 @@ def build_model(spec: ModelSpec, tail: nn.Module, dim: int, frames: int) -> Epis
         offered = {k: v for k, v in dict(dim=dim, frames=frames, tail=tail).items() if k not in component.params}
         torch.manual_seed(derive(spec.seed, "init", kind, component.name))
         parts.append(build(kind, component.name, **accepted(kind, component.name, **offered), **component.params))
-    wrapped = entry("heads", spec.head.name).constants.get("WRAPS_TAIL", False)
+    wrapped = entry("heads", spec.head.name).attributes["wraps_tail"]
     return EpisodeModel(nn.Identity() if wrapped else tail, *parts, spec.train_tail, spec.batch_norm)

@@ -18,8 +18,9 @@ from torch import nn
 
 from fsar_core.backbones import _open_clip
 from fsar_core.backbones._open_clip import read_visual_tower
-from fsar_core.backbones._stages import StagedBackbone, load_strictly
-from fsar_core.backbones._vit import vit_stages
+from fsar_core.components.backbone import Backbone
+from fsar_core.components.weights import load_strictly
+from fsar_core.layers.vision_transformer import vit_stages
 from fsar_core.backbones.clip_vit_b16 import CUTS, PUBLISHER, QUICKGELU, WEIGHTS, ClipVitB16
 from fsar_core.errors import FsarError
 from fsar_core.registry import build, check, entry
@@ -130,9 +131,9 @@ def whole(tower: nn.Module) -> dict[str, torch.Tensor]:
     return text | {f"visual.{key}": value for key, value in tower.state_dict().items()}
 
 
-def loaded(path: Path | str, **options) -> StagedBackbone:
+def loaded(path: Path | str, **options) -> Backbone:
     state = read_visual_tower("ViT-B-16", path, options.get("root"), options.get("tags", ()))
-    backbone = StagedBackbone(vit_stages(**TINY, out_dim=5), mean=MEAN.flatten().tolist(), std=STD.flatten().tolist())
+    backbone = Backbone(vit_stages(**TINY, out_dim=5), mean=MEAN.flatten().tolist(), std=STD.flatten().tolist())
     load_strictly(backbone, state, path)
     return backbone.eval()
 
@@ -213,7 +214,7 @@ MISTAKES = {
 def test_other_weights_are_refused_by_their_first_difference(mistake, tower, tmp_path):
     changes, line = MISTAKES[mistake]
     torch.save(changed(tower, **changes), tmp_path / "w.pt")
-    with pytest.raises(FsarError, match=r"w\.pt: no weights of StagedBackbone: .*" + line):
+    with pytest.raises(FsarError, match=r"w\.pt: no weights of Backbone: .*" + line):
         loaded(tmp_path / "w.pt")
 
 

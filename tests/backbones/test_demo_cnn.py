@@ -28,7 +28,7 @@ def test_parameter_count(dim):
 
 
 def test_cuts_of_the_source_text_are_those_of_the_module():
-    assert list(entry("backbones", "demo_cnn").constants["CUTS"]) == DemoCNN().cuts == list(CUTS)
+    assert list(entry("backbones", "demo_cnn").attributes["cuts"]) == DemoCNN().cuts == list(CUTS)
     assert entry("backbones", "demo_cnn").constants["TRAINABLE"] is True
 
 

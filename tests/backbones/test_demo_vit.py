@@ -30,7 +30,7 @@ def test_parameter_count(dim):
 
 
 def test_cuts_of_the_source_text_are_those_of_the_module():
-    assert list(entry("backbones", "demo_vit").constants["CUTS"]) == DemoViT().cuts == list(CUTS)
+    assert list(entry("backbones", "demo_vit").attributes["cuts"]) == DemoViT().cuts == list(CUTS)
     assert entry("backbones", "demo_vit").constants["TRAINABLE"] is True
 
 

@@ -65,7 +65,7 @@ def test_shapes_of_a_224_pixel_crop(padding):
 
 
 def test_cuts_of_the_source_text_are_those_of_the_module():
-    assert list(entry("backbones", "mobilenet_v2").constants["CUTS"]) == MobilenetV2().cuts == list(STRIDES)
+    assert list(entry("backbones", "mobilenet_v2").attributes["cuts"]) == MobilenetV2().cuts == list(STRIDES)
 
 
 @torch.inference_mode()

@@ -5,15 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.backbones._stages import StagedBackbone, load_strictly, read_state_dict
+from fsar_core.components.backbone import Backbone
+from fsar_core.components.weights import load_strictly, read_state_dict
 from fsar_core.errors import FsarError
 
 
 @pytest.fixture
-def backbone() -> StagedBackbone:
+def backbone() -> Backbone:
     torch.manual_seed(0)
     stages = OrderedDict(first=nn.Conv2d(3, 4, 2, 2), second=nn.Conv2d(4, 5, 2, 2), last=nn.Conv2d(5, 6, 1))
-    return StagedBackbone(stages, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))
+    return Backbone(stages, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_nothing_is_done_before_the_cut_frames(backbone, images):
 
 @pytest.mark.parametrize("call", [lambda b, x: b.to_cut(x, "secnd"), lambda b, x: b.tail("secnd")])
 def test_an_unknown_cut_is_refused(backbone, images, call):
-    with pytest.raises(FsarError, match="unknown cut 'secnd' of StagedBackbone; did you mean 'second'"):
+    with pytest.raises(FsarError, match="unknown cut 'secnd' of Backbone; did you mean 'second'"):
         call(backbone, images)
 
 
@@ -64,7 +65,7 @@ def test_normalisation_is_no_part_of_the_weights(backbone):
 
 def test_state_dict_round_trip(backbone, tmp_path):
     torch.save(backbone.state_dict(), tmp_path / "weights.pt")
-    other = StagedBackbone(OrderedDict(backbone.stages), mean=(0.0,) * 3, std=(1.0,) * 3)
+    other = Backbone(OrderedDict(backbone.stages), mean=(0.0,) * 3, std=(1.0,) * 3)
     load_strictly(other, read_state_dict(tmp_path / "weights.pt"), "weights.pt")
     for key, value in backbone.state_dict().items():
         torch.testing.assert_close(other.state_dict()[key], value, rtol=0, atol=0)

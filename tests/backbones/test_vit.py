@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from fsar_core.backbones import _features
-from fsar_core.backbones._stages import StagedBackbone
-from fsar_core.backbones._vit import Block, ClassToken, Embed, QuickGELU, features_of, tokens_of, vit_stages
+from fsar_core.components.backbone import Backbone
+from fsar_core.layers.vision_transformer import Block, ClassToken, Embed, QuickGELU, features_of, tokens_of, vit_stages
 from fsar_core.errors import FsarError
 from fsar_core.testing import toy_feature_spec
 
@@ -16,10 +16,10 @@ DIM, HEADS, PATCH, IMAGE = 12, 3, 4, 16
 
 
 @pytest.fixture(scope="module")
-def backbone() -> StagedBackbone:
+def backbone() -> Backbone:
     torch.manual_seed(0)
     stages = vit_stages(DIM, HEADS, depth=3, patch=PATCH, image=IMAGE, activation=QuickGELU, out_dim=5)
-    return with_biases(StagedBackbone(stages, mean=(0.5,) * 3, std=(0.25,) * 3).eval())
+    return with_biases(Backbone(stages, mean=(0.5,) * 3, std=(0.25,) * 3).eval())
 
 
 def with_biases(module: nn.Module) -> nn.Module:

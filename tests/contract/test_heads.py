@@ -17,7 +17,7 @@ from beartype import beartype
 from jaxtyping import jaxtyped
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fsar_core.backbones._vit import Block, ClassToken
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.errors import FsarError
 from fsar_core.registry import Entry, accepted, build, entry, names
 from fsar_core.types import HeadOutput
@@ -70,7 +70,7 @@ def make(name: str, seed: int = 0, **params) -> torch.nn.Module:
 def episode(name, batch=2, way=3, shot=2, query=4, seed=1):
     """Support and query features of the layout that a head takes."""
     generator = torch.Generator().manual_seed(seed)
-    grid = TOKENS if entry("heads", name).constants.get("WRAPS_TAIL") else GRID
+    grid = TOKENS if entry("heads", name).attributes["wraps_tail"] else GRID
     support = torch.randn(batch, way, shot, FRAMES, DIM, *grid, generator=generator)
     return support, torch.randn(batch, query, FRAMES, DIM, *grid, generator=generator)
 
@@ -99,7 +99,7 @@ def test_an_episode_keeps_its_axes_and_annotated_shapes_hold(name, way, shot, qu
     head = make(name).eval()
     out = jaxtyped(typechecker=beartype)(type(head).forward)(head, support, queries)
     assert isinstance(out, HeadOutput)
-    frames = FRAMES + entry("heads", name).constants.get("GLOBAL_TOKENS", 0)
+    frames = FRAMES + entry("heads", name).attributes["global_tokens"]
     assert out.support.ndim == 7 and out.support.shape[:4] == (1, way, shot, frames)
     assert out.query.ndim == 6 and out.query.shape[:3] == (1, query, frames)
     assert out.support.shape[4:] == out.query.shape[3:]
@@ -194,7 +194,7 @@ def test_source_is_named_and_a_wrong_parameter_refused(name):
         build("heads", name, flavour=1)
 
 
-@pytest.mark.parametrize("name", [name for name in HEADS if entry("heads", name).constants.get("WRAPS_TAIL")])
+@pytest.mark.parametrize("name", [name for name in HEADS if entry("heads", name).attributes["wraps_tail"]])
 def test_a_head_that_wraps_a_tail_takes_it_and_holds_it_as_tail(name):
     """So that `EpisodeModel` can freeze it there."""
     assert entry("heads", name).parameters["tail"] == Entry.REQUIRED

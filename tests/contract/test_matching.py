@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fsar_core.errors import FsarError
-from fsar_core.matching._distances import SHOTS
+from fsar_core.layers.distances import SHOTS
 from fsar_core.registry import accepted, build, entry, names
 from tests.contract.options import combinations
 

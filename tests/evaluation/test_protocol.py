@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from fsar_core import devices
-from fsar_core.backbones._vit import Block, ClassToken
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.devices import Machine
 from fsar_core.episodes.loader import FeatureBank
 from fsar_core.episodes.tables import EpisodeTable

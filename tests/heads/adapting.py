@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fsar_core.backbones._vit import Block, ClassToken
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.episodes.loader import EpisodeFeatures
 from fsar_core.registry import build
 from fsar_core.training.model import EpisodeModel

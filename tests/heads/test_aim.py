@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.backbones._vit import Block, ClassToken
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.errors import FsarError
 from fsar_core.heads.aim import AIM
 from tests.heads import adapting

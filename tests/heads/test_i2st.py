@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsar_core.errors import FsarError
-from fsar_core.heads._instance import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss
+from fsar_core.layers.instance_perception import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss
 from fsar_core.heads.i2st import (
     I2ST,
     FusionBranch,

@@ -13,7 +13,7 @@ from PIL import Image
 from fsar_core.data.frame_store import frames_taken
 from fsar_core.data.transforms import fit_square
 from fsar_core.errors import FsarError
-from fsar_core.instance_masks._clips import ClipFrames
+from fsar_core.components.mask_provider import ClipFrames
 from fsar_core.instance_masks.annotated import Annotated, located
 from fsar_core.registry import build
 from fsar_core.testing import toy_frame_spec

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fsar_core.errors import FsarError
-from fsar_core.instance_masks._clips import ClipFrames
+from fsar_core.components.mask_provider import ClipFrames
 from fsar_core.instance_masks._prompted import PRECISIONS, PromptedTeacher
 
 PROMPTS = ["run", "brush hair"]

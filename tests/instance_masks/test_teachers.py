@@ -51,7 +51,7 @@ class Place:
             provider=Component(name=name, params={"size": 64} | params),
             weights=_weights.identity(self.weights[name]),
             prompts=_prompts.identity(index["class"][index.split == "train"]),
-            version=registry.entry("instance_masks", name).constants["VERSION"],
+            version=registry.entry("instance_masks", name).attributes["version"],
         )
 
     def fill(self, spec: MaskSpec, *words, index: Path | None = None) -> tuple[Path, int]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fsar_core.errors import FsarError
-from fsar_core.matching._distances import (
+from fsar_core.layers.distances import (
     attended_distances,
     check_number,
     cosine_distances,

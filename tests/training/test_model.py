@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.backbones._vit import Block, ClassToken
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.errors import FsarError
 from fsar_core.registry import build, entry, names
 from fsar_core.specs import Component
@@ -138,7 +138,7 @@ def test_equal_parts_start_from_equal_weights_whatever_they_are_joined_to():
     assert any(key.startswith("matching.") for key in plain) and any(key.startswith("head.") for key in other)
 
 
-WRAPPING = [name for name in names("heads") if entry("heads", name).constants.get("WRAPS_TAIL")]
+WRAPPING = [name for name in names("heads") if entry("heads", name).attributes["wraps_tail"]]
 
 
 def vit_tail(dim=8, out_dim=None):

@@ -189,7 +189,7 @@ def masks_store(spec):
 def masks_stores(wanted):
     """What the names of masks stores look like whose provider's constants `wanted` accepts."""
     names = [
-        name for name in registry.names("instance_masks") if wanted(registry.entry("instance_masks", name).constants)
+        name for name in registry.names("instance_masks") if wanted(registry.entry("instance_masks", name).attributes)
     ]
     return rf"[A-Za-z0-9_-]+\.({'|'.join(names)})\.[0-9a-f]+"
 

@@ -52,7 +52,7 @@ rule fill_masks:
     benchmark:
         benchmark_of("fill_masks/{store}.{job}")
     wildcard_constraints:
-        store=masks_stores(lambda constants: constants["LOADS"] is None),
+        store=masks_stores(lambda provider: provider["loads"] is None),
     conda:
         "../../envs/torch-cpu.yaml"
     resources:
@@ -86,7 +86,7 @@ rule seem_masks:
     benchmark:
         benchmark_of("seem_masks/{store}.{job}")
     wildcard_constraints:
-        store=masks_stores(lambda constants: constants["LOADS"] is not None),
+        store=masks_stores(lambda provider: provider["loads"] is not None),
     conda:
         "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.backbone_threads

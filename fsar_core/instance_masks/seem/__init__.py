@@ -10,24 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from fsar_core.errors import FsarError, one_of
+from fsar_core.components.parameters import Fraction, Precision
+from fsar_core.errors import FsarError
 from fsar_core.instance_masks._prompted import PromptedTeacher
 from fsar_core.instance_masks.seem import checkpoints
-
-VERSION = 1
-NEEDS_FRAMES = True
-PROMPTED = True
-SCORES = True  # the cosine of the chosen query with the text
-LOADS = "file"
-CHOICES = {
-    "checkpoint": ("seem_focalt_v1", "seem_focall_v1", "seem_focalt_v0", "seem_focall_v0"),
-    "precision": ("float32", "bf16", "fp16"),
-}
-RANGES = {"size": (32, 2048), "threshold": (0.0, 1.0)}
 
 
 class Seem(PromptedTeacher):
@@ -43,12 +35,17 @@ class Seem(PromptedTeacher):
         FsarError: an unknown option, a file with other weights.
     """
 
+    needs_frames = True
+    prompted = True
+    has_scores = True  # the cosine of the chosen query with the text
+    loads = "file"
+
     def __init__(
         self,
-        checkpoint: str = "seem_focalt_v1",
-        size: int = 512,
-        threshold: float | None = None,
-        precision: str = "float32",
+        checkpoint: Literal["seem_focalt_v1", "seem_focall_v1", "seem_focalt_v0", "seem_focall_v0"] = "seem_focalt_v1",
+        size: Annotated[int, Ge(32), Le(2048)] = 512,
+        threshold: Fraction | None = None,
+        precision: Precision = "float32",
         template: str = "{class}",
         weights: Path | None = None,
         prompts: Sequence[str] = (),
@@ -56,7 +53,6 @@ class Seem(PromptedTeacher):
         batch_frames: int = 8,
     ) -> None:
         super().__init__(precision, threshold, template, prompts, device, batch_frames)
-        one_of("seem", "checkpoint", checkpoint, tuple(checkpoints.CHECKPOINTS))
         self.size = size
         self.network = None if weights is None else checkpoints.load(checkpoint, weights).to(self.device)
         self.texts = None if weights is None or not prompts else self.network.encode_text(self.prompts)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from fsar_core.backbones._stages import read_state_dict
+from fsar_core.components.weights import read_state_dict
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.instance_masks.seem.config import FOCAL_L, FOCAL_T, SeemConfig
 from fsar_core.instance_masks.seem.network import SEEM

@@ -114,6 +114,6 @@ class ClassToken(nn.Module):
 def vit_stages(
     dim: int, heads: int, depth: int, patch: int, image: int, activation: type[nn.Module], out_dim: int | None = None
 ) -> OrderedDict[str, nn.Module]:
-    """Stages `tokens`, `block1` .. `block<depth>`, `pooled` of a StagedBackbone."""
+    """Stages `tokens`, `block1` .. `block<depth>`, `pooled` of a Backbone."""
     blocks = {f"block{number}": Block(dim, heads, activation) for number in range(1, depth + 1)}
     return OrderedDict(tokens=Embed(dim, patch, image), **blocks, pooled=ClassToken(dim, out_dim))

@@ -16,15 +16,13 @@ Differs: Eq. 3 sums over k = 1..N without saying what N counts; a mean does not 
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from fsar_core.errors import FsarError
-from fsar_core.heads._sizes import compressed
+from fsar_core.layers.sizes import divide
 
 Grids = Float[Tensor, "*batch dim height width"]
 Masks = Float[Tensor, "*batch mask_height mask_width"]
@@ -41,7 +39,7 @@ class InstancePerceptionEncoder(nn.Module):
 
     def __init__(self, dim: int, r: int = 8, owner: str = "i2st") -> None:
         super().__init__()
-        channels = compressed(owner, dim, "r", r)
+        channels = divide(owner, dim, "r", r)
         self.layers = nn.Sequential(
             nn.Conv2d(dim, channels, 3, padding=1),
             nn.ReLU(),
@@ -66,7 +64,7 @@ class InstancePerceptionDecoder(nn.Module):
 
     def __init__(self, dim: int, r: int = 8, owner: str = "i2st") -> None:
         super().__init__()
-        channels = max(8, compressed(owner, dim, "r", r) // 4)  # fewer could all be dead ReLUs
+        channels = max(8, divide(owner, dim, "r", r) // 4)  # fewer could all be dead ReLUs
         self.layers = nn.Sequential(
             nn.Conv2d(dim, channels, 1),
             nn.ReLU(),
@@ -113,11 +111,3 @@ def resized(masks: Float[Tensor, "images _ _"], height: int, width: int) -> Floa
     """Shrunk by averaging areas, enlarged bilinearly: a mask keeps its share of foreground either way."""
     smaller = masks.shape[1] >= height and masks.shape[2] >= width
     return F.interpolate(masks[:, None], (height, width), mode="area" if smaller else "bilinear")[:, 0]
-
-
-def not_negative(owner: str, name: str, value: object, below: float = math.inf) -> None:
-    """FsarError unless `value` is a number from 0 to below `below`."""
-    right_type = isinstance(value, int | float) and not isinstance(value, bool)
-    if not right_type or not 0 <= value < below:
-        valid = "numbers from 0" + ("" if below == math.inf else f" to below {below:g}")
-        raise FsarError(f"{owner}: {name}={value!r} is not valid; valid: {valid}")

@@ -1,7 +1,7 @@
 """Bidirectional multi-scale motion between neighbouring frames, and the attention that it guides.
 
 Source: Guo et al., "Video-to-Task Learning via Motion-Guided Attention" (DMGAL), Eq. 1-7 and 10-13. What `variant` and
-`end_frames` select, and what the text leaves open, is listed in `dmgal.py`.
+`end_frames` select, and what the text leaves open, is listed in `fsar_core/heads/dmgal.py`.
 
 Differs: the average pooling of branch (c) shrinks no axis of length 1, so that any grid passes.
 """

@@ -10,60 +10,17 @@ Differs: every comparison is made in float32 at least, whatever the features' pr
 
 from __future__ import annotations
 
-import math
+from abc import abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from fsar_core.errors import FsarError
+from fsar_core.components.metric import Metric
+from fsar_core.components.parameters import Positive, Shots
 from fsar_core.types import FrameQuery, FrameSupport, Logits
-
-SHOTS = ("distance", "prototype")
-
-
-def check_choice(name: str, value: object, valid: tuple[str, ...]) -> None:
-    """FsarError unless `value` is one of `valid`."""
-    if value not in valid:
-        raise FsarError(f"{name} is {value!r}; valid: {', '.join(valid)}")
-
-
-def check_number(
-    name: str, value: object, above: float | None = 0, below: float = math.inf, whole: bool = False
-) -> None:
-    """FsarError unless `value` is a number in (above, below); above=None stands for [0, below)."""
-    kind, low = ("an integer" if whole else "a number"), ("at least 0" if above is None else f"above {above}")
-    wanted = f"{kind} {low}" + ("" if below == math.inf else f" and below {below}")
-    right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not right_type or not (value >= 0 if above is None else value > above) or not value < below:
-        raise FsarError(f"{name} is {value!r}; valid: {wanted}")
-
-
-def check_features(metric: str, support: Tensor, query: Tensor, spatial: bool = False, **expected: int) -> None:
-    """FsarError unless support is [batch way shot CLIP] and query [batch query CLIP] with one and the same CLIP.
-
-    CLIP is `frames dim`, or `frames dim height width` where spatial. `expected` fixes sizes of it (dim=2048).
-    """
-    clip = ("frames", "dim", "height", "width") if spatial else ("frames", "dim")
-    for name, found, lead in (("support", support, "batch way shot"), ("query", query, "batch query")):
-        rank = len(lead.split()) + len(clip)
-        if found.dim() != rank:
-            raise FsarError(
-                f"{metric}: {name} must be [{lead} {' '.join(clip)}] ({rank} axes), got shape {tuple(found.shape)}"
-            )
-        if 0 in found.shape:
-            raise FsarError(f"{metric}: {name} has an empty axis: shape {tuple(found.shape)}")
-    if support.shape[0] != query.shape[0] or support.shape[3:] != query.shape[2:]:
-        raise FsarError(
-            f"{metric}: support and query must agree in batch {' '.join(clip)}, "
-            f"got shapes {tuple(support.shape)} and {tuple(query.shape)}"
-        )
-    for axis, size in expected.items():
-        found_size = query.shape[2 + clip.index(axis)]
-        if found_size != size:
-            raise FsarError(f"{metric}: built for {axis}={size}, got features with {axis}={found_size}")
 
 
 def full_precision(features: Tensor) -> Tensor:
@@ -117,44 +74,46 @@ def cosine_distances(
     )
 
 
-class CosineMetric(nn.Module):
-    """A metric that judges two clips by the cosine distances of their frames; what it makes of these is `cost`.
+class CosineMetric(Metric):
+    """A metric that judges two clips by the cosine distances of their frames.
 
-    Args:
-        name: of the metric, for messages.
-        cosine_eps: added to the product of norms, > 0.
-        shots: "distance" averages the clips' costs over a class, "prototype" their features first.
+    Subclasses say in `cost` what they make of these distances.
     """
 
-    spatial = False
+    def __init__(self, cosine_eps: Positive, shots: Shots) -> None:
+        """Store the options.
 
-    def __init__(self, name: str, cosine_eps: float, shots: str) -> None:
+        Args:
+            cosine_eps: added to the product of norms, > 0.
+            shots: "distance" averages the clips' costs over a class, "prototype" their features
+                first.
+        """
         super().__init__()
-        check_number(f"{name}: cosine_eps", cosine_eps)
-        check_choice(f"{name}: shots", shots, SHOTS)
-        self.name, self.cosine_eps, self.shots = name, cosine_eps, shots
+        self.cosine_eps, self.shots = cosine_eps, shots
 
-    def forward(self, support: FrameSupport, query: FrameQuery) -> Logits:
-        """Logits: negative cost. FsarError if shapes disagree."""
-        check_features(self.name, support, query)
-        return self.together(self.alone(support), self.alone(query))
-
-    def alone(self, clips: Float[Tensor, "... frames dim"]) -> tuple[Tensor, Tensor]:
-        """The frames and their norms [... frames]."""
+    def encode(self, clips: Float[Tensor, "... frames dim"]) -> tuple[Tensor, Tensor]:
+        """Return the frames and their norms [... frames]."""
         clips = full_precision(clips)
         return clips, clips.norm(dim=-1)
 
-    def together(self, support: tuple[Tensor, Tensor], query: tuple[Tensor, Tensor]) -> Logits:
+    def compare(self, support: tuple[Tensor, Tensor], query: tuple[Tensor, Tensor]) -> Logits:
+        """Return the negative cost of every query and class."""
         if self.shots == "prototype" and support[0].shape[2] > 1:
-            support = self.alone(merge_shots(support[0], self.shots))
-        pairs = cosine_distances(support[0], query[0], self.cosine_eps, norms=(support[1], query[1]))
-        # All pairs of clips side by side in memory: what follows goes along them, not along a clip's few frames.
+            support = self.encode(merge_shots(support[0], self.shots))
+        norms = (support[1], query[1])
+        pairs = cosine_distances(support[0], query[0], self.cosine_eps, norms=norms)
+        # All pairs of clips lie side by side in memory, because `cost` works along them.
         pairs = rearrange(pairs, "batch query way shot frames patches -> frames patches batch query way shot")
-        return -reduce(self.cost(pairs.contiguous()), "batch query way shot -> batch query way", "mean")
+        costs = self.cost(pairs.contiguous())
+        return -reduce(costs, "batch query way shot -> batch query way", "mean")
 
+    @abstractmethod
     def cost(self, pairs: Float[Tensor, "frames frames ..."]) -> Float[Tensor, ...]:
-        """Of every pair of clips, from the distances of query frames (rows, first axis) to support frames (columns)."""
-        raise NotImplementedError
+        """Return the cost of each pair of clips.
+
+        Args:
+            pairs: distances of query frames (first axis) to support frames (second axis).
+        """
 
 
 def attended_distances(
@@ -183,16 +142,3 @@ def attended_distances(
         prototypes = scores.softmax(dim=-1) @ values
     difference = rearrange(query_values, "batch query patches dim -> batch 1 (query patches) dim") - prototypes
     return reduce(difference.square(), "batch way (query patches) dim -> batch query way", "sum", query=query)
-
-
-def sinusoidal_positions(count: int, like: Float[Tensor, "... dim"]) -> Float[Tensor, "frames dim"]:
-    """[count dim]: sin (even channels 2i) and cos (odd) of position / 10000^(2i/dim), range -1..1.
-
-    Args:
-        like: gives dim, device and precision.
-    """
-    dim = like.shape[-1]
-    even = torch.arange(0, dim, 2, device=like.device, dtype=torch.float32)
-    angles = torch.arange(count, device=like.device)[:, None] * torch.exp(even * (-math.log(10000.0) / dim))
-    waves = rearrange([angles.sin(), angles.cos()], "channels frames dim -> frames (dim channels)")
-    return waves[:, :dim].to(like.dtype)  # an odd dim ends on a sine

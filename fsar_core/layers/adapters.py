@@ -1,6 +1,6 @@
 """What the adapter heads share: a frozen vision transformer behind the cut, and small trained parts inside it.
 
-Such a head declares `WRAPS_TAIL = True` and is given the tail of the backbone. It holds it as `tail`, runs the frozen blocks
+Such a head derives from `AdaptedViT` and is given the tail of the backbone. It holds it as `tail`, runs the frozen blocks
 itself, and returns the class token of every frame. Whether the tail is trained, `EpisodeModel` decides.
 
 Source: Pan et al., "ST-Adapter", NeurIPS 2022 (DMGAL's Eq. 15); Guo et al. (DMGAL), Eq. 16-17.
@@ -9,6 +9,7 @@ Source: Pan et al., "ST-Adapter", NeurIPS 2022 (DMGAL's Eq. 15); Guo et al. (DMG
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +17,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fsar_core.backbones._vit import Block, ClassToken, tokens_of
+from fsar_core.components.head import Head
 from fsar_core.errors import FsarError
-from fsar_core.types import GridQuery, GridSupport, HeadOutput
+from fsar_core.layers.vision_transformer import Block, ClassToken, tokens_of
+from fsar_core.types import HeadOutput
 
 # Of support [batch way shot ...] or query [batch query ...]; the class token comes first.
 VideoTokens = Float[Tensor, "*videos frames tokens dim"]
@@ -26,11 +28,10 @@ Sets = tuple[VideoTokens, ...]
 Patches = Float[Tensor, "*videos frames patches channels"]
 
 
-class AdaptedViT(nn.Module):
+class AdaptedViT(Head):
     """Runs the tail of a vision transformer on an episode, block by block; a subclass says how a block is run.
 
     Args:
-        owner: the head's name, for errors.
         tail: what lies behind the cut: nn.Sequential of any stages, `Block`s and a `ClassToken`.
 
     Attributes:
@@ -41,7 +42,9 @@ class AdaptedViT(nn.Module):
         FsarError: another tail, or one without a block.
     """
 
-    def __init__(self, owner: str, tail: nn.Module) -> None:
+    wraps_tail = True
+
+    def __init__(self, tail: nn.Module) -> None:
         super().__init__()
         stages = list(tail) if isinstance(tail, nn.Sequential) else []
         self.depth = sum(isinstance(stage, Block) for stage in stages)
@@ -50,65 +53,62 @@ class AdaptedViT(nn.Module):
         if not self.depth or not in_order or not isinstance(stages[-1], ClassToken):
             found = " -> ".join(type(stage).__name__ for stage in stages) or type(tail).__name__
             raise FsarError(
-                f"{owner}: needs the blocks of a vision transformer behind the cut, found {found}; choose a backbone that "
+                f"{self.name}: needs the blocks of a vision transformer behind the cut, found {found}; choose a backbone that "
                 f"has them and its cut `tokens`"
             )
-        self.owner, self.tail, self.dim = owner, tail, stages[-1].ln_post.normalized_shape[0]
+        self.tail, self.dim = tail, stages[-1].ln_post.normalized_shape[0]
 
     @property
     def blocks(self) -> list[Block]:
         return list(self.tail)[self.first : -1]
 
-    def forward(self, support: GridSupport, query: GridQuery, **aux: Tensor) -> HeadOutput:
-        """
-        Args:
-            support: activations at the cut, usually tokens [batch way shot frames dim tokens 1], class token first.
-            query: the same, [batch query frames dim tokens 1]
-            aux: ignored.
-
-        Returns:
-            The tail's class tokens, [batch way shot frames dim 1 1] and [batch query frames dim 1 1].
-
-        Raises:
-            FsarError: activations of another width, or patches in no square where that matters.
-        """
-        sets = self._tokens("support", support), self._tokens("query", query)
-        for place, block in enumerate(self.blocks):
-            sets = self.run(place, block, sets)
-        return HeadOutput(*(self._class_tokens(tokens) for tokens in sets))
-
     @property
-    def together_from(self) -> int:
-        """The first block in which clips of an episode see each other; the number of blocks where they never do."""
+    def relates_from(self) -> int:
+        """The first block in which clips of an episode interact; the number of blocks if none."""
         return self.depth
 
     @property
-    def task_level(self) -> bool:
-        return self.together_from < self.depth
+    def relates(self) -> bool:
+        """Whether clips of an episode interact in any block."""
+        return self.relates_from < self.depth
 
-    def alone(self, videos: Float[Tensor, "*videos frames dim tokens 1"]) -> Tensor:
-        """The blocks before `together_from`: tokens [*videos frames tokens dim], or class tokens where no block is left."""
-        sets = (self._tokens("videos", videos),)
-        for place, block in enumerate(self.blocks[: self.together_from]):
+    def encode(self, clips: Float[Tensor, "*videos frames dim tokens 1"]) -> Tensor:
+        """Run the blocks before `relates_from`.
+
+        Returns:
+            Tokens [*videos frames tokens dim], or class tokens if no block is left.
+        """
+        sets: Sets = (self._tokens(clips),)
+        for place, block in enumerate(self.blocks[: self.relates_from]):
             sets = self.run(place, block, sets)
-        return sets[0] if self.task_level else self._class_tokens(sets[0])
+        return sets[0] if self.relates else self._class_tokens(sets[0])
 
-    def together(self, support: VideoTokens, query: VideoTokens) -> HeadOutput:
-        """The blocks from `together_from` on, of what `alone` gave."""
-        sets = support, query
-        for place in range(self.together_from, self.depth):
+    def relate(self, support: VideoTokens, query: VideoTokens) -> HeadOutput:
+        """Run the blocks from `relates_from` on encoded clips.
+
+        Returns:
+            The tail's class tokens, [batch way shot frames dim 1 1] and [batch query frames dim 1 1].
+        """
+        if not self.relates:
+            return HeadOutput(support, query)
+        sets: Sets = (support, query)
+        for place in range(self.relates_from, self.depth):
             sets = self.run(place, self.blocks[place], sets)
         return HeadOutput(*(self._class_tokens(tokens) for tokens in sets))
 
+    @abstractmethod
     def run(self, place: int, block: Block, sets: Sets) -> Sets:
-        """Support and query through one block and its adapters; `place` counts the blocks from 0."""
-        raise NotImplementedError
+        """Run support and query through one block and its adapters.
 
-    def _tokens(self, name: str, features: Tensor) -> VideoTokens:
+        Args:
+            place: number of the block, from 0.
+        """
+
+    def _tokens(self, features: Tensor) -> VideoTokens:
         images = self.tail[: self.first](features.flatten(0, -4))
         if images.shape[1] != self.dim or images.shape[3] != 1:
             raise FsarError(
-                f"{self.owner}: {name} must be tokens [.. {self.dim} tokens 1], got {list(images.shape[1:])} for a frame"
+                f"{self.name}: features must be tokens [.. {self.dim} tokens 1], got {list(images.shape[1:])} for a frame"
             )
         return tokens_of(images).unflatten(0, features.shape[:-3])
 

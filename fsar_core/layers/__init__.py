@@ -1,0 +1,1 @@
+"""Building blocks that several components share: attention, transformers, positions, motion, adapters."""
