@@ -17,12 +17,12 @@ import sys
 import numpy as np
 from _side_by_side import Line, in_turn, ratios, short
 
-from fsar_core.places import ObjectPath
+from fsar_core.storage.places import ObjectPath
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import write_job
-from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec
+from tests.builders import array_blocks, feature_plan, toy_feature_spec
 
 SHAPE = (1, 8, 512, 7, 7)
 SERVER = """

@@ -24,7 +24,7 @@ from numcodecs.zstd import Zstd
 from reading import drawn_frames, layer4
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
 from fsar_core.stores import layout
 from fsar_core.stores.shards import ShardFiles
 

@@ -25,14 +25,14 @@ from _gpu import columns
 from _side_by_side import Line, chosen, in_turn, ratios, short, time_text
 from torch import Tensor, nn
 
-from fsar_core.devices import Machine
+from fsar_core.components.registry import accepted, build
 from fsar_core.episodes import tables
 from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.evaluation import protocol
-from fsar_core.registry import accepted, build
+from fsar_core.models.episode_model import EpisodeModel
+from fsar_core.runtime.devices import Machine
 from fsar_core.specs import EpisodeSpec
-from fsar_core.training.model import EpisodeModel
 
 CLASSES, CLIPS, FRAMES, DIM = 24, 100, 8, 2048
 

@@ -21,14 +21,14 @@ import torch
 from _gpu import columns
 from _side_by_side import Line, in_turn, time_text
 
-from fsar_core.backbones import _features
-from fsar_core.data import frame_store
-from fsar_core.registry import build
+from fsar_core.components.registry import build
+from fsar_core.store_kinds import features as feature_store
+from fsar_core.store_kinds import frames as frame_store
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import Block, write_job
-from fsar_core.testing import toy_feature_spec, toy_frame_spec
+from tests.builders import toy_feature_spec, toy_frame_spec
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
         create(frames, plan)
         write_job(frames, 0, [Block({"frames": block}, []) for block in blocks], frames / "receipts" / "0.json")
         seal(frames, 0)
-        features = _features.plan(spec, backbone.cpu(), args.clips, args.clips)
+        features = feature_store.plan(spec, backbone.cpu(), args.clips, args.clips)
         images = torch.from_numpy(values[:, 0, :, 16:240, 16:240]).movedim(-1, 2).flatten(0, 1)
         images = images.contiguous(memory_format=layout).to(device)
 
@@ -68,7 +68,7 @@ def main() -> None:
             create(store, features)
             reader, shape = StoreReader(frames, "frames", frames_spec), features.shapes["features"]
             how = dict(mixed_precision=mixed, threads=args.threads if mixed else 1)
-            made = _features.blocks(
+            made = feature_store.blocks(
                 spec, backbone, reader, frozenset(), shape, features.rows(0), args.batch, device, **how
             )
             write_job(store, 0, made, store / "receipts" / "0.json", args.threads if mixed else 1)

@@ -28,11 +28,12 @@ import pandas as pd
 from _side_by_side import Line, ratios, time_text
 
 from fsar_core.config import Card
-from fsar_core.data import frame_store, new_dataset, probing
+from fsar_core.data import new_dataset, probing
 from fsar_core.data.frame_sampling import frame_indices
 from fsar_core.data.index import write_index
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
 from fsar_core.specs import FrameSpec
+from fsar_core.store_kinds import frames as frame_store
 from fsar_core.stores import layout
 
 KINDS = {

@@ -18,7 +18,7 @@ import numpy as np
 from fsar_core.data import demo
 from fsar_core.data.frame_sampling import frame_indices
 from fsar_core.evaluation.statistics import Estimate, estimate
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
 
 
 def pixel_features(name: str, clips: int, seed: int) -> np.ndarray:
@@ -76,10 +76,10 @@ def with_run(run: Path, stores: Path, episodes: int) -> tuple[Estimate, Estimate
     from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank
     from fsar_core.episodes.sampler import Split, sample
     from fsar_core.evaluation.results import read_summary
+    from fsar_core.models.episode_model import build_model
     from fsar_core.specs import RunSpec
     from fsar_core.stores.reader import StoreReader
     from fsar_core.training import checkpoint
-    from fsar_core.training.model import build_model
 
     spec = RunSpec.model_validate(read_summary(run)["spec"])
     reader = StoreReader(stores / "features" / spec.features.key, "features", spec.features)

@@ -34,17 +34,17 @@ import numpy as np
 import torch
 from _side_by_side import Line, ratios, short
 
+from fsar_core.components.registry import build
 from fsar_core.data import demo
 from fsar_core.data.decoding import decode
 from fsar_core.data.transforms import fit_square
-from fsar_core.registry import build
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
 from fsar_core.stores import jpeg
 from fsar_core.stores.layout import FILE_CLIPS, Plan, create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import Block, write_job
-from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec, toy_frame_spec
+from tests.builders import array_blocks, feature_plan, toy_feature_spec, toy_frame_spec
 
 Read = Callable[[np.ndarray], np.ndarray]
 Store = tuple[Path, Callable[[], Read]]  # its files, and what opens it

@@ -21,8 +21,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsar_core.evaluation.complexity import peak_bytes
-from fsar_core.instance_masks.seem.config import FOCAL_L, FOCAL_T
-from fsar_core.instance_masks.seem.network import SEEM
+from fsar_core.mask_providers.seem.config import FOCAL_L, FOCAL_T
+from fsar_core.mask_providers.seem.network import SEEM
 
 NETWORKS = {"focal_t": FOCAL_T, "focal_l": FOCAL_L}
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices that the rate is measured with

@@ -14,8 +14,8 @@ import time
 
 import torch
 
+from fsar_core.components.registry import build
 from fsar_core.evaluation import complexity
-from fsar_core.registry import build
 
 FEATURES = {"fill_features.resnet50": ("resnet50", "layer4"), "fill_features.clip_vit_b16": ("clip_vit_b16", "tokens")}
 HEADS = {

@@ -27,17 +27,17 @@ from _side_by_side import Line, chosen, in_turn, ratios, time_text
 from episodes import Held, split
 from torch import nn
 
-from fsar_core.devices import Meter
+from fsar_core.components.registry import accepted, build
 from fsar_core.episodes.loader import FeatureBank, TrainingBank, batches
 from fsar_core.episodes.sampler import sample
-from fsar_core.registry import accepted, build
+from fsar_core.models.episode_model import EpisodeModel
+from fsar_core.models.losses import episodic_cross_entropy
+from fsar_core.runtime.devices import Meter
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import write_job
-from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec
-from fsar_core.training.losses import episodic_cross_entropy
-from fsar_core.training.model import EpisodeModel
+from tests.builders import array_blocks, feature_plan, toy_feature_spec
 
 HEADS = {"DMGAL": ("dmgal", "bimhm"), "I2ST": ("i2st", "global_local"), "SGTM": ("sgtm", "otam")}
 GOAL = "at least 10"

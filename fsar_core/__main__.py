@@ -18,7 +18,12 @@ from typing import TextIO
 from fsar_core import __version__
 from fsar_core.errors import FsarError, did_you_mean, printable_output
 
-VERBS = {path.stem.replace("_", "-"): path.stem for path in sorted((Path(__file__).parent / "cli").glob("[a-z]*.py"))}
+CLI = Path(__file__).parent / "cli"
+# Name of a verb -> its module in fsar_core.cli.
+VERBS = {
+    path.stem.replace("_", "-"): ".".join(path.relative_to(CLI).with_suffix("").parts)
+    for path in sorted([*CLI.glob("[a-z]*.py"), *CLI.glob("jobs/[a-z]*.py")])
+}
 
 # What people type; `fsar --help` tells them first.
 PEOPLES = (
@@ -161,7 +166,7 @@ def _help() -> str:
     ):
         lines += ["", title]
         for verb in verbs:
-            text = (Path(__file__).parent / "cli" / f"{VERBS[verb]}.py").read_text(encoding="utf-8")
+            text = (CLI / f"{VERBS[verb].replace('.', '/')}.py").read_text(encoding="utf-8")
             said = " ".join(text.split(chr(34) * 3)[1].split("\n\n")[0].split())
             lines.append(f"  {verb:17} {said}")
     return "\n".join([*lines, "", "`fsar VERB --help` explains one; tables are made with snakemake: see README.md"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fsar_core import registry
+from fsar_core.components import registry
+from fsar_core.data.class_prompts import CLASS
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.instance_masks._prompts import CLASS
-from fsar_core.instance_masks._weights import is_address
+from fsar_core.storage.weight_files import is_address
 
 if TYPE_CHECKING:
     from fsar_core.config import Masks, Setup

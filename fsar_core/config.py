@@ -45,10 +45,10 @@ from fsar_core.bounds import (
     Way,
 )
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.instance_masks._weights import is_address
-from fsar_core.places import ObjectPath, Place
-from fsar_core.places import place as place_of
 from fsar_core.specs import AugmentationSpec, Policy, TrainingSpec
+from fsar_core.storage.places import ObjectPath, Place
+from fsar_core.storage.places import place as place_of
+from fsar_core.storage.weight_files import is_address
 
 Name = str
 Hyperparameters = Literal["as_written", "as_executed"]

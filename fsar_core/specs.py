@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fsar_core.bounds import Count, Counted, Decay, Factor, Norm, Query, Rate, Share
 from fsar_core.errors import FsarError
-from fsar_core.provenance import canonical_json, digest
+from fsar_core.storage.provenance import canonical_json, digest
 
 # Bumped by hand when what the frame builder writes for the same spec changes (decoding, resizing, sampling).
 FRAMES_VERSION = 2
@@ -328,7 +328,7 @@ class ModelSpec(Spec):
     matching: Component
     masks: MaskSpec | None = None  # of the training clips, for heads that learn to see instances
     # Share of every class's training clips whose masks are kept back, so that predicted ones can be compared to them
-    # (`fsar_core.instance_masks._held_out`).
+    # (`fsar_core.data.held_out`).
     masks_held_out: float | None = None
     # For heads that hide frames by their actionness: where a store has it, or the classifier that scores the live features.
     saliency: SaliencySpec | None = None

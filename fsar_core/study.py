@@ -13,13 +13,13 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Literal
 
-from fsar_core import checks, registry
+from fsar_core import checks
+from fsar_core.components import registry
 from fsar_core.config import Backbone, Config, Setup
+from fsar_core.data import class_prompts
 from fsar_core.data.cards import Dataset, card_names, load_dataset
 from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.instance_masks import _prompts
-from fsar_core.instance_masks._weights import downloaded, identity, is_address
 from fsar_core.paper import (
     AnyFigure,
     AnyTable,
@@ -31,7 +31,6 @@ from fsar_core.paper import (
     load_figure,
     load_table,
 )
-from fsar_core.places import Place
 from fsar_core.specs import (
     AugmentationSpec,
     BackboneSpec,
@@ -48,6 +47,8 @@ from fsar_core.specs import (
     StoreSpec,
     TrainingSpec,
 )
+from fsar_core.storage.places import Place
+from fsar_core.storage.weight_files import downloaded, identity, is_address
 from fsar_core.stores.layout import job_count
 
 
@@ -270,7 +271,7 @@ class Study:
             provider=Component(name=settings.provider, params=settings.params),
             weights=self._mask_weights_identity() if provider["loads"] else None,
             source=None if provider["needs_frames"] else data.card.masks,
-            prompts=_prompts.identity(data.training_classes) if provider["prompted"] else None,
+            prompts=class_prompts.identity(data.training_classes) if provider["prompted"] else None,
             version=provider["version"],
         )
 
@@ -622,7 +623,9 @@ class Study:
                 f"the card of '{spec.dataset}' says nothing of masks, and this run learns from them; add `masks:` to the card, "
                 f"choose another provider (`masks: {{provider: ...}}` in the preset), or leave them out (`mask_weight: 0`)"
             )
-        if spec.prompts is not None and (name := _prompts.number_only(self.dataset(spec.dataset).training_classes)):
+        if spec.prompts is not None and (
+            name := class_prompts.number_only(self.dataset(spec.dataset).training_classes)
+        ):
             raise FsarError(
                 f"'{spec.dataset}' has a class '{name}', a number, no text to prompt '{spec.provider.name}' with; "
                 f"make its split list with the names of the classes (`fsar import-split ... --labels`)"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsar_core import places
-from fsar_core.places import ObjectPath
+from fsar_core.storage import places
+from fsar_core.storage.places import ObjectPath
 
 
 @pytest.fixture(scope="session")

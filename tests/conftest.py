@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fsar_core.testing import shared
 from tests.buckets import bucket, s3_address  # noqa: F401
+from tests.builders import shared
 
 FAULTS = Path(__file__).parent / "faults"
 MISSING = pytest.StashKey[Counter]()

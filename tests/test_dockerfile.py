@@ -55,7 +55,7 @@ def test_the_main_job_can_be_planned_in_what_is_copied(tmp_path):
     command = json.loads(LINES[-1].removeprefix("CMD "))
     assert command[0] == "snakemake"
     environment = os.environ | {"PYTHONPATH": str(image)}
-    front = [sys.executable, "-c", "from fsar_core.launcher import main; main()"]
+    front = [sys.executable, "-c", "from fsar_core.runtime.launcher import main; main()"]
     work = ["-n", "--directory", str(tmp_path / "work")]
     done = subprocess.run([*front, *command[1:], *work], cwd=image, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

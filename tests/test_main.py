@@ -16,9 +16,9 @@ import pytest
 
 import fsar_core
 from fsar_core.__main__ import PEOPLES, VERBS, main
-from fsar_core.cli import seal
+from fsar_core.cli.jobs import seal
 from fsar_core.errors import FsarError
-from fsar_core.places import place
+from fsar_core.storage.places import place
 
 CLI = Path(fsar_core.__file__).parent / "cli"
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 def run(tmp_path, *options, **environment):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-    command += ["tests/matching/test_bimhm.py", "-k", "published"]
+    command += ["tests/metrics/test_bimhm.py", "-k", "published"]
     environment = os.environ | {"FSAR_SHARED": str(tmp_path / "missing"), "FSAR_REQUIRE_SHARED": "0"} | environment
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fsar_core.components.weights import read_state_dict
 from fsar_core.errors import FsarError
-from fsar_core.provenance import file_sha256
+from fsar_core.storage.provenance import file_sha256
 
 # What stands beside `visual.` in a state dict of the whole of CLIP.
 _REST = ("text.", "transformer.", "token_embedding.", "ln_final.", "positional_embedding", "text_projection", "logit_")

@@ -9,7 +9,7 @@ from torchvision.models import WeightsEnum
 
 from fsar_core.components.weights import read_state_dict
 from fsar_core.errors import FsarError
-from fsar_core.provenance import file_sha256
+from fsar_core.storage.provenance import file_sha256
 
 
 def published_file(published: type[WeightsEnum], weights: str, root: str | Path | None) -> Path:

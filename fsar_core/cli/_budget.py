@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from fsar_core.budget.cost import Cost, time
-from fsar_core.budget.throughputs import Throughputs, measured
-from fsar_core.budget.work import Works
 from fsar_core.config import load
 from fsar_core.errors import FsarError, did_you_mean
+from fsar_core.maintenance.cost import Cost, time
+from fsar_core.maintenance.throughputs import Throughputs, measured
+from fsar_core.maintenance.work import Works
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from fsar_core.cli import _configuration
+from fsar_core.maintenance import clean
 from fsar_core.stores.access import InUse
 from fsar_core.study import Study
-from fsar_core.upkeep import clean
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from fsar_core.budget.cost import Cost, by_rule, size
-from fsar_core.budget.counted import CountedStudy
-from fsar_core.budget.work import Works
 from fsar_core.cli import _budget, _configuration
+from fsar_core.maintenance.cost import Cost, by_rule, size
+from fsar_core.maintenance.counted import CountedStudy
+from fsar_core.maintenance.work import Works
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

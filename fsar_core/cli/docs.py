@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fsar_core.documentation import config_page, rules_page, schema
 from fsar_core.errors import FsarError
-from fsar_core.provenance import atomic_write
+from fsar_core.storage.provenance import atomic_write
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from fsar_core.data import splits
 from fsar_core.data.cards import check_name
 from fsar_core.data.new_dataset import link, name_of, propose
 from fsar_core.errors import FsarError
-from fsar_core.provenance import atomic_write
+from fsar_core.storage.provenance import atomic_write
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

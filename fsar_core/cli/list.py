@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsar_core import registry
+from fsar_core.components import registry
 from fsar_core.data.cards import card_names
 
 TITLES = {

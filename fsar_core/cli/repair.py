@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from fsar_core.errors import FsarError
-from fsar_core.places import place
-from fsar_core.upkeep.repair import repair
+from fsar_core.maintenance.repair import repair
+from fsar_core.storage.places import place
 
 WORDS = (
     "stores, folders of runs or files, as `fsar verify` names them; behind `--` the options of your snakemake command, as in "

@@ -7,14 +7,14 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsar_core.budget.cost import Cost, by_rule, size, time
-from fsar_core.budget.work import Works
 from fsar_core.cli import _budget, _configuration
 from fsar_core.errors import FsarError
-from fsar_core.places import Place
+from fsar_core.maintenance.cost import Cost, by_rule, size, time
+from fsar_core.maintenance.verify import lost_in_index
+from fsar_core.maintenance.work import Works
+from fsar_core.storage.places import Place
 from fsar_core.stores.manifest import lost_clips
 from fsar_core.study import Study
-from fsar_core.upkeep.verify import lost_in_index
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,8 @@ import shlex
 
 from fsar_core.cli import _configuration
 from fsar_core.errors import FsarError
-from fsar_core.places import place
-from fsar_core.upkeep import verify
+from fsar_core.maintenance import verify
+from fsar_core.storage.places import place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -46,7 +46,7 @@ def component_name(cls: type) -> str:
     """Return a component's name: its file's in this package, its class's elsewhere.
 
     Example:
-        >>> from fsar_core.matching.otam import OTAM
+        >>> from fsar_core.metrics.otam import OTAM
         >>> component_name(OTAM)
         'otam'
     """

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.provenance import zip_damage
+from fsar_core.storage.provenance import zip_damage
 
 
 def read_state_dict(path: Path, inside: str | None = None) -> dict[str, Tensor]:

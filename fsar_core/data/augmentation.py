@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fsar_core.errors import FsarError
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
 from fsar_core.specs import AugmentationSpec, FeatureSpec, Jitter, ViewPolicy
 
 

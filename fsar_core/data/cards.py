@@ -15,7 +15,7 @@ from fsar_core.config import SPLITS, Card, DemoVideos, Files, load
 from fsar_core.data import demo, split_formats, splits
 from fsar_core.data.files import is_inside
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.provenance import digest
+from fsar_core.storage.provenance import digest
 
 # Also a wildcard's constraint in workflow/rules/common.smk; file names hold it beside a key.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fsar_core.data.decoding import VideoProblem, pictures_in
 from fsar_core.data.files import PICTURES
-from fsar_core.provenance import digest, file_sha256
+from fsar_core.storage.provenance import digest, file_sha256
 
 
 def clip_sha256(path: Path, endings: tuple[str, ...] = PICTURES) -> str:

@@ -16,8 +16,8 @@ import pandas as pd
 
 from fsar_core.data import splits
 from fsar_core.errors import FsarError, mend
-from fsar_core.places import Place, place
-from fsar_core.provenance import atomic_write, check_format, digest
+from fsar_core.storage.places import Place, place
+from fsar_core.storage.provenance import atomic_write, check_format, digest
 
 FORMAT = 1  # raised by hand when what an index holds changes
 MARK = b"# clip index, format "

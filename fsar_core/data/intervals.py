@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import atomic_write
+from fsar_core.storage.provenance import atomic_write
 
 COLUMNS = ("path", "start", "end")
 

@@ -26,7 +26,7 @@ MEMORY_GIB = 4  # that a process may take for clips: 8 frames of 8K video and th
 
 MOST_BROKEN = 10  # times that all processes may be given up before any of them finishes an item
 
-PRELOADED = ["av", "decord", "PIL.Image", "fsar_core.data.frame_store", "fsar_core.data.probing"]
+PRELOADED = ["av", "decord", "PIL.Image", "fsar_core.store_kinds.frames", "fsar_core.data.probing"]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fsar_core.data.duplicates import check_distinct, digests_of_equal_sizes, eq
 from fsar_core.data.files import PICTURES, FileFinder
 from fsar_core.data.splits import COLUMNS
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
 
 # Source: the naming of UCF101 (v_Archery_g03_c01), HMDB51 (Film_1_kick_f_cm_np1_ba_bad_0) and Kinetics (id_000012_000022).
 SOURCES = {

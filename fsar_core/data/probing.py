@@ -17,7 +17,7 @@ from fsar_core.data.files import FileFinder, Missing
 from fsar_core.data.index import COLUMNS, LOST
 from fsar_core.data.isolation import Lost, isolated_map
 from fsar_core.errors import FsarError
-from fsar_core.provenance import atomic_write
+from fsar_core.storage.provenance import atomic_write
 
 KINDS = ("missing", "unreadable", "too short", LOST)  # of problems
 

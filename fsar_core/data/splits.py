@@ -16,7 +16,7 @@ from fsar_core.config import CONTROL, SPLITS, Card, relative
 from fsar_core.data.files import stem
 from fsar_core.data.lookalikes import lookalikes
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.provenance import atomic_write
+from fsar_core.storage.provenance import atomic_write
 
 COLUMNS = ("split", "class", "path", "group")
 

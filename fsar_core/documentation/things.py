@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from fsar_core import registry
+from fsar_core.components import registry
 from fsar_core.components.parameters import COMPUTED, REQUIRED, Parameter
+from fsar_core.components.registry import Entry
 from fsar_core.config import SPLITS, Card, load
 from fsar_core.data.cards import card_file, card_names
 from fsar_core.data.index import read_index
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.evaluation.results import read_summary
 from fsar_core.paper import AnyFigure, AnyTable
-from fsar_core.registry import Entry
 from fsar_core.specs import Component, RunSpec
 from fsar_core.study import Study
 

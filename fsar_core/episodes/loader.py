@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from fsar_core.data.augmentation import apply, cut_out, draw, live_draws, stored_draw
-from fsar_core.devices import room
 from fsar_core.episodes.sampler import Episode
-from fsar_core.prefetch import prefetched
+from fsar_core.runtime.devices import room
+from fsar_core.runtime.prefetch import prefetched
 from fsar_core.specs import AugmentationSpec, FeatureSpec
 from fsar_core.stores.reader import StoreReader
 

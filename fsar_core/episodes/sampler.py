@@ -34,8 +34,8 @@ import numpy as np
 import pandas as pd
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import digest
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
+from fsar_core.storage.provenance import digest
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from tqdm import trange
 
 from fsar_core.episodes.sampler import Episode, Split, check, drawn
 from fsar_core.errors import FsarError, mend
-from fsar_core.provenance import atomic_write, canonical_json, check_format, zip_damage
 from fsar_core.specs import EpisodeSpec, difference
+from fsar_core.storage.provenance import atomic_write, canonical_json, check_format, zip_damage
 
 FORMAT = 1  # raised by hand when what a table holds changes
 

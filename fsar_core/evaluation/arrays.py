@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.provenance import atomic_write, zip_damage
+from fsar_core.storage.provenance import atomic_write, zip_damage
 
 NAME = "name"  # the member that holds the name
 

@@ -20,10 +20,10 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from fsar_core.components.registry import accepted, build
 from fsar_core.episodes.loader import EpisodeFeatures
-from fsar_core.registry import accepted, build
-from fsar_core.training.losses import episodic_cross_entropy
-from fsar_core.training.model import EpisodeModel
+from fsar_core.models.episode_model import EpisodeModel
+from fsar_core.models.losses import episodic_cross_entropy
 
 
 def parameters(module: torch.nn.Module) -> int:

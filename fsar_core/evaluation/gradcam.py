@@ -18,11 +18,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fsar_core.devices import Machine
 from fsar_core.episodes.loader import FeatureBank, FrameBank
 from fsar_core.episodes.sampler import Episode
 from fsar_core.episodes.tables import EpisodeTable
-from fsar_core.training.model import EpisodeModel
+from fsar_core.models.episode_model import EpisodeModel
+from fsar_core.runtime.devices import Machine
 
 
 class _Compared(nn.Module):

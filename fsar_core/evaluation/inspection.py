@@ -11,10 +11,10 @@ import torch
 from einops import rearrange, reduce
 from tqdm import tqdm
 
-from fsar_core.devices import Machine
 from fsar_core.episodes.loader import FeatureBank, FrameBank, batches
 from fsar_core.episodes.tables import EpisodeTable
-from fsar_core.training.model import EpisodeModel
+from fsar_core.models.episode_model import EpisodeModel
+from fsar_core.runtime.devices import Machine
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ both at the decoder's resolution and cut at 0.5, the mean over the frames of a c
 instances usually are: the mean true mask of other training clips, frame by frame, cut where it overlaps those most. Because a
 regressed mask may be right and faint, the head is measured at such a cut of its own as well.
 
-The clips are training clips that are held out (`fsar_core.instance_masks._held_out`): training has seen their features and
+The clips are training clips that are held out (`fsar_core.data.held_out`): training has seen their features and
 classes, and never their masks.
 """
 
@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fsar_core.devices import Machine
+from fsar_core.data.held_out import held_out
 from fsar_core.episodes.loader import FeatureBank, FrameBank, MaskBank
 from fsar_core.episodes.sampler import Split
 from fsar_core.errors import FsarError
-from fsar_core.instance_masks._held_out import held_out
 from fsar_core.layers.instance_perception import resized
-from fsar_core.training.model import EpisodeModel
+from fsar_core.models.episode_model import EpisodeModel
+from fsar_core.runtime.devices import Machine
 
 CUT = 0.5
 LEVELS = 100  # cuts that are tried for the mean mask

@@ -14,15 +14,15 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from fsar_core.devices import room
 from fsar_core.episodes.loader import FeatureBank, batches
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
-from fsar_core.prefetch import prefetched
+from fsar_core.runtime.devices import room
+from fsar_core.runtime.prefetch import prefetched
 
 if TYPE_CHECKING:
-    from fsar_core.devices import Machine
-    from fsar_core.training.model import EpisodeModel
+    from fsar_core.models.episode_model import EpisodeModel
+    from fsar_core.runtime.devices import Machine
 
 
 @torch.inference_mode()

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.inputs import remake
-from fsar_core.provenance import atomic_write, check_format, file_sha256, read_json, write_json
+from fsar_core.storage.bindings import remake
+from fsar_core.storage.provenance import atomic_write, check_format, file_sha256, read_json, write_json
 
 FORMAT = 1  # raised by hand when what these files hold changes
 ABSENT = "run snakemake to test this run"

@@ -39,7 +39,7 @@ from fsar_core.components.base import Component
 from fsar_core.components.parameters import PositiveInt, Probability
 from fsar_core.components.validation import check_arguments
 from fsar_core.errors import FsarError
-from fsar_core.seeding import derive, rng
+from fsar_core.runtime.seeding import derive, rng
 
 FrameFeatures = Float[Tensor, "*videos frames dim"]
 ClassScores = Float[Tensor, "*videos frames classes"]

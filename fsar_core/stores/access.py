@@ -25,9 +25,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fsar_core import locks
 from fsar_core.errors import FsarError
-from fsar_core.places import Forbidden, ObjectPath, Place, place
+from fsar_core.storage import locks
+from fsar_core.storage.places import Forbidden, ObjectPath, Place, place
 from fsar_core.stores.leases import Lease, finish_releases, living
 
 try:

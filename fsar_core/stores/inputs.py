@@ -14,8 +14,8 @@ import pandas as pd
 
 from fsar_core.data.index import index_identity
 from fsar_core.errors import FsarError
-from fsar_core.places import Place, place
-from fsar_core.provenance import digest, environment, file_sha256
+from fsar_core.storage.places import Place, place
+from fsar_core.storage.provenance import digest, environment, file_sha256
 from fsar_core.stores.layout import Plan, read_plan
 from fsar_core.stores.manifest import PLANNED, read_manifest
 from fsar_core.stores.writer import shard_keys

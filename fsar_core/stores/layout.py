@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.places import ObjectPath, Place, place
-from fsar_core.provenance import read_json, write_json
 from fsar_core.specs import LAYOUT_VERSION, FeatureSpec, FrameSpec, MaskSpec, SaliencySpec, StoreSpec
+from fsar_core.storage.places import ObjectPath, Place, place
+from fsar_core.storage.provenance import read_json, write_json
 
 if TYPE_CHECKING:
     import zarr

@@ -16,9 +16,9 @@ import threading
 import weakref
 from pathlib import Path
 
-from fsar_core import locks
 from fsar_core.errors import FsarError
-from fsar_core.places import ObjectPath
+from fsar_core.storage import locks
+from fsar_core.storage.places import ObjectPath
 
 
 class Lease:

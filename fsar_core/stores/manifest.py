@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.places import ObjectPath, Place, place, sizes
-from fsar_core.provenance import digest, file_sha256, read_json, write_json
+from fsar_core.storage.places import ObjectPath, Place, place, sizes
+from fsar_core.storage.provenance import digest, file_sha256, read_json, write_json
 from fsar_core.stores.layout import Plan, check_layout, read_plan
 
 

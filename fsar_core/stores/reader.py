@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.places import ObjectPath, Place, place
 from fsar_core.specs import StoreSpec, difference
+from fsar_core.storage.places import ObjectPath, Place, place
 from fsar_core.stores import access, jpeg
 from fsar_core.stores.layout import FILE_CLIPS, Files, open_arrays, shard_file
 from fsar_core.stores.manifest import check_files, check_metadata, read_manifest

@@ -18,8 +18,8 @@ import google_crc32c
 import numpy as np
 from numcodecs.zstd import Zstd
 
-from fsar_core.places import Place, place
-from fsar_core.provenance import atomic_write
+from fsar_core.storage.places import Place, place
+from fsar_core.storage.provenance import atomic_write
 from fsar_core.stores.layout import FILE_CLIPS, ZSTD_LEVEL, Files, shard_file
 
 if TYPE_CHECKING:

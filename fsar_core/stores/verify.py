@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsar_core.errors import FsarError
-from fsar_core.places import ObjectPath, Place, place
-from fsar_core.provenance import file_sha256, write_json
+from fsar_core.storage.places import ObjectPath, Place, place
+from fsar_core.storage.provenance import file_sha256, write_json
 from fsar_core.stores import access
 from fsar_core.stores.layout import Plan, create_arrays, open_arrays, read_plan
 from fsar_core.stores.manifest import PLANNED, check_metadata, metadata_files, read_manifest, read_receipt

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fsar_core.errors import FsarError
-from fsar_core.places import ObjectPath, Place, place, remove, sizes
-from fsar_core.provenance import atomic_write, environment, file_sha256, read_json, write_json
+from fsar_core.storage.places import ObjectPath, Place, place, remove, sizes
+from fsar_core.storage.provenance import atomic_write, environment, file_sha256, read_json, write_json
 from fsar_core.stores import access
 from fsar_core.stores.layout import FILE_CLIPS, Files, Plan, open_arrays, read_plan, shard_file
 from fsar_core.stores.manifest import unfinished_mark

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.provenance import atomic_write, check_format, zip_damage
+from fsar_core.storage.provenance import atomic_write, check_format, zip_damage
 
 FORMAT = 1  # raised by hand when what a checkpoint holds changes
 

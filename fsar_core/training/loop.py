@@ -17,18 +17,18 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from fsar_core.devices import Machine
 from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, MaskBank, SaliencyBank, TrainingBank, batches
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
-from fsar_core.inputs import changed
-from fsar_core.seeding import derive
+from fsar_core.models.episode_model import EpisodeModel
+from fsar_core.models.losses import episodic_cross_entropy
+from fsar_core.runtime.devices import Machine
+from fsar_core.runtime.seeding import derive
 from fsar_core.specs import ModelSpec
+from fsar_core.storage.bindings import changed
 from fsar_core.training import checkpoint, optim
-from fsar_core.training.losses import episodic_cross_entropy
-from fsar_core.training.model import EpisodeModel
 
 SAVE_SECONDS = 600.0  # between checkpoints for resuming, where validations are farther apart
 
@@ -55,7 +55,7 @@ def train(
             removed by the caller when the run is done.
         masks, saliency: of the training clips, for heads that learn from them.
         code: digest of the code that trains; a training that other code began is begun anew.
-        inputs: digests of what the model is trained on and with, as in `fsar_core.inputs`; a training
+        inputs: digests of what the model is trained on and with, as in `fsar_core.storage.bindings`; a training
             that was started on other inputs is not resumed.
 
     Raises:

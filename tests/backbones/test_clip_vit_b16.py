@@ -18,12 +18,12 @@ from torch import nn
 
 from fsar_core.backbones import _open_clip
 from fsar_core.backbones._open_clip import read_visual_tower
-from fsar_core.components.backbone import Backbone
-from fsar_core.components.weights import load_strictly
-from fsar_core.layers.vision_transformer import vit_stages
 from fsar_core.backbones.clip_vit_b16 import CUTS, PUBLISHER, QUICKGELU, WEIGHTS, ClipVitB16
+from fsar_core.components.backbone import Backbone
+from fsar_core.components.registry import build, check, entry
+from fsar_core.components.weights import load_strictly
 from fsar_core.errors import FsarError
-from fsar_core.registry import build, check, entry
+from fsar_core.layers.vision_transformer import vit_stages
 
 MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
 STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)

@@ -6,9 +6,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from fsar_core.backbones.demo_cnn import DemoCNN
+from fsar_core.components.registry import build
 from fsar_core.episodes.loader import EpisodeFeatures
-from fsar_core.registry import build
-from fsar_core.training.model import EpisodeModel
+from fsar_core.models.episode_model import EpisodeModel
 
 WAY, SHOT, QUERY, FRAMES = 2, 1, 2, 2
 BACKBONES = {

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from fsar_core.backbones.demo_cnn import CUTS, DemoCNN
+from fsar_core.components.registry import build, entry
 from fsar_core.errors import FsarError
-from fsar_core.registry import build, entry
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from fsar_core.backbones._tsn import train_backbone
 from fsar_core.backbones.demo_vit import CUTS, DemoViT
+from fsar_core.components.registry import build, entry
 from fsar_core.errors import FsarError
-from fsar_core.registry import build, entry
 from fsar_core.specs import Component
-from tests.backbones.test_tsn import CPU, clips, spec_of  # noqa: F401
+from fsar_core.training.tsn import train_backbone
+from tests.training.test_tsn import CPU, spec_of
 
 
 def images(size: int) -> torch.Tensor:
@@ -55,7 +55,7 @@ def test_a_crop_that_is_no_multiple_of_the_patch_is_refused():
         DemoViT(dim=8).to_cut(images(60), "tokens")
 
 
-def test_the_pipeline_trains_it(clips):  # noqa: F811
+def test_the_pipeline_trains_it(clips):
     """As test_tsn does with the CNN: three colours, learnt from positions of another size (crop 16)."""
     spec = spec_of(backbone=Component(name="demo_vit", params={"dim": 8}), epochs=12)
     state, history = train_backbone(spec, *clips, CPU)
@@ -69,7 +69,7 @@ def test_the_pipeline_trains_it(clips):  # noqa: F811
     assert (torch.cdist(features, centres).argmin(1).numpy() == clips[1]).mean() > 0.9
 
 
-def test_training_reaches_every_parameter(clips):  # noqa: F811
+def test_training_reaches_every_parameter(clips):
     spec = spec_of(backbone=Component(name="demo_vit", params={"dim": 8}), epochs=1)
     state, _ = train_backbone(spec, *clips, CPU)
     longer, _ = train_backbone(spec.model_copy(update={"epochs": 2}), *clips, CPU)

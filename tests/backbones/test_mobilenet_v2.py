@@ -7,9 +7,9 @@ import torchvision
 from torch import Tensor, nn
 
 from fsar_core.backbones.mobilenet_v2 import CUTS, MobilenetV2
+from fsar_core.components.registry import build, check, entry
 from fsar_core.errors import FsarError
-from fsar_core.registry import build, check, entry
-from fsar_core.testing import shared
+from tests.builders import shared
 
 STRIDES = {
     "frames": (3, 1),

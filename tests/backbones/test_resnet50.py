@@ -6,8 +6,8 @@ import torchvision
 from torch import nn
 
 from fsar_core.backbones.resnet50 import CUTS, WEIGHTS, ResNet50
+from fsar_core.components.registry import build, entry
 from fsar_core.errors import FsarError
-from fsar_core.registry import build, entry
 
 STRIDES = {"frames": (3, 1), "layer1": (256, 4), "layer2": (512, 8), "layer3": (1024, 16), "layer4": (2048, 32)}
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from fsar_core.__main__ import main
-from fsar_core.budget.work import Works
-from fsar_core.data import frame_store
 from fsar_core.data.index import write_index
+from fsar_core.maintenance.work import Works
+from fsar_core.store_kinds import frames as frame_store
 from fsar_core.stores.layout import create, read_plan
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.writer import Block, write_job
-from fsar_core.testing import toy_index
+from tests.builders import toy_index
 from tests.workflow.conftest import SMOKE, study
 
 ROOT = Path(__file__).resolve().parents[2]

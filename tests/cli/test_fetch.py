@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from fsar_core.__main__ import main
-from fsar_core.cli import fetch as cli_fetch
+from fsar_core.cli.jobs import fetch as cli_fetch
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 
 from fsar_core.__main__ import main
-from fsar_core.backbones import _trained
 from fsar_core.backbones.demo_cnn import DemoCNN
 from fsar_core.config import Card
 from fsar_core.data.index import index_identity, read_index, write_index
 from fsar_core.data.probing import build_index
-from fsar_core.places import Place
-from fsar_core.provenance import file_sha256, read_json, write_json
+from fsar_core.models import backbone_weights
 from fsar_core.specs import BackboneSpec, ClassifierSpec, Component, FeatureSpec, MaskSpec, SaliencySpec
-from fsar_core.testing import toy_card, toy_dataset, toy_frame_spec, write_code_video
+from fsar_core.storage.places import Place
+from fsar_core.storage.provenance import file_sha256, read_json, write_json
+from tests.builders import toy_card, toy_dataset, toy_frame_spec, write_code_video
 
 CLASSES = {"train": 2, "val": 1, "test": 1}
 CLIPS = 17  # a class: rows 0..33 train, 34..50 validate, 51..67 test; row 64 on is the second shard file
@@ -278,7 +278,7 @@ def test_manifests_say_what_their_stores_were_made_from(project):
 def test_weights_of_another_training_are_refused(project, capsys):
     """Nothing of the store is changed."""
     before = shards(project, "features")
-    _trained.save(project.weights, DemoCNN(dim=8).state_dict(), "another training")
+    backbone_weights.save(project.weights, DemoCNN(dim=8).state_dict(), "another training")
     project.fill("features", code=2)
     (line,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("fsar: error: ")]
     assert f"{project.weights}: weights of the training another training, expected those of toy; " in line

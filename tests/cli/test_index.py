@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fsar_core.data.index import read_index
-from fsar_core.testing import toy_dataset, toy_frame_spec
+from tests.builders import toy_dataset, toy_frame_spec
 
 REPOSITORY = Path(__file__).parents[2]
 DECORD = """

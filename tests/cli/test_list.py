@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fsar_core import registry
 from fsar_core.__main__ import main
+from fsar_core.components import registry
 from fsar_core.config import read_yaml
 from fsar_core.errors import FsarError
 

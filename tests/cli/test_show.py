@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fsar_core import registry
 from fsar_core.__main__ import main
+from fsar_core.components import registry
 from fsar_core.data.index import write_index
 from fsar_core.documentation.things import tell
 from fsar_core.evaluation.results import write
-from fsar_core.testing import toy_index
+from tests.builders import toy_index
 from tests.workflow.conftest import SMOKE, study
 
 ROOT = Path(__file__).resolve().parents[2]

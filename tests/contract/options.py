@@ -7,8 +7,9 @@ import inspect
 import itertools
 from typing import Any
 
-from fsar_core.matching._distances import SHOTS
-from fsar_core.registry import Entry, entry
+from fsar_core.metrics._distances import SHOTS
+
+from fsar_core.components.registry import Entry, entry
 
 # Values that a module checks itself and does not declare in CHOICES.
 UNDECLARED = {"shots": SHOTS, "similarity": ("cosine", "euclidean"), "local": ("bimhm", "otam", None)}

@@ -17,9 +17,9 @@ from beartype import beartype
 from jaxtyping import jaxtyped
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fsar_core.layers.vision_transformer import Block, ClassToken
+from fsar_core.components.registry import Entry, accepted, build, entry, names
 from fsar_core.errors import FsarError
-from fsar_core.registry import Entry, accepted, build, entry, names
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.types import HeadOutput
 from tests.contract.options import combinations, single_changes
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from fsar_core import registry
-from fsar_core.instance_masks._prompted import PromptedTeacher
+from fsar_core.components import registry
+from fsar_core.mask_providers._prompted import PromptedTeacher
 
 each = pytest.mark.parametrize("name", registry.names("instance_masks"))
 

@@ -1,4 +1,4 @@
-"""Laws of every matching metric; a new file in fsar_core/matching is found and tested by its name alone."""
+"""Laws of every matching metric; a new file in fsar_core/metrics is found and tested by its name alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jaxtyping import jaxtyped
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fsar_core.components.registry import accepted, build, entry, names
 from fsar_core.errors import FsarError
 from fsar_core.layers.distances import SHOTS
-from fsar_core.registry import accepted, build, entry, names
 from tests.contract.options import combinations
 
 SIZES = {"batch": 2, "way": 3, "shot": 2, "query": 4, "frames": 4, "dim": 6}

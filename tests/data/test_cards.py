@@ -11,7 +11,7 @@ from fsar_core.data import cards, splits
 from fsar_core.data.files import FileFinder
 from fsar_core.errors import FsarError
 from fsar_core.specs import TrainingSpec
-from fsar_core.testing import toy_card, toy_dataset
+from tests.builders import toy_card, toy_dataset
 from tests.data import published
 
 SIZES = DemoVideos(clips={"train": 2, "val": 1, "test": 1}, frames=16, height=64, width=96, jobs=2)

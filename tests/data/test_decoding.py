@@ -18,7 +18,7 @@ from fsar_core.data import decoding
 from fsar_core.data.decoding import VideoProblem, decode, probe
 from fsar_core.data.frame_sampling import frame_indices
 from fsar_core.data.frame_sizes import VP9_HEADER, vp9_frame_may_resize
-from fsar_core.testing import code_picture, read_codes, shared, write_code_video
+from tests.builders import code_picture, read_codes, shared, write_code_video
 
 CLIPS = shared("real", "clips")
 real = pytest.mark.shared(

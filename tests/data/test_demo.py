@@ -14,7 +14,7 @@ from PIL import Image
 from fsar_core.data import demo
 from fsar_core.data.demo import canvas, temporal, video
 from fsar_core.errors import FsarError
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
 
 ALL = [(dataset, name) for dataset in demo.DATASETS for name in demo.class_names(dataset)]
 FORWARD = {pair.forward: pair for pair in temporal.PAIRS}

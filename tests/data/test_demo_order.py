@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.order_matters import on_pixels, pair_accuracy, shuffled
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
 
 
 @pytest.mark.slow

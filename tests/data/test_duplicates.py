@@ -28,7 +28,7 @@ from fsar_core.data.files import FileFinder
 from fsar_core.data.index import read_index
 from fsar_core.data.new_dataset import propose
 from fsar_core.errors import FsarError
-from fsar_core.testing import toy_card, toy_dataset
+from tests.builders import toy_card, toy_dataset
 
 HEADER = "split\tclass\tpath\tgroup\n"
 

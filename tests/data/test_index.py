@@ -9,7 +9,7 @@ import pytest
 
 from fsar_core.data.index import index_identity, read_index, write_index
 from fsar_core.errors import FsarError
-from fsar_core.testing import toy_index
+from tests.builders import toy_index
 
 
 def _failure(call) -> str:

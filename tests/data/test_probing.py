@@ -12,21 +12,13 @@ import pytest
 from PIL import Image
 
 from fsar_core.config import Card
-from fsar_core.data import frame_store
 from fsar_core.data.index import COLUMNS
 from fsar_core.data.probing import build_index, check_failures, report, write_problems
 from fsar_core.errors import FsarError
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
+from fsar_core.store_kinds import frames as frame_store
 from fsar_core.stores.layout import job_count
-from fsar_core.testing import (
-    code_picture,
-    read_codes,
-    toy_card,
-    toy_dataset,
-    toy_frame_spec,
-    toy_index,
-    write_code_video,
-)
+from tests.builders import code_picture, read_codes, toy_card, toy_dataset, toy_frame_spec, toy_index, write_code_video
 
 
 def _card(**changes) -> Card:

@@ -8,7 +8,7 @@ import pytest
 from fsar_core.config import Card
 from fsar_core.data import splits
 from fsar_core.errors import FsarError
-from fsar_core.testing import toy_card, toy_entries
+from tests.builders import toy_card, toy_entries
 
 HEADER = "split\tclass\tpath\tgroup\n"
 GOOD = HEADER + "train\tjump\ta/1.mp4\tg1\nval\trun\ta/2.mp4\t\ntest\tsit\ta/3.mp4\tg3\n"

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from fsar_core.backbones._features import _seen
-from fsar_core.data.frame_store import plan as frame_store_plan
 from fsar_core.episodes import loader
 from fsar_core.episodes.loader import (
     EpisodeFeatures,
@@ -18,11 +16,13 @@ from fsar_core.episodes.loader import (
 )
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.specs import AugmentationSpec, ViewPolicy
+from fsar_core.store_kinds.features import _seen
+from fsar_core.store_kinds.frames import plan as frame_store_plan
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import Block, write_job
-from fsar_core.testing import toy_feature_spec, toy_feature_store, toy_features, toy_frame_spec, toy_index
+from tests.builders import toy_feature_spec, toy_feature_store, toy_features, toy_frame_spec, toy_index
 from tests.training.toys import ArrayReader
 
 SHAPE = dict(frames=3, dim=4, height=2, width=2)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fsar_core.episodes.sampler import Episode, Split, check, sample
 from fsar_core.errors import FsarError
-from fsar_core.testing import toy_index
+from tests.builders import toy_index
 
 quick = settings(max_examples=60, deadline=None)
 

@@ -10,7 +10,7 @@ from fsar_core.episodes import tables
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.errors import FsarError
 from fsar_core.specs import EpisodeSpec
-from fsar_core.testing import toy_index
+from tests.builders import toy_index
 
 ARRAYS = ("classes", "support", "query", "labels")
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fsar_core.__main__ import main
+from fsar_core.components.registry import build
 from fsar_core.evaluation import complexity
 from fsar_core.paper import load_table
-from fsar_core.registry import build
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ import torch
 from fsar_core.episodes.loader import FrameBank
 from fsar_core.evaluation import gradcam
 from fsar_core.specs import Component
-from fsar_core.testing import toy_features, toy_index
+from tests.builders import toy_features, toy_index
 from tests.training.toys import MACHINE, SHAPE, ArrayReader, Toy, model_of, run_spec
 
 GRID = SHAPE | dict(height=2, width=3)

@@ -8,9 +8,9 @@ import torch
 
 from fsar_core.episodes.loader import FrameBank
 from fsar_core.evaluation import inspection
+from fsar_core.models.episode_model import build_model
 from fsar_core.specs import Component
-from fsar_core.testing import toy_features, toy_index
-from fsar_core.training.model import build_model
+from tests.builders import toy_features, toy_index
 from tests.training.toys import MACHINE, SHAPE, ArrayReader, Toy, model_of, run_spec
 
 GRID = SHAPE | dict(height=3, width=3)

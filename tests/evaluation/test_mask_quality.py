@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from fsar_core.data.held_out import held_out
 from fsar_core.episodes.loader import FeatureBank, FrameBank, MaskBank
 from fsar_core.errors import FsarError
 from fsar_core.evaluation import mask_quality
-from fsar_core.instance_masks._held_out import held_out
 from fsar_core.specs import Component
-from fsar_core.testing import toy_index
+from tests.builders import toy_index
 from tests.training.toys import MACHINE, ArrayReader, model_of, run_spec
 
 

@@ -3,15 +3,15 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core import devices
-from fsar_core.layers.vision_transformer import Block, ClassToken
-from fsar_core.devices import Machine
 from fsar_core.episodes.loader import FeatureBank
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy, logits, query_results
+from fsar_core.layers.vision_transformer import Block, ClassToken
+from fsar_core.runtime import devices
+from fsar_core.runtime.devices import Machine
 from fsar_core.specs import Component, EpisodeSpec
-from fsar_core.testing import toy_features, toy_index
+from tests.builders import toy_features, toy_index
 from tests.training.toys import SHAPE, ArrayReader, Toy, model_of, run_spec
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ import pytest
 
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.results import read_queries, read_summary, write
-from fsar_core.provenance import write_json
-from fsar_core.upkeep.verify import check
+from fsar_core.maintenance.verify import check
+from fsar_core.storage.provenance import write_json
 
 QUERIES = pd.DataFrame(
     {"episode": [0, 0, 1, 1], "clip": [5, 6, 7, 8], "correct": [1, 0, 1, 1], "margin": [0.5, -1.25, 3.0, 0.1]}

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from fsar_core.config import overlay
-from fsar_core.testing import toy_dataset
+from tests.builders import toy_dataset
 from tests.faults.runs import REPOSITORY, Project
 from tests.workflow.conftest import smoke_config
 

@@ -21,7 +21,7 @@ from fsar_core.data import splits
 from fsar_core.data.index import read_index
 from fsar_core.episodes import tables
 from fsar_core.study import Study
-from fsar_core.testing import toy_card, toy_entries, write_code_video
+from tests.builders import toy_card, toy_entries, write_code_video
 from tests.hostile.test_files import PLAYLISTS, avi
 from tests.workflow.conftest import FRONT, REPOSITORY, overlay, smoke_config
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fsar_core.testing import write_code_video
+from tests.builders import write_code_video
 from tests.faults import jobs
 from tests.faults import small as small_project
 from tests.faults.runs import TABLE, Project, same

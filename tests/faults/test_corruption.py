@@ -25,10 +25,10 @@ import pytest
 import torch
 
 from fsar_core.__main__ import main
+from fsar_core.components.registry import build
 from fsar_core.errors import FsarError
-from fsar_core.provenance import read_json
-from fsar_core.registry import build
-from fsar_core.reporting import attention
+from fsar_core.figures import attention
+from fsar_core.storage.provenance import read_json
 from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.reader import StoreReader
 from fsar_core.training import checkpoint

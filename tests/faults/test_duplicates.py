@@ -12,7 +12,7 @@ import pytest
 
 from fsar_core.data import splits
 from fsar_core.errors import FsarError
-from fsar_core.testing import ToyDataset, toy_dataset
+from tests.builders import ToyDataset, toy_dataset
 from tests.faults.test_corruption import verb
 
 pytestmark = pytest.mark.faults

@@ -200,12 +200,12 @@ def _with(path: Path, data: bytes, read: Read) -> Any:
 
 def test_weights_of_another_training(project, swaps, tmp_path):
     """A weights file of the same shapes. Who extracts features with it is told; see also tests/hostile."""
-    from fsar_core.backbones import _trained
+    from fsar_core.models import backbone_weights
     from tests.faults.test_corruption import filled
 
     state = torch.load(project.weights, weights_only=True)
     other = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    _trained.save(tmp_path / "other.pt", other, training="0" * 12)
+    backbone_weights.save(tmp_path / "other.pt", other, training="0" * 12)
     read = partial(filled, project, tmp_path)
     swap(swaps, "weights", project.weights, (tmp_path / "other.pt").read_bytes(), read)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from fsar_core.places import Place
+from fsar_core.storage.places import Place
 from tests.faults import jobs
 from tests.faults import small as small_project
 from tests.faults.runs import Project

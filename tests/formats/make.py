@@ -15,10 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fsar_core.__main__ import main
-from fsar_core.data import frame_store
 from fsar_core.data.index import write_index
-from fsar_core.instance_masks import _store as masks_store
-from fsar_core.saliency import _store as saliency_store
 from fsar_core.specs import (
     ClassifierSpec,
     Component,
@@ -28,9 +25,12 @@ from fsar_core.specs import (
     SaliencySpec,
     TrainingSpec,
 )
+from fsar_core.store_kinds import frames as frame_store
+from fsar_core.store_kinds import masks as masks_store
+from fsar_core.store_kinds import saliency as saliency_store
 from fsar_core.stores import layout, manifest, writer
 from fsar_core.stores.reader import StoreReader
-from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec, toy_features, toy_frame_spec, toy_index
+from tests.builders import array_blocks, feature_plan, toy_feature_spec, toy_features, toy_frame_spec, toy_index
 
 BROKEN = 2  # a row that holds nothing
 FRAMES = toy_frame_spec(count=2, size=16)

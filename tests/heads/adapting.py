@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from fsar_core.layers.vision_transformer import Block, ClassToken
+from fsar_core.components.registry import build
 from fsar_core.episodes.loader import EpisodeFeatures
-from fsar_core.registry import build
-from fsar_core.training.model import EpisodeModel
+from fsar_core.layers.vision_transformer import Block, ClassToken
+from fsar_core.models.episode_model import EpisodeModel
 from tests.oracles import adapters as oracle
 from tests.oracles.dmgal import part
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.errors import FsarError
 from fsar_core.heads.aim import AIM
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from tests.heads import adapting
 from tests.oracles import adapters as oracle
 from tests.oracles.dmgal import part

@@ -12,14 +12,14 @@ from einops import rearrange, repeat
 from torch import nn
 
 from fsar_core.errors import FsarError
-from fsar_core.layers.motion import BidirectionalMotion, motion_guided_attention
-from fsar_core.layers.positions import sinusoid
 from fsar_core.heads.dmgal import (
     DMGAL,
     CrossMotionGuidedAttention,
     SelfMotionGuidedAttention,
     TemporalChannelMixer,
 )
+from fsar_core.layers.motion import BidirectionalMotion, motion_guided_attention
+from fsar_core.layers.positions import sinusoid
 from tests.heads.memory import LargestTensor
 from tests.oracles import dmgal as oracle
 

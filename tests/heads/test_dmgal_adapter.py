@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.layers.vision_transformer import Block, ClassToken, Embed
 from fsar_core.errors import FsarError
-from fsar_core.layers.adapters import TemporalConvolution
 from fsar_core.heads.dmgal import CrossMotionGuidedAttention, SelfMotionGuidedAttention
 from fsar_core.heads.dmgal_adapter import DMGALAdapter
+from fsar_core.layers.adapters import TemporalConvolution
+from fsar_core.layers.vision_transformer import Block, ClassToken, Embed
 from tests.heads import adapting
 from tests.heads.memory import LargestTensor
 from tests.oracles import adapters as oracle

@@ -12,7 +12,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsar_core.errors import FsarError
-from fsar_core.layers.instance_perception import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss
 from fsar_core.heads.i2st import (
     I2ST,
     FusionBranch,
@@ -21,7 +20,8 @@ from fsar_core.heads.i2st import (
     SpatialTemporalAttention,
     contrastive_loss,
 )
-from fsar_core.matching.global_local import GlobalLocal
+from fsar_core.layers.instance_perception import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss
+from fsar_core.metrics.global_local import GlobalLocal
 from tests.oracles import i2st as oracle
 
 RESNET50 = 23_508_032

@@ -1,6 +1,6 @@
 import torch
 
-from fsar_core.registry import build
+from fsar_core.components.registry import build
 
 
 def test_identity_returns_the_same_tensors_and_no_loss():

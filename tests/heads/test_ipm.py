@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from fsar_core.components.registry import build
 from fsar_core.errors import FsarError
 from fsar_core.heads.ipm import IPM
-from fsar_core.registry import build
 from tests.heads.test_i2st import arrays, count, episode, extras, random_state
 from tests.oracles import i2st as oracle
 

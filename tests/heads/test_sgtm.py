@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from fsar_core.components.registry import build
 from fsar_core.errors import FsarError
 from fsar_core.heads.sgtm import (
     CHOICES,
@@ -25,7 +26,6 @@ from fsar_core.heads.sgtm import (
     scattered,
     visible_places,
 )
-from fsar_core.registry import build
 from fsar_core.saliency.classifier import FrameClassifier
 from tests.oracles import sgtm as oracle
 

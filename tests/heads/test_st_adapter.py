@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.errors import FsarError
-from fsar_core.layers.adapters import Adapter, TemporalConvolution
 from fsar_core.heads.st_adapter import STAdapter
+from fsar_core.layers.adapters import Adapter, TemporalConvolution
+from fsar_core.layers.vision_transformer import Block, ClassToken
 from tests.heads import adapting
 from tests.oracles import adapters as oracle
 from tests.oracles.dmgal import part

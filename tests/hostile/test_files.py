@@ -21,7 +21,7 @@ from fsar_core.data.decoding import VideoProblem, decode, probe
 from fsar_core.data.isolation import MEMORY_GIB, Lost, isolated_map
 from fsar_core.errors import FsarError
 from fsar_core.stores import layout
-from fsar_core.testing import toy_card, write_code_video
+from tests.builders import toy_card, write_code_video
 
 
 def failure(call) -> str:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from fsar_core import registry
 from fsar_core.__main__ import main
+from fsar_core.components import registry
 from fsar_core.config import Card, Files, load_config, read_yaml, relative
 from fsar_core.data import splits
 from fsar_core.data.cards import load_dataset
@@ -19,7 +19,7 @@ from fsar_core.data.lookalikes import lookalikes, skeleton
 from fsar_core.data.new_dataset import propose
 from fsar_core.errors import FsarError
 from fsar_core.study import Study
-from fsar_core.testing import toy_card, toy_dataset
+from tests.builders import toy_card, toy_dataset
 from tests.data.test_cards import SIZES
 
 ROOT = Path(__file__).resolve().parents[2]

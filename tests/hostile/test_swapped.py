@@ -17,9 +17,7 @@ from fsar_core.__main__ import main
 from fsar_core.data.index import index_identity, read_index, write_index
 from fsar_core.episodes import tables
 from fsar_core.evaluation.results import read_summary
-from fsar_core.inputs import store_content
 from fsar_core.paper import validate_figure, validate_table
-from fsar_core.provenance import canonical_json, file_sha256, write_json
 from fsar_core.specs import (
     BackboneSpec,
     BackboneTrainingSpec,
@@ -28,9 +26,11 @@ from fsar_core.specs import (
     RunSpec,
     SaliencySpec,
 )
+from fsar_core.storage.bindings import store_content
+from fsar_core.storage.provenance import canonical_json, file_sha256, write_json
 from fsar_core.stores.reader import StoreReader
-from fsar_core.testing import toy_feature_store
 from fsar_core.training import checkpoint
+from tests.builders import toy_feature_store
 from tests.formats import make
 
 DEMO = Component(name="demo_cnn", params={"dim": 8})

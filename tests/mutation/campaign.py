@@ -30,13 +30,13 @@ NO_TESTS = 5  # the exit status of pytest if there are none
 ALSO = {
     "fsar_core/cli/": ["tests/cli", "tests/test_main.py"],
     "fsar_core/data/isolation.py": ["tests/data/test_isolation.py", "tests/data/test_probing.py", "tests/hostile"],
-    "fsar_core/data/decoding.py": ["tests/data/test_decoding.py", "tests/data/test_frame_store.py"],
+    "fsar_core/data/decoding.py": ["tests/data/test_decoding.py", "tests/store_kinds/test_frames.py"],
     "fsar_core/heads/": ["tests/contract/test_heads.py"],
-    "fsar_core/matching/": ["tests/contract/test_matching.py"],
-    "fsar_core/instance_masks/": ["tests/contract/test_instance_masks.py"],
-    "fsar_core/training/model.py": ["tests/evaluation/test_protocol.py"],
-    "fsar_core/locks.py": ["tests/test_locks.py"],
-    "fsar_core/launcher.py": ["tests/test_launcher.py"],
+    "fsar_core/metrics/": ["tests/contract/test_matching.py"],
+    "fsar_core/mask_providers/": ["tests/contract/test_instance_masks.py"],
+    "fsar_core/models/episode_model.py": ["tests/evaluation/test_protocol.py"],
+    "fsar_core/storage/locks.py": ["tests/storage/test_locks.py"],
+    "fsar_core/runtime/launcher.py": ["tests/runtime/test_launcher.py"],
 }
 
 

@@ -50,7 +50,7 @@ def test_annotations_docstrings_and_messages_are_left_alone(tmp_path):
     assert {mutant.before for mutant in mutants(path, "module.py")} == {'print(f"{1 + 1}")'}
 
 
-@pytest.mark.parametrize("module", ["fsar_core/heads/dmgal.py", "fsar_core/locks.py"])
+@pytest.mark.parametrize("module", ["fsar_core/heads/dmgal.py", "fsar_core/storage/locks.py"])
 def test_mutants_of_a_real_module(module):
     source, made = (ROOT / module).read_bytes(), mutants(ROOT / module, module)
     assert len({mutant.apply(source) for mutant in made}) == len(made) > 50
@@ -72,7 +72,7 @@ def test_functions_are_named_as_python_names_them(tmp_path):
 def test_rare_operators_come_early():
     import random
 
-    made = mutants(ROOT / "fsar_core/locks.py", "fsar_core/locks.py")
+    made = mutants(ROOT / "fsar_core/storage/locks.py", "fsar_core/storage/locks.py")
     first = in_turns(made, random.Random(0))[:40]
     assert first == in_turns(made, random.Random(0))[:40]
     assert len({mutant.operator for mutant in first}) >= len({mutant.operator for mutant in made}) - 2

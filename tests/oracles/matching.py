@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsar_core.testing import shared
+from tests.builders import shared
 
 reads_published = pytest.mark.shared(
     "parity/matching_1shot.npz",

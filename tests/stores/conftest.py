@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fsar_core.places import Place
 from fsar_core.specs import FeatureSpec
+from fsar_core.storage.places import Place
 from fsar_core.stores.layout import Plan, create
 from fsar_core.stores.manifest import read_manifest, seal
 from fsar_core.stores.writer import finished_job, write_job
-from fsar_core.testing import array_blocks, feature_plan, toy_feature_spec, toy_features, toy_index
+from tests.builders import array_blocks, feature_plan, toy_feature_spec, toy_features, toy_index
 
 
 @dataclass

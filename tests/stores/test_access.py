@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from fsar_core import locks
-from fsar_core.places import Forbidden, ObjectPath, Place
+from fsar_core.storage import locks
+from fsar_core.storage.places import Forbidden, ObjectPath, Place
 from fsar_core.stores import access, leases
 from fsar_core.stores.access import InUse, exclusive, reader_of, shared, unseal
 
 READER = """
 import sys
-from fsar_core.places import place
+from fsar_core.storage.places import place
 from fsar_core.stores.access import shared
 with shared(place(sys.argv[1])):
     print("open", flush=True)
@@ -30,7 +30,7 @@ with shared(place(sys.argv[1])):
 """
 UNSEALER = """
 import sys
-from fsar_core.places import place
+from fsar_core.storage.places import place
 from fsar_core.stores.access import unseal
 unseal(place(sys.argv[1]), "fill job 3")
 print("unsealed", flush=True)

@@ -12,8 +12,8 @@ import pytest
 import zarr
 
 from fsar_core.errors import FsarError
-from fsar_core.places import Place
-from fsar_core.provenance import write_json
+from fsar_core.storage.places import Place
+from fsar_core.storage.provenance import write_json
 from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.manifest import read_receipt
 from fsar_core.stores.reader import StoreReader
@@ -193,7 +193,7 @@ def test_a_missing_shard_of_an_array_that_zarr_reads(tmp_path, monkeypatch):
 LOOP = """
 import sys
 from fsar_core.errors import FsarError
-from fsar_core.places import place
+from fsar_core.storage.places import place
 from fsar_core.stores.reader import StoreReader
 reader = StoreReader(place(sys.argv[1]), "features")
 print("reading", flush=True)

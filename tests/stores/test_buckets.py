@@ -15,8 +15,8 @@ import pytest
 import zarr
 
 from fsar_core.errors import FsarError
-from fsar_core.places import ObjectPath
-from fsar_core.provenance import write_json
+from fsar_core.storage.places import ObjectPath
+from fsar_core.storage.provenance import write_json
 from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.manifest import unfinished_jobs, unfinished_mark
 from fsar_core.stores.objects import CLIPS, SummedStore
@@ -204,11 +204,11 @@ def _killed(toy: Toy, tmp_path, job: int, after: int) -> None:
     script = f"""
         import sys, time
         import numpy as np
-        from fsar_core.places import place
+        from fsar_core.storage.places import place
         from fsar_core.stores.layout import read_plan
         from fsar_core.stores.objects import SummedStore
         from fsar_core.stores.writer import write_job
-        from fsar_core.testing import array_blocks
+        from tests.builders import array_blocks
         store, count, put = place({str(toy.path)!r}), 0, SummedStore.set
         async def slow(self, key, value):
             global count

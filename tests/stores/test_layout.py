@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import read_json, write_json
+from fsar_core.storage.provenance import read_json, write_json
 from fsar_core.stores import layout
 from fsar_core.stores.layout import FILE_CLIPS, Plan, create, job_count, parse_spec, read_plan, whole_files
-from fsar_core.testing import feature_plan, toy_feature_spec, toy_frame_spec
+from tests.builders import feature_plan, toy_feature_spec, toy_frame_spec
 
 
 def _failure(call) -> str:

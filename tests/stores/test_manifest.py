@@ -8,11 +8,11 @@ import json
 import pytest
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import write_json
+from fsar_core.maintenance.verify import check
+from fsar_core.storage.provenance import write_json
 from fsar_core.stores.layout import Plan
 from fsar_core.stores.manifest import PLANNED, lost_clips, read_manifest, read_receipt
 from fsar_core.stores.reader import StoreReader
-from fsar_core.upkeep.verify import check
 
 
 def _failure(call) -> str:

@@ -7,11 +7,11 @@ import pytest
 import zarr
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import write_json
 from fsar_core.specs import BackboneSpec
+from fsar_core.storage.provenance import write_json
 from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.reader import StoreReader
-from fsar_core.testing import toy_feature_spec, toy_feature_store, toy_frame_spec, toy_index
+from tests.builders import toy_feature_spec, toy_feature_store, toy_frame_spec, toy_index
 
 
 def _failure(call) -> str:

@@ -13,7 +13,7 @@ from fsar_core.errors import FsarError
 from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.shards import ShardFiles
-from fsar_core.testing import toy_feature_spec
+from tests.builders import toy_feature_spec
 
 
 @pytest.fixture(params=["zstd", "none"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import write_json
+from fsar_core.storage.provenance import write_json
 from fsar_core.stores.access import InUse, shared
 from fsar_core.stores.manifest import read_receipt
 from fsar_core.stores.verify import examine, remove_bad

@@ -16,14 +16,14 @@ import pytest
 import zarr
 
 from fsar_core.errors import FsarError
-from fsar_core.provenance import write_json
 from fsar_core.specs import LAYOUT_VERSION
+from fsar_core.storage.provenance import write_json
 from fsar_core.stores import layout, writer
 from fsar_core.stores.layout import Plan, create
 from fsar_core.stores.manifest import read_receipt, unfinished_jobs
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import Block, write_job
-from fsar_core.testing import array_blocks
+from tests.builders import array_blocks
 
 
 def _failure(call) -> str:
@@ -53,7 +53,7 @@ def _child(toy, job: int, before: str = "") -> subprocess.Popen:
         from fsar_core.errors import FsarError
         from fsar_core.stores.layout import read_plan
         from fsar_core.stores.writer import write_job
-        from fsar_core.testing import array_blocks
+        from tests.builders import array_blocks
         store, values = Path({str(toy.path)!r}), np.load({str(toy.path.with_suffix(".npy"))!r})
         %s
         blocks = array_blocks(values, read_plan(store).rows({job}))

@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.devices import Machine
 from fsar_core.episodes.loader import SaliencyBank
 from fsar_core.episodes.sampler import sample
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
+from fsar_core.runtime.devices import Machine
+from fsar_core.runtime.seeding import derive, rng
 from fsar_core.saliency.classifier import FrameClassifier, score
-from fsar_core.seeding import derive, rng
 from fsar_core.specs import Component
-from fsar_core.testing import toy_features, toy_index
 from fsar_core.training import checkpoint, loop
 from fsar_core.training.loop import train
 from fsar_core.types import HeadOutput
+from tests.builders import toy_features, toy_index
 from tests.training.toys import MACHINE, SHAPE, TRX, ArrayReader, Toy, equal_states, model_of, run_spec, without_seconds
 
 DROPOUT = Component(name="trx", params=TRX | {"dropout": 0.3})

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fsar_core.devices import Machine
 from fsar_core.episodes import tables
 from fsar_core.episodes.loader import FeatureBank
 from fsar_core.episodes.sampler import Split
+from fsar_core.models.episode_model import EpisodeModel, build_model
+from fsar_core.runtime.devices import Machine
 from fsar_core.specs import Component, EpisodeSpec, RunSpec, TrainingSpec
-from fsar_core.testing import toy_feature_spec, toy_features, toy_index
-from fsar_core.training.model import EpisodeModel, build_model
+from tests.builders import toy_feature_spec, toy_features, toy_index
 
 SHAPE = dict(frames=4, dim=8, height=1, width=1)
 MACHINE = Machine(torch.device("cpu"), mixed_precision=False, evaluation_batch=10)

@@ -17,10 +17,10 @@ from fsar_core.__main__ import main
 from fsar_core.config import load_config, overlay
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.results import read_summary
-from fsar_core.places import MARK, ObjectPath
+from fsar_core.maintenance import verify
+from fsar_core.storage.places import MARK, ObjectPath
 from fsar_core.stores.reader import StoreReader
 from fsar_core.study import Study
-from fsar_core.upkeep import verify
 from tests.buckets import new_bucket
 from tests.workflow.conftest import FRONT, REPOSITORY, Folder, smoke_config
 

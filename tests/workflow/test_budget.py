@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from fsar_core.budget.work import Works
+from fsar_core.maintenance.work import Works
 from tests.workflow.conftest import Folder, study
 
 pytestmark = pytest.mark.workflow

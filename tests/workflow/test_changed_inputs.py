@@ -15,9 +15,9 @@ import yaml
 from fsar_core.config import load_config
 from fsar_core.data import splits
 from fsar_core.data.index import read_index
-from fsar_core.provenance import file_sha256
+from fsar_core.storage.provenance import file_sha256
 from fsar_core.study import Study
-from fsar_core.testing import write_code_video
+from tests.builders import write_code_video
 from tests.workflow.conftest import FRONT, REPOSITORY, overlay, smoke_config
 from tests.workflow.test_own_data import CARD
 

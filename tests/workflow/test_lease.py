@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_devices import free
+from tests.runtime.test_devices import free
 from tests.workflow.test_rule_texts import WORKING, command
 
 pytestmark = pytest.mark.workflow

@@ -11,7 +11,7 @@ import shutil
 import pytest
 import yaml
 
-from tests.instance_masks.teachers import tiny_clipseg
+from tests.mask_providers.teachers import tiny_clipseg
 from tests.workflow.conftest import SMOKE, Folder, study, summaries
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

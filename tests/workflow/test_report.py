@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fsar_core.reporting.contents import PAGES, papers
+from fsar_core.report.contents import PAGES, papers
 from tests.workflow.conftest import REPOSITORY, Folder, study
 
 pytestmark = pytest.mark.workflow

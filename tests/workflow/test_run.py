@@ -16,7 +16,7 @@ import pytest
 import zarr
 
 from fsar_core.config import load_config
-from fsar_core.provenance import file_sha256
+from fsar_core.storage.provenance import file_sha256
 from fsar_core.study import Study
 from tests.workflow.conftest import (
     FRONT,

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from snakemake.io import is_flagged
 
-from fsar_core import places, registry
+from fsar_core.components import registry
+from fsar_core.storage import places
 from fsar_core.__main__ import report as report_error
 from fsar_core.checks import check_place
 from fsar_core.config import load_config, read_yaml
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.provenance import canonical_json, code_digest
-from fsar_core.reporting.contents import PAGES, contents, figures_of, papers, tables_of
-from fsar_core.run_locks import sign_locks
+from fsar_core.storage.provenance import canonical_json, code_digest
+from fsar_core.report.contents import PAGES, contents, figures_of, papers, tables_of
+from fsar_core.runtime.run_locks import sign_locks
 from fsar_core.study import Study
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
@@ -167,7 +168,7 @@ def modules_of(kind, component):
     names = [component.name]
     if component.name == "global_local":
         names.append(component.params.get("local", "bimhm"))
-    return [f"fsar_core.{kind}.{name}" for name in names if name]
+    return [registry.entry(kind, name).module for name in names if name]
 
 
 def components_of(spec):

@@ -38,7 +38,7 @@ rule inspect_run:
         episode_spec=lambda wildcards: look_of(wildcards)[0].episodes.json_text,
         wanted=lambda wildcards: canonical_json(look_of(wildcards)[1]),
         masks=lambda wildcards: masks_store(run_spec(wildcards)),
-        code=lambda wildcards: code_digest("fsar_core.cli.inspect", *components_of(run_spec(wildcards))),
+        code=lambda wildcards: code_digest("fsar_core.cli.jobs.inspect", *components_of(run_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core inspect --spec {params.spec:q}"
         " --features {params.features:q} --episodes {input.episodes:q} --episode-spec {params.episode_spec:q}"
@@ -71,7 +71,7 @@ rule inspect_saliency:
         frames=lambda wildcards, input: store_of(input.frames),
         intervals=lambda wildcards: intervals_of(saliency_spec(wildcards).dataset),
         examples=lambda wildcards: examples_of(wildcards.figure),
-        code=code_digest("fsar_core.cli.inspect_saliency"),
+        code=code_digest("fsar_core.cli.jobs.inspect_saliency"),
     shell:
         "python -m fsar_core inspect-saliency --spec {params.spec:q} --store {params.store:q} --frames {params.frames:q}"
         " --index {input.index:q} --intervals={params.intervals:q} --examples {params.examples} --out {output.found:q} > {log:q} 2>&1"
@@ -105,7 +105,7 @@ rule figure:
         spec=figure_spec,
         runs=str(ROOTS.results / "runs"),
         out=lambda wildcards, output: str(Path(output.page).with_suffix("")),
-        code=code_digest("fsar_core.cli.figure"),
+        code=code_digest("fsar_core.cli.jobs.figure"),
     shell:
         "python -m fsar_core figure --name {wildcards.figure} --spec {params.spec:q} --runs {params.runs:q}"
         " --out {params.out:q} > {log:q} 2>&1"

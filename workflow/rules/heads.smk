@@ -18,7 +18,7 @@ rule draw_episodes:
     params:
         spec=json_of(episodes_spec),
         frames=lambda wildcards, input: store_of(input.frames),
-        code=code_digest("fsar_core.cli.draw_episodes"),
+        code=code_digest("fsar_core.cli.jobs.draw_episodes"),
     shell:
         "python -m fsar_core draw-episodes --spec {params.spec:q} --index {input.index:q} --frames {params.frames:q}"
         " --out {output.table:q} > {log:q} 2>&1"
@@ -60,7 +60,7 @@ rule train_head:
         masks=lambda wildcards: masks_store(model_spec(wildcards)),
         saliency=lambda wildcards: saliency_store(model_spec(wildcards)),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
-        code=lambda wildcards: code_digest("fsar_core.cli.train", *components_of(model_spec(wildcards))),
+        code=lambda wildcards: code_digest("fsar_core.cli.jobs.train", *components_of(model_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train --spec {params.spec:q}"
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
@@ -101,7 +101,7 @@ rule evaluate_head:
         weights=lambda wildcards: STUDY.weights(run_spec(wildcards).tested_on),
         weights_root=str(ROOTS.weights),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
-        code=lambda wildcards: code_digest("fsar_core.cli.evaluate", *components_of(run_spec(wildcards))),
+        code=lambda wildcards: code_digest("fsar_core.cli.jobs.evaluate", *components_of(run_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core evaluate --spec {params.spec:q}"
         " --features {params.features:q} --episodes {input.episodes:q} --checkpoint {input.checkpoint:q}"

@@ -144,7 +144,7 @@ rule look_at_masks:
         masks=lambda wildcards, input: store_of(input.masks),
         frames=lambda wildcards, input: store_of(input.frames),
         out=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
-        code=code_digest("fsar_core.cli.look"),
+        code=code_digest("fsar_core.cli.jobs.look"),
     shell:
         "python -m fsar_core look --masks {params.masks:q} --frames {params.frames:q} --index {input.index:q}"
         " --out {params.out:q} > {log:q} 2>&1"

@@ -22,7 +22,7 @@ rule complexity:
         device=PRESET.resources.device,
     params:
         spec=lambda wildcards: canonical_json(STUDY.table(wildcards.table).complexity()),
-        code=lambda wildcards: code_digest("fsar_core.cli.complexity", *complexity_modules(wildcards.table)),
+        code=lambda wildcards: code_digest("fsar_core.cli.jobs.complexity", *complexity_modules(wildcards.table)),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core complexity --spec {params.spec:q}"
         " --threads {threads} --device {resources.device} --out {output.measured:q} > {log:q} 2>&1"
@@ -62,7 +62,7 @@ rule table:
         spec=table_spec,
         runs=str(ROOTS.results / "runs"),
         out=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
-        code=code_digest("fsar_core.cli.table"),
+        code=code_digest("fsar_core.cli.jobs.table"),
     shell:
         "python -m fsar_core table --name {wildcards.table} --spec {params.spec:q} --runs {params.runs:q}"
         " --out {params.out:q} > {log:q} 2>&1"
@@ -117,7 +117,7 @@ rule page:
         runtime=60,
     params:
         spec=page_spec,
-        code=code_digest("fsar_core.cli.page"),
+        code=code_digest("fsar_core.cli.jobs.page"),
     shell:
         "python -m fsar_core page --kind {wildcards.kind} --paper {wildcards.paper} --spec {params.spec:q}"
         " --out {output.page:q} > {log:q} 2>&1"

@@ -19,7 +19,7 @@ import pandas as pd
 
 from fsar_core.data.demo import spatial, temporal, video
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.seeding import rng
+from fsar_core.runtime.seeding import rng
 
 DATASETS = ("demo_spatial", "demo_temporal", "demo_partial")
 ORDERED = ("demo_partial", "demo_temporal")  # the order of the frames decides

@@ -1,0 +1,172 @@
+"""Find components by name and build them.
+
+A component's name is its file's: `metrics/otam.py` defines the class `OTAM` (the name without
+underscores, case ignored) and is built by `build("matching", "otam", lambda_=0.1)`. Nothing is
+registered by hand. Names, parameters and attributes are read from the source text, so that listing
+components and checking a configuration never imports torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fsar_core.components.parameters import REQUIRED, Parameter
+from fsar_core.components.source import read_class, read_module
+from fsar_core.errors import FsarError, did_you_mean
+
+PACKAGE = Path(__file__).parents[1]
+# Kinds of components, by the names that configurations use, and the package of each.
+KINDS = {
+    "backbones": "backbones",
+    "heads": "heads",
+    "matching": "metrics",
+    "instance_masks": "mask_providers",
+}
+# Parameters that the pipeline sets itself, by kind of component; no configuration needs to.
+SUPPLIED = {
+    "backbones": ("weights", "weights_root"),
+    "heads": ("dim", "frames", "tail", "classes"),
+    "matching": ("dim", "frames"),
+    "instance_masks": (
+        *("folder", "source", "frames", "weights"),
+        *("prompts", "device", "batch_frames"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component, as its source text describes it.
+
+    Attributes:
+        kind: one of `KINDS`.
+        name: of the component, and of its file.
+        module: to import it from.
+        class_name: of its class in that module.
+        summary: first line of the module's docstring.
+        parameters: of the constructor, by name.
+        attributes: of the class and its base classes, by name; for example `version`, `cuts`.
+    """
+
+    kind: str
+    name: str
+    module: str
+    class_name: str
+    summary: str
+    parameters: Mapping[str, Parameter]
+    attributes: Mapping[str, Any]
+
+    def value(self, parameter: str, params: Mapping[str, Any]) -> Any:
+        """Return the value of a parameter: the given one or its default."""
+        return params.get(parameter, self.parameters[parameter].default)
+
+    def needs(self, input_name: str, params: Mapping[str, Any]) -> bool:
+        """Say whether a head with these parameters learns from an input besides features.
+
+        Args:
+            input_name: a key of `Head.inputs`.
+        """
+        inputs = self.attributes.get("inputs", {})
+        if input_name not in inputs:
+            return False
+        return all(
+            bool(value) if wanted is True else value in wanted
+            for parameter, wanted in inputs[input_name].items()
+            for value in [self.value(parameter, params)]
+        )
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of all components of a kind, sorted."""
+    if kind not in KINDS:
+        raise FsarError(f"unknown kind of component '{kind}'{did_you_mean(kind, KINDS)}")
+    folder = PACKAGE / KINDS[kind]
+    modules = {path.stem for path in folder.glob("*.py")}
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    return sorted(name for name in modules | packages if not name.startswith("_"))
+
+
+@cache
+def entry(kind: str, name: str) -> Entry:
+    """Describe a component without importing it.
+
+    Raises:
+        FsarError: there is no such component, or its file defines no class named like it.
+    """
+    if name not in names(kind):
+        raise FsarError(f"unknown name '{name}' in {kind}{did_you_mean(name, names(kind))}")
+    folder = PACKAGE / KINDS[kind]
+    path = folder / f"{name}.py"
+    path = path if path.exists() else folder / name / "__init__.py"
+    module = read_module(path)
+    wanted = name.replace("_", "").lower()
+    classes = [node.name for node in module.body if isinstance(node, ast.ClassDef)]
+    class_name = next((found for found in classes if found.lower() == wanted), None)
+    if class_name is None:
+        raise FsarError(f"{path.name} in {kind} defines no class named like its file; expected one spelled '{wanted}'")
+    source = read_class(path, class_name)
+    return Entry(
+        kind=kind,
+        name=name,
+        module=f"fsar_core.{KINDS[kind]}.{name}",
+        class_name=class_name,
+        summary=(ast.get_docstring(module) or "").split("\n")[0],
+        parameters=source.parameters,
+        attributes=source.attributes,
+    )
+
+
+def check(kind: str, name: str, params: Mapping[str, Any], supplied: Collection[str] = ()) -> Entry:
+    """Check parameters against a component's signature, without importing it.
+
+    Args:
+        supplied: parameters that the caller adds later; a head's `dim` comes from the features.
+    Raises:
+        FsarError: an unknown component or parameter, an invalid value, or a missing parameter.
+    """
+    component = entry(kind, name)
+    owner = f"{kind} '{name}'"
+    for parameter, value in params.items():
+        if parameter not in component.parameters:
+            hint = did_you_mean(parameter, component.parameters)
+            raise FsarError(f"{owner} has no parameter '{parameter}'{hint}")
+        component.parameters[parameter].check(owner, value)
+    for parameter in component.parameters.values():
+        given = parameter.name in params or parameter.name in supplied
+        if parameter.default == REQUIRED and not given:
+            raise FsarError(f"{owner} needs the parameter '{parameter.name}'")
+    return component
+
+
+def build(kind: str, name: str, **params: Any) -> Any:
+    """Import and construct a component.
+
+    Raises:
+        FsarError: an unknown component or parameter, or an invalid value; names the nearest valid.
+
+    Example:
+        >>> build("matching", "otam", lambda_=0.1).lambda_
+        0.1
+    """
+    component = check(kind, name, params)
+    module = importlib.import_module(component.module)
+    return getattr(module, component.class_name)(**params)
+
+
+def accepted(kind: str, name: str, **offered: Any) -> dict[str, Any]:
+    """Return those of the offered parameters that a component takes.
+
+    Example:
+        >>> accepted("matching", "trx", dim=2048, frames=8)
+        {'dim': 2048, 'frames': 8}
+        >>> accepted("matching", "otam", dim=2048, frames=8)
+        {}
+    """
+    parameters = entry(kind, name).parameters
+    return {name: value for name, value in offered.items() if name in parameters}

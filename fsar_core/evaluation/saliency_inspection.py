@@ -1,0 +1,63 @@
+"""What `fsar inspect-saliency` takes out of a saliency store for figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from fsar_core.data.augmentation import apply, draw
+from fsar_core.errors import FsarError
+from fsar_core.specs import SaliencySpec
+from fsar_core.store_kinds.frames import frames_taken
+from fsar_core.stores.reader import StoreReader
+
+
+def taken_out(
+    spec: SaliencySpec,
+    store: StoreReader,
+    frames: StoreReader,
+    index: pd.DataFrame,
+    intervals: Mapping[str, tuple[int, int]] | None,
+    examples: int,
+) -> dict[str, np.ndarray]:
+    """Actionness of all sound clips in the test view, and pictures of a few test clips, evenly spaced in the split.
+
+    Args:
+        intervals: by path, the frames of a clip in which its action is; None: nothing is said of any.
+        examples: how many are shown.
+
+    Returns:
+        rows int64 [clips], splits and classes (text) [clips], actionness float32 [clips frames]; with intervals inside bool
+        [clips frames], all True for clips of which nothing is said; for the shown ones under "<number>.": row, frames uint8
+        [frames 3 height width].
+    """
+    sound = index[~index.row.isin(store.failed)]
+    rows = sound.row.to_numpy()
+    test = sound.row[sound.split == "test"].to_numpy()
+    if examples and not len(test):
+        raise FsarError(f"{store.store}: no sound test clip to show")
+    found = {
+        "rows": rows,
+        "splits": sound.split.to_numpy(str),
+        "classes": sound["class"].to_numpy(str),
+        "actionness": store.read(rows),
+    }
+    if intervals is not None:
+        found["inside"] = np.stack([_inside(spec, clip, intervals) for clip in sound.to_dict("records")])
+    for number, row in enumerate(test[np.linspace(0, len(test) - 1, min(examples, len(test))).round().astype(int)]):
+        clip = frames.read_clip(int(row))
+        crop = spec.features.crop
+        found |= {
+            f"{number}.row": np.array(row),
+            f"{number}.frames": apply(clip, draw(None, clip.shape[-2], crop), crop).numpy(),
+        }
+    return found
+
+
+def _inside(spec: SaliencySpec, clip: dict, intervals: Mapping[str, tuple[int, int]]) -> np.ndarray:
+    """bool [frames]: which of the stored frames lie in the action."""
+    start, end = intervals.get(clip["path"], (0, int(clip["frames"])))
+    taken = frames_taken(spec.features.frames, clip)[0]
+    return (taken >= start) & (taken < end)

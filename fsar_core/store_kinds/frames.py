@@ -1,0 +1,119 @@
+"""Frame stores: decode, sample, resize. What a job of `fsar fill --kind frames` writes."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from fsar_core.data.decoding import VideoProblem, decode
+from fsar_core.data.frame_sampling import frame_indices
+from fsar_core.data.isolation import Lost, isolated_map
+from fsar_core.data.transforms import fit_square
+from fsar_core.runtime.seeding import rng
+from fsar_core.specs import LAYOUT_VERSION, FrameSpec
+from fsar_core.stores import jpeg
+from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
+from fsar_core.stores.writer import Block
+
+
+def plan(spec: FrameSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
+    """Shapes and jobs of a frame store."""
+    clip = [spec.count, spec.size, spec.size, 3]
+    return Plan(
+        layout=LAYOUT_VERSION,
+        spec=spec.model_dump(mode="json"),
+        clips=len(index),
+        views=spec.views,
+        shapes={"jpeg": [int(np.prod(clip))]} if spec.compression == "jpeg" else {"frames": clip},
+        dtypes={"jpeg" if spec.compression == "jpeg" else "frames": "uint8"},
+        clips_per_job=whole_files(clips_per_job),
+    )
+
+
+def blocks(
+    spec: FrameSpec, index: pd.DataFrame, folder: Path, rows: range, workers: int = 1, timeout: float = 60.0
+) -> Iterator[Block]:
+    """Frames of `rows`, FILE_CLIPS at a time: uint8 [clip view frames height width channels], or [clip view bytes] as JPEG.
+    Counts are of the decoders.
+
+    Args:
+        workers: processes; a clip that makes one of them die or takes longer than `timeout` seconds, twice, is a failure
+            with `"lost": True`.
+    """
+    clips = index.iloc[rows.start : rows.stop].to_dict("records")
+    (name, shape), *_ = plan(spec, index, FILE_CLIPS).shapes.items()
+    results = isolated_map(
+        partial(_clip, spec, Path(folder)), clips, workers, timeout, name=lambda clip: f"'{clip['path']}'"
+    )
+    results = iter(tqdm(results, total=len(clips), desc="frames", unit="clip", mininterval=1))
+    for start in range(0, len(clips), FILE_CLIPS):
+        part = clips[start : start + FILE_CLIPS]
+        out = np.zeros((len(part), spec.views, *shape), np.uint8)
+        failures, counts = [], Counter()
+        for position, (clip, result) in enumerate(zip(part, islice(results, len(part)), strict=True)):
+            if isinstance(result, str | Lost):
+                failures.append(_failure(clip, result))
+                continue
+            frames, decoder = result
+            out[position, : len(frames)] = frames
+            counts[decoder] += 1
+            if decoder != clip["decoder"]:
+                counts[f"{decoder} in place of {clip['decoder']}"] += 1
+                tqdm.write(f"'{clip['path']}': {decoder} in place of {clip['decoder']}", file=sys.stderr)
+        yield Block({name: out}, failures, counts)
+
+
+def _failure(clip: dict, result: str | Lost) -> dict:
+    """A receipt's entry of a clip that could not be decoded; `lost` where another attempt may succeed."""
+    entry = {"row": int(clip["row"]), "path": clip["path"]}
+    if isinstance(result, str):
+        return entry | {"problem": result}
+    return entry | {"problem": result.reason} | ({"lost": True} if result.worker_died else {})
+
+
+def _clip(spec: FrameSpec, folder: Path, clip: dict) -> tuple[np.ndarray, str] | str:
+    """Frames of every view, as they are stored, and who decoded them, or why the clip cannot be had."""
+    if clip["problem"]:
+        return clip["problem"]
+    wanted = frames_taken(spec, clip)
+    unique, inverse = np.unique(wanted, return_inverse=True)
+    try:
+        decoded, decoder = decode(folder / clip["file"], unique, clip["decoder"])
+    except VideoProblem as problem:
+        return str(problem)
+    frames = fit_square(decoded, spec.size, spec.fit)[inverse.reshape(wanted.shape)]
+    if spec.compression != "jpeg":
+        return frames, decoder
+    try:
+        return np.stack([jpeg.encode(view) for view in frames]), decoder
+    except ValueError as problem:
+        return str(problem)
+
+
+def frames_taken(spec: FrameSpec, clip: dict) -> np.ndarray:
+    """int64 [view frames]: the frames that the store holds of a clip (a row of the index). Only training clips are seen from
+    several views."""
+    total, fps = int(clip["frames"]), float(clip["fps"]) or 30.0
+    views = range(spec.views if clip["split"] == "train" else 1)
+    policies = [spec.train_policy if view else spec.policy for view in views]
+    return np.stack(
+        [
+            frame_indices(policy, total, spec.count, _view_rng(spec, clip["path"], view), fps=fps)
+            for view, policy in zip(views, policies)
+        ]
+    )
+
+
+def _view_rng(spec: FrameSpec, path: str, view: int) -> np.random.Generator | None:
+    """View 0 is deterministic unless the policy itself is random; every view has a stream of its own."""
+    if view == 0 and spec.policy != "segment_random":
+        return None
+    return rng(spec.seed, "view", spec.dataset, path, view)

@@ -1,0 +1,83 @@
+"""Masks stores: what a job of `fsar fill --kind masks` writes. Rows are those of the frame store, as far as training clips go:
+they come first, and no other clip needs a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from torch import nn
+from tqdm import tqdm
+
+from fsar_core.components import registry
+from fsar_core.components.mask_provider import ClipFrames
+from fsar_core.data.class_prompts import words
+from fsar_core.errors import FsarError
+from fsar_core.specs import LAYOUT_VERSION, MaskSpec
+from fsar_core.store_kinds.frames import frames_taken
+from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
+from fsar_core.stores.reader import StoreReader
+from fsar_core.stores.writer import Block
+
+SCORE = "score"  # the array beside `masks`, where a provider gives scores
+
+
+def plan(spec: MaskSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
+    """Shapes and jobs of a masks store; its rows are the training clips."""
+    train = index[index.split == "train"]
+    if train.row.tolist() != list(range(len(train))):
+        raise FsarError("the training clips are not the first rows of this index; make it with `fsar index`")
+    arrays = _arrays(spec)
+    return Plan(
+        layout=LAYOUT_VERSION,
+        spec=spec.model_dump(mode="json"),
+        clips=len(train),
+        views=spec.frames.views,
+        shapes={name: list(shape) for name, (shape, _) in arrays.items()},
+        dtypes={name: dtype for name, (_, dtype) in arrays.items()},
+        clips_per_job=whole_files(clips_per_job),
+    )
+
+
+def _arrays(spec: MaskSpec) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape of a clip's view and dtype, by array."""
+    frames = spec.frames
+    arrays = {"masks": ((frames.count, frames.size, frames.size), "uint8")}
+    if registry.entry("instance_masks", spec.provider.name).attributes["has_scores"]:
+        arrays[SCORE] = ((frames.count,), "float32")
+    return arrays
+
+
+def blocks(
+    spec: MaskSpec, provider: nn.Module, index: pd.DataFrame, frames: StoreReader, rows: range
+) -> Iterator[Block]:
+    """{"masks": [clip view frames height width]} of `rows`, FILE_CLIPS at a time, and {"score": [clip view frames]} of a provider
+    that gives scores. Of one that looks at frames the receipt counts how many it was shown."""
+    arrays, views = _arrays(spec), spec.frames.views
+    looks = registry.entry("instance_masks", spec.provider.name).attributes["needs_frames"]
+    with tqdm(total=len(rows), desc="masks", unit="clip", mininterval=1) as bar:
+        for start in range(rows.start, rows.stop, FILE_CLIPS):
+            part = range(start, min(start + FILE_CLIPS, rows.stop))
+            out = {name: np.zeros((len(part), views, *shape), dtype) for name, (shape, dtype) in arrays.items()}
+            failures = [
+                {"row": r, "path": "", "problem": "failed in the frame store"} for r in part if r in frames.failed
+            ]
+            sound = [r for r in part if r not in frames.failed]
+            clips = [_clip(spec, index.iloc[r].to_dict(), frames if looks else None) for r in sound]
+            for row, clip, found in zip(sound, clips, provider(clips), strict=True):
+                if isinstance(found, str):
+                    failures.append({"row": row, "path": clip.record["path"], "problem": found})
+                    continue
+                out["masks"][row - start] = found.masks
+                if SCORE in out:
+                    out[SCORE][row - start] = found.score
+            bar.update(len(part))
+            counts = {"frames": sum(len(np.unique(clip.taken)) for clip in clips)} if looks else {}
+            yield Block(out, sorted(failures, key=lambda failure: failure["row"]), counts)
+
+
+def _clip(spec: MaskSpec, record: dict, frames: StoreReader | None) -> ClipFrames:
+    row = int(record["row"])
+    pictures = None if frames is None else np.stack([frames.read_clip(row, v) for v in range(spec.frames.views)])
+    return ClipFrames(record, frames_taken(spec.frames, record), pictures, words(record["class"]))

@@ -1,0 +1,255 @@
+"""Names, parameters and summaries are read from source text; only `build` imports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from torch import nn
+
+from fsar_core.components import registry
+from fsar_core.components.registry import SUPPLIED, Entry, accepted, build, check, entry, names
+from fsar_core.errors import FsarError
+
+WIDGET = '''
+"""A widget for tests.
+
+More about it.
+"""
+
+VERSION = 3
+SIZES = ("small", "large")
+COMPUTED = len(SIZES)
+lower = 1
+
+
+class Helper:
+    def __init__(self, other):
+        pass
+
+
+class TinyWidget:
+    def __init__(self, dim, /, frames, scale=0.5, mode="a", table=(1, 2), *, way, size=len(SIZES), shift=-1, on=True):
+        self.made_of = (dim, frames, way)
+'''
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An empty package with a folder for every kind; registry.PACKAGE points at it."""
+    for kind in registry.KINDS:
+        (tmp_path / kind).mkdir()
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path)
+    entry.cache_clear()
+    yield tmp_path
+    entry.cache_clear()
+
+
+def test_the_contract():
+    metric = build("matching", "otam", lambda_=0.1)
+    assert isinstance(metric, nn.Module)
+    assert type(metric).__name__ == "OTAM"
+    assert metric.lambda_ == 0.1
+
+
+@pytest.mark.parametrize(
+    ("kind", "some"),
+    [
+        ("backbones", {"resnet50", "demo_cnn"}),
+        ("heads", {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim"}),
+        ("matching", {"otam", "bimhm", "trx", "sca", "prototype"}),
+        ("instance_masks", {"annotated", "clipseg", "seem"}),
+    ],
+)
+def test_names_of_the_shipped_components(kind, some):
+    assert some <= set(names(kind))
+
+
+def test_names_are_sorted_modules_and_packages_without_private_ones(tmp_path, monkeypatch):
+    files = ["trx.py", "otam.py", "_distances.py", "sca.txt", "seem/__init__.py", "seem/network.py", "_old/__init__.py"]
+    files += ["bimhm.py", "no_package/x.py", "prototype.py", "annotated.py", "zero.py", "clipseg.py", "aim.py"]
+    for name in files:
+        path = tmp_path / "matching" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path)
+    modules = ["aim", "annotated", "bimhm", "clipseg", "otam", "prototype", "seem", "trx", "zero"]
+    assert names("matching") == modules
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda: names("match"), "unknown kind of component 'match'; did you mean 'matching'?"),
+        (lambda: build("head", "dmgal"), "unknown kind of component 'head'; did you mean 'heads'?"),
+        (lambda: build("matching", "otma"), "unknown name 'otma' in matching; did you mean 'otam'?"),
+        (lambda: entry("matching", "_distances"), "unknown name '_distances' in matching; "),
+        (lambda: entry("matching", "../heads/dmgal"), "unknown name '../heads/dmgal' in matching; "),
+        (
+            lambda: build("matching", "otam", lamda=0.1),
+            "matching 'otam' has no parameter 'lamda'; did you mean 'lambda_'?",
+        ),
+        (lambda: build("heads", "dmgal"), "heads 'dmgal' needs the parameter 'dim'"),
+        (lambda: check("matching", "trx", {"out_dim": 64}), "matching 'trx' needs the parameter 'dim'"),
+        (
+            lambda: check("matching", "otam", {"lambda_": "1e-3"}),
+            "matching 'otam': lambda_ is the text '1e-3', expected a value like 0.5; YAML takes 1e-3 for text",
+        ),
+    ],
+)
+def test_mistakes_name_the_nearest_valid_one(call, line):
+    with pytest.raises(FsarError) as error:
+        call()
+    assert str(error.value).startswith(line)
+
+
+def test_supplied_parameters_count_as_given():
+    assert check("matching", "trx", {"out_dim": 64}, supplied=("dim", "frames")).class_name == "TRX"
+
+
+@pytest.mark.parametrize("kind", ["heads", "matching"])
+def test_a_run_supplies_all_that_heads_and_metrics_require(kind):
+    for name in names(kind):
+        assert check(kind, name, {}, supplied=SUPPLIED).name == name
+
+
+def test_text_parameters_stay_text():
+    assert check("matching", "otam", {"shots": "prototype", "lambda_": 1}).name == "otam"
+
+
+def test_accepted_keeps_what_a_component_takes():
+    assert accepted("matching", "trx", dim=8, frames=4, colour="red") == {"dim": 8, "frames": 4}
+    assert accepted("matching", "otam", dim=8, frames=4) == {}
+
+
+def test_a_new_file_is_listed_described_and_checked(package):
+    assert names("heads") == []
+    (package / "heads" / "tiny_widget.py").write_text(WIDGET, encoding="utf-8")
+    (package / "heads" / "_private.py").write_text("", encoding="utf-8")
+    assert names("heads") == ["tiny_widget"]
+    assert entry("heads", "tiny_widget") == Entry(
+        kind="heads",
+        name="tiny_widget",
+        module="fsar_core.heads.tiny_widget",
+        class_name="TinyWidget",
+        summary="A widget for tests.",
+        parameters={
+            "dim": Entry.REQUIRED,
+            "frames": Entry.REQUIRED,
+            "scale": 0.5,
+            "mode": "a",
+            "table": (1, 2),
+            "way": Entry.REQUIRED,
+            "size": Entry.OPAQUE,
+            "shift": -1,
+            "on": True,
+        },
+        constants={"VERSION": 3, "SIZES": ("small", "large"), "COMPUTED": Entry.OPAQUE},
+    )
+
+
+def test_a_new_folder_is_a_component_too(package):
+    (package / "instance_masks" / "seer").mkdir()
+    (package / "instance_masks" / "seer" / "__init__.py").write_text(
+        '"""Sees."""\nclass Seer:\n    pass\n', encoding="utf-8"
+    )
+    (package / "instance_masks" / "notes").mkdir()
+    assert names("instance_masks") == ["seer"]
+    found = entry("instance_masks", "seer")
+    assert (found.module, found.summary, found.parameters) == ("fsar_core.mask_providers.seer", "Sees.", {})
+
+
+def test_a_file_without_its_class_is_told(package):
+    (package / "heads" / "tiny_widget.py").write_text("class Other:\n    pass\n", encoding="utf-8")
+    with pytest.raises(FsarError, match=r"tiny_widget\.py in heads defines no class .* spelled 'tinywidget'"):
+        entry("heads", "tiny_widget")
+
+
+def test_a_new_file_is_built(tmp_path):
+    """In a copy of the package, as a person who adds one file would do it; nothing else is touched."""
+    shutil.copytree(registry.PACKAGE, tmp_path / "fsar_core", ignore=shutil.ignore_patterns("__pycache__"))
+    new = (
+        '"""Brand new."""\n\n\nclass BrandNew:\n    def __init__(self, dim, gain=2.0):\n        self.out = dim * gain\n'
+    )
+    (tmp_path / "fsar_core" / "heads" / "brand_new.py").write_text(new, encoding="utf-8")
+    script = """
+        import sys
+        from fsar_core.components.registry import PACKAGE, build, entry, names
+        print(PACKAGE, "brand_new" in names("heads"), entry("heads", "brand_new").summary)
+        print(build("heads", "brand_new", dim=4).out, "torch" in sys.modules)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == f"{tmp_path}/fsar_core True Brand new.\n8.0 False\n", done.stderr
+
+
+def test_listing_and_checking_never_import_torch():
+    script = """
+        import sys
+        from fsar_core.components.registry import KINDS, accepted, check, entry, names
+        count = 0
+        for kind in KINDS:
+            for name in names(kind):
+                found = entry(kind, name)
+                check(kind, name, {}, supplied=tuple(found.parameters))
+                accepted(kind, name, dim=8)
+                count += 1
+        print(count >= 9, "torch" in sys.modules, "numpy" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True False False\n", done.stderr
+
+
+RANGED = '''
+"""A ranged widget."""
+
+RANGES = {"size": (32, 64), "share": (0.0, 1.0)}
+
+
+class Ranged:
+    def __init__(self, size=48, share=None):
+        pass
+'''
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"size": 32, "share": 1}, None),
+        ({"size": 64, "share": 0.5}, None),
+        ({"share": None}, None),
+        ({"size": 31}, "size=31 is not valid; expected a whole number from 32 to 64"),
+        ({"size": 65}, "size=65 is not valid; expected a whole number from 32 to 64"),
+        ({"size": 48.0}, "size=48.0 is not valid; expected a whole number from 32 to 64"),
+        ({"size": None}, "size=None is not valid; expected a whole number from 32 to 64"),
+        ({"size": True}, "size=True is not valid; expected a whole number from 32 to 64"),
+        ({"share": 1.1}, "share=1.1 is not valid; expected a number from 0.0 to 1.0 or null"),
+        ({"share": "half"}, "share='half' is not valid; expected a number from 0.0 to 1.0 or null"),
+        ({"share": float("nan")}, "share=nan is not valid; expected a number from 0.0 to 1.0 or null"),
+    ],
+)
+def test_numbers_with_bounds(package, params, expected):
+    (package / "heads" / "ranged.py").write_text(RANGED)
+    if expected is None:
+        assert check("heads", "ranged", params).constants["RANGES"]["size"] == (32, 64)
+        return
+    with pytest.raises(FsarError) as error:
+        check("heads", "ranged", params)
+    assert str(error.value) == f"heads 'ranged': {expected}"
+
+
+def test_the_parameters_that_jobs_give_are_those_of_providers():
+    """Each is taken by one at least; a preset may set the others."""
+    taken = {param for name in names("instance_masks") for param in entry("instance_masks", name).parameters}
+    assert set(registry.GIVEN) <= taken
+    assert {"size", "threshold", "template", "values"} <= taken - set(registry.GIVEN)
