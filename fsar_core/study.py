@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from fsar_core import checks
+from fsar_core import checks, inputs
 from fsar_core.components import registry
 from fsar_core.config import Backbone, Config, Setup
 from fsar_core.data import class_prompts
@@ -256,12 +256,6 @@ class Study:
             group_disjoint=settings.group_disjoint,
         )
 
-    def masks(self, dataset: str, head: Component, count: int | None = None) -> MaskSpec | None:
-        """The masks that a head learns from; None for a head that does not."""
-        if not registry.entry("heads", head.name).needs("instance_masks", head.params):
-            return None
-        return self.masks_of(dataset, count)
-
     def masks_of(self, dataset: str, count: int | None = None) -> MaskSpec:
         """The masks of a data set's training clips, whatever head learns from them."""
         settings, data = self.preset.masks, self.dataset(dataset)
@@ -323,13 +317,6 @@ class Study:
         """The store of that classifier's actionness."""
         return SaliencySpec(classifier=self.classifier(dataset, setup, count))
 
-    def _hides_by(self, head: Component) -> Literal["store", "live"] | None:
-        """Where a head takes the actionness from that it hides frames by; None for a head that does not."""
-        entry = registry.entry("heads", head.name)
-        if entry.needs("actionness", head.params):
-            return "store"
-        return "live" if entry.needs("frame_classifier", head.params) else None
-
     def run(
         self,
         dataset: str,
@@ -350,9 +337,7 @@ class Study:
         """
         train_shot, different = self.preset.episodes.train_shot, self.setup(setup)
         tested_on, dataset = dataset, trained_on or dataset
-        head = self._with_classes(dataset, _under(self.preset.heads, head))
-        hides_by = self._hides_by(head)
-        masks = self.masks(dataset, head, count)
+        head = self._with_input_params(dataset, _under(self.preset.heads, head))
         elsewhere = None if tested_on == dataset else self.features(tested_on, setup, count, trained_on=dataset)
         return RunSpec(
             features=self.features(dataset, setup, count),
@@ -360,10 +345,7 @@ class Study:
             train_tail=different.backbone.train_tail,
             batch_norm=different.backbone.batch_norm,
             head=head,
-            masks=masks,
-            masks_held_out=None if masks is None else self.preset.masks.held_out,
-            saliency=self.saliency(dataset, setup, count) if hides_by == "store" else None,
-            classifier=self.classifier(dataset, setup, count) if hides_by == "live" else None,
+            **self._input_fields(head, dataset, tested_on, setup, count),
             matching=_under(self.preset.matching, matching),
             training=self._training(dataset, different, head.name),
             train_shot=shot if train_shot == "tested" else train_shot,
@@ -372,19 +354,27 @@ class Study:
             seed=self.config.seed,
         )
 
-    def _with_classes(self, dataset: str, head: Component) -> Component:
-        """The head with the number of training classes, where it takes one and is given none."""
-        entry = registry.entry("heads", head.name)
-        if "classes" in head.params:
-            return head
-        told = {}
-        if entry.needs("frame_classifier", head.params):
-            settings = self.preset.saliency
-            keys = ("hidden", "kernel", "rectified")
-            told = {f"classifier_{key}": getattr(settings, key) for key in keys}
-        elif not entry.needs("class_ids", head.params):
-            return head
-        return _with(head, told | {"classes": len(self.dataset(dataset).training_classes)})
+    def _with_input_params(self, dataset: str, head: Component) -> Component:
+        """Return a head with the parameters that follow from its inputs; its own come before them."""
+        params = {}
+        for wanted in inputs.wanted(head):
+            params |= wanted.head_params(self, dataset)
+        return _under({head.name: params}, head)
+
+    def _input_fields(
+        self, head: Component, dataset: str, tested_on: str, setup: str | None, count: int | None
+    ) -> dict[str, Any]:
+        """Return the fields of a `RunSpec` that say which artifacts the head's inputs are read from."""
+        fields: dict[str, Any] = {}
+        for wanted in (each for each in inputs.wanted(head) if each.has_artifact):
+            recorded = wanted.model_fields(self, wanted.plan(self, dataset, setup, count))
+            of_kind = fields.get("inputs", {}) | recorded.get("inputs", {})
+            fields |= recorded | ({"inputs": of_kind} if of_kind else {})
+            if wanted.at_test:
+                spec = wanted.plan(self, tested_on, setup, count)
+                in_test = {wanted.key: spec.model_dump(mode="json")}
+                fields["test_inputs"] = fields.get("test_inputs", {}) | in_test
+        return fields
 
     def _training(self, dataset: str, setup: Setup, head: str) -> TrainingSpec:
         """The preset's, under what the card has of the backbone's recipe, under the head's own, under the setup's own."""
@@ -646,10 +636,9 @@ class Study:
     def check_model(self, spec: ModelSpec) -> None:
         """FsarError where the split lists already tell that a model cannot be trained."""
         self.check_features(spec.features)
-        if spec.masks is not None:
-            self.check_masks(spec.masks)
-        for scored in filter(None, (spec.saliency, spec.classifier)):
-            self.check_features(scored.features)
+        for each in inputs.of_model(spec):
+            if each.has_artifact:
+                each.check(self, each.spec_of(spec))
         way, shot, query = spec.validation.way, spec.train_shot, spec.training.query
         self._check_draw(spec.features.dataset, "train", way, shot, query)
         self.check_episodes(spec.validation)

@@ -10,18 +10,20 @@ from __future__ import annotations
 import copy
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, MaskBank, SaliencyBank, TrainingBank, batches
+from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, batches
 from fsar_core.episodes.sampler import Split, sample
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
+from fsar_core.inputs.bank import EpisodeBank
+from fsar_core.inputs.base import Source
 from fsar_core.models.episode_model import EpisodeModel
 from fsar_core.models.losses import episodic_cross_entropy
 from fsar_core.runtime.devices import Machine
@@ -42,8 +44,7 @@ def train(
     last: Path,
     machine: Machine,
     code: str = "",
-    masks: MaskBank | None = None,
-    saliency: SaliencyBank | None = None,
+    sources: Sequence[Source] = (),
     inputs: Mapping[str, str] | None = None,
 ) -> tuple[dict, list[dict]]:
     """Train and return what the model had learned at the best validation (`EpisodeModel.learned`) and the history, one row a
@@ -53,7 +54,7 @@ def train(
         bank: holds the rows of the training split and of the validation episodes.
         last: checkpoint for resuming; written at every validation, every SAVE_SECONDS and when the process is asked to stop;
             removed by the caller when the run is done.
-        masks, saliency: of the training clips, for heads that learn from them.
+        sources: what the head is given besides features (`fsar_core.inputs`), loaded for the clips of `bank`.
         code: digest of the code that trains; a training that other code began is begun anew.
         inputs: digests of what the model is trained on and with, as in `fsar_core.storage.bindings`; a training
             that was started on other inputs is not resumed.
@@ -81,7 +82,7 @@ def train(
         return drawn.for_training(views, derive(spec.seed, "views", number))
 
     numbers = range(state["step"] * per_step, total * per_step)
-    training_bank, drawn = TrainingBank(bank, masks, saliency), (episode(number) for number in numbers)
+    training_bank, drawn = EpisodeBank(bank, sources), (episode(number) for number in numbers)
     coming = machine.meter.waiting(batches(training_bank, drawn, training.batch, machine.device))
     losses: list[torch.Tensor] = state.pop("losses")
     started = time.time() - state["seconds"]

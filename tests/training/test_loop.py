@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.episodes.loader import SaliencyBank
 from fsar_core.episodes.sampler import sample
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
+from fsar_core.inputs.actionness import ActionnessSource
 from fsar_core.runtime.devices import Machine
 from fsar_core.runtime.seeding import derive, rng
 from fsar_core.saliency.classifier import FrameClassifier, score
@@ -363,8 +363,8 @@ def test_frames_are_hidden_by_the_actionness_that_the_loop_is_given(tmp_path):
     rows = np.concatenate(toy.split.rows)
 
     def state(values, name):
-        bank = SaliencyBank(ArrayReader(values), rows, 1.0)
-        return trained(spec, tmp_path / name, toy=toy, saliency=bank)[0]
+        source = ActionnessSource(ArrayReader(values)).load(rows, 1.0)
+        return trained(spec, tmp_path / name, toy=toy, sources=[source])[0]
 
     first = state(scores, "a.pt")
     assert equal_states(first, state(10 * scores - 3, "b.pt")) and not equal_states(
@@ -384,8 +384,9 @@ def test_live_scores_train_the_model_that_a_store_of_them_trains(tmp_path):
     model = model_of(live)
     model.head.load_classifier(classifier.state_dict())
     state, _, _ = trained(live, tmp_path / "live.pt", model, toy)
-    bank = SaliencyBank(ArrayReader(scores[:, None]), np.concatenate(toy.split.rows), 1.0)
-    other, _, _ = trained(stored, tmp_path / "stored.pt", model_of(stored), toy, saliency=bank)
+    source = ActionnessSource(ArrayReader(scores[:, None]))
+    source.load(np.concatenate(toy.split.rows), 1.0)
+    other, _, _ = trained(stored, tmp_path / "stored.pt", model_of(stored), toy, sources=[source])
 
     def used(state):
         return {key: value for key, value in state.items() if "classifier" not in key}

@@ -1,11 +1,13 @@
 # The configuration, checked; and thin functions from wildcards to paths and parameters. Torch-free.
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
 from snakemake.io import is_flagged
 
+from fsar_core import inputs
 from fsar_core.components import registry
 from fsar_core.storage import places
 from fsar_core.__main__ import report as report_error
@@ -175,6 +177,27 @@ def components_of(spec):
     """Modules that a run reaches through the registry by name: their code belongs to the run."""
     parts = (("heads", spec.head), ("matching", spec.matching), ("backbones", spec.features.backbone))
     return [module for kind, component in parts for module in modules_of(kind, component)]
+
+
+def training_modules_of(spec):
+    """The same of a training, with the modules of what the head learns from besides features."""
+    return [*components_of(spec), *(each.module for each in inputs.of_model(spec))]
+
+
+def other_inputs_of(spec):
+    """(name, spec) of what a model learns from that `fsar train` has no option of its own for."""
+    wanted = [each for each in inputs.of_model(spec) if each.has_artifact and not each.has_option]
+    return [(each.key, each.spec_of(spec)) for each in wanted]
+
+
+def other_input_manifests(spec):
+    return [manifest_of(needed) for _, needed in other_inputs_of(spec)]
+
+
+def other_input_options(spec):
+    """` --input NAME=PATH` for each of these; an empty text where there is none."""
+    stores = [(name, str(STUDY.store_path(needed))) for name, needed in other_inputs_of(spec)]
+    return "".join(f" --input {shlex.quote(f'{name}={path}')}" for name, path in stores)
 
 
 def masks_of(spec):

@@ -33,6 +33,7 @@ rule train_head:
         masks=lambda wildcards: masks_of(model_spec(wildcards)),
         saliency=lambda wildcards: saliency_of(model_spec(wildcards)),
         classifier=lambda wildcards: classifier_of(model_spec(wildcards)),
+        others=lambda wildcards: other_input_manifests(model_spec(wildcards)),
         validation=lambda wildcards: str(STUDY.episodes_path(model_spec(wildcards).validation)),
     output:
         checkpoint=str(ROOTS.results / "models" / "{model}" / "checkpoint.pt"),
@@ -59,14 +60,16 @@ rule train_head:
         weights_root=str(ROOTS.weights),
         masks=lambda wildcards: masks_store(model_spec(wildcards)),
         saliency=lambda wildcards: saliency_store(model_spec(wildcards)),
+        others=lambda wildcards: other_input_options(model_spec(wildcards)),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
-        code=lambda wildcards: code_digest("fsar_core.cli.jobs.train", *components_of(model_spec(wildcards))),
+        code=lambda wildcards: code_digest("fsar_core.cli.jobs.train", *training_modules_of(model_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train --spec {params.spec:q}"
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
         " --memory-gib {resources.memory_gib} --evaluation-batch {resources.evaluation_batch} {params.mixed_precision}"
-        " --masks={params.masks:q} --saliency={params.saliency:q} --classifier={input.classifier:q} --code {params.code}"
+        " --masks={params.masks:q} --saliency={params.saliency:q} --classifier={input.classifier:q}{params.others}"
+        " --code {params.code}"
         " --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
 
 

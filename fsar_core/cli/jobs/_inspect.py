@@ -10,8 +10,9 @@ import numpy as np
 from fsar_core.cli.jobs import _run
 from fsar_core.data.index import index_identity, read_index
 from fsar_core.episodes import tables
-from fsar_core.episodes.loader import FrameBank, MaskBank
+from fsar_core.episodes.loader import FrameBank
 from fsar_core.evaluation import gradcam, inspection, mask_quality
+from fsar_core.inputs.instance_masks import MaskSource
 from fsar_core.specs import EpisodeSpec, RunSpec
 from fsar_core.storage.bindings import check_episodes, check_index
 from fsar_core.stores.reader import StoreReader
@@ -51,7 +52,7 @@ def look(
         check_index(args.index, index_identity(index), [prepared.reader, frames, store])
         failed = prepared.reader.failed | store.failed
         rows = mask_quality.choose(index, failed, spec.masks_held_out, spec.seed, wanted["clips"])
-        masks = MaskBank(store, rows[1], memory_gib=0, threads=args.threads, features=spec.features)
+        masks = MaskSource(store, spec.features).load(rows[1], memory_gib=0, threads=args.threads)
         found = mask_quality.mask_quality(
             model, bank(np.concatenate(rows)), masks, pictures, *rows, wanted["masks"], machine
         )

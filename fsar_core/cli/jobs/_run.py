@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fsar_core.errors import FsarError
 from fsar_core.specs import FeatureSpec, ModelSpec, RunSpec
@@ -137,26 +137,3 @@ def load_trained(args: argparse.Namespace, spec: RunSpec, prepared: Prepared) ->
     prepared.model.load_learned(trained["model"])
     prepared.model.to(prepared.machine.device)
     return {**prepared.inputs, "model": checkpoint.content(trained["model"])}
-
-
-def readers_beside(args: argparse.Namespace, spec: ModelSpec) -> dict[str, Any]:
-    """The stores that a model learns from beside its features, by kind: masks, saliency, or neither."""
-    from fsar_core.stores.reader import StoreReader
-
-    wanted = {"masks": (args.masks, "masks", spec.masks), "saliency": (args.saliency, "actionness", spec.saliency)}
-    return {kind: StoreReader(*of) for kind, of in wanted.items() if of[-1] is not None}
-
-
-def banks_beside(args: argparse.Namespace, spec: ModelSpec, readers: dict, rows, index) -> dict:
-    """Of training rows, what these stores hold; masks without those that are held out."""
-    from fsar_core.data.held_out import held_out
-    from fsar_core.episodes.loader import MaskBank, SaliencyBank
-
-    common = dict(rows=rows, many_views=rows, memory_gib=args.memory_gib, threads=args.threads)
-    found = {}
-    if "masks" in readers:
-        kept_back = held_out(index, spec.masks_held_out, spec.seed)
-        found["masks"] = MaskBank(readers["masks"], features=spec.features, held_out=kept_back, **common)
-    if "saliency" in readers:
-        found["saliency"] = SaliencyBank(readers["saliency"], **common)
-    return found
