@@ -12,7 +12,8 @@ from fsar_core.storage.weight_files import is_address
 
 if TYPE_CHECKING:
     from fsar_core.config import Masks, Setup
-    from fsar_core.paper import Curve, Figure, Subject
+    from fsar_core.papers.kinds import FigureKind
+    from fsar_core.papers.needs import Experiment
     from fsar_core.specs import AugmentationSpec, Component, RunSpec
     from fsar_core.study import Study
 
@@ -42,18 +43,15 @@ def check_components(study: Study) -> None:
         table = study.table(name)
         for place, kind, component in table.components():
             _checked(f"{name}.yaml: {place}", kind, component.name, component.params)
-        for row in table.rows if table.kind == "accuracy" else ():
-            _check_pair(study, f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head, row.matching)
+        for need in study.table_needs(name).cells:
+            own = need.experiment
+            _check_pair(study, f"{name}.yaml: {own.place}", own.setup, own.head, own.matching)
     for name in study.figure_names:
-        figure = study.figure(name)
-        if figure.kind == "curves":
-            _check_curves(study, name, figure)
-        compared = (figure.method, figure.minus) if figure.kind == "class_gain" else ()
-        compared = figure.methods if figure.kind == "class_accuracy" else compared
-        if figure.kind == "actionness":
-            _check_pair(study, f"{name}.yaml", figure.setup, None, None)
-        for subject in (*compared, *(subject for _, subject in figure.subjects)):
-            _check_subject(study, f"{name}.yaml: '{subject.method}'", figure.kind, subject)
+        figure, needs = study.figure(name), study.figure_needs(name)
+        for experiment in needs.experiments:
+            _check_experiment(study, f"{name}.yaml: {experiment.place}", figure, experiment)
+        for shown in needs.actionness:
+            _check_pair(study, f"{name}.yaml", shown.setup, None, None)
 
 
 def check_ways(study: Study) -> None:
@@ -99,29 +97,14 @@ def _check_masks(where: str, masks: Masks) -> None:
         raise FsarError(f"{where}.params: the template {template!r} has no {CLASS}; say where the class text goes")
 
 
-def _check_curves(study: Study, name: str, figure: Figure) -> None:
-    for panel in figure.panels:
-        for curve in panel.curves:
-            where = f"{name}.yaml: panel '{panel.title}', '{curve.method}'"
-            for value in panel.values:
-                varied = {key: value for key in panel.sets if key != "frames"}
-                _checked(where, "heads", curve.head.name, curve.head.params | varied)
-            _checked(where, "matching", curve.matching.name, curve.matching.params)
-            _check_pair(study, where, curve.setup, curve.head, curve.matching)
-
-
-def _check_subject(study: Study, where: str, kind: str, subject: Subject | Curve) -> None:
-    """Its head and metric, and that the head has what this kind of figure shows."""
-    name = subject.head.name
-    has = _checked(where, "heads", name, subject.head.params).attributes
-    _checked(where, "matching", subject.matching.name, subject.matching.params)
-    _check_pair(study, where, subject.setup, subject.head, subject.matching)
-    if kind in ("association", "self_attention", "task_attention") and not has["has_attention"]:
-        raise FsarError(f"{where}: the head '{name}' has no attention to show; choose `dmgal`")
-    if kind == "cam" and has["wraps_tail"]:
-        raise FsarError(f"{where}: the head '{name}' works inside the backbone, so no grid of features comes before it")
-    if kind == "masks" and not has["predicts_masks"]:
-        raise FsarError(f"{where}: the head '{name}' predicts no masks; choose `i2st` or `ipm`")
+def _check_experiment(study: Study, where: str, figure: FigureKind, experiment: Experiment) -> None:
+    """Its head and metric exist and go together, and the figure can show the head."""
+    head, matching = experiment.head, experiment.matching
+    entry = _checked(where, "heads", head.name, head.params)
+    _checked(where, "matching", matching.name, matching.params)
+    _check_pair(study, where, experiment.setup, head, matching)
+    if (reason := figure.unsuitable(entry)) is not None:
+        raise FsarError(f"{where}: the head '{head.name}' {reason}")
 
 
 def _check_pair(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,18 @@ from fsar_core.data import class_prompts
 from fsar_core.data.cards import Dataset, card_names, load_dataset
 from fsar_core.episodes.sampler import Split, check
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.paper import (
-    AnyFigure,
-    AnyTable,
-    Column,
-    EmbeddingEpisode,
-    Row,
-    Subject,
-    Table,
-    load_figure,
-    load_table,
+from fsar_core.papers.kinds import FigureKind, TableKind
+from fsar_core.papers.needs import (
+    Actionness,
+    Cell,
+    EpisodeShape,
+    Experiment,
+    FigureNeeds,
+    Inspection,
+    Point,
+    TableNeeds,
 )
+from fsar_core.papers.registry import load_figure, load_table
 from fsar_core.specs import (
     AugmentationSpec,
     BackboneSpec,
@@ -50,50 +50,6 @@ from fsar_core.specs import (
 from fsar_core.storage.places import Place
 from fsar_core.storage.weight_files import downloaded, identity, is_address
 from fsar_core.stores.layout import job_count
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One measured number: a row of a table on one data set at one shot."""
-
-    row: Row
-    paper_dataset: str
-    column: Column
-    setup: str | None
-    run: RunSpec
-
-
-@dataclass(frozen=True)
-class Point:
-    """One result that a figure draws: its panel, a method at a shot, and where it lies on the axis that is varied."""
-
-    panel: int
-    method: str
-    shot: int
-    value: int
-    setup: str | None
-    run: RunSpec
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a figure takes out of one trained run: on which episodes, and what of them."""
-
-    dataset: str
-    subject: Subject
-    setup: str | None
-    run: RunSpec
-    episodes: EpisodeSpec
-    wanted: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Watch:
-    """A data set whose frames' actionness a figure shows, and the store that has it."""
-
-    dataset: str
-    setup: str | None
-    saliency: SaliencySpec
 
 
 def _once(method: Callable[[Study, str], Any]) -> Callable[[Study, str], Any]:
@@ -386,125 +342,115 @@ class Study:
     # -- tables --------------------------------------------------------------------------------------------------------
 
     @_once
-    def table(self, name: str) -> AnyTable:
+    def table(self, name: str) -> TableKind:
         if name not in self.table_names:
             raise FsarError(f"no table '{name}' in {self.workflow / 'tables'}{did_you_mean(name, self.table_names)}")
         return load_table(self.workflow / "tables" / f"{name}.yaml")
 
-    def named_in(self, table: AnyTable) -> list[str]:
-        """Every data set of the paper that a table names."""
-        return [*table.datasets, *filter(None, [getattr(table, "train_on", None)])]
+    @_once
+    def table_needs(self, name: str) -> TableNeeds:
+        """What a table declares that it is made from."""
+        return self.table(name).needs()
 
     @_once
     def cells(self, name: str) -> list[Cell]:
         """The measured numbers of a table; two paper data sets on one card share their runs."""
-        table = self.table(name)
-        if table.kind != "accuracy":
-            return []
         return [
-            Cell(row, dataset, column, setup, self._cell_run(table, row, behind, column, setup))
-            for row in table.rows
-            if row.head is not None
-            for setup in [row.setup or table.setup]
-            for dataset, behind in [(name, self.behind(name)) for name in table.datasets]
-            for column in table.columns
+            Cell(
+                need.row,
+                need.experiment.dataset,
+                need.column,
+                need.experiment.setup,
+                self.run_of(need.experiment),
+            )
+            for need in self.table_needs(name).cells
         ]
 
-    def _cell_run(self, table: Table, row: Row, dataset: str, column: Column, setup: str | None) -> RunSpec:
-        different = {"way": column.way, "max_seconds": column.seconds}
-        return self.run(
-            dataset,
-            row.head,
-            row.matching,
-            column.shot,
-            setup,
-            row.frames,
-            trained_on=self.behind(table.train_on) if table.train_on else None,
-            **{key: value for key, value in different.items() if value is not None},
-        )
-
     @_once
-    def figure(self, name: str) -> AnyFigure:
+    def figure(self, name: str) -> FigureKind:
         if name not in self.figure_names:
             raise FsarError(f"no figure '{name}' in {self.workflow / 'figures'}{did_you_mean(name, self.figure_names)}")
         return load_figure(self.workflow / "figures" / f"{name}.yaml")
 
     @_once
+    def figure_needs(self, name: str) -> FigureNeeds:
+        """What a figure declares that it is made from."""
+        return self.figure(name).needs()
+
+    @_once
     def points(self, name: str) -> list[Point]:
-        """The runs whose results a figure draws: of curves, or of two methods class by class, a panel for every shot."""
-        figure = self.figure(name)
-        if figure.kind == "class_gain":
-            behind = self.behind(figure.dataset)
-            return [
-                Point(number, c.method, shot, shot, c.setup, self.run(behind, c.head, c.matching, shot, c.setup))
-                for number, shot in enumerate(figure.shots)
-                for c in (figure.method, figure.minus)
-            ]
-        if figure.kind == "class_accuracy":
-            behind, shot = self.behind(figure.dataset), figure.shot
-            return [
-                Point(0, c.method, shot, shot, c.setup, self.run(behind, c.head, c.matching, shot, c.setup))
-                for c in figure.methods
-            ]
-        if figure.kind != "curves":
-            return []
+        """The runs whose results a figure draws."""
         return [
             Point(
-                number,
-                curve.method,
-                shot,
-                value,
-                curve.setup,
-                self.run(
-                    self.behind(panel.dataset),
-                    _with(curve.head, {key: value for key in panel.sets if key != "frames"}),
-                    curve.matching,
-                    shot,
-                    curve.setup,
-                    value if "frames" in panel.sets else None,
-                ),
+                need.panel,
+                need.method,
+                need.experiment.shot,
+                need.value,
+                need.experiment.setup,
+                self.run_of(need.experiment),
             )
-            for number, panel in enumerate(figure.panels)
-            for curve in panel.curves
-            for shot in panel.shots
-            for value in panel.values
+            for need in self.figure_needs(name).points
         ]
 
     @_once
-    def looks(self, name: str) -> list[Look]:
-        """What any other figure takes out of which runs."""
-        figure = self.figure(name)
-        found = []
-        for dataset, subject in figure.subjects:
-            behind = self.behind(dataset)
-            run = self.run(behind, subject.head, subject.matching, subject.shot, subject.setup)
-            episodes = self._many_clips(behind, figure.episode) if figure.kind == "embedding" else run.test
-            found.append(Look(dataset, subject, subject.setup, run, episodes, figure.wanted(dataset)))
-        return found
+    def looks(self, name: str) -> list[Inspection]:
+        """What a figure takes out of which trained runs."""
+        figure, needs = self.figure(name), self.figure_needs(name).inspections
+        runs = [self.run_of(need.experiment) for need in needs]
+        datasets: dict[str, list[str]] = {}  # of the paper, by the run that they share
+        for need, run in zip(needs, runs):
+            datasets.setdefault(run.run_id, []).append(need.experiment.dataset)
+        return [
+            Inspection(
+                dataset=need.experiment.dataset,
+                subject=need.subject,
+                setup=need.experiment.setup,
+                run=run,
+                episodes=self._inspected_episodes(need.experiment.dataset, need.episodes, run),
+                wanted=figure.wanted(list(dict.fromkeys(datasets[run.run_id]))),
+                reads_masks=need.reads_masks,
+            )
+            for need, run in zip(needs, runs)
+        ]
+
+    def _inspected_episodes(
+        self, paper_dataset: str, shape: Callable[[int], EpisodeShape] | None, run: RunSpec
+    ) -> EpisodeSpec:
+        """The run's own test episodes, or those of a shape that depends on the smallest test class."""
+        if shape is None:
+            return run.test
+        dataset = self.behind(paper_dataset)
+        clips = self.dataset(dataset).clips
+        wanted = shape(int(clips[clips.split == "test"]["class"].value_counts().min()))
+        sizes = {"way": wanted.way, "query": wanted.query, "count": wanted.count}
+        return self.episodes(dataset, "test", wanted.shot, **sizes)
 
     @_once
-    def watches(self, name: str) -> list[Watch]:
+    def watches(self, name: str) -> list[Actionness]:
         """The data sets whose actionness a figure shows."""
-        figure = self.figure(name)
-        if figure.kind == "actionness":
-            return [Watch(d, figure.setup, self.saliency(self.behind(d), figure.setup)) for d in figure.datasets]
-        if figure.kind != "cam" or not figure.salient:
-            return []
-        # All subjects are shown on the same clips: the actionness is that of the first one's backbone.
-        setup = figure.panels[0].setup
-        names = dict.fromkeys(example.dataset for example in figure.examples)
-        return [Watch(d, setup, self.saliency(self.behind(d), setup)) for d in names]
+        return [
+            Actionness(
+                need.dataset, need.setup, self.saliency(self.behind(need.dataset), need.setup), need.examples
+            )
+            for need in self.figure_needs(name).actionness
+        ]
 
-    def _many_clips(self, dataset: str, wanted: EmbeddingEpisode) -> EpisodeSpec:
-        """Episodes of as many clips as a figure wants, or as the smallest test class has, in the same proportion."""
-        clips, together = self.dataset(dataset).clips, wanted.shot + wanted.query
-        smallest = int(clips[clips.split == "test"]["class"].value_counts().min())
-        query = wanted.query if smallest >= together else max(2, smallest * wanted.query // together)
-        shot = wanted.shot if smallest >= together else max(1, smallest - query)
-        return self.episodes(dataset, "test", shot, way=wanted.way, query=query, count=wanted.count)
+    def run_of(self, experiment: Experiment) -> RunSpec:
+        """The run of what a table or figure declares, on the cards behind its data sets."""
+        trained_on = experiment.trained_on
+        return self.run(
+            self.behind(experiment.dataset),
+            experiment.head,
+            experiment.matching,
+            experiment.shot,
+            experiment.setup,
+            experiment.frames,
+            trained_on=self.behind(trained_on) if trained_on else None,
+            **experiment.test,
+        )
 
     @cached_property
-    def _numbers(self) -> list[Cell | Point | Look]:
+    def _numbers(self) -> list[Cell | Point | Inspection]:
         """Everything that a table or a figure shows of a run."""
         cells = [cell for name in self.table_names for cell in self.cells(name)]
         return cells + [shown for name in self.figure_names for shown in (*self.points(name), *self.looks(name))]
@@ -650,36 +596,11 @@ class Study:
         self.check_episodes(spec.test)
 
     def check_figure(self, name: str) -> None:
-        """FsarError where a figure's examples are not among the episodes or the frames, or where no masks were held out that
-        could be predicted; asked of figures that are made."""
-        figure = self.figure(name)
-        if self.watches(name) and 2 * figure.salient > self.preset.frames.count:
-            raise FsarError(
-                f"{name}.yaml: {figure.salient} salient and as many non-salient frames are more than the "
-                f"{self.preset.frames.count} of a clip (frames.count); lower `salient`"
-            )
-        pair = figure.kind == "association"  # shows a frame and the next
-        for look in self.looks(name) if figure.kind != "embedding" else ():
-            if figure.kind == "masks":
-                self._check_held_out(name, look)
-                continue
-            test, frames = look.episodes, look.run.features.frames.count
-            last = {"episode": test.count - 1, "query": test.way * test.query - 1, "frame": frames - pair}
-            for example in figure.examples:
-                for key, limit in last.items():
-                    if getattr(example, key) > limit:
-                        raise FsarError(
-                            f"{name}.yaml: an example has {key} {getattr(example, key)}; the last one is {limit}"
-                        )
-
-    def _check_held_out(self, name: str, look: Look) -> None:
-        if look.run.masks is None:
-            raise FsarError(f"{name}.yaml: '{look.subject.method}' learns from no masks, so it predicts none")
-        if not look.run.masks_held_out:
-            raise FsarError(
-                f"{name}.yaml: preset '{self.config.preset}' holds no masks out (`masks.held_out` is 0), so none is left that "
-                f"'{look.subject.method}' was not shown"
-            )
+        """FsarError where only the specs behind a figure tell that it cannot be made; asked of figures that are made."""
+        try:
+            self.figure(name).check(self.config.preset, self.looks(name), self.watches(name))
+        except FsarError as error:
+            raise FsarError(f"{name}.yaml: {error}") from None
 
 
 def _with(component: Component, params: dict) -> Component:

@@ -15,7 +15,8 @@ from fsar_core.data.cards import card_file, card_names
 from fsar_core.data.index import read_index
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.evaluation.results import read_summary
-from fsar_core.paper import AnyFigure, AnyTable
+from fsar_core.papers.kinds import FigureKind, TableKind
+from fsar_core.papers.needs import Cell
 from fsar_core.specs import Component, RunSpec
 from fsar_core.study import Study
 
@@ -53,7 +54,7 @@ def _line(key: str, said: object) -> str:
 
 
 def _head(
-    study: Study, name: str, shown: AnyTable | AnyFigure, datasets: list[str], files: list[Path]
+    study: Study, name: str, shown: TableKind | FigureKind, datasets: list[str], files: list[Path]
 ) -> Iterator[str]:
     """What tables and figures have in common."""
     yield f"{name}: {shown.title}"
@@ -75,32 +76,26 @@ def _table(study: Study, name: str) -> Iterator[str]:
     folder = study.config.roots.results / "tables"
     files = [folder / f"{name}.{ending}" for ending in ("csv", "md", "tex", "html", "left_out.csv")]
     table = study.table(name)
-    yield from _head(study, name, table, table.datasets, files)
-    if table.kind != "accuracy":
-        yield _line("rows", ", ".join(row.method if table.kind == "parameters" else row.name for row in table.rows))
-        return
-    cells = study.cells(name)
-    for row in (row for row in table.rows if row.head):
+    yield from _head(study, name, table, table.measured_on(), files)
+    by_method: dict[str, list[Cell]] = {}
+    for cell in study.cells(name):
+        by_method.setdefault(cell.row.method, []).append(cell)
+    for method, cells in by_method.items():
+        row = cells[0].row
         over = f"; gain over {row.compare_to}" if row.compare_to else ""
-        yield f"  {row.method}: {_called(row.head)}, {_called(row.matching)}{over}"
-        own = [cell for cell in cells if cell.row.method == row.method]
-        places = {c.run.run_id: (c.run.tested_on.dataset, c.column.label) for c in own}
+        yield f"  {method}: {_called(row.head)}, {_called(row.matching)}{over}"
+        places = {c.run.run_id: (c.run.tested_on.dataset, c.column.label) for c in cells}
         yield from (f"    {dataset}, {column}: {_outcome(study, run)}" for run, (dataset, column) in places.items())
-    if printed := [row.method for row in table.rows if not row.head]:
-        yield _line("only printed", ", ".join(printed))
+    label, unmeasured = table.unmeasured_rows()
+    if unmeasured:
+        yield _line(label, ", ".join(unmeasured))
 
 
 def _figure(study: Study, name: str) -> Iterator[str]:
     folder, figure = study.config.roots.results / "figures", study.figure(name)
-    points, looks, watches = study.points(name), study.looks(name), study.watches(name)
-    if figure.kind == "curves":
-        datasets = [panel.dataset for panel in figure.panels]
-    elif points:
-        datasets = [figure.dataset]
-    else:
-        datasets = [shown.dataset for shown in (*looks, *watches)]
+    points, looks = study.points(name), study.looks(name)
     files = [folder / f"{name}.{ending}" for ending in ("png", "pdf", "csv", "html")]
-    yield from _head(study, name, figure, list(dict.fromkeys(datasets)), files)
+    yield from _head(study, name, figure, list(dict.fromkeys(figure.measured_on())), files)
     runs = {point.run.run_id: point.method for point in points} | {
         look.run.run_id: look.subject.method for look in looks
     }

@@ -11,6 +11,8 @@ and hangs on all frames at once, and stretches every image to 0..1, which hides 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from captum.attr import LayerGradCam
@@ -21,6 +23,7 @@ from tqdm import tqdm
 from fsar_core.episodes.loader import FeatureBank, FrameBank
 from fsar_core.episodes.sampler import Episode
 from fsar_core.episodes.tables import EpisodeTable
+from fsar_core.evaluation.opened_run import OpenedRun
 from fsar_core.models.episode_model import EpisodeModel
 from fsar_core.runtime.devices import Machine
 
@@ -39,6 +42,22 @@ class _Compared(nn.Module):
         at = torch.tensor(0), torch.tensor(self.query)
         logits, _ = self.model.compare(self.support, self.queries.index_put(at, self.features(features)))
         return logits[0, self.query][None]
+
+
+def inspect(run: OpenedRun, wanted: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return `class_activations` on examples, and `evidence` if it is wanted.
+
+    Args:
+        wanted: cam, pairs of (episode, query); evidence (optional), how many episodes it is
+            measured on.
+    """
+    examples = wanted["cam"]
+    measured = min(wanted.get("evidence", 0), len(run.table))
+    bank = run.episode_bank([*(episode for episode, _ in examples), *range(measured)])
+    arrays = class_activations(run.model, bank, run.pictures, run.table, examples, run.machine)
+    if measured:
+        arrays |= evidence(run.model, bank, run.table, measured, run.machine)
+    return arrays
 
 
 def class_activations(

@@ -11,6 +11,8 @@ classes, and never their masks.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -21,6 +23,7 @@ from fsar_core.data.held_out import held_out
 from fsar_core.episodes.loader import FeatureBank, FrameBank
 from fsar_core.episodes.sampler import Split
 from fsar_core.errors import FsarError
+from fsar_core.evaluation.opened_run import OpenedRun
 from fsar_core.inputs.instance_masks import MaskSource
 from fsar_core.layers.instance_perception import resized
 from fsar_core.models.episode_model import EpisodeModel
@@ -31,6 +34,29 @@ LEVELS = 100  # cuts that are tried for the mean mask
 BATCH = 16  # clips
 
 Cut = Bool[Tensor, "clips frames height width"]
+
+
+def inspect(run: OpenedRun, wanted: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return `mask_quality` of held-out clips, their classes, and the provider of the true masks.
+
+    Args:
+        wanted: masks, how many clips are shown; clips, how many are measured at most.
+    """
+    spec = run.spec
+    index, store = run.read_masks()
+    failed = run.reader.failed | store.failed
+    measured, others = choose(index, failed, spec.masks_held_out, spec.seed, wanted["clips"])
+    masks = MaskBank(
+        store, others, memory_gib=0, threads=run.threads, features=spec.features
+    )
+    bank = run.bank(np.concatenate([measured, others]))
+    arrays = mask_quality(
+        run.model, bank, masks, run.pictures, measured, others, wanted["masks"], run.machine
+    )
+    return arrays | {
+        "classes": index["class"].to_numpy(str)[measured],
+        "provider": np.array(spec.masks.provider.name),
+    }
 
 
 def choose(

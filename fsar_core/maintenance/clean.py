@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from fsar_core.errors import FsarError
 from fsar_core.maintenance.verify import REMOVED, STORE_FILES
-from fsar_core.report.contents import PAGES, papers
+from fsar_core.papers.naming import papers
+from fsar_core.papers.registry import kinds
 from fsar_core.specs import Spec, StoreSpec
 from fsar_core.storage import locks
 from fsar_core.storage.places import Held, ObjectPath, Place
@@ -89,7 +90,7 @@ def in_use(studies: Iterable[Study]) -> set[Place]:
         tables = [*study.table_names, *(f"table{number}" for number in numbers)]
         kept |= {results / "tables" / f"{name}.{ending}" for name in tables for ending in MADE["tables"]}
         kept |= {results / "figures" / f"{n}.{ending}" for n in study.figure_names for ending in MADE["figures"]}
-        for paper, kind in itertools.product(papers(study), PAGES):
+        for paper, kind in itertools.product(papers(study.table_names), kinds("report")):
             kept |= {results / "report" / paper / f"{kind}.html", results / "logs" / "page" / f"{paper}.{kind}.log"}
     return kept
 

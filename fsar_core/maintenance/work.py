@@ -93,9 +93,9 @@ class Works:
         cells = study.cells(name)
         needs = [self._run(cell.run) for cell in cells]
         needs += [self._frames(spec.frames) for cell in cells for spec in (cell.run.features, cell.run.tested_on)]
-        if table.kind == "datasets":
-            needs += [self._index(study.behind(dataset)) for dataset in table.datasets]
-        if table.complexity() is not None:
+        declared = table.needs()
+        needs += [self._index(study.behind(dataset)) for dataset in declared.indices]
+        if declared.complexity is not None:
             measured = study.config.roots.results / "complexity" / f"{name}.json"
             needs.append(self._add(Work(measured, "complexity", (("complexity", measured),), gpu=True)))
         return Work(path, "table", (("table", path),), _each(needs))
@@ -107,7 +107,7 @@ class Works:
             run, found = look.run, results / "inspections" / name / f"{look.run.run_id}.npz"
             before = [self._store(run.tested_on), self._frames(run.tested_on.frames), self._episodes(look.episodes)]
             before += [self._model(run.model), self._index(run.tested_on.dataset), *self._trained(run.tested_on)]
-            before += [self._masks(run.masks)] if "masks" in look.wanted else []
+            before += [self._masks(run.masks)] if look.reads_masks else []
             needs.append(self._add(Work(found, "inspect_run", (("inspect_run", found),), _each(before), gpu=True)))
         for watch in study.watches(name):
             spec, found = watch.saliency, results / "actionness" / name / f"{watch.saliency.key}.npz"

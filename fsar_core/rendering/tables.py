@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 from tabulate import tabulate
 
-from fsar_core.rendering import web
+from fsar_core.rendering import html
 from fsar_core.storage.provenance import atomic_write
 
 TEX = {sign: "\\" + sign for sign in "&%#_${}"} | {
@@ -67,8 +67,8 @@ def page(title: str, blocks: list[Block], notes: list[str]) -> str:
         kind = "printed" if caption.startswith("Printed") else "measured"
         # What the paper prints of the same thing stands beside what was measured.
         quoted = [number for number, title in enumerate(header) if "printed" in title.lower()]
-        parts.append(f'<div class="{kind}">{web.paragraph(caption)}{web.table(header, body, quoted)}</div>')
-    return web.page(title, *parts, *([web.heading("Notes"), web.items(notes)] if notes else []))
+        parts.append(f'<div class="{kind}">{html.paragraph(caption)}{html.table(header, body, quoted)}</div>')
+    return html.page(title, *parts, *([html.heading("Notes"), html.items(notes)] if notes else []))
 
 
 def write(prefix: Path, frame: pd.DataFrame, title: str, blocks: list[Block], notes: list[str]) -> None:

@@ -1,45 +1,105 @@
-"""Training curves: the loss and the accuracy on validation episodes of every model behind a paper's tables."""
+"""Training curves: loss and validation accuracy of every model behind a paper's tables."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import pandas as pd
 
 from fsar_core.errors import FsarError
-from fsar_core.figures.curves import MARKERS, drawing
-from fsar_core.rendering import web
+from fsar_core.papers.kinds import Page, PaperStudy
+from fsar_core.rendering import html
+from fsar_core.rendering.drawing import MARKERS, drawing
+from fsar_core.report._runs import ModelOfTable, models_of
 from fsar_core.storage.bindings import remake
 
 
-def histories(models: list[dict[str, Any]], folder: Path) -> pd.DataFrame:
-    """One row a validation: model, dataset, shot, method and the columns of history.csv.
+class TrainingPage(Page):
+    """Curves of every data set and shot, then a table of all trainings.
+
+    Attributes:
+        models_folder: of all models.
+    """
+
+    title: ClassVar[str] = "Training: loss and validation accuracy of every model"
+    caption: ClassVar[str] = (
+        "Loss and validation accuracy of every training. What is kept is the best validation; test "
+        "episodes are looked at once, at the end."
+    )
+
+    models: list[ModelOfTable]
+    models_folder: Path
+
+    @classmethod
+    def gather(cls, study: PaperStudy, tables: Sequence[str]) -> TrainingPage:
+        folder = study.config.roots.results / "models"
+        return cls(models=models_of(study, tables), models_folder=folder)
+
+    def render(self, paper: str) -> str:
+        table = histories(self.models, self.models_folder)
+        learning = table[table.loss.notna()] if len(table) else table
+        title = f"{paper.upper()}: training"
+        if learning.empty:
+            return html.page(title, html.paragraph("Nothing in these tables has anything to learn."))
+        parts = [
+            html.paragraph(
+                "Left: the loss, averaged since the validation before. Right: accuracy on the "
+                "frozen validation episodes, which decides what is kept; test episodes are not "
+                "looked at. A curve that still rises at its end would gain by a longer training."
+            )
+        ]
+        for (dataset, shot), own in learning.groupby(["dataset", "shot"], sort=True):
+            place = f"{dataset}, {shot}-shot"
+            parts.append(html.heading(place))
+            parts.append(html.picture(draw(own), f"Training curves on {place}"))
+        parts += [html.heading("All trainings"), _table_of(summary(learning))]
+        without = len(self.models) - learning.model.nunique()
+        if without:
+            parts.append(
+                html.paragraph(
+                    f"{without} more models have nothing to learn: plain metrics on the features "
+                    f"as they are."
+                )
+            )
+        return html.page(title, *parts)
+
+
+def histories(models: Sequence[ModelOfTable], folder: Path) -> pd.DataFrame:
+    """Return one row for each validation: model, dataset, shot, method, columns of history.csv.
 
     Args:
-        models: each model (its id), dataset, shot and method.
         folder: of all models.
     """
-    tables = [_history(folder / about["model"]).assign(**about) for about in models]
+    tables = [_history(folder / about.model).assign(**about.model_dump()) for about in models]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def _history(model: Path) -> pd.DataFrame:
-    """history.csv of a model's folder. FsarError where it is another model's."""
+    """Read history.csv of a model's folder.
+
+    Raises:
+        FsarError: it belongs to another model.
+    """
     path = model / "history.csv"
     table = pd.read_csv(path)
     # Histories from before their column `model` are read as they are.
     others = set(table.get("model", ())) - {model.name}
     if others:
         raise FsarError(
-            f"{path}: the history of {others.pop()}, expected that of {model.name}; {remake('train_head', path)}"
+            f"{path}: the history of {others.pop()}, expected that of {model.name}; "
+            f"{remake('train_head', path)}"
         )
     return table
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a model: episodes in all, those before the best validation (the first of equal ones) and its accuracy, the last
-    loss, seconds of the training."""
+    """Return one row for each model.
+
+    Columns: model, method, dataset, shot, episodes in all, those before the best validation (the
+    first of equal ones) and its accuracy, the last loss, seconds of the training.
+    """
     rows = []
     for model, own in table.groupby("model", sort=False):
         best, last = own.loc[own.val_accuracy.idxmax()], own.iloc[-1]
@@ -60,12 +120,14 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame):
-    """A matplotlib figure of the models of one data set and shot: loss, and validation accuracy, over training episodes."""
+    """Draw the models of one data set and shot: loss and validation accuracy over episodes."""
     with drawing() as pyplot:
         lines = list(table.groupby("model", sort=False))
-        canvas, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2 + 0.16 * (len(lines) // 3)), layout="constrained")
+        size = (9, 3.2 + 0.16 * (len(lines) // 3))
+        canvas, (left, right) = pyplot.subplots(1, 2, figsize=size, layout="constrained")
         for number, (_, own) in enumerate(lines):
-            style = dict(marker=MARKERS[number // 10 % len(MARKERS)], ms=3, linewidth=1, color=f"C{number % 10}")
+            marker, color = MARKERS[number // 10 % len(MARKERS)], f"C{number % 10}"
+            style = dict(marker=marker, ms=3, linewidth=1, color=color)
             left.plot(own.episodes, own.loss, **style)
             right.plot(own.episodes, own.val_accuracy, **style, label=own.method.iloc[0])
         left.set_ylabel("training loss since the last validation")
@@ -76,41 +138,29 @@ def draw(table: pd.DataFrame):
     return canvas
 
 
-def page(paper: str, models: list[dict[str, Any]], folder: Path) -> str:
-    """The page: curves of every data set and shot, then a table of all trainings."""
-    table = histories(models, folder)
-    learning = table[table.loss.notna()] if len(table) else table
-    parts = [
-        web.paragraph(
-            "Left: the loss, averaged since the validation before. Right: accuracy on the frozen validation episodes, which "
-            "decides what is kept; test episodes are not looked at. A curve that still rises at its end would gain by a longer "
-            "training."
-        )
-    ]
-    if learning.empty:
-        return web.page(f"{paper.upper()}: training", web.paragraph("Nothing in these tables has anything to learn."))
-    for (dataset, shot), own in learning.groupby(["dataset", "shot"], sort=True):
-        parts += [
-            web.heading(f"{dataset}, {shot}-shot"),
-            web.picture(draw(own), f"Training curves on {dataset}, {shot}-shot"),
-        ]
+def _table_of(trainings: pd.DataFrame) -> str:
+    """Return the table of all trainings."""
     lines = [
         (
-            r.method,
-            r.dataset,
-            r.shot,
-            f"{r.episodes:,}",
-            f"{r.best_episodes:,}",
-            f"{r.best_accuracy:.1f}",
-            f"{r.last_loss:.3f}",
-            f"{r.seconds:,.0f}",
+            row.method,
+            row.dataset,
+            row.shot,
+            f"{row.episodes:,}",
+            f"{row.best_episodes:,}",
+            f"{row.best_accuracy:.1f}",
+            f"{row.last_loss:.3f}",
+            f"{row.seconds:,.0f}",
         )
-        for r in summary(learning).itertuples()
+        for row in trainings.itertuples()
     ]
-    header = ["Method", "data set", "shot", "episodes", "best after", "validation accuracy", "last loss", "seconds"]
-    parts += [web.heading("All trainings"), web.table(header, lines)]
-    without = len(models) - learning.model.nunique()
-    if without:
-        told = f"{without} more models have nothing to learn: plain metrics on the features as they are."
-        parts.append(web.paragraph(told))
-    return web.page(f"{paper.upper()}: training", *parts)
+    header = [
+        "Method",
+        "data set",
+        "shot",
+        "episodes",
+        "best after",
+        "validation accuracy",
+        "last loss",
+        "seconds",
+    ]
+    return html.table(header, lines)

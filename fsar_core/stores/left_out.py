@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -43,11 +43,26 @@ def of_index(path: Place, allowed: float) -> Lost:
     return Lost(len(index), dict(zip(broken.row, zip(broken.path, broken.problem))), allowed)
 
 
-def of_table(spec: Mapping[str, Any]) -> dict[str, Lost]:
-    """Data set -> what it has lost, from the spec that `fsar table` is given."""
-    allowed = spec.get("max_failures", {})
-    found = {name: of_stores(map(place, stores), allowed[name]) for name, stores in spec.get("frames", {}).items()}
-    return found | {n: of_index(place(path), allowed[n]) for n, path in spec.get("indices", {}).items() if n in allowed}
+def of_table(
+    frames: Mapping[str, Iterable[str]],
+    indices: Mapping[str, str],
+    max_failures: Mapping[str, float],
+) -> dict[str, Lost]:
+    """Return what each card behind a table has lost.
+
+    Args:
+        frames: card -> its frame stores.
+        indices: card -> its clip index, of cards that are only counted.
+        max_failures: card -> the share of its clips that may be unusable; an index of a card
+            without it is skipped.
+    """
+    lost = {
+        card: of_stores(map(place, stores), max_failures[card]) for card, stores in frames.items()
+    }
+    for card, path in indices.items():
+        if card in max_failures:
+            lost[card] = of_index(place(path), max_failures[card])
+    return lost
 
 
 def notes(lost: Mapping[str, Lost], prefix: Path) -> list[str]:

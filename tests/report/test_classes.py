@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fsar_core.report import classes
-from tests.rendering.test_web import Cells
+from tests.rendering.test_html import Cells
 from tests.tables.runs import write_run
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fsar_core.report import times
-from tests.rendering.test_web import Cells
+from tests.rendering.test_html import Cells
 
 RULES = Path(__file__).resolve().parents[2] / "workflow" / "rules"
 

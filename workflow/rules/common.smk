@@ -15,7 +15,8 @@ from fsar_core.checks import check_place
 from fsar_core.config import load_config, read_yaml
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.storage.provenance import canonical_json, code_digest
-from fsar_core.report.contents import PAGES, contents, figures_of, papers, tables_of
+from fsar_core.papers.naming import numbered_tables, of_paper, papers
+from fsar_core.papers.registry import page_kinds
 from fsar_core.runtime.run_locks import sign_locks
 from fsar_core.study import Study
 
@@ -281,9 +282,17 @@ def demo_receipts(dataset):
 ENDINGS = ("csv", "md", "tex")
 
 
+def tables_of(paper):
+    return of_paper(STUDY.table_names, paper)
+
+
+def figures_of(paper):
+    return of_paper(STUDY.figure_names, paper)
+
+
 def numbered_tables_of(paper):
     """Names of the tables that a paper prints."""
-    return [name for name in STUDY.table_names if name.startswith(f"{paper}_table")]
+    return numbered_tables(STUDY.table_names, paper)
 
 
 def primary_tables():
@@ -295,13 +304,12 @@ def primary_tables():
 
 def cards_counted(table):
     """The cards whose clip indices a table counts."""
-    kind, names = STUDY.table(table).kind, STUDY.table(table).datasets
-    return list(dict.fromkeys(STUDY.behind(name) for name in names)) if kind == "datasets" else []
+    return list(dict.fromkeys(STUDY.behind(name) for name in STUDY.table_needs(table).indices))
 
 
 def complexity_of(table):
     """What `fsar complexity` makes for a table, or nothing."""
-    measured = STUDY.table(table).complexity() is not None
+    measured = STUDY.table_needs(table).complexity is not None
     return [str(ROOTS.results / "complexity" / f"{table}.json")] if measured else []
 
 
@@ -329,7 +337,7 @@ def table_spec(wildcards):
     return canonical_json(
         {
             "table": table.model_dump(mode="json"),
-            "behind": {name: STUDY.behind(name) for name in STUDY.named_in(table)},
+            "behind": {name: STUDY.behind(name) for name in table.paper_datasets()},
             "cells": runs,
             "way": PRESET.episodes.way,
             "indices": {card: str(STUDY.index_path(card)) for card in cards},
@@ -355,17 +363,13 @@ def look_of(wildcards):
     looks = [look for look in looks_of(wildcards.figure) if look.run.run_id == wildcards.run]
     if not looks:
         sys.exit(report_error(FsarError(f"the figure '{wildcards.figure}' looks into no run '{wildcards.run}'")))
-    # Two data sets of a paper on one card share the run: what is wanted of it are the examples of both.
-    wanted = dict(looks[0].wanted)
-    for key in {"attention", "cam"} & set(wanted):
-        wanted[key] = [example for look in looks for example in look.wanted[key]]
-    return looks[0], wanted
+    return looks[0]
 
 
 def masks_looked_at(wildcards):
     """The masks store that predicted masks are compared to, or nothing."""
-    look, wanted = look_of(wildcards)
-    return masks_of(look.run) if "masks" in wanted else []
+    look = look_of(wildcards)
+    return masks_of(look.run) if look.reads_masks else []
 
 
 def inspection_of(figure, look):
@@ -389,9 +393,8 @@ def intervals_of(dataset):
 
 
 def examples_of(figure):
-    """How many clips of every data set a figure of actionness shows; another figure has its own examples."""
-    shown = STUDY.figure(figure)
-    return shown.examples if shown.kind == "actionness" else 0
+    """How many clips of every data set a figure shows with their actionness alone."""
+    return max(watch.examples for watch in STUDY.watches(figure))
 
 
 def figure_spec(wildcards):
@@ -409,29 +412,31 @@ def figure_spec(wildcards):
     return canonical_json({"figure": figure, "way": PRESET.episodes.way} | found)
 
 
-PAPERS = papers(STUDY)
+PAPERS = papers(STUDY.table_names)
+PAGES = page_kinds()
 
 
 def page_spec(wildcards):
     """What `fsar page` needs to know."""
-    return canonical_json(contents(STUDY, wildcards.paper, wildcards.kind, tables_of(STUDY, wildcards.paper)))
+    page = PAGES[wildcards.kind].gather(STUDY, tables_of(wildcards.paper))
+    return canonical_json(page.model_dump(mode="json"))
 
 
 def cells_of(paper):
     """The measured numbers of a paper's tables."""
-    return [cell for name in tables_of(STUDY, paper) for cell in STUDY.cells(name)]
+    return [cell for name in tables_of(paper) for cell in STUDY.cells(name)]
 
 
 def counted_by(paper):
     """The clip indices of a paper's data sets."""
-    names = {STUDY.behind(name) for table in tables_of(STUDY, paper) for name in STUDY.named_in(STUDY.table(table))}
+    names = {STUDY.behind(name) for table in tables_of(paper) for name in STUDY.table(table).paper_datasets()}
     return [index_of(card) for card in sorted(names)]
 
 
 def pages_of(paper):
     """What a paper's report shows: its tables, its figures, and the pages about how they came about."""
-    tables = [str(ROOTS.results / "tables" / f"{name}.html") for name in tables_of(STUDY, paper)]
-    figures = [str(ROOTS.results / "figures" / f"{name}.html") for name in figures_of(STUDY, paper)]
+    tables = [str(ROOTS.results / "tables" / f"{name}.html") for name in tables_of(paper)]
+    figures = [str(ROOTS.results / "figures" / f"{name}.html") for name in figures_of(paper)]
     return tables + figures + [str(ROOTS.results / "report" / paper / f"{kind}.html") for kind in PAGES]
 
 

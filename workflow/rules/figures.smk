@@ -9,7 +9,7 @@ rule inspect_run:
         features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
         frames=lambda wildcards: manifest_of(run_spec(wildcards).tested_on.frames),
         trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
-        episodes=lambda wildcards: str(STUDY.episodes_path(look_of(wildcards)[0].episodes)),
+        episodes=lambda wildcards: str(STUDY.episodes_path(look_of(wildcards).episodes)),
         checkpoint=lambda wildcards: checkpoint_of(run_spec(wildcards)),
         index=lambda wildcards: index_of(run_spec(wildcards).tested_on.dataset),
         masks=masks_looked_at,
@@ -35,14 +35,19 @@ rule inspect_run:
         frames=lambda wildcards, input: store_of(input.frames),
         weights=lambda wildcards: STUDY.weights(run_spec(wildcards).tested_on),
         weights_root=str(ROOTS.weights),
-        episode_spec=lambda wildcards: look_of(wildcards)[0].episodes.json_text,
-        wanted=lambda wildcards: canonical_json(look_of(wildcards)[1]),
+        episode_spec=lambda wildcards: look_of(wildcards).episodes.json_text,
+        wanted=lambda wildcards: canonical_json(look_of(wildcards).wanted),
         masks=lambda wildcards: masks_store(run_spec(wildcards)),
-        code=lambda wildcards: code_digest("fsar_core.cli.jobs.inspect", *components_of(run_spec(wildcards))),
+        kind=lambda wildcards: STUDY.figure(wildcards.figure).kind,
+        code=lambda wildcards: code_digest(
+            "fsar_core.cli.jobs.inspect",
+            STUDY.figure(wildcards.figure).inspection.partition(":")[0],
+            *components_of(run_spec(wildcards)),
+        ),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core inspect --spec {params.spec:q}"
         " --features {params.features:q} --episodes {input.episodes:q} --episode-spec {params.episode_spec:q}"
-        " --checkpoint {input.checkpoint:q} --frames {params.frames:q} --wanted {params.wanted:q}"
+        " --checkpoint {input.checkpoint:q} --frames {params.frames:q} --kind {params.kind} --wanted {params.wanted:q}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
         " --memory-gib {resources.memory_gib} --threads {threads} --index {input.index:q} --masks={params.masks:q}"
         " --out {output.found:q} > {log:q} 2>&1"
@@ -105,7 +110,7 @@ rule figure:
         spec=figure_spec,
         runs=str(ROOTS.results / "runs"),
         out=lambda wildcards, output: str(Path(output.page).with_suffix("")),
-        code=code_digest("fsar_core.cli.jobs.figure"),
+        code=lambda wildcards: code_digest("fsar_core.cli.jobs.figure", STUDY.figure(wildcards.figure).module),
     shell:
         "python -m fsar_core figure --name {wildcards.figure} --spec {params.spec:q} --runs {params.runs:q}"
         " --out {params.out:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ rule complexity:
         runtime=60,
         device=PRESET.resources.device,
     params:
-        spec=lambda wildcards: canonical_json(STUDY.table(wildcards.table).complexity()),
+        spec=lambda wildcards: canonical_json(STUDY.table_needs(wildcards.table).complexity),
         code=lambda wildcards: code_digest("fsar_core.cli.jobs.complexity", *complexity_modules(wildcards.table)),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core complexity --spec {params.spec:q}"
@@ -62,7 +62,7 @@ rule table:
         spec=table_spec,
         runs=str(ROOTS.results / "runs"),
         out=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
-        code=code_digest("fsar_core.cli.jobs.table"),
+        code=lambda wildcards: code_digest("fsar_core.cli.jobs.table", STUDY.table(wildcards.table).module),
     shell:
         "python -m fsar_core table --name {wildcards.table} --spec {params.spec:q} --runs {params.runs:q}"
         " --out {params.out:q} > {log:q} 2>&1"
@@ -103,7 +103,7 @@ rule page:
             caption="../report/page.rst",
             category=paper_of,
             subcategory="How it came about",
-            labels=lambda wildcards: {"what": PAGES[wildcards.kind]},
+            labels=lambda wildcards: {"what": PAGES[wildcards.kind].title},
         ),
     log:
         log_of("page/{paper}.{kind}"),
@@ -117,7 +117,8 @@ rule page:
         runtime=60,
     params:
         spec=page_spec,
-        code=code_digest("fsar_core.cli.jobs.page"),
+        caption=lambda wildcards: PAGES[wildcards.kind].caption,
+        code=lambda wildcards: code_digest("fsar_core.cli.jobs.page", PAGES[wildcards.kind].__module__),
     shell:
         "python -m fsar_core page --kind {wildcards.kind} --paper {wildcards.paper} --spec {params.spec:q}"
         " --out {output.page:q} > {log:q} 2>&1"
@@ -133,21 +134,21 @@ rule dmgal:
     """Every table and figure of the DMGAL paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=numbered_tables_of("dmgal")),
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "dmgal")),
+        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("dmgal")),
 
 
 rule i2st:
     """Every table and figure of the I2ST paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=numbered_tables_of("i2st")),
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "i2st")),
+        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("i2st")),
 
 
 rule sgtm:
     """Every table and figure of the SGTM paper."""
     input:
         expand(str(ROOTS.results / "tables" / "{table}.csv"), table=numbered_tables_of("sgtm")),
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "sgtm")),
+        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of("sgtm")),
 
 
 rule report_dmgal:

@@ -6,12 +6,15 @@ import argparse
 import json
 from pathlib import Path
 
+from fsar_core.papers.jobs import ComplexityJob, parse
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spec",
         required=True,
-        help="JSON: rows of [name, head, metric or null], dim and frames; what is measured also names the episode",
+        help="JSON of a ComplexityJob: rows of [name, head, metric or null], dim and frames; what is "
+        "measured also names the episode",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
@@ -19,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    parse(ComplexityJob, args.spec)
     import torch
 
     from fsar_core.evaluation import complexity
@@ -31,8 +35,10 @@ def run(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
         device = torch_device(args.device)
         record["rows"] = complexity.measure(spec, device)
-        kind = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, threads: {args.threads}"
-        record["environment"] |= {"device": kind, "threads": str(args.threads)}
+        name = f"CPU, threads: {args.threads}"
+        if device.type == "cuda":
+            name = torch.cuda.get_device_name(device)
+        record["environment"] |= {"device": name, "threads": str(args.threads)}
     else:
         record["rows"] = complexity.count(spec)
     write_json(args.out, record)

@@ -1,5 +1,8 @@
-"""Look into a trained run for a figure: what it attends to or what speaks for a class on chosen queries, what its metric is
-given of episodes, or which masks it predicts."""
+"""Take out of a trained run what a kind of figure shows of it.
+
+For example attention on chosen queries, features of episodes as the metric gets them, or predicted
+masks.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ import json
 from pathlib import Path
 
 from fsar_core.cli.jobs import _run
-from fsar_core.specs import RunSpec
+from fsar_core.errors import FsarError
+from fsar_core.papers.registry import kind
+from fsar_core.specs import EpisodeSpec, RunSpec
+from fsar_core.storage.bindings import check_episodes
 from fsar_core.storage.places import place
 from fsar_core.storage.provenance import canonical_json
-
-WANTED = """JSON: {"attention": [[episode, query], ...], "grid": n, "episodes": n}, {"cam": [[episode, query], ...], "evidence":
-episodes, if any}, {"embedding": true} or {"masks": shown clips, "clips": measured ones at most}"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,23 +27,59 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=place, required=True, help="the frame store, for pictures")
     parser.add_argument("--masks", type=place, help="the masks store, for masks")
     parser.add_argument("--index", type=place, help="the clip index, for masks")
-    parser.add_argument("--wanted", required=True, help=WANTED)
+    parser.add_argument("--kind", required=True, help="kind of the figure")
+    parser.add_argument(
+        "--wanted",
+        required=True,
+        help="JSON: what to take out, as `wanted` of the figure kind returns it",
+    )
     parser.add_argument("--out", type=Path, required=True, help=".npz")
 
 
 def run(args: argparse.Namespace) -> None:
+    figure_kind = kind("figures", args.kind)
+    if not figure_kind.inspection:
+        raise FsarError(f"figures of kind '{args.kind}' take nothing out of trained runs")
+    _inspect(args, figure_kind.inspection)
+
+
+def _inspect(args: argparse.Namespace, inspection: str) -> None:
+    """Call an inspection ("module:function") and write its arrays."""
+    import pkgutil
+
     import numpy as np
 
-    from fsar_core.cli.jobs._inspect import look
+    from fsar_core.episodes import tables
     from fsar_core.evaluation import arrays
+    from fsar_core.evaluation.opened_run import OpenedRun
+    from fsar_core.stores.reader import StoreReader
 
     spec = RunSpec.parse(args.spec)
-    table, inputs, found = look(args, spec, json.loads(args.wanted))
-    found |= {
-        "inputs": np.array(canonical_json(inputs)),
+    prepared = _run.prepare(args, spec, spec.tested_on)
+    inputs = _run.load_trained(args, spec, prepared)
+    table = tables.load(args.episodes, EpisodeSpec.parse(args.episode_spec))
+    frames = StoreReader(args.frames, "frames", spec.tested_on.frames)
+    for reader in (prepared.reader, frames):
+        check_episodes(args.episodes, table.index, reader.store, reader.inputs)
+    opened = OpenedRun(
+        spec=spec,
+        model=prepared.model,
+        machine=prepared.machine,
+        table=table,
+        reader=prepared.reader,
+        frames=frames,
+        bank=prepared.bank,
+        threads=args.threads,
+        masks=args.masks,
+        index=args.index,
+    )
+    taken = pkgutil.resolve_name(inspection)(opened, json.loads(args.wanted))
+    print(opened.machine.meter.line(opened.machine.device))
+    taken |= {
+        "inputs": np.array(canonical_json(inputs | {"episodes": table.content})),
         "run": np.array(spec.run_id),
         "dataset": np.array(spec.tested_on.dataset),
         "shot": np.array(table.spec.shot),
     }
-    arrays.save(args.out, found)
-    print(f"{args.out}: {len(found)} arrays of {spec.run_id}")
+    arrays.save(args.out, taken)
+    print(f"{args.out}: {len(taken)} arrays of {spec.run_id}")

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from fsar_core.data.index import index_identity, read_index
-from fsar_core.figures import curves
-from fsar_core.report import mask_store
+from fsar_core.rendering import drawing, mask_store
 from fsar_core.specs import MaskSpec
 from fsar_core.storage.bindings import check_index
 from fsar_core.storage.places import place
@@ -30,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
     scores = StoreReader(args.masks, "score") if "score" in read_plan(args.masks).shapes else None
     index = read_index(args.index)
     check_index(args.index, index_identity(index), [masks, frames])
-    table = mask_store.scored(spec, index, masks, scores, args.clips)
-    canvas = mask_store.overlays(spec, table, masks, frames, scores)
-    curves.write(canvas, table, args.out)
+    table = mask_store.score_clips(spec, index, masks, scores, args.clips)
+    canvas = mask_store.draw_overlays(spec, table, masks, frames, scores)
+    drawing.write(canvas, table, args.out)
     print(f"{args.out}.png: {int(table.shown.sum())} of {len(table)} clips")

@@ -7,7 +7,7 @@ import pytest
 
 from fsar_core.report import provenance as provenance_page
 from fsar_core.stores import left_out
-from tests.rendering.test_web import Cells
+from tests.rendering.test_html import Cells
 from tests.stores.test_left_out import BROKEN
 from tests.tables.runs import write_run
 

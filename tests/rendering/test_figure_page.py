@@ -11,7 +11,7 @@ import pytest
 
 from fsar_core.paper import FIGURES, load_figure
 from fsar_core.report import figure_page
-from tests.rendering.test_web import Cells
+from tests.rendering.test_html import Cells
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "workflow" / "figures").glob("*.yaml"))

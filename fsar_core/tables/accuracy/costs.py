@@ -5,14 +5,14 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from fsar_core.paper import Row, Table
 from fsar_core.rendering.tables import Block
+from fsar_core.tables.accuracy.model import AccuracyModel, Row
 
 PASSES = {"test": "test pass", "train": "training pass"}
 MIB = 2**20
 
 
-def columns(table: Table, row: Row, complexity: dict[str, Any]) -> dict[str, float | int | None]:
+def columns(table: AccuracyModel, row: Row, complexity: dict[str, Any]) -> dict[str, float | int | None]:
     """CSV: parameters, gflop (of the test pass), and for every pass that was measured `<pass>_peak_mib`, `<pass>_seconds`
     (median), `_min` and `_max`, `_ratio`: memory and median time over those of the row that it is compared to.
 
@@ -32,16 +32,16 @@ def columns(table: Table, row: Row, complexity: dict[str, Any]) -> dict[str, flo
         record[f"{kind}_seconds_min"] = found and round(min(seconds), 4)
         record[f"{kind}_seconds_max"] = found and round(max(seconds), 4)
         record[f"{kind}_seconds_ratio"] = plain and round(median(seconds) / median(plain_seconds), 3)
-    if _printed(table):
+    if table.prints_costs:
         record["parameters_published"] = printed and round(float(printed.parameters.rstrip("M")) * 1e6)
         record[f"{operations}_published"] = printed and float(printed.flops.rstrip("G"))
         record["test_seconds_published"] = printed and round(float(printed.latency.rstrip("ms")) / 1000, 6)
     return record
 
 
-def block(table: Table, complexity: dict[str, Any]) -> Block:
+def block(table: AccuracyModel, complexity: dict[str, Any]) -> Block:
     """For reading: one row a method, printed costs beside the measured, ratios in parentheses."""
-    spec, published = complexity["spec"], _printed(table)
+    spec, published = complexity["spec"], table.prints_costs
     header = ["Method", "Parameters", "GFLOP a frame" if "backbone" in spec else "GFLOP"]
     header += [f"{what}, {PASSES[kind]}" for kind in _passes(spec) for what in ("MiB", "seconds")]
     header += ["Parameters, printed", "FLOPs, printed", "latency, printed"] if published else []
@@ -70,7 +70,7 @@ def _measured(cost: dict[str, float | int | None], spec: dict[str, Any]) -> list
     return cells
 
 
-def _caption(table: Table, complexity: dict[str, Any]) -> str:
+def _caption(table: AccuracyModel, complexity: dict[str, Any]) -> str:
     spec, environment = complexity["spec"], complexity["environment"]
     episode = f"one {spec['way']}-way {spec['shot']}-shot episode with {spec['query']} queries"
     pictures = f"{spec['frames']} frames of"
@@ -88,11 +88,7 @@ def _caption(table: Table, complexity: dict[str, Any]) -> str:
         f"torch holds at most during a pass, {given} and parameters not counted; seconds: median [smallest, largest] of "
         f"{spec['repeats']} passes; in parentheses the ratio to the row that it is compared to."
     )
-    return f"{caption} Beside them what is printed in {table.where}." if _printed(table) else caption
-
-
-def _printed(table: Table) -> bool:
-    return any(row.printed_cost for row in table.rows)
+    return f"{caption} Beside them what is printed in {table.where}." if table.prints_costs else caption
 
 
 def _passes(spec: dict[str, Any]) -> list[str]:

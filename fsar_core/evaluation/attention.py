@@ -1,20 +1,39 @@
-"""What is taken out of a trained model for figures: attention on chosen queries, and what the metric is given of episodes.
+"""The attention of a trained head: on chosen queries, and how much of it is on the right class.
 
-Source: DMGAL, Fig. 4, 5, 8 (attention) and 9 (embeddings). Differs: examples are queries of the frozen test episodes, by
-number, and embeddings are taken of several episodes, so that what the drawn one shows can be measured.
+Source: DMGAL, Fig. 4, 5 and 8. Differs: examples are queries of the frozen test episodes, by number.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from einops import rearrange, reduce
+from einops import reduce
 from tqdm import tqdm
 
 from fsar_core.episodes.loader import FeatureBank, FrameBank, batches
 from fsar_core.episodes.tables import EpisodeTable
+from fsar_core.evaluation.opened_run import OpenedRun
 from fsar_core.models.episode_model import EpisodeModel
 from fsar_core.runtime.devices import Machine
+
+
+def inspect(run: OpenedRun, wanted: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return `attention` on examples, and `right_class` [episode], the share of the right class.
+
+    Args:
+        wanted: attention, pairs of (episode, query); grid, the side of the grid of patches;
+            episodes, how many the share is measured on.
+    """
+    examples = wanted["attention"]
+    measured = min(wanted["episodes"], len(run.table))
+    bank = run.episode_bank([*(episode for episode, _ in examples), *range(measured)])
+    shown = attention(
+        run.model, bank, run.pictures, run.table, examples, wanted["grid"], run.machine
+    )
+    right = attention_on_the_right_class(run.model, bank, run.table, measured, run.machine)
+    return shown | {"right_class": right}
 
 
 @torch.inference_mode()
@@ -86,25 +105,3 @@ def attention_on_the_right_class(
         right = of_class.gather(-1, episodes.labels[..., None])
         shares.append(right.double().mean((1, 2)).cpu().numpy())
     return np.concatenate(shares)
-
-
-@torch.inference_mode()
-def embeddings(model: EpisodeModel, bank: FeatureBank, table: EpisodeTable, machine: Machine) -> dict[str, np.ndarray]:
-    """What the metric is given of every clip, its frames (and patches, where the metric is spatial) side by side.
-
-    Returns:
-        support float32 [episode way*shot numbers] and query [episode query numbers], support_labels and query_labels
-        (class ids of the split) [episode ...], class_names [class] (text).
-    """
-    model.eval()
-    sides: dict[str, list[np.ndarray]] = {"support": [], "query": []}
-    for episodes in batches(bank, (table[i] for i in tqdm(range(len(table)), desc="episodes", unit="episode")), 1):
-        support, query = model.pooled(model.head(*model.before_head(episodes.to(machine.device))))
-        sides["support"].append(rearrange(support, "1 way shot ... -> (way shot) (...)").float().cpu().numpy())
-        sides["query"].append(rearrange(query, "1 query ... -> query (...)").float().cpu().numpy())
-    return {
-        **{side: np.stack(rows) for side, rows in sides.items()},
-        "support_labels": np.repeat(table.classes, table.support.shape[-1], axis=1),
-        "query_labels": np.take_along_axis(table.classes, table.labels, axis=1),
-        "class_names": np.array(table.class_names),
-    }

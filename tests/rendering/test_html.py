@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pandas as pd
 
 from fsar_core.rendering import tables as render
-from fsar_core.rendering import web
+from fsar_core.rendering import html
 from fsar_core.rendering.tables import Block
 
 
@@ -39,27 +39,27 @@ class Cells(HTMLParser):
 
 def test_a_table_holds_its_cells_whatever_signs_they_have():
     rows = [["<b>&", "1.0 ± 0.5"], ['"x"', "</td><script>alert(1)</script>"]]
-    page = web.page("a < b", web.table(["name", "value"], rows))
+    page = html.page("a < b", html.table(["name", "value"], rows))
     assert Cells(page).rows == [["name", "value"], *rows]
     assert "<script" not in page
     assert "<title>a &lt; b</title>" in page
 
 
 def test_nothing_comes_from_elsewhere():
-    page = web.page("t", web.paragraph("p"), web.heat("c", ["x"], [("r", [0.5], ["50"])]))
+    page = html.page("t", html.paragraph("p"), html.heat("c", ["x"], [("r", [0.5], ["50"])]))
     assert re.findall(r"(?:src|href)=|url\(|@import|<script", page) == []
     assert 'name="viewport"' in page
 
 
 def test_the_larger_the_share_the_darker():
-    page = web.heat("c", ["x", "y", "z"], [("r", [0.25, None, 0.9], ["25", "", "90"])])
+    page = html.heat("c", ["x", "y", "z"], [("r", [0.25, None, 0.9], ["25", "", "90"])])
     assert Cells(page).rows == [["c", "x", "y", "z"], ["r", "25", "", "90"]]
     assert re.findall(r"rgba\(31,111,178,([0-9.]+)\)", page) == ["0.25", "0.90"]
     assert page.count("color:#fff") == 1  # readable on the dark cell alone
 
 
 def test_sentences_may_break_and_names_do_not():
-    page = web.table(["Method", "demo 1-shot"], [["A", "x" * 41], ["B", "x" * 40]])
+    page = html.table(["Method", "demo 1-shot"], [["A", "x" * 41], ["B", "x" * 40]])
     assert page.count('class="long"') == 1 and f'<td class="long">{"x" * 41}</td>' in page
     assert "<th>demo <span>1-shot</span></th>" in page  # not at its hyphen
     assert Cells(page).rows[0] == ["Method", "demo 1-shot"]
