@@ -36,8 +36,8 @@ class FrameClassifier(Input):
         study.check_features(spec.features)
 
     def open(self, path: Place | None, model: ModelSpec, index: pd.DataFrame) -> ClassifierSource:
+        from fsar_core.storage import checkpoint
         from fsar_core.storage.provenance import file_sha256
-        from fsar_core.training import checkpoint
 
         state = checkpoint.load(path, model.classifier.digest)["model"]
         return ClassifierSource(state, file_sha256(path))

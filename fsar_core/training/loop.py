@@ -29,8 +29,9 @@ from fsar_core.models.losses import episodic_cross_entropy
 from fsar_core.runtime.devices import Machine
 from fsar_core.runtime.seeding import derive
 from fsar_core.specs import ModelSpec
+from fsar_core.storage import checkpoint
 from fsar_core.storage.bindings import changed
-from fsar_core.training import checkpoint, optim
+from fsar_core.training import optim
 
 SAVE_SECONDS = 600.0  # between checkpoints for resuming, where validations are farther apart
 

@@ -14,7 +14,8 @@ from fsar_core.runtime.devices import Machine
 from fsar_core.runtime.seeding import derive, rng
 from fsar_core.saliency.classifier import FrameClassifier, score
 from fsar_core.specs import Component
-from fsar_core.training import checkpoint, loop
+from fsar_core.storage import checkpoint
+from fsar_core.training import loop
 from fsar_core.training.loop import train
 from fsar_core.types import HeadOutput
 from tests.builders import toy_features, toy_index

@@ -121,7 +121,7 @@ def load_trained(args: argparse.Namespace, spec: RunSpec, prepared: Prepared) ->
         FsarError: the checkpoint is missing, damaged, of another run, or was trained on other
             features or with other backbone weights than it is to be tested with.
     """
-    from fsar_core.training import checkpoint
+    from fsar_core.storage import checkpoint
 
     trained = checkpoint.load(args.checkpoint, spec.model.digest)
     recorded = dict(trained.get("inputs", {}))

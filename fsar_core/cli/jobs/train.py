@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> None:
 
     from fsar_core.episodes import tables
     from fsar_core.episodes.sampler import Split, check
+    from fsar_core.storage import checkpoint
     from fsar_core.storage.provenance import atomic_write, environment
-    from fsar_core.training import checkpoint
     from fsar_core.training.loop import train
 
     spec = ModelSpec.parse(args.spec)
