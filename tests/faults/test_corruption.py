@@ -28,10 +28,10 @@ from fsar_core.__main__ import main
 from fsar_core.components.registry import build
 from fsar_core.errors import FsarError
 from fsar_core.figures import attention
+from fsar_core.storage import checkpoint
 from fsar_core.storage.provenance import read_json
 from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.reader import StoreReader
-from fsar_core.training import checkpoint
 from tests.faults.finished import Project
 from tests.faults.tally import FOUND, HARMLESS, LOST, Tally
 from tests.workflow.conftest import REPOSITORY

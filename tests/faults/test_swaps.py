@@ -22,8 +22,8 @@ import torch
 from fsar_core.data.index import read_index, write_index
 from fsar_core.episodes import tables
 from fsar_core.errors import FsarError
+from fsar_core.storage import checkpoint
 from fsar_core.stores.layout import FILE_CLIPS
-from fsar_core.training import checkpoint
 from tests.faults.tally import FOUND, HARMLESS, LOST, Tally
 from tests.faults.test_corruption import ARRAYS, STORES, drawn, evaluated, rows_of, sealed, shards, tabled
 

@@ -1,7 +1,6 @@
 # The configuration, checked; and thin functions from wildcards to paths and parameters. Torch-free.
 import json
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -196,9 +195,9 @@ def other_input_manifests(spec):
 
 
 def other_input_options(spec):
-    """` --input NAME=PATH` for each of these; an empty text where there is none."""
-    stores = [(name, str(STUDY.paths.store(needed))) for name, needed in other_inputs_of(spec)]
-    return "".join(f" --input {shlex.quote(f'{name}={path}')}" for name, path in stores)
+    """Return `--input=NAME=PATH` for each of these stores."""
+    stores = [(name, STUDY.paths.store(needed)) for name, needed in other_inputs_of(spec)]
+    return [f"--input={name}={path}" for name, path in stores]
 
 
 def masks_of(spec):

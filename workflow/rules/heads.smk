@@ -68,9 +68,8 @@ rule train_head:
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
         " --memory-gib {resources.memory_gib} --evaluation-batch {resources.evaluation_batch} {params.mixed_precision}"
-        " --masks={params.masks:q} --saliency={params.saliency:q} --classifier={input.classifier:q}{params.others}"
-        " --code {params.code}"
-        " --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
+        " --masks={params.masks:q} --saliency={params.saliency:q} --classifier={input.classifier:q} --code {params.code}"
+        " {params.others:q} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
 
 
 rule evaluate_head:
