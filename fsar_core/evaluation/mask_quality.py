@@ -43,12 +43,10 @@ def inspect(run: OpenedRun, wanted: dict[str, Any]) -> dict[str, np.ndarray]:
         wanted: masks, how many clips are shown; clips, how many are measured at most.
     """
     spec = run.spec
-    index, store = run.read_masks()
-    failed = run.reader.failed | store.failed
+    index, store = run.open_masks()
+    failed = run.trained.reader.failed | store.failed
     measured, others = choose(index, failed, spec.masks_held_out, spec.seed, wanted["clips"])
-    masks = MaskBank(
-        store, others, memory_gib=0, threads=run.threads, features=spec.features
-    )
+    masks = MaskSource(store, spec.features).load(others, memory_gib=0, threads=run.threads)
     bank = run.bank(np.concatenate([measured, others]))
     arrays = mask_quality(
         run.model, bank, masks, run.pictures, measured, others, wanted["masks"], run.machine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from fsar_core.data.index import index_identity, read_index
 from fsar_core.episodes.loader import FeatureBank, FrameBank
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
+from fsar_core.models.assembly import OpenModel
 from fsar_core.models.episode_model import EpisodeModel
 from fsar_core.runtime.devices import Machine
 from fsar_core.specs import RunSpec
@@ -26,25 +27,37 @@ class OpenedRun:
     """A trained model and the data that it was tested on.
 
     Attributes:
-        model: with its trained weights, on the machine's device.
+        trained: the model with its trained weights, and its features.
         table: the episodes to inspect.
-        reader: of the features store (of the frame store at the cut `frames`).
-        frames: of the frame store, for pictures.
-        bank: from rows of clips to a bank of their features.
-        threads: that may read.
+        frames: reader of the frame store, for pictures.
         masks, index: the masks store and the clip index, where the figure kind reads masks.
     """
 
     spec: RunSpec
-    model: EpisodeModel
-    machine: Machine
+    trained: OpenModel
     table: EpisodeTable
-    reader: StoreReader
     frames: StoreReader
-    bank: Callable[[np.ndarray], FeatureBank]
-    threads: int
     masks: Place | None = None
     index: Place | None = None
+
+    @property
+    def model(self) -> EpisodeModel:
+        """The model with its trained weights."""
+        return self.trained.model
+
+    @property
+    def machine(self) -> Machine:
+        """Where the model computes."""
+        return self.trained.machine
+
+    @property
+    def threads(self) -> int:
+        """Threads that may read."""
+        return self.trained.compute.threads
+
+    def bank(self, rows: np.ndarray) -> FeatureBank:
+        """Return the features of some clips."""
+        return self.trained.bank(rows)
 
     @cached_property
     def pictures(self) -> FrameBank:
@@ -59,7 +72,7 @@ class OpenedRun:
         sides = (self.table.support, self.table.query)
         return self.bank(np.concatenate([rows[list(episodes)].reshape(-1) for rows in sides]))
 
-    def read_masks(self) -> tuple[pd.DataFrame, StoreReader]:
+    def open_masks(self) -> tuple[pd.DataFrame, StoreReader]:
         """Return the clip index and the opened masks store.
 
         Raises:
@@ -69,5 +82,5 @@ class OpenedRun:
             raise FsarError("this kind of figure reads masks; expected --masks and --index")
         index = read_index(self.index)
         store = StoreReader(self.masks, "masks", self.spec.masks)
-        check_index(self.index, index_identity(index), [self.reader, self.frames, store])
+        check_index(self.index, index_identity(index), [self.trained.reader, self.frames, store])
         return index, store

@@ -57,7 +57,7 @@ class Input:
     Example:
         >>> class Weather(Input):
         ...     has_artifact = False
-        ...     def open(self, path, model, index):
+        ...     def open(self, path, spec, model, index=None):
         ...         return Source()
         >>> Weather().at_test
         False
@@ -143,12 +143,20 @@ class Input:
 
     # Reading.
 
-    def open(self, path: Place | None, model: ModelSpec, index: pd.DataFrame) -> Source:
+    def open(
+        self,
+        path: Place | None,
+        spec: Any,
+        model: ModelSpec,
+        index: pd.DataFrame | None = None,
+    ) -> Source:
         """Open the input of a model.
 
         Args:
             path: of the artifact; None for an input without one.
-            index: the clip index.
+            spec: of the artifact, as `plan` returned it; None for an input without one.
+            model: that is trained or tested with it.
+            index: the clip index; None in a test.
         Raises:
             FsarError: the artifact is missing, damaged or of another spec.
         """
@@ -159,6 +167,7 @@ class Source:
     """An opened input: what it is bound to, and what it gives a head.
 
     Attributes:
+        at_test: whether the head receives it in tests too; as its `Input` says.
         digests: contents that a training is bound to, by name (`fsar_core.storage.bindings`).
         stores: whose rows are those of the clip index.
     """
@@ -198,13 +207,14 @@ class Source:
 class StoreSource(Source):
     """An input that is read from a store whose rows are clips."""
 
-    def __init__(self, key: str, reader: SealedStore, at_test: bool = False) -> None:
+    def __init__(self, key: str, reader: SealedStore) -> None:
         """
         Args:
             key: name in the record of what a model was trained with.
             reader: of the store.
         """
-        self.key, self.reader, self.at_test = key, reader, at_test
+        self.key = key
+        self.reader = reader
         self.stores = (reader,)
 
     @property

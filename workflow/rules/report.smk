@@ -21,7 +21,7 @@ rule complexity:
         runtime=60,
         device=PRESET.resources.device,
     params:
-        spec=lambda wildcards: canonical_json(STUDY.table_needs(wildcards.table).complexity),
+        spec=lambda wildcards: canonical_json(STUDY.experiments.table_needs(wildcards.table).complexity),
         code=lambda wildcards: code_digest("fsar_core.cli.jobs.complexity", *complexity_modules(wildcards.table)),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core complexity --spec {params.spec:q}"
@@ -33,7 +33,7 @@ rule table:
     could not be used.
     """
     input:
-        summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.cells(wildcards.table)}),
+        summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.experiments.cells(wildcards.table)}),
         indices=lambda wildcards: [index_of(card) for card in cards_counted(wildcards.table)],
         complexity=lambda wildcards: complexity_of(wildcards.table),
         frames=lambda wildcards: [

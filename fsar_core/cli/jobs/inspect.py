@@ -55,26 +55,22 @@ def _inspect(args: argparse.Namespace, inspection: str) -> None:
     from fsar_core.stores.reader import StoreReader
 
     spec = RunSpec.parse(args.spec)
-    prepared = _run.prepare(args, spec, spec.tested_on)
-    inputs = _run.load_trained(args, spec, prepared)
+    trained = _run.opened(args, spec, spec.tested_on)
+    inputs = trained.load(args.checkpoint, spec)
     table = tables.load(args.episodes, EpisodeSpec.parse(args.episode_spec))
     frames = StoreReader(args.frames, "frames", spec.tested_on.frames)
-    for reader in (prepared.reader, frames):
+    for reader in (trained.reader, frames):
         check_episodes(args.episodes, table.index, reader.store, reader.inputs)
     opened = OpenedRun(
         spec=spec,
-        model=prepared.model,
-        machine=prepared.machine,
+        trained=trained,
         table=table,
-        reader=prepared.reader,
         frames=frames,
-        bank=prepared.bank,
-        threads=args.threads,
         masks=args.masks,
         index=args.index,
     )
     taken = pkgutil.resolve_name(inspection)(opened, json.loads(args.wanted))
-    print(opened.machine.meter.line(opened.machine.device))
+    print(trained.machine.meter.line(trained.machine.device))
     taken |= {
         "inputs": np.array(canonical_json(inputs | {"episodes": table.content})),
         "run": np.array(spec.run_id),

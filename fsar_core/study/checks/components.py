@@ -30,9 +30,9 @@ def check_place(project: str) -> None:
 def check_components(study: Study) -> None:
     """Names and parameters of everything that a job would build, and that every table can be read."""
     where = f"preset '{study.config.preset}'"
-    _check_setup(study, f"{where}: backbone", study.setup(None))
+    _check_setup(study, f"{where}: backbone", study.specs.setup(None))
     for name in study.preset.setups:
-        _check_setup(study, f"{where}: setups.{name}.backbone", study.setup(name))
+        _check_setup(study, f"{where}: setups.{name}.backbone", study.specs.setup(name))
     for kind in ("backbones", "heads", "matching"):
         for name, params in getattr(study.preset, kind).items():
             _checked(f"{where}: {kind}.{name}", kind, name, params)
@@ -43,11 +43,11 @@ def check_components(study: Study) -> None:
         table = study.table(name)
         for place, kind, component in table.components():
             _checked(f"{name}.yaml: {place}", kind, component.name, component.params)
-        for need in study.table_needs(name).cells:
+        for need in study.experiments.table_needs(name).cells:
             own = need.experiment
             _check_pair(study, f"{name}.yaml: {own.place}", own.setup, own.head, own.matching)
     for name in study.figure_names:
-        figure, needs = study.figure(name), study.figure_needs(name)
+        figure, needs = study.figure(name), study.experiments.figure_needs(name)
         for experiment in needs.experiments:
             _check_experiment(study, f"{name}.yaml: {experiment.place}", figure, experiment)
         for shown in needs.actionness:
@@ -57,10 +57,10 @@ def check_components(study: Study) -> None:
 def check_ways(study: Study) -> None:
     """FsarError where a split has fewer classes than the episodes of a table or figure that are drawn from it."""
     for name in study.table_names:
-        for cell in study.cells(name):
+        for cell in study.experiments.cells(name):
             _check_way(study, name, cell.run)
     for name in study.figure_names:
-        for shown in (*study.points(name), *study.looks(name)):
+        for shown in (*study.experiments.points(name), *study.experiments.looks(name)):
             _check_way(study, name, shown.run)
 
 
@@ -68,7 +68,7 @@ def _check_way(study: Study, name: str, run: RunSpec) -> None:
     trained_on, tested_on = run.features.dataset, run.tested_on.dataset
     drawn = ((trained_on, "train", run.validation.way), (trained_on, "val", run.validation.way))
     for dataset, split, way in (*drawn, (tested_on, "test", run.test.way)):
-        classes = study.classes(dataset, split)
+        classes = study.dataset(dataset).classes(split)
         if way > classes:
             raise FsarError(
                 f"{name}.yaml under preset '{study.config.preset}': {way}-way episodes of '{dataset}', whose split "
@@ -87,14 +87,18 @@ def _check_masks(where: str, masks: Masks) -> None:
             f"{where}: '{masks.provider}' loads no weights; set `weights: null`, or choose another provider"
         )
     if loads is not None and masks.weights is None:
-        raise FsarError(f"{where}: '{masks.provider}' needs `weights:` (a {loads}; README.md, Instance masks)")
+        raise FsarError(
+            f"{where}: '{masks.provider}' needs `weights:` (a {loads}; README.md, Instance masks)"
+        )
     if loads == "folder" and is_address(masks.weights):
         raise FsarError(
             f"{where}: '{masks.provider}' loads a folder, which has no address; download it and name it here"
         )
     template = masks.params.get("template", CLASS)
     if not isinstance(template, str) or CLASS not in template:
-        raise FsarError(f"{where}.params: the template {template!r} has no {CLASS}; say where the class text goes")
+        raise FsarError(
+            f"{where}.params: the template {template!r} has no {CLASS}; say where the class text goes"
+        )
 
 
 def _check_experiment(study: Study, where: str, figure: FigureKind, experiment: Experiment) -> None:
@@ -129,7 +133,7 @@ def _check_pair(
         )
     if not registry.entry("heads", head.name).attributes["wraps_tail"]:
         return
-    backbone = study.setup(setup).backbone
+    backbone = study.specs.setup(setup).backbone
     cuts = registry.entry("backbones", backbone.name).attributes["cuts"]
     if "tokens" not in cuts or cuts.index(backbone.cut) > len(cuts) - 3:
         raise FsarError(
@@ -143,9 +147,13 @@ def _check_setup(study: Study, where: str, setup: Setup) -> None:
     entry = _checked(where, "backbones", backbone.name, {})
     cuts = entry.attributes["cuts"]
     if backbone.cut not in cuts:
-        raise FsarError(f"{where}: '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}")
+        raise FsarError(
+            f"{where}: '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}"
+        )
     if backbone.train_tail and backbone.cut == cuts[-1]:
-        raise FsarError(f"{where}.train_tail: nothing is left to train behind the last cut '{backbone.cut}'")
+        raise FsarError(
+            f"{where}.train_tail: nothing is left to train behind the last cut '{backbone.cut}'"
+        )
     _check_views(study, where, setup.augmentation, backbone.cut)
 
 
