@@ -7,6 +7,7 @@ import torch
 
 from tests.buckets import bucket, s3_address  # noqa: F401
 from tests.builders import shared
+from tests.workflow.folders import METHODS, Folder, summaries
 
 FAULTS = Path(__file__).parent / "faults"
 MISSING = pytest.StashKey[Counter]()
@@ -80,3 +81,11 @@ def no_tf32(request, monkeypatch):
     if request.node.get_closest_marker("gpu"):
         monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
         monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Folder:
+    """A folder in which three runs of Table II are done, from the videos on."""
+    folder = Folder(tmp_path_factory.mktemp("smoke"))
+    folder.ok("--", *summaries(*METHODS))
+    return folder

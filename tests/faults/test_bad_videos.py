@@ -23,7 +23,7 @@ from fsar_core.episodes import tables
 from fsar_core.study import Study
 from tests.builders import toy_card, toy_entries, write_code_video
 from tests.hostile.test_files import PLAYLISTS, avi
-from tests.workflow.conftest import FRONT, REPOSITORY, overlay, smoke_config
+from tests.workflow.folders import FRONT, REPOSITORY, overlay, smoke_config
 
 pytestmark = [pytest.mark.faults, pytest.mark.workflow, pytest.mark.timeout(1800)]
 
