@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from fsar_core.saliency.classifier import FrameClassifier, score
+from fsar_core.layers.frame_classifier import FrameClassifier
+from fsar_core.saliency.classifier import score
 from fsar_core.specs import LAYOUT_VERSION, ClassifierSpec, SaliencySpec
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
 from fsar_core.stores.reader import StoreReader

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 from torch import nn
 
 from fsar_core.components import registry
+from fsar_core.components.parameters import COMPUTED, REQUIRED, Parameter
 from fsar_core.components.registry import SUPPLIED, Entry, accepted, build, check, entry, names
 from fsar_core.errors import FsarError
 
@@ -21,10 +23,7 @@ WIDGET = '''
 More about it.
 """
 
-VERSION = 3
 SIZES = ("small", "large")
-COMPUTED = len(SIZES)
-lower = 1
 
 
 class Helper:
@@ -33,6 +32,11 @@ class Helper:
 
 
 class TinyWidget:
+    version = 3
+    sizes: tuple = ("small", "large")
+    computed = len(SIZES)
+    both = either = 1
+
     def __init__(self, dim, /, frames, scale=0.5, mode="a", table=(1, 2), *, way, size=len(SIZES), shift=-1, on=True):
         self.made_of = (dim, frames, way)
 '''
@@ -41,8 +45,8 @@ class TinyWidget:
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """An empty package with a folder for every kind; registry.PACKAGE points at it."""
-    for kind in registry.KINDS:
-        (tmp_path / kind).mkdir()
+    for folder in registry.KINDS.values():
+        (tmp_path / folder).mkdir()
     monkeypatch.setattr(registry, "PACKAGE", tmp_path)
     entry.cache_clear()
     yield tmp_path
@@ -73,7 +77,7 @@ def test_names_are_sorted_modules_and_packages_without_private_ones(tmp_path, mo
     files = ["trx.py", "otam.py", "_distances.py", "sca.txt", "seem/__init__.py", "seem/network.py", "_old/__init__.py"]
     files += ["bimhm.py", "no_package/x.py", "prototype.py", "annotated.py", "zero.py", "clipseg.py", "aim.py"]
     for name in files:
-        path = tmp_path / "matching" / name
+        path = tmp_path / "metrics" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     monkeypatch.setattr(registry, "PACKAGE", tmp_path)
@@ -97,7 +101,7 @@ def test_names_are_sorted_modules_and_packages_without_private_ones(tmp_path, mo
         (lambda: check("matching", "trx", {"out_dim": 64}), "matching 'trx' needs the parameter 'dim'"),
         (
             lambda: check("matching", "otam", {"lambda_": "1e-3"}),
-            "matching 'otam': lambda_ is the text '1e-3', expected a value like 0.5; YAML takes 1e-3 for text",
+            "matching 'otam': lambda_ is the text '1e-3', expected numbers above 0; YAML reads 1e-3 as text",
         ),
     ],
 )
@@ -114,7 +118,7 @@ def test_supplied_parameters_count_as_given():
 @pytest.mark.parametrize("kind", ["heads", "matching"])
 def test_a_run_supplies_all_that_heads_and_metrics_require(kind):
     for name in names(kind):
-        assert check(kind, name, {}, supplied=SUPPLIED).name == name
+        assert check(kind, name, {}, supplied=SUPPLIED[kind]).name == name
 
 
 def test_text_parameters_stay_text():
@@ -131,33 +135,34 @@ def test_a_new_file_is_listed_described_and_checked(package):
     (package / "heads" / "tiny_widget.py").write_text(WIDGET, encoding="utf-8")
     (package / "heads" / "_private.py").write_text("", encoding="utf-8")
     assert names("heads") == ["tiny_widget"]
+    defaults = {
+        "dim": REQUIRED,
+        "frames": REQUIRED,
+        "scale": 0.5,
+        "mode": "a",
+        "table": (1, 2),
+        "way": REQUIRED,
+        "size": COMPUTED,
+        "shift": -1,
+        "on": True,
+    }
     assert entry("heads", "tiny_widget") == Entry(
         kind="heads",
         name="tiny_widget",
         module="fsar_core.heads.tiny_widget",
         class_name="TinyWidget",
         summary="A widget for tests.",
-        parameters={
-            "dim": Entry.REQUIRED,
-            "frames": Entry.REQUIRED,
-            "scale": 0.5,
-            "mode": "a",
-            "table": (1, 2),
-            "way": Entry.REQUIRED,
-            "size": Entry.OPAQUE,
-            "shift": -1,
-            "on": True,
-        },
-        constants={"VERSION": 3, "SIZES": ("small", "large"), "COMPUTED": Entry.OPAQUE},
+        parameters={name: Parameter(name, default, Any) for name, default in defaults.items()},
+        attributes={"version": 3, "sizes": ("small", "large")},
     )
 
 
 def test_a_new_folder_is_a_component_too(package):
-    (package / "instance_masks" / "seer").mkdir()
-    (package / "instance_masks" / "seer" / "__init__.py").write_text(
+    (package / "mask_providers" / "seer").mkdir()
+    (package / "mask_providers" / "seer" / "__init__.py").write_text(
         '"""Sees."""\nclass Seer:\n    pass\n', encoding="utf-8"
     )
-    (package / "instance_masks" / "notes").mkdir()
+    (package / "mask_providers" / "notes").mkdir()
     assert names("instance_masks") == ["seer"]
     found = entry("instance_masks", "seer")
     assert (found.module, found.summary, found.parameters) == ("fsar_core.mask_providers.seer", "Sees.", {})
@@ -213,11 +218,15 @@ def test_listing_and_checking_never_import_torch():
 RANGED = '''
 """A ranged widget."""
 
-RANGES = {"size": (32, 64), "share": (0.0, 1.0)}
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from fsar_core.components.parameters import Fraction
 
 
 class Ranged:
-    def __init__(self, size=48, share=None):
+    def __init__(self, size: Annotated[int, Ge(32), Le(64)] = 48, share: Fraction | None = None):
         pass
 '''
 
@@ -228,20 +237,20 @@ class Ranged:
         ({"size": 32, "share": 1}, None),
         ({"size": 64, "share": 0.5}, None),
         ({"share": None}, None),
-        ({"size": 31}, "size=31 is not valid; expected a whole number from 32 to 64"),
-        ({"size": 65}, "size=65 is not valid; expected a whole number from 32 to 64"),
-        ({"size": 48.0}, "size=48.0 is not valid; expected a whole number from 32 to 64"),
-        ({"size": None}, "size=None is not valid; expected a whole number from 32 to 64"),
-        ({"size": True}, "size=True is not valid; expected a whole number from 32 to 64"),
-        ({"share": 1.1}, "share=1.1 is not valid; expected a number from 0.0 to 1.0 or null"),
-        ({"share": "half"}, "share='half' is not valid; expected a number from 0.0 to 1.0 or null"),
-        ({"share": float("nan")}, "share=nan is not valid; expected a number from 0.0 to 1.0 or null"),
+        ({"size": 31}, "size=31 is not valid; valid: whole numbers from 32 to 64"),
+        ({"size": 65}, "size=65 is not valid; valid: whole numbers from 32 to 64"),
+        ({"size": 48.0}, "size=48.0 is not valid; valid: whole numbers from 32 to 64"),
+        ({"size": None}, "size=None is not valid; valid: whole numbers from 32 to 64"),
+        ({"size": True}, "size=True is not valid; valid: whole numbers from 32 to 64"),
+        ({"share": 1.1}, "share=1.1 is not valid; valid: numbers from 0 to 1, or null"),
+        ({"share": "half"}, "share='half' is not valid; valid: numbers from 0 to 1, or null"),
+        ({"share": float("nan")}, "share=nan is not valid; valid: numbers from 0 to 1, or null"),
     ],
 )
 def test_numbers_with_bounds(package, params, expected):
     (package / "heads" / "ranged.py").write_text(RANGED)
     if expected is None:
-        assert check("heads", "ranged", params).constants["RANGES"]["size"] == (32, 64)
+        assert check("heads", "ranged", params).name == "ranged"
         return
     with pytest.raises(FsarError) as error:
         check("heads", "ranged", params)
@@ -251,5 +260,6 @@ def test_numbers_with_bounds(package, params, expected):
 def test_the_parameters_that_jobs_give_are_those_of_providers():
     """Each is taken by one at least; a preset may set the others."""
     taken = {param for name in names("instance_masks") for param in entry("instance_masks", name).parameters}
-    assert set(registry.GIVEN) <= taken
-    assert {"size", "threshold", "template", "values"} <= taken - set(registry.GIVEN)
+    supplied = set(SUPPLIED["instance_masks"])
+    assert supplied <= taken
+    assert {"size", "threshold", "template", "values"} <= taken - supplied
