@@ -28,8 +28,10 @@ from episodes import Held, split
 from torch import nn
 
 from fsar_core.components.registry import accepted, build
-from fsar_core.episodes.loader import FeatureBank, TrainingBank, batches
+from fsar_core.episodes.loader import FeatureBank, batches
 from fsar_core.episodes.sampler import sample
+from fsar_core.inputs.bank import EpisodeBank
+from fsar_core.inputs.class_ids import ClassSource
 from fsar_core.models.episode_model import EpisodeModel
 from fsar_core.models.losses import episodic_cross_entropy
 from fsar_core.runtime.devices import Meter
@@ -55,7 +57,7 @@ class Trained:
         self.backbone = build("backbones", "resnet50").to(device).train()
         held = Held(120, 7)
         self.split = split(6, 20)
-        self.bank = TrainingBank(FeatureBank(held, np.arange(120), memory_gib=20, device=device))
+        self.bank = EpisodeBank(FeatureBank(held, np.arange(120), memory_gib=20, device=device), [ClassSource()])
         drawn = (sample(0, self.split, 5, 1, 1, number) for number in count())
         self.coming = batches(self.bank, drawn, 1, device)
         self.clips = torch.randint(0, 256, (10, 8, 3, 224, 224), dtype=torch.uint8)
@@ -120,7 +122,7 @@ def waiting(device: torch.device, repeats: int) -> Line:
         for repeat in range(repeats):
             meter = Meter()
             drawn = (sample(0, trained.split, 5, 1, 1, repeat * steps + number) for number in range(steps))
-            for episodes in meter.waiting(batches(TrainingBank(bank), drawn, 1, device)):
+            for episodes in meter.waiting(batches(EpisodeBank(bank, [ClassSource()]), drawn, 1, device)):
                 episodes.aux |= {name: tensor.to(device) for name, tensor in trained.aux.items()}
                 trained.step(episodes, trained.of_head)
             if device.type == "cuda":

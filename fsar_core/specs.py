@@ -333,6 +333,8 @@ class ModelSpec(Spec):
     # For heads that hide frames by their actionness: where a store has it, or the classifier that scores the live features.
     saliency: SaliencySpec | None = None
     classifier: ClassifierSpec | None = None
+    # Specs of other inputs that the head learns from, by the input's name (`fsar_core.inputs`).
+    inputs: dict[str, dict[str, Any]] = younger({})
     training: TrainingSpec
     train_shot: int
     validation: EpisodeSpec  # also says which way training episodes have, and whether groups are kept apart in them
@@ -352,6 +354,8 @@ class RunSpec(ModelSpec):
 
     test: EpisodeSpec
     test_features: FeatureSpec | None = None  # of another data set than the one that was trained on
+    # Specs of inputs that the head also receives in the test, of the clips that it is tested on.
+    test_inputs: dict[str, dict[str, Any]] = younger({})
 
     @property
     def model(self) -> ModelSpec:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fsar_core.data.augmentation import apply, cut_out, draw, live_draws, stored_draw
+from fsar_core.data.augmentation import apply, live_draws
 from fsar_core.episodes.sampler import Episode
 from fsar_core.runtime.devices import room
 from fsar_core.runtime.prefetch import prefetched
-from fsar_core.specs import AugmentationSpec, FeatureSpec
+from fsar_core.specs import AugmentationSpec
 from fsar_core.stores.reader import StoreReader
 
 
@@ -30,7 +30,7 @@ class EpisodeFeatures:
         support: float [batch way shot frames dim height width], of the dtype that is stored; uint8 with dim 3 at the cut `frames`
         query: [batch query frames dim height width]
         labels: int64 [batch query], episode-local
-        aux: what a head is given beside them, by keyword; empty at test (see `TrainingBank`)
+        aux: what a head is given besides them, by keyword (`fsar_core.inputs`)
     """
 
     support: Tensor
@@ -158,83 +158,15 @@ class FrameBank(FeatureBank):
         return torch.stack(done).reshape(*clips.shape[:-3], 3, self.crop, self.crop)
 
 
-class MaskBank(FeatureBank):
-    """Instance masks of training clips, cut and mirrored as the frames behind their features were."""
-
-    def __init__(self, *args, features: FeatureSpec, held_out: np.ndarray | None = None, **named) -> None:
-        """
-        Args:
-            features: the store whose clips these are the masks of.
-            held_out: rows whose masks are not told: they are NaN, which the loss of a head leaves out.
-        """
-        super().__init__(*args, **named)
-        self.features, self.held_out = features, np.empty(0, np.int64) if held_out is None else held_out
-
-    def of(self, episodes: Sequence[Episode]) -> dict[str, Tensor]:
-        """support_masks float32 [batch way shot frames crop crop] and query_masks [batch query frames crop crop], in 0..1; NaN
-        for clips that are held out."""
-        found = {}
-        for side in ("support", "query"):
-            rows = np.stack([getattr(e, side) for e in episodes])
-            views = np.stack([e.views[side == "query"] for e in episodes])
-            clips = self.clips(rows, views)
-            draws = self._draws(side, episodes, rows, views, clips.shape[-1])
-            flat = clips.reshape(-1, *clips.shape[-3:])
-            cut = torch.stack([cut_out(masks, drawn, self.features.crop) for masks, drawn in zip(flat, draws)])
-            told = cut.reshape(*rows.shape, *cut.shape[1:]).float() / 255
-            told[torch.from_numpy(np.isin(rows, self.held_out))] = torch.nan
-            found[f"{side}_masks"] = told
-        return found
-
-    def of_test_view(self, rows: np.ndarray) -> Tensor:
-        """float32 [rows frames crop crop] in 0..1, held out or not: the masks of the centre crop."""
-        clips = self.clips(rows)
-        return cut_out(clips, draw(None, clips.shape[-1], self.features.crop), self.features.crop).float() / 255
-
-    def _draws(self, side, episodes, rows, views, size):
-        spec = self.features
-        if spec.cut != "frames":
-            places = zip(rows.reshape(-1), views.reshape(-1))
-            return [stored_draw(spec, row, int(view), size) for row, view in places]
-        shape = rows[0].size, size, spec.crop
-        return [drawn for e in episodes for drawn in live_draws(spec.augmentation, side, e.augmentation, *shape)]
-
-
-class SaliencyBank(FeatureBank):
-    """Actionness of the frames of training clips."""
-
-    def of(self, episodes: Sequence[Episode]) -> dict[str, Tensor]:
-        """support_saliency float32 [batch way shot frames] and query_saliency [batch query frames], of the views that an episode
-        takes."""
-        rows = {side: np.stack([getattr(e, side) for e in episodes]) for side in ("support", "query")}
-        views = {side: np.stack([e.views[side == "query"] for e in episodes]) for side in rows}
-        return {f"{side}_saliency": self.clips(rows[side], views[side]) for side in rows}
-
-
-class TrainingBank:
-    """What a head is given in training and at no other time: labels, training classes and, where it learns from them, masks
-    or the actionness of frames."""
-
-    def __init__(self, bank: FeatureBank, masks: MaskBank | None = None, saliency: SaliencyBank | None = None) -> None:
-        self.bank, self.beside = bank, [part for part in (masks, saliency) if part is not None]
+class Bank(Protocol):
+    """What gives episodes as tensors."""
 
     def batch(self, episodes: Sequence[Episode]) -> EpisodeFeatures:
-        """As `FeatureBank.batch`, with aux: labels int64 [batch query]; support_classes [batch way shot] and query_classes
-        [batch query], ids of training classes; with masks those of `MaskBank.of`, with saliency that of `SaliencyBank.of`."""
-        features = self.bank.batch(episodes)
-        classes = torch.from_numpy(np.stack([e.classes for e in episodes]))
-        aux = {
-            "labels": features.labels,
-            "support_classes": classes[..., None].expand(features.support.shape[:3]),
-            "query_classes": classes.gather(1, features.labels),
-        }
-        for part in self.beside:
-            aux |= part.of(episodes)
-        return replace(features, aux=aux)
+        """Return episodes of one shape as tensors."""
 
 
 def batches(
-    bank: FeatureBank | TrainingBank,
+    bank: Bank,
     episodes: Sequence[Episode] | Iterator[Episode],
     size: int,
     device: torch.device | None = None,

@@ -18,9 +18,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fsar_core.data.held_out import held_out
-from fsar_core.episodes.loader import FeatureBank, FrameBank, MaskBank
+from fsar_core.episodes.loader import FeatureBank, FrameBank
 from fsar_core.episodes.sampler import Split
 from fsar_core.errors import FsarError
+from fsar_core.inputs.instance_masks import MaskSource
 from fsar_core.layers.instance_perception import resized
 from fsar_core.models.episode_model import EpisodeModel
 from fsar_core.runtime.devices import Machine
@@ -75,7 +76,7 @@ def best_cut(guess: Float[Tensor, "_clips frames height width"], true: Cut) -> f
 def mask_quality(
     model: EpisodeModel,
     bank: FeatureBank,
-    masks: MaskBank,
+    masks: MaskSource,
     pictures: FrameBank,
     measured: np.ndarray,
     others: np.ndarray,
@@ -120,7 +121,7 @@ def mask_quality(
 
 
 def _predicted_and_true(
-    model: EpisodeModel, bank: FeatureBank, masks: MaskBank, rows: np.ndarray, machine: Machine
+    model: EpisodeModel, bank: FeatureBank, masks: MaskSource, rows: np.ndarray, machine: Machine
 ) -> tuple[Tensor, Tensor]:
     """Both float32 [clips frames mask_height mask_width], at the decoder's resolution."""
     predicted, true = [], []

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fsar_core.data.held_out import held_out
-from fsar_core.episodes.loader import MaskBank
+from fsar_core.inputs.instance_masks import MaskSource
 from fsar_core.runtime.devices import Machine
 from fsar_core.specs import Component
 from fsar_core.training.loop import train
@@ -67,9 +67,10 @@ CPU = Machine(torch.device("cpu"), mixed_precision=False, evaluation_batch=10)
 
 def trained(toy, spec, masks, held, tmp_path, name):
     rows = np.concatenate(toy.split.rows)
-    bank = MaskBank(ArrayReader(masks), rows, 1.0, many_views=rows, features=spec.features, held_out=held)
+    source = MaskSource(ArrayReader(masks), spec.features, held).load(rows, 1.0, many_views=rows)
     model = model_of(spec)
-    return train(spec, model, toy.bank, toy.split, toy.validation, tmp_path / name, CPU, masks=bank)[0]
+    last = tmp_path / name
+    return train(spec, model, toy.bank, toy.split, toy.validation, last, CPU, sources=[source])[0]
 
 
 @pytest.mark.parametrize("head", [Component(name="ipm"), Component(name="i2st", params={"heads": 2, "r": 2})])

@@ -5,25 +5,17 @@ import pytest
 import torch
 
 from fsar_core.episodes import loader
-from fsar_core.episodes.loader import (
-    EpisodeFeatures,
-    FeatureBank,
-    FrameBank,
-    MaskBank,
-    SaliencyBank,
-    TrainingBank,
-    batches,
-)
+from fsar_core.episodes.loader import EpisodeFeatures, FeatureBank, FrameBank, batches
 from fsar_core.episodes.sampler import Split, sample
+from fsar_core.inputs.bank import EpisodeBank
+from fsar_core.inputs.class_ids import ClassSource
 from fsar_core.specs import AugmentationSpec, ViewPolicy
-from fsar_core.store_kinds.features import _seen
 from fsar_core.store_kinds.frames import plan as frame_store_plan
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import Block, write_job
-from tests.builders import toy_feature_spec, toy_feature_store, toy_features, toy_frame_spec, toy_index
-from tests.training.toys import ArrayReader
+from tests.builders import toy_feature_store, toy_features, toy_frame_spec, toy_index
 
 SHAPE = dict(frames=3, dim=4, height=2, width=2)
 NO_MEMORY = 1e-9
@@ -79,8 +71,8 @@ def test_on_a_gpu_the_rows_are_held_there_where_they_fit(stored, split, monkeypa
     bank = FeatureBank(reader, rows, 1.0, many_views=rows, device=gpu)
     assert bank.clips(rows[:1]).is_cuda == fits
     plain, episodes = FeatureBank(reader, rows, 1.0, many_views=rows), episodes_of(split, 9, views=reader.views)
-    found = list(batches(TrainingBank(bank), episodes, 2, gpu))
-    for batch, other in zip(found, batches(TrainingBank(plain), episodes, 2), strict=True):
+    found = list(batches(EpisodeBank(bank, [ClassSource()]), episodes, 2, gpu))
+    for batch, other in zip(found, batches(EpisodeBank(plain, [ClassSource()]), episodes, 2), strict=True):
         for name in ("support", "query", "labels"):
             assert getattr(batch, name).device == gpu and getattr(batch, name).dtype == getattr(other, name).dtype
             assert torch.equal(getattr(batch, name).cpu(), getattr(other, name))
@@ -250,117 +242,3 @@ def test_support_and_queries_have_policies_of_their_own(frame_store, split):
     assert len(corners) > 3
     again = bank.batch([plain[0].for_training(((0, 1), (1,)), 0)])
     np.testing.assert_array_equal(again.support[0], batch.support[0])
-
-
-def masks_of(reader_values):
-    """An array reader of masks [clip view frames height width] that are the red channel of the frames."""
-
-    class Masks:
-        failed = frozenset()
-        clips, views = reader_values.shape[:2]
-        clip_shape = reader_values.shape[2:5]
-        clip_bytes = reader_values[0, 0, ..., 0].nbytes
-
-        def read(self, rows, view=0, threads=1):
-            return reader_values[rows, view, ..., 0]
-
-    return Masks()
-
-
-def feature_spec(cut, augmentation):
-    frames = toy_frame_spec(count=2, size=12, views=5)
-    return toy_feature_spec().model_copy(update=dict(frames=frames, cut=cut, crop=8, augmentation=augmentation))
-
-
-BOTH_RANDOM = AugmentationSpec(support=ViewPolicy(crop="random", flip=0.5), query=ViewPolicy(crop="random", flip=0.5))
-
-
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("augmentation", [None, POLICIES, BOTH_RANDOM])
-def test_masks_follow_the_crop_and_the_mirror_of_live_frames(frame_store, split, augmentation, batch):
-    reader, values = frame_store
-    rows, spec = np.concatenate(split.rows), feature_spec("frames", augmentation)
-    frames = FrameBank(reader, rows, 1.0, many_views=rows, crop=8, augmentation=augmentation)
-    masks = MaskBank(masks_of(values), rows, 1.0, many_views=rows, features=spec)
-    episodes = [e.for_training(((0, 1), (0, 1)), 10 + n) for n, e in enumerate(episodes_of(split, batch))]
-    seen, found = frames.batch(episodes), masks.of(episodes)
-    assert found["support_masks"].shape == (batch, 3, 2, 2, 8, 8) and found["query_masks"].dtype == torch.float32
-    for side in ("support", "query"):
-        torch.testing.assert_close(found[f"{side}_masks"], getattr(seen, side)[..., 0, :, :].float() / 255)
-
-
-@pytest.mark.parametrize("augmentation", [None, POLICIES, BOTH_RANDOM])
-def test_masks_follow_the_crop_and_the_mirror_of_stored_views(split, augmentation):
-    spec = feature_spec("layer4", augmentation)
-    count = int(np.concatenate(split.rows).max()) + 1
-    values = np.random.default_rng(1).integers(0, 256, (count, 5, 2, 12, 12, 3), np.uint8)
-    rows, views = np.concatenate(split.rows), spec.training_views()
-    masks = MaskBank(masks_of(values), rows, 1.0, many_views=rows, features=spec)
-    episodes = [e.for_training(views, n) for n, e in enumerate(episodes_of(split, 3))]
-    found, mirrored = masks.of(episodes), 0
-    for number, episode in enumerate(episodes):
-        for side, part in (("support", episode.support), ("query", episode.query)):
-            of_side = episode.views[side == "query"]
-            for place in np.ndindex(part.shape):
-                # What the backbone saw of this view when the features were stored.
-                row, view = int(part[place]), int(of_side[place])
-                seen = _seen(spec, values[row, view], row, view)[:, 0].float() / 255
-                torch.testing.assert_close(found[f"{side}_masks"][number][place], seen)
-                mirrored += bool(spec.policy_of(view)) and spec.policy_of(view).flip > 0
-    assert (mirrored > 0) == (augmentation is not None)
-
-
-def test_what_training_is_given_beside_features(frame_store, split):
-    reader, values = frame_store
-    rows = np.concatenate(split.rows)
-    bank = FrameBank(reader, rows, 1.0, many_views=rows, crop=8)
-    episodes = [e.for_training(((0, 1), (0, 1)), n) for n, e in enumerate(episodes_of(split, 2))]
-    plain, given = bank.batch(episodes), TrainingBank(bank).batch(episodes)
-    assert plain.aux == {} and torch.equal(given.support, plain.support) and torch.equal(given.query, plain.query)
-    assert set(given.aux) == {"labels", "support_classes", "query_classes"}
-    for number, episode in enumerate(episodes):
-        assert given.aux["labels"][number].tolist() == episode.labels.tolist()
-        assert given.aux["query_classes"][number].tolist() == episode.classes[episode.labels].tolist()
-        assert given.aux["support_classes"][number].tolist() == [[c] * 2 for c in episode.classes]
-    masks = MaskBank(masks_of(values), rows, 1.0, many_views=rows, features=feature_spec("frames", None))
-    with_masks = TrainingBank(bank, masks).batch(episodes)
-    assert set(with_masks.aux) - set(given.aux) == {"support_masks", "query_masks"}
-    moved = with_masks.to(torch.device("meta"))
-    assert {value.device.type for value in moved.aux.values()} == {"meta"}
-
-
-@pytest.mark.parametrize("memory_gib", [1.0, NO_MEMORY])
-def test_actionness_is_that_of_the_views_that_an_episode_takes(split, memory_gib):
-    rows = np.concatenate(split.rows)
-    values = np.random.default_rng(2).random((int(rows.max()) + 1, 3, 4)).astype(np.float32)
-    saliency = SaliencyBank(ArrayReader(values), rows, memory_gib, many_views=rows)
-    episodes = [e.for_training(((1, 2), (0, 1)), n) for n, e in enumerate(episodes_of(split, 3))]
-    found = saliency.of(episodes)
-    assert set(found) == {"support_saliency", "query_saliency"}
-    assert found["support_saliency"].shape == (3, 3, 2, 4) and found["query_saliency"].dtype == torch.float32
-    for number, episode in enumerate(episodes):
-        for side, part in (("support", episode.support), ("query", episode.query)):
-            views = episode.views[side == "query"]
-            np.testing.assert_array_equal(found[f"{side}_saliency"][number], values[part, views])
-    assert {int(view) for e in episodes for view in e.views[0].reshape(-1)} == {1, 2}
-    bank = FeatureBank(ArrayReader(np.zeros((len(values), 3, 4, 2, 1, 1), np.float32)), rows, 1.0, many_views=rows)
-    given, plain = TrainingBank(bank, saliency=saliency).batch(episodes), TrainingBank(bank).batch(episodes)
-    assert set(given.aux) - set(plain.aux) == set(found) and bank.batch(episodes).aux == {}
-
-
-def test_masks_that_are_held_out_are_not_told(frame_store, split):
-    _, values = frame_store
-    rows = np.concatenate(split.rows)
-    held = rows[::3]
-    common = dict(many_views=rows, features=feature_spec("frames", BOTH_RANDOM))
-    masks, whole = (MaskBank(masks_of(values), rows, 1.0, held_out=h, **common) for h in (held, None))
-    episodes = [e.for_training(((0, 1), (0, 1)), 10 + n) for n, e in enumerate(episodes_of(split, 3))]
-    found, told = masks.of(episodes), whole.of(episodes)
-    for side in ("support", "query"):
-        kept = np.isin(np.stack([getattr(e, side) for e in episodes]), held)
-        assert kept.any() and not kept.all() and not told[f"{side}_masks"].isnan().any()
-        assert found[f"{side}_masks"][torch.from_numpy(kept)].isnan().all()
-        torch.testing.assert_close(found[f"{side}_masks"][torch.from_numpy(~kept)], told[f"{side}_masks"][~kept])
-    # The test view: what is held out is told to those who ask for it, at the centre.
-    centre = torch.from_numpy(values[held[:2], 0, :, 2:10, 2:10, 0]).float() / 255
-    torch.testing.assert_close(masks.of_test_view(held[:2]), centre)

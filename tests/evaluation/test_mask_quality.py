@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from fsar_core.components.head import Head
 from fsar_core.data.held_out import held_out
-from fsar_core.episodes.loader import FeatureBank, FrameBank, MaskBank
+from fsar_core.episodes.loader import FeatureBank, FrameBank
 from fsar_core.errors import FsarError
 from fsar_core.evaluation import mask_quality
+from fsar_core.inputs.instance_masks import MaskSource
 from fsar_core.specs import Component
 from tests.builders import toy_index
 from tests.training.toys import MACHINE, ArrayReader, model_of, run_spec
@@ -63,12 +65,15 @@ def test_clips_are_chosen_of_what_is_sound():
 FRAMES, GRID, CROP = 2, 2, 32
 
 
-class Reveals(torch.nn.Module):
+class Reveals(Head):
     """An encoder and a decoder that tell the first channel, four times as large."""
 
     def __init__(self):
         super().__init__()
         self.encoder = torch.nn.Identity()
+
+    def encode(self, clips):
+        return clips
 
     def decoder(self, instances):
         return instances[..., 0, :, :].repeat_interleave(4, -2).repeat_interleave(4, -1)
@@ -100,10 +105,11 @@ def quality(head, measured, others, shown=3):
     if head is not None:
         model.head = head
     rows = np.arange(len(features))
+    cropped = spec.features.model_copy(update={"crop": CROP})
     return mask_quality.mask_quality(
         model,
         FeatureBank(ArrayReader(features), rows, 1.0),
-        MaskBank(ArrayReader(masks), rows, 1.0, features=spec.features.model_copy(update={"crop": CROP})),
+        MaskSource(ArrayReader(masks), cropped).load(rows, 1.0),
         FrameBank(ArrayReader(frames), rows, 1.0, crop=CROP),
         measured,
         others,

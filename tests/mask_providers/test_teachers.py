@@ -19,8 +19,8 @@ from fsar_core.components import registry
 from fsar_core.components.registry import build
 from fsar_core.data import class_prompts
 from fsar_core.data.index import read_index, write_index
-from fsar_core.episodes.loader import MaskBank
 from fsar_core.errors import FsarError
+from fsar_core.inputs.instance_masks import MaskSource
 from fsar_core.mask_providers.seem import checkpoints
 from fsar_core.specs import Component, MaskSpec
 from fsar_core.storage import weight_files
@@ -189,7 +189,7 @@ def test_heads_read_them_as_they_do_any_masks(place, name):
     """Soft masks over 255, cut as the frames are."""
     store = StoreReader(place.made(place.spec(name)), "masks", place.spec(name))
     features = toy_feature_spec(frames=3, views=2, crop=32).model_copy(update={"frames": FRAMES})
-    bank = MaskBank(store, np.arange(CLIPS), 1.0, features=features)
+    bank = MaskSource(store, features).load(np.arange(CLIPS), 1.0)
     told = bank.of_test_view(np.arange(CLIPS))
     expected = read(place.folder / place.spec(name).key, "masks")[:, 0, :, 4:36, 4:36] / 255
     np.testing.assert_allclose(told, expected, atol=1e-6)

@@ -6,16 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from fsar_core.episodes.loader import SaliencyBank
+from fsar_core.components.head import Head
 from fsar_core.episodes.sampler import sample
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
+from fsar_core.inputs.actionness import ActionnessSource
 from fsar_core.layers.frame_classifier import FrameClassifier
 from fsar_core.runtime.devices import Machine
 from fsar_core.runtime.seeding import derive, rng
 from fsar_core.saliency.classifier import score
 from fsar_core.specs import Component
-from fsar_core.training import checkpoint, loop
+from fsar_core.storage import checkpoint
+from fsar_core.training import loop, session
 from fsar_core.training.loop import train
 from fsar_core.types import HeadOutput
 from tests.builders import toy_features, toy_index
@@ -132,8 +134,8 @@ def test_in_the_last_step_the_wish_to_stop_is_fulfilled_by_being_done(tmp_path):
 def test_long_ways_between_validations_are_saved_too(tmp_path, monkeypatch):
     """12 steps, one validation; a clock that runs 100 s a step, and a kill in the eighth."""
     ticks = iter(range(0, 10**6, 100))
-    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(ticks)))
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 450.0)
+    monkeypatch.setattr(session.time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(session, "SAVE_SECONDS", 450.0)
     spec, last = run_spec(validations=1), tmp_path / "last.pt"
     with pytest.raises(KeyboardInterrupt):
         trained(spec, last, raise_at(model_of(spec), 8))
@@ -152,7 +154,7 @@ def test_seconds_are_those_of_training_without_the_interruption(tmp_path, monkey
         return 0.5
 
     monkeypatch.setattr(loop, "accuracy", one_second)
-    monkeypatch.setattr(loop.time, "time", lambda: clock[0])
+    monkeypatch.setattr(session.time, "time", lambda: clock[0])
     spec = run_spec(validations=4)
     with pytest.raises(KeyboardInterrupt):
         trained(spec, tmp_path / "last.pt", raise_at(model_of(spec), 8))
@@ -332,8 +334,11 @@ def test_clip_norm_bounds_the_gradient(tmp_path):
     assert step_of(tmp_path, clip_norm=10 * free, weight_decay=0.0) == pytest.approx(free, rel=1e-6)
 
 
-class WithLosses(nn.Module):
+class WithLosses(Head):
     """An identity head with two constant losses."""
+
+    def encode(self, clips):
+        return clips
 
     def forward(self, support, query, **aux):
         return HeadOutput(support, query, {"a": torch.tensor(2.0), "b": torch.tensor(3.0)})
@@ -364,8 +369,8 @@ def test_frames_are_hidden_by_the_actionness_that_the_loop_is_given(tmp_path):
     rows = np.concatenate(toy.split.rows)
 
     def state(values, name):
-        bank = SaliencyBank(ArrayReader(values), rows, 1.0)
-        return trained(spec, tmp_path / name, toy=toy, saliency=bank)[0]
+        source = ActionnessSource(ArrayReader(values)).load(rows, 1.0)
+        return trained(spec, tmp_path / name, toy=toy, sources=[source])[0]
 
     first = state(scores, "a.pt")
     assert equal_states(first, state(10 * scores - 3, "b.pt")) and not equal_states(
@@ -385,8 +390,9 @@ def test_live_scores_train_the_model_that_a_store_of_them_trains(tmp_path):
     model = model_of(live)
     model.head.load_classifier(classifier.state_dict())
     state, _, _ = trained(live, tmp_path / "live.pt", model, toy)
-    bank = SaliencyBank(ArrayReader(scores[:, None]), np.concatenate(toy.split.rows), 1.0)
-    other, _, _ = trained(stored, tmp_path / "stored.pt", model_of(stored), toy, saliency=bank)
+    source = ActionnessSource(ArrayReader(scores[:, None]))
+    source.load(np.concatenate(toy.split.rows), 1.0)
+    other, _, _ = trained(stored, tmp_path / "stored.pt", model_of(stored), toy, sources=[source])
 
     def used(state):
         return {key: value for key, value in state.items() if "classifier" not in key}
@@ -506,7 +512,7 @@ def test_the_scale_of_gradients_is_resumed(tmp_path, monkeypatch):
     ("device", "asked", "mixed"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
 )
 def test_precision_is_mixed_where_it_is_asked_for_on_a_gpu(device, asked, mixed):
-    assert loop._mixed(Machine(torch.device(device), asked, None)) is mixed
+    assert Machine(torch.device(device), asked, None).half_precision is mixed
 
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -5,7 +5,7 @@ rule draw_episodes:
     """Draws frozen test or validation episodes, the same for every method."""
     input:
         index=lambda wildcards: index_of(episodes_spec(wildcards).dataset),
-        frames=lambda wildcards: manifest_of(STUDY.frames(episodes_spec(wildcards).dataset)),
+        frames=lambda wildcards: manifest_of(STUDY.specs.frames(episodes_spec(wildcards).dataset)),
     output:
         table=str(ROOTS.results / "episodes" / "{episodes}.npz"),
     log:
@@ -33,7 +33,8 @@ rule train_head:
         masks=lambda wildcards: masks_of(model_spec(wildcards)),
         saliency=lambda wildcards: saliency_of(model_spec(wildcards)),
         classifier=lambda wildcards: classifier_of(model_spec(wildcards)),
-        validation=lambda wildcards: str(STUDY.episodes_path(model_spec(wildcards).validation)),
+        others=lambda wildcards: other_input_manifests(model_spec(wildcards)),
+        validation=lambda wildcards: str(STUDY.paths.episodes(model_spec(wildcards).validation)),
     output:
         checkpoint=str(ROOTS.results / "models" / "{model}" / "checkpoint.pt"),
         history=str(ROOTS.results / "models" / "{model}" / "history.csv"),
@@ -55,19 +56,20 @@ rule train_head:
     params:
         spec=json_of(model_spec),
         features=lambda wildcards, input: store_of(input.features),
-        weights=lambda wildcards: STUDY.weights(model_spec(wildcards).features),
+        weights=lambda wildcards: STUDY.specs.weights_option(model_spec(wildcards).features),
         weights_root=str(ROOTS.weights),
         masks=lambda wildcards: masks_store(model_spec(wildcards)),
         saliency=lambda wildcards: saliency_store(model_spec(wildcards)),
+        others=lambda wildcards: other_input_options(model_spec(wildcards)),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
-        code=lambda wildcards: code_digest("fsar_core.cli.jobs.train", *components_of(model_spec(wildcards))),
+        code=lambda wildcards: code_digest("fsar_core.cli.jobs.train", *training_modules_of(model_spec(wildcards))),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train --spec {params.spec:q}"
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
         " --memory-gib {resources.memory_gib} --evaluation-batch {resources.evaluation_batch} {params.mixed_precision}"
         " --masks={params.masks:q} --saliency={params.saliency:q} --classifier={input.classifier:q} --code {params.code}"
-        " --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
+        " {params.others:q} --checkpoint {output.checkpoint:q} --history {output.history:q} > {log:q} 2>&1"
 
 
 rule evaluate_head:
@@ -75,7 +77,7 @@ rule evaluate_head:
     input:
         features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
         trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
-        episodes=lambda wildcards: str(STUDY.episodes_path(run_spec(wildcards).test)),
+        episodes=lambda wildcards: str(STUDY.paths.episodes(run_spec(wildcards).test)),
         checkpoint=lambda wildcards: checkpoint_of(run_spec(wildcards)),
     output:
         queries=str(ROOTS.results / "runs" / "{run}" / "queries.csv.gz"),
@@ -98,7 +100,7 @@ rule evaluate_head:
     params:
         spec=json_of(run_spec),
         features=lambda wildcards, input: store_of(input.features),
-        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).tested_on),
+        weights=lambda wildcards: STUDY.specs.weights_option(run_spec(wildcards).tested_on),
         weights_root=str(ROOTS.weights),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=lambda wildcards: code_digest("fsar_core.cli.jobs.evaluate", *components_of(run_spec(wildcards))),
@@ -113,7 +115,7 @@ rule evaluate_head:
 rule episodes:
     """All frozen episodes."""
     input:
-        [str(STUDY.episodes_path(spec)) for spec in EPISODES.values()],
+        [str(STUDY.paths.episodes(spec)) for spec in EPISODES.values()],
 
 
 rule heads:

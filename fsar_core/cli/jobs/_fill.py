@@ -135,9 +135,9 @@ def saliency(args, spec, plan, index, rows) -> Task:
     def blocks() -> Iterator[Block]:
         import torch
 
+        from fsar_core.storage import checkpoint
         from fsar_core.store_kinds import saliency as saliency_store
         from fsar_core.stores.reader import StoreReader
-        from fsar_core.training import checkpoint
 
         torch.set_num_threads(args.threads)
         state = checkpoint.load(args.weights, spec.classifier.digest)["model"]

@@ -10,8 +10,9 @@ import numpy as np
 from fsar_core.cli.jobs import _run
 from fsar_core.data.index import index_identity, read_index
 from fsar_core.episodes import tables
-from fsar_core.episodes.loader import FrameBank, MaskBank
+from fsar_core.episodes.loader import FrameBank
 from fsar_core.evaluation import gradcam, inspection, mask_quality
+from fsar_core.inputs.instance_masks import MaskSource
 from fsar_core.specs import EpisodeSpec, RunSpec
 from fsar_core.storage.bindings import check_episodes, check_index
 from fsar_core.stores.reader import StoreReader
@@ -21,12 +22,12 @@ def look(
     args: argparse.Namespace, spec: RunSpec, wanted: dict[str, Any]
 ) -> tuple[tables.EpisodeTable, dict[str, str], dict[str, np.ndarray]]:
     """The episodes that are looked at, digests of what is looked into, and the arrays by name."""
-    prepared = _run.prepare(args, spec, spec.tested_on)
-    bank, model, machine = prepared.bank, prepared.model, prepared.machine
-    inputs = _run.load_trained(args, spec, prepared)
+    opened = _run.opened(args, spec, spec.tested_on)
+    bank, model, machine = opened.bank, opened.model, opened.machine
+    inputs = opened.load(args.checkpoint, spec)
     table = tables.load(args.episodes, EpisodeSpec.parse(args.episode_spec))
     frames = StoreReader(args.frames, "frames", spec.tested_on.frames)
-    for reader in (prepared.reader, frames):
+    for reader in (opened.reader, frames):
         check_episodes(args.episodes, table.index, reader.store, reader.inputs)
     # Read clip by clip: a picture needs few of them.
     pictures = FrameBank(frames, table.rows, memory_gib=0, threads=args.threads, crop=spec.tested_on.crop)
@@ -48,10 +49,10 @@ def look(
             found |= gradcam.evidence(model, held, table, len(counted), machine)
     elif "masks" in wanted:
         index, store = read_index(args.index), StoreReader(args.masks, "masks", spec.masks)
-        check_index(args.index, index_identity(index), [prepared.reader, frames, store])
-        failed = prepared.reader.failed | store.failed
+        check_index(args.index, index_identity(index), [opened.reader, frames, store])
+        failed = opened.reader.failed | store.failed
         rows = mask_quality.choose(index, failed, spec.masks_held_out, spec.seed, wanted["clips"])
-        masks = MaskBank(store, rows[1], memory_gib=0, threads=args.threads, features=spec.features)
+        masks = MaskSource(store, spec.features).load(rows[1], memory_gib=0, threads=args.threads)
         found = mask_quality.mask_quality(
             model, bank(np.concatenate(rows)), masks, pictures, *rows, wanted["masks"], machine
         )

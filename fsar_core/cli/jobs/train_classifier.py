@@ -28,10 +28,10 @@ def run(args: argparse.Namespace) -> None:
 
     from fsar_core.runtime.devices import Meter, torch_device
     from fsar_core.saliency.classifier import train_classifier
+    from fsar_core.storage import checkpoint
     from fsar_core.storage.provenance import atomic_write, environment
     from fsar_core.store_kinds.saliency import pooled
     from fsar_core.stores.reader import StoreReader
-    from fsar_core.training import checkpoint
 
     spec = ClassifierSpec.parse(args.spec)
     torch.set_num_threads(args.threads)
