@@ -100,7 +100,7 @@ class I2ST(Head):
         "class_ids": {},
         "instance_masks": {"instance": True, "mask_weight": True},
     }
-    global_tokens = GLOBAL_TOKENS
+    global_tokens = 1
     predicts_masks = True
 
     def __init__(

@@ -107,7 +107,7 @@ def test_another_frame_size_is_another_store(smoke, tmp_path):
     settings = overlay(smoke_config(), {"presets": {"demo": {"frames": {"size": 44}}}})
     config.write_text(json.dumps(settings))
     whole = Study(load_config(settings), REPOSITORY / "workflow")
-    manifest = whole.store_path(whole.frames("demo_temporal")) / "manifest.json"
+    manifest = whole.paths.store(whole.specs.frames("demo_temporal")) / "manifest.json"
     jobs = smoke.planned("--", str(manifest), config=config)
     assert set(jobs) == {"plan_frames", "fill_frames", "seal_frames"}
 
@@ -181,7 +181,7 @@ def test_a_killed_shard_job_is_resumed_alone(tmp_path):
     os.kill(victim, signal.SIGKILL)
     assert running.wait(timeout=240) != 0
     done = {path.name: path.stat().st_mtime_ns for path in receipts.glob("[0-9]*.json")}
-    assert 1 <= len(done) < study().jobs(study().frames("demo_temporal"))
+    assert 1 <= len(done) < study().specs.jobs(study().specs.frames("demo_temporal"))
     folder.ok("--", "frames")
     after = {path.name: path.stat().st_mtime_ns for path in receipts.glob("[0-9]*.json")}
     assert len(after) == 3
@@ -202,7 +202,11 @@ def test_resnet50_from_a_local_file(smoke, tmp_path):
     change = {"presets": {"demo": {"backbone": backbone}}}
     config.write_text(json.dumps(overlay(smoke_config(), change)))
     whole = Study(load_config(overlay(smoke_config(), change)), REPOSITORY / "workflow")
-    run = next(cell.run for cell in whole.cells("dmgal_table2") if cell.row.method == "OTAM" and cell.column.shot == 1)
+    run = next(
+        cell.run
+        for cell in whole.experiments.cells("dmgal_table2")
+        if cell.row.method == "OTAM" and cell.column.shot == 1
+    )
     smoke.ok("--", f"results/runs/{run.run_id}/summary.json", config=config)
     manifest = json.loads((smoke.path / "stores" / "features" / run.features.key / "manifest.json").read_text())
     assert manifest["spec"]["backbone"]["weights"] == f"sha256:{file_sha256(weights)}"
@@ -214,7 +218,7 @@ def test_resnet50_from_a_local_file(smoke, tmp_path):
 
 def _frame_plan() -> list[Path]:
     whole = study()
-    return [whole.store_path(whole.frames("demo_temporal")) / "plan.json"]
+    return [whole.paths.store(whole.specs.frames("demo_temporal")) / "plan.json"]
 
 
 def _filling_job(folder: Path, finished: set[str]) -> int | None:

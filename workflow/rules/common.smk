@@ -10,7 +10,8 @@ from fsar_core import inputs
 from fsar_core.components import registry
 from fsar_core.storage import places
 from fsar_core.__main__ import report as report_error
-from fsar_core.checks import check_place
+from fsar_core.study.checks.components import check_place
+from fsar_core.study.checks.figures import check_figure
 from fsar_core.config import load_config, read_yaml
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.storage.provenance import canonical_json, code_digest
@@ -30,32 +31,32 @@ try:
             if file.suffix != ".json":
                 read_yaml(file)
     STUDY = Study(load_config(config), WORKFLOW)
-    RUNS = STUDY.runs
+    RUNS = STUDY.experiments.runs
     DATASETS = {name: STUDY.dataset(name) for name in sorted(set(STUDY.config.datasets.values()))}
     # Of every data set, with as many frames a clip as the preset takes.
-    USUAL_MASKS = [STUDY.masks_of(dataset) for dataset in DATASETS]
+    USUAL_MASKS = [STUDY.specs.masks_of(dataset) for dataset in DATASETS]
     places.check_usable(STUDY.config.roots.stores)
 except FsarError as error:
     sys.exit(report_error(error))
 
 ROOTS = STUDY.config.roots
 PRESET = STUDY.preset
-MODELS = STUDY.models
+MODELS = STUDY.experiments.models
 SALIENCY = {spec.saliency.key: spec.saliency for spec in MODELS.values() if spec.saliency is not None}
-SALIENCY |= {watch.saliency.key: watch.saliency for name in STUDY.figure_names for watch in STUDY.watches(name)}
+SALIENCY |= {watch.saliency.key: watch.saliency for name in STUDY.figure_names for watch in STUDY.experiments.watches(name)}
 CLASSIFIERS = {spec.classifier.key: spec.classifier for spec in MODELS.values() if spec.classifier is not None}
 CLASSIFIERS |= {spec.classifier.key: spec.classifier for spec in SALIENCY.values()}
 STORES = {spec.key: spec for run in RUNS.values() for spec in (run.features, run.tested_on)}
 STORES |= {spec.features.key: spec.features for spec in CLASSIFIERS.values()}
-BACKBONES = {spec.key: spec for spec in map(STUDY.training_of, STORES.values()) if spec is not None}
+BACKBONES = {spec.key: spec for spec in map(STUDY.specs.training_of, STORES.values()) if spec is not None}
 FRAMES = {spec.frames.key: spec.frames for spec in (*STORES.values(), *BACKBONES.values())}
-FRAMES |= {spec.key: spec for spec in map(STUDY.frames, DATASETS)}
+FRAMES |= {spec.key: spec for spec in map(STUDY.specs.frames, DATASETS)}
 FRAMES |= {spec.masks.frames.key: spec.masks.frames for spec in MODELS.values() if spec.masks is not None}
 MASKS = {spec.masks.key: spec.masks for spec in MODELS.values() if spec.masks is not None}
 MASKS |= {spec.key: spec for spec in USUAL_MASKS}
 FEATURES = {key: spec for key, spec in STORES.items() if spec.cut != "frames"}
 EPISODES = {spec.key: spec for run in RUNS.values() for spec in (run.validation, run.test)}
-EPISODES |= {look.episodes.key: look.episodes for name in STUDY.figure_names for look in STUDY.looks(name)}
+EPISODES |= {look.episodes.key: look.episodes for name in STUDY.figure_names for look in STUDY.experiments.looks(name)}
 
 
 wildcard_constraints:
@@ -89,14 +90,14 @@ def named(specs, what, check=lambda spec: None):
 
 
 frames_spec = named(FRAMES, "store")
-features_spec = named(FEATURES, "store", STUDY.check_features)
-masks_spec = named(MASKS, "store", STUDY.check_masks)
-saliency_spec = named(SALIENCY, "store", lambda spec: STUDY.check_features(spec.features))
-classifier_spec = named(CLASSIFIERS, "classifier", lambda spec: STUDY.check_features(spec.features))
+features_spec = named(FEATURES, "store", STUDY.checks.check_features)
+masks_spec = named(MASKS, "store", STUDY.checks.check_masks)
+saliency_spec = named(SALIENCY, "store", lambda spec: STUDY.checks.check_features(spec.features))
+classifier_spec = named(CLASSIFIERS, "classifier", lambda spec: STUDY.checks.check_features(spec.features))
 backbone_spec = named(BACKBONES, "backbone")
-episodes_spec = named(EPISODES, "episodes", STUDY.check_episodes)
-model_spec = named(MODELS, "model", STUDY.check_model)
-run_spec = named(RUNS, "run", STUDY.check_run)
+episodes_spec = named(EPISODES, "episodes", STUDY.checks.check_episodes)
+model_spec = named(MODELS, "model", STUDY.checks.check_model)
+run_spec = named(RUNS, "run", STUDY.checks.check_run)
 
 
 def json_of(find):
@@ -138,30 +139,30 @@ def store_of(path):
 
 
 def index_of(dataset):
-    return stored(STUDY.index_path(dataset))
+    return stored(STUDY.paths.index(dataset))
 
 
 def manifest_of(spec):
-    return stored(STUDY.store_path(spec) / "manifest.json")
+    return stored(STUDY.paths.store(spec) / "manifest.json")
 
 
 def receipts_of(spec):
-    return [stored(STUDY.store_path(spec) / "receipts" / f"{job}.json") for job in range(STUDY.jobs(spec))]
+    return [stored(STUDY.paths.store(spec) / "receipts" / f"{job}.json") for job in range(STUDY.specs.jobs(spec))]
 
 
 def summary_of(spec):
-    return str(STUDY.run_path(spec) / "summary.json")
+    return str(STUDY.paths.run(spec) / "summary.json")
 
 
 def checkpoint_of(spec):
     """The trained model behind a run."""
-    return str(STUDY.model_path(spec.model) / "checkpoint.pt")
+    return str(STUDY.paths.model(spec.model) / "checkpoint.pt")
 
 
 def trained_weights(features):
     """The weights file that the pipeline makes for a feature store's backbone, or nothing."""
-    spec = STUDY.training_of(features)
-    return [] if spec is None else [str(STUDY.weights_path(spec))]
+    spec = STUDY.specs.training_of(features)
+    return [] if spec is None else [str(STUDY.paths.weights(spec))]
 
 
 def modules_of(kind, component):
@@ -195,7 +196,7 @@ def other_input_manifests(spec):
 
 def other_input_options(spec):
     """Return `--input=NAME=PATH` for each of these stores."""
-    stores = [(name, STUDY.store_path(needed)) for name, needed in other_inputs_of(spec)]
+    stores = [(name, STUDY.paths.store(needed)) for name, needed in other_inputs_of(spec)]
     return [f"--input={name}={path}" for name, path in stores]
 
 
@@ -206,7 +207,7 @@ def masks_of(spec):
 
 def masks_store(spec):
     """The folder of that store; an empty text where there is none (of which `:q` leaves nothing: write `--masks={...:q}`)."""
-    return "" if spec.masks is None else str(STUDY.store_path(spec.masks))
+    return "" if spec.masks is None else str(STUDY.paths.store(spec.masks))
 
 
 def masks_stores(wanted):
@@ -220,7 +221,7 @@ def masks_stores(wanted):
 def mask_weights(wildcards):
     """What the provider of masks loads, once it is checked that it is there or can be had."""
     masks_spec(wildcards)
-    return str(STUDY.mask_weights)
+    return str(STUDY.specs.weights.of_masks())
 
 
 def mask_weights_address(wildcards):
@@ -237,12 +238,12 @@ def saliency_of(spec):
 
 def saliency_store(spec):
     """The folder of that store; an empty text where there is none."""
-    return "" if spec.saliency is None else str(STUDY.store_path(spec.saliency))
+    return "" if spec.saliency is None else str(STUDY.paths.store(spec.saliency))
 
 
 def classifier_of(spec):
     """The trained classifier by which a model scores live frames, or nothing."""
-    return [] if spec.classifier is None else [str(STUDY.classifier_path(spec.classifier))]
+    return [] if spec.classifier is None else [str(STUDY.paths.classifier(spec.classifier))]
 
 
 # Without a device there is nothing to lease: `device: cpu` runs as many jobs as there are cores.
@@ -313,25 +314,25 @@ def complexity_modules(table):
 def frames_behind(table):
     """The frame stores behind a table's numbers, by data set."""
     found = {}
-    for cell in STUDY.cells(table):
+    for cell in STUDY.experiments.cells(table):
         for spec in (cell.run.features.frames, cell.run.tested_on.frames):
-            found.setdefault(spec.dataset, set()).add(str(STUDY.store_path(spec)))
+            found.setdefault(spec.dataset, set()).add(str(STUDY.paths.store(spec)))
     return {dataset: sorted(stores) for dataset, stores in sorted(found.items())}
 
 
 def table_spec(wildcards):
     """What `fsar table` needs to know: the table, the data sets behind it, the run of every cell, and what it counts."""
-    table, cells = STUDY.table(wildcards.table), STUDY.cells(wildcards.table)
+    table, cells = STUDY.table(wildcards.table), STUDY.experiments.cells(wildcards.table)
     frames = frames_behind(wildcards.table)
     runs = sorted({(cell.row.method, cell.run.tested_on.dataset, cell.column.name, cell.run.run_id) for cell in cells})
     cards = cards_counted(wildcards.table)
     return canonical_json(
         {
             "table": table.model_dump(mode="json"),
-            "behind": {name: STUDY.behind(name) for name in STUDY.named_in(table)},
+            "behind": {name: STUDY.behind(name) for name in STUDY.experiments.named_in(table)},
             "cells": runs,
             "way": PRESET.episodes.way,
-            "indices": {card: str(STUDY.index_path(card)) for card in cards},
+            "indices": {card: str(STUDY.paths.index(card)) for card in cards},
             "modalities": {card: DATASETS[card].card.modality for card in cards},
             "complexity": next(iter(complexity_of(wildcards.table)), None),
             "frames": frames,
@@ -343,10 +344,10 @@ def table_spec(wildcards):
 def looks_of(figure):
     """What a figure takes out of trained runs, checked."""
     try:
-        STUDY.check_figure(figure)
+        check_figure(STUDY, figure)
     except FsarError as error:
         sys.exit(report_error(error))
-    return STUDY.looks(figure)
+    return STUDY.experiments.looks(figure)
 
 
 def look_of(wildcards):
@@ -378,7 +379,7 @@ def inspections_of(figure):
 def watched_by(figure):
     """(data set of the paper, file) of the actionness that a figure shows, each file once."""
     folder = ROOTS.results / "actionness" / figure
-    return [(watch.dataset, str(folder / f"{watch.saliency.key}.npz")) for watch in STUDY.watches(figure)]
+    return [(watch.dataset, str(folder / f"{watch.saliency.key}.npz")) for watch in STUDY.experiments.watches(figure)]
 
 
 def intervals_of(dataset):
@@ -397,7 +398,7 @@ def figure_spec(wildcards):
     """What `fsar figure` needs to know: the figure; the run of every point, or what was taken out of which run or store."""
     points = [
         (point.panel, point.method, point.shot, point.value, point.run.run_id)
-        for point in STUDY.points(wildcards.figure)
+        for point in STUDY.experiments.points(wildcards.figure)
     ]
     looks = [
         (look.dataset, look.subject.method, inspection_of(wildcards.figure, look))
@@ -418,12 +419,12 @@ def page_spec(wildcards):
 
 def cells_of(paper):
     """The measured numbers of a paper's tables."""
-    return [cell for name in tables_of(STUDY, paper) for cell in STUDY.cells(name)]
+    return [cell for name in tables_of(STUDY, paper) for cell in STUDY.experiments.cells(name)]
 
 
 def counted_by(paper):
     """The clip indices of a paper's data sets."""
-    names = {STUDY.behind(name) for table in tables_of(STUDY, paper) for name in STUDY.named_in(STUDY.table(table))}
+    names = {STUDY.behind(name) for table in tables_of(STUDY, paper) for name in STUDY.experiments.named_in(STUDY.table(table))}
     return [index_of(card) for card in sorted(names)]
 
 

@@ -44,7 +44,7 @@ use rule plan_frames as plan_features with:
     params:
         spec=json_of(features_spec),
         store=lambda wildcards, output: store_of(output.plan),
-        clips_per_job=lambda wildcards: STUDY.backbone_of(features_spec(wildcards)).clips_per_job,
+        clips_per_job=lambda wildcards: STUDY.specs.backbone_of(features_spec(wildcards)).clips_per_job,
 
 
 rule fill_features:
@@ -70,13 +70,13 @@ rule fill_features:
         runtime=240,
         # How it is computed, not what: a change of a resource makes nothing run again.
         device=PRESET.resources.device,
-        batch_clips=lambda wildcards: STUDY.backbone_of(features_spec(wildcards)).batch_clips,
+        batch_clips=lambda wildcards: STUDY.specs.backbone_of(features_spec(wildcards)).batch_clips,
         precision="mixed" if PRESET.resources.mixed_precision else "full",
     params:
         spec=json_of(features_spec),
         store=lambda wildcards, input: store_of(input.plan),
         frames=lambda wildcards, input: store_of(input.frames),
-        weights=lambda wildcards: STUDY.weights(features_spec(wildcards)),
+        weights=lambda wildcards: STUDY.specs.weights_option(features_spec(wildcards)),
         weights_root=str(ROOTS.weights),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core fill --spec {params.spec:q}"

@@ -9,7 +9,7 @@ rule inspect_run:
         features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
         frames=lambda wildcards: manifest_of(run_spec(wildcards).tested_on.frames),
         trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
-        episodes=lambda wildcards: str(STUDY.episodes_path(look_of(wildcards)[0].episodes)),
+        episodes=lambda wildcards: str(STUDY.paths.episodes(look_of(wildcards)[0].episodes)),
         checkpoint=lambda wildcards: checkpoint_of(run_spec(wildcards)),
         index=lambda wildcards: index_of(run_spec(wildcards).tested_on.dataset),
         masks=masks_looked_at,
@@ -33,7 +33,7 @@ rule inspect_run:
         spec=json_of(run_spec),
         features=lambda wildcards, input: store_of(input.features),
         frames=lambda wildcards, input: store_of(input.frames),
-        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).tested_on),
+        weights=lambda wildcards: STUDY.specs.weights_option(run_spec(wildcards).tested_on),
         weights_root=str(ROOTS.weights),
         episode_spec=lambda wildcards: look_of(wildcards)[0].episodes.json_text,
         wanted=lambda wildcards: canonical_json(look_of(wildcards)[1]),
@@ -80,7 +80,7 @@ rule inspect_saliency:
 rule figure:
     """Draws a paper's figure, writes what is drawn as a table, and its page of the report: the picture with its caption."""
     input:
-        summaries=lambda wildcards: sorted({summary_of(point.run) for point in STUDY.points(wildcards.figure)}),
+        summaries=lambda wildcards: sorted({summary_of(point.run) for point in STUDY.experiments.points(wildcards.figure)}),
         inspections=lambda wildcards: inspections_of(wildcards.figure),
         watched=lambda wildcards: [path for _, path in watched_by(wildcards.figure)],
     output:

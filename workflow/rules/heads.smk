@@ -5,7 +5,7 @@ rule draw_episodes:
     """Draws frozen test or validation episodes, the same for every method."""
     input:
         index=lambda wildcards: index_of(episodes_spec(wildcards).dataset),
-        frames=lambda wildcards: manifest_of(STUDY.frames(episodes_spec(wildcards).dataset)),
+        frames=lambda wildcards: manifest_of(STUDY.specs.frames(episodes_spec(wildcards).dataset)),
     output:
         table=str(ROOTS.results / "episodes" / "{episodes}.npz"),
     log:
@@ -34,7 +34,7 @@ rule train_head:
         saliency=lambda wildcards: saliency_of(model_spec(wildcards)),
         classifier=lambda wildcards: classifier_of(model_spec(wildcards)),
         others=lambda wildcards: other_input_manifests(model_spec(wildcards)),
-        validation=lambda wildcards: str(STUDY.episodes_path(model_spec(wildcards).validation)),
+        validation=lambda wildcards: str(STUDY.paths.episodes(model_spec(wildcards).validation)),
     output:
         checkpoint=str(ROOTS.results / "models" / "{model}" / "checkpoint.pt"),
         history=str(ROOTS.results / "models" / "{model}" / "history.csv"),
@@ -56,7 +56,7 @@ rule train_head:
     params:
         spec=json_of(model_spec),
         features=lambda wildcards, input: store_of(input.features),
-        weights=lambda wildcards: STUDY.weights(model_spec(wildcards).features),
+        weights=lambda wildcards: STUDY.specs.weights_option(model_spec(wildcards).features),
         weights_root=str(ROOTS.weights),
         masks=lambda wildcards: masks_store(model_spec(wildcards)),
         saliency=lambda wildcards: saliency_store(model_spec(wildcards)),
@@ -77,7 +77,7 @@ rule evaluate_head:
     input:
         features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
         trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
-        episodes=lambda wildcards: str(STUDY.episodes_path(run_spec(wildcards).test)),
+        episodes=lambda wildcards: str(STUDY.paths.episodes(run_spec(wildcards).test)),
         checkpoint=lambda wildcards: checkpoint_of(run_spec(wildcards)),
     output:
         queries=str(ROOTS.results / "runs" / "{run}" / "queries.csv.gz"),
@@ -100,7 +100,7 @@ rule evaluate_head:
     params:
         spec=json_of(run_spec),
         features=lambda wildcards, input: store_of(input.features),
-        weights=lambda wildcards: STUDY.weights(run_spec(wildcards).tested_on),
+        weights=lambda wildcards: STUDY.specs.weights_option(run_spec(wildcards).tested_on),
         weights_root=str(ROOTS.weights),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=lambda wildcards: code_digest("fsar_core.cli.jobs.evaluate", *components_of(run_spec(wildcards))),
@@ -115,7 +115,7 @@ rule evaluate_head:
 rule episodes:
     """All frozen episodes."""
     input:
-        [str(STUDY.episodes_path(spec)) for spec in EPISODES.values()],
+        [str(STUDY.paths.episodes(spec)) for spec in EPISODES.values()],
 
 
 rule heads:

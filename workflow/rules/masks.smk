@@ -126,8 +126,8 @@ use rule seal_frames as seal_masks with:
 rule look_at_masks:
     """Draws what the masks of a data set look like, and how well a teacher thinks that they fit."""
     input:
-        masks=lambda wildcards: manifest_of(STUDY.masks_of(wildcards.dataset)),
-        frames=lambda wildcards: manifest_of(STUDY.frames(wildcards.dataset)),
+        masks=lambda wildcards: manifest_of(STUDY.specs.masks_of(wildcards.dataset)),
+        frames=lambda wildcards: manifest_of(STUDY.specs.frames(wildcards.dataset)),
         index=lambda wildcards: index_of(wildcards.dataset),
     output:
         expand(str(ROOTS.results / "masks" / "{{dataset}}.{ending}"), ending=("png", "pdf", "csv")),

@@ -33,7 +33,7 @@ rule table:
     could not be used.
     """
     input:
-        summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.cells(wildcards.table)}),
+        summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.experiments.cells(wildcards.table)}),
         indices=lambda wildcards: [index_of(card) for card in cards_counted(wildcards.table)],
         complexity=lambda wildcards: complexity_of(wildcards.table),
         frames=lambda wildcards: [

@@ -54,7 +54,7 @@ rule fill_saliency:
         plan=stored(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
         index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
         features=lambda wildcards: manifest_of(saliency_spec(wildcards).features),
-        classifier=lambda wildcards: str(STUDY.classifier_path(saliency_spec(wildcards).classifier)),
+        classifier=lambda wildcards: str(STUDY.paths.classifier(saliency_spec(wildcards).classifier)),
     output:
         receipt=made(ROOTS.stores / "saliency" / "{store}" / "receipts" / "{job}.json"),
     log:
