@@ -55,7 +55,8 @@ def get(name: str) -> Input:
     classes = [value for key, value in vars(module).items() if key.lower() == wanted]
     if not classes:
         raise FsarError(
-            f"inputs/{name}.py defines no class named like its file; expected one spelled '{wanted}'"
+            f"inputs/{name}.py: defines no class named like its file; expected '{wanted}', "
+            f"in any case"
         )
     return classes[0]()
 
