@@ -144,6 +144,21 @@ def check(kind: str, name: str, params: Mapping[str, Any], supplied: Collection[
     return component
 
 
+def modules(kind: str, name: str, params: Mapping[str, Any]) -> list[str]:
+    """Return the modules of a component and of the components that its parameters name.
+
+    Example:
+        >>> modules("matching", "global_local", {"local": "otam"})
+        ['fsar_core.metrics.global_local', 'fsar_core.metrics.otam']
+    """
+    component = entry(kind, name)
+    found = [component.module]
+    for parameter, part_kind in component.attributes["parts"].items():
+        part = component.value(parameter, params)
+        found += modules(part_kind, part, {}) if part else []
+    return found
+
+
 def build(kind: str, name: str, **params: Any) -> Any:
     """Import and construct a component.
 

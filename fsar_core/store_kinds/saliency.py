@@ -6,7 +6,7 @@ Rows and views are those of the feature store behind it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,21 @@ class Saliency(StoreKind):
     spec_type = SaliencySpec
     title = "saliency store"
     requires: ClassVar = {"features": "the feature store", "weights": "the classifier's checkpoint"}
+
+    def needs(self, spec: SaliencySpec, graph: Any) -> dict[str, list[Any]]:
+        return {
+            "features": [graph.of(spec.features)],
+            "classifier": [graph.of(spec.classifier)],
+        }
+
+    def clips_per_job(self, spec: SaliencySpec, study: Any) -> int:
+        return study.preset.saliency.clips_per_job
+
+    def frame_bytes(self, spec: SaliencySpec) -> float:
+        return np.dtype(np.float32).itemsize
+
+    def check(self, spec: SaliencySpec, checks: Any) -> None:
+        checks.check_features(spec.features)
 
     def plan(self, spec: SaliencySpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
         return plan(spec, len(index), clips_per_job)
