@@ -166,11 +166,7 @@ def trained_weights(features):
 
 
 def modules_of(kind, component):
-    """The module of a component and, of a metric around another, that one's."""
-    names = [component.name]
-    if component.name == "global_local":
-        names.append(component.params.get("local", "bimhm"))
-    return [registry.entry(kind, name).module for name in names if name]
+    return registry.modules(kind, component.name, component.params)
 
 
 def components_of(spec):
