@@ -39,6 +39,8 @@ class Backbone(Component):
     batch and updates the running ones, which the evaluation then uses.
     """
 
+    supplied = ("weights", "weights_root")
+
     version: ClassVar[int] = 1
     """Part of every feature store's key; raised by hand when features change."""
 

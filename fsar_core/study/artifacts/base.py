@@ -179,7 +179,7 @@ class Artifact(ABC):
         """What it stores, for estimates of space; small files count as nothing."""
         return Volume()
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027
         """Raise FsarError if it cannot be made; called before any job of it starts."""
 
     def __repr__(self) -> str:
