@@ -78,8 +78,8 @@ def with_run(run: Path, stores: Path, episodes: int) -> tuple[Estimate, Estimate
     from fsar_core.evaluation.results import read_summary
     from fsar_core.models.episode_model import build_model
     from fsar_core.specs import RunSpec
+    from fsar_core.storage import checkpoint
     from fsar_core.stores.reader import StoreReader
-    from fsar_core.training import checkpoint
 
     spec = RunSpec.model_validate(read_summary(run)["spec"])
     reader = StoreReader(stores / "features" / spec.features.key, "features", spec.features)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args
@@ -644,6 +644,17 @@ def overlay(base: Mapping, top: Mapping) -> dict:
         k: overlay(base[k], v) for k, v in top.items() if isinstance(v, Mapping) and isinstance(base.get(k), Mapping)
     }
     return {**base, **top, **both}
+
+
+def read_merged(paths: Sequence[Path]) -> dict:
+    """Read configuration files; later ones are laid over earlier ones, as snakemake does it."""
+    merged: dict = {}
+    for path in paths:
+        values = read_yaml(path)
+        if not isinstance(values, dict):
+            raise FsarError(f"{path}: expected keys and values, as in config.yaml")
+        merged = overlay(merged, values)
+    return merged
 
 
 def _extended(presets: Mapping, name: str, above: tuple[str, ...] = ()) -> Any:

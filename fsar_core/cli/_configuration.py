@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsar_core.config import Config, load_config, overlay, read_yaml
+from fsar_core.config import Config, load_config, read_merged
 from fsar_core.errors import FsarError, did_you_mean
 
 USUAL = Path("config.yaml")
@@ -21,13 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def load(args: argparse.Namespace) -> Config:
     if args.config == USUAL and not USUAL.exists():
         raise FsarError(f"{USUAL}: no such file; start fsar in the project's folder, or name the file with --config")
-    merged = {}
-    for path in (args.config, *args.configfile):
-        value = read_yaml(path)
-        if not isinstance(value, dict):
-            raise FsarError(f"{path}: expected keys and values, as in config.yaml")
-        merged = overlay(merged, value)
-    return load_config(merged, " with ".join(map(str, (args.config, *args.configfile))))
+    files = [args.config, *args.configfile]
+    return load_config(read_merged(files), " with ".join(map(str, files)))
 
 
 def with_preset(config: Config, name: str) -> Config:

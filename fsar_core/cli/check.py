@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
-from fsar_core.checks import check_ways
 from fsar_core.cli import _configuration
 from fsar_core.config import Card, load
 from fsar_core.data.cards import card_file, card_names
 from fsar_core.errors import FsarError
 from fsar_core.study import Study
+from fsar_core.study.checks.components import check_ways
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,21 +24,26 @@ def run(args: argparse.Namespace) -> None:
     for name in card_names(args.workflow / "datasets"):
         load(Card, card_file(args.workflow / "datasets", name))
     for name in study.table_names:
-        runs = {cell.run.run_id for cell in study.cells(name)}
+        runs = {cell.run.run_id for cell in study.experiments.cells(name)}
         used = sorted({study.behind(dataset) for dataset in study.table(name).datasets})
         print(f"{name}: {_counted(runs)}" + (f" on {', '.join(used)}" if used else ""))
     for name in study.figure_names:
-        runs = {shown.run.run_id: shown.run.tested_on.dataset for shown in (*study.points(name), *study.looks(name))}
-        used = sorted({*runs.values(), *(watch.saliency.dataset for watch in study.watches(name))})
+        runs = {
+            shown.run.run_id: shown.run.tested_on.dataset
+            for shown in (*study.experiments.points(name), *study.experiments.looks(name))
+        }
+        used = sorted({*runs.values(), *(watch.saliency.dataset for watch in study.experiments.watches(name))})
         print(f"{name}: {_counted(runs)} on {', '.join(used)}")
     check_ways(study)
     try:
-        study.check_mask_weights()
+        study.checks.check_mask_weights()
     except FsarError as error:  # needed by those alone who learn from masks
         print(f"not yet: {error}")
     files = " with ".join(map(str, (args.config, *args.configfile)))
+    count = len(study.experiments.runs)
     print(
-        f"{files}, cards, tables and figures are valid; preset {study.config.preset}, {len(study.runs)} different runs in all"
+        f"{files}, cards, tables and figures are valid; preset {study.config.preset}, {count} "
+        "different runs in all"
     )
 
 

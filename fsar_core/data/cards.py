@@ -39,6 +39,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.clips)
 
+    def classes(self, split: str) -> int:
+        """Return how many classes a split has, by its list."""
+        return self.clips["class"][self.clips["split"] == split].nunique()
+
     # Both are asked for by every job that Snakemake plans, thousands of times.
     @cached_property
     def training_classes(self) -> list[str]:

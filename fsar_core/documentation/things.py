@@ -36,11 +36,18 @@ def tell(study: Study, name: str) -> list[str]:
     for kind in registry.KINDS:
         if name in registry.names(kind):
             found.append(list(_component(study, registry.entry(kind, name))))
-    if name in study.runs:
+    if name in study.experiments.runs:
         found.append(list(_run(study, name)))
     if not found:
         components = [own for kind in registry.KINDS for own in registry.names(kind)]
-        known = [*study.table_names, *study.figure_names, *cards, *study.config.datasets, *components, *study.runs]
+        known = [
+            *study.table_names,
+            *study.figure_names,
+            *cards,
+            *study.config.datasets,
+            *components,
+            *study.experiments.runs,
+        ]
         near = get_close_matches(name, known, n=1)  # all of them would fill the window
         raise FsarError(
             f"nothing is called '{name}'{did_you_mean(name, near) if near else ''}; `fsar list` has all names"
@@ -79,7 +86,7 @@ def _table(study: Study, name: str) -> Iterator[str]:
     if table.kind != "accuracy":
         yield _line("rows", ", ".join(row.method if table.kind == "parameters" else row.name for row in table.rows))
         return
-    cells = study.cells(name)
+    cells = study.experiments.cells(name)
     for row in (row for row in table.rows if row.head):
         over = f"; gain over {row.compare_to}" if row.compare_to else ""
         yield f"  {row.method}: {_called(row.head)}, {_called(row.matching)}{over}"
@@ -92,7 +99,11 @@ def _table(study: Study, name: str) -> Iterator[str]:
 
 def _figure(study: Study, name: str) -> Iterator[str]:
     folder, figure = study.config.roots.results / "figures", study.figure(name)
-    points, looks, watches = study.points(name), study.looks(name), study.watches(name)
+    points, looks, watches = (
+        study.experiments.points(name),
+        study.experiments.looks(name),
+        study.experiments.watches(name),
+    )
     if figure.kind == "curves":
         datasets = [panel.dataset for panel in figure.panels]
     elif points:
@@ -132,7 +143,7 @@ def _dataset(study: Study, name: str, card_name: str) -> Iterator[str]:
     for split in SPLITS:
         own = data.clips[data.clips.split == split]
         yield _line(split, f"{own['class'].nunique()} classes, {len(own):,} clips")
-    if (index := study.index_path(card_name)).exists():
+    if (index := study.paths.index(card_name)).exists():
         problems = (read_index(index).problem != "").sum()
         yield _line("left out", f"{problems:,} of {len(data):,} clips, its card allows {card.max_failures:.1%}")
     else:
@@ -145,13 +156,12 @@ def _component(study: Study, entry: Entry) -> Iterator[str]:
     yield _line("class", f"{entry.module}.{entry.class_name}")
     own = getattr(study.preset, entry.kind, {})
     settings = own.get(entry.name, {}) if isinstance(own, dict) else {}
-    supplied = registry.SUPPLIED[entry.kind]
     for name, parameter in entry.parameters.items():
-        if name not in supplied:
+        if name not in entry.supplied:
             here = f"; {settings[name]!r} in the preset {study.config.preset}" if name in settings else ""
             yield _line(name, _default(parameter) + here)
     if entry.kind == "backbones":
-        setups = {None: study.setup(None)} | {name: study.setup(name) for name in study.preset.setups}
+        setups = {None: study.specs.setup(None)} | {name: study.specs.setup(name) for name in study.preset.setups}
         of = [name or "the preset's own" for name, setup in setups.items() if setup.backbone.name == entry.name]
         yield _line("used by", f"setups of the preset {study.config.preset}: {', '.join(of) or 'none'}")
     elif entry.kind == "instance_masks":
@@ -182,13 +192,16 @@ def _users(study: Study, kind: str, name: str) -> list[str]:
     built = {table: study.table(table).components() for table in study.table_names}
     found = [table for table, parts in built.items() if (kind, name) in {(k, c.name) for _, k, c in parts}]
     for figure in study.figure_names:
-        if any(getattr(shown.run, part).name == name for shown in (*study.points(figure), *study.looks(figure))):
+        if any(
+            getattr(shown.run, part).name == name
+            for shown in (*study.experiments.points(figure), *study.experiments.looks(figure))
+        ):
             found.append(figure)
     return found
 
 
 def _run(study: Study, name: str) -> Iterator[str]:
-    run: RunSpec = study.runs[name]
+    run: RunSpec = study.experiments.runs[name]
     test, features = run.test, run.tested_on
     yield f"{name}: {_outcome(study, name, named=False)}"
     yield _line("method", f"{_called(run.head)}, {_called(run.matching)}")
@@ -198,13 +211,15 @@ def _run(study: Study, name: str) -> Iterator[str]:
     )
     yield _line("tested on", f"{features.dataset}, {test.way}-way {test.shot}-shot, {test.count:,} episodes")
     for table in study.table_names:
-        for cell in study.cells(table):
+        for cell in study.experiments.cells(table):
             if cell.run.run_id == name:
                 yield _line("shown in", f"{table}: {cell.row.method}, {cell.paper_dataset}, {cell.column.label}")
     for figure in study.figure_names:
-        if any(shown.run.run_id == name for shown in (*study.points(figure), *study.looks(figure))):
+        if any(
+            shown.run.run_id == name for shown in (*study.experiments.points(figure), *study.experiments.looks(figure))
+        ):
             yield _line("shown in", figure)
-    yield _line("files", f"{study.run_path(run)}, {study.model_path(run.model)}")
+    yield _line("files", f"{study.paths.run(run)}, {study.paths.model(run.model)}")
 
 
 def _called(component: Component) -> str:
@@ -214,7 +229,7 @@ def _called(component: Component) -> str:
 
 def _outcome(study: Study, run: str, named: bool = True) -> str:
     """What came out of a run, if it is done."""
-    path = study.run_path(study.runs[run])
+    path = study.paths.run(study.experiments.runs[run])
     if not (path / "summary.json").exists():
         return f"to be run ({run})" if named else "to be run"
     summary = read_summary(path)

@@ -11,6 +11,7 @@ Torch-free: an input imports torch only where it reads tensors.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,11 @@ from fsar_core.components import registry
 from fsar_core.errors import FsarError, did_you_mean
 
 if TYPE_CHECKING:
-    from fsar_core.inputs.base import Input
-    from fsar_core.specs import Component, ModelSpec
+    import pandas as pd
+
+    from fsar_core.inputs.base import Input, Source
+    from fsar_core.specs import Component, ModelSpec, RunSpec
+    from fsar_core.storage.places import Place
 
 # Modules of this package that define no input.
 SHARED = {"__init__", "base", "bank"}
@@ -51,7 +55,8 @@ def get(name: str) -> Input:
     classes = [value for key, value in vars(module).items() if key.lower() == wanted]
     if not classes:
         raise FsarError(
-            f"inputs/{name}.py defines no class named like its file; expected one spelled '{wanted}'"
+            f"inputs/{name}.py: defines no class named like its file; expected '{wanted}', "
+            f"in any case"
         )
     return classes[0]()
 
@@ -71,6 +76,11 @@ def wanted(head: Component) -> list[Input]:
     return [get(name) for name in asked if entry.needs(name, head.params)]
 
 
+def with_options() -> list[Input]:
+    """Return the inputs whose artifact `fsar train` has an option of its own for."""
+    return [get(name) for name in names() if get(name).has_option]
+
+
 def of_model(model: ModelSpec) -> list[Input]:
     """Return the inputs that a model is trained with.
 
@@ -78,3 +88,48 @@ def of_model(model: ModelSpec) -> list[Input]:
     """
     recorded = [get(name) for name in names() if get(name).spec_of(model) is not None]
     return recorded + [each for each in wanted(model.head) if not each.has_artifact]
+
+
+def of_test(run: RunSpec) -> list[Input]:
+    """Return the inputs that a run is tested with."""
+    return [get(name) for name in names() if get(name).test_spec_of(run) is not None]
+
+
+def open_for_training(
+    model: ModelSpec, paths: Mapping[str, Place], index: pd.DataFrame
+) -> list[Source]:
+    """Open the inputs that a model is trained with.
+
+    Args:
+        paths: of their artifacts, by the key of the input.
+        index: the clip index.
+    Raises:
+        FsarError: a path is not given; an artifact is missing, damaged or of another spec.
+    """
+    sources = []
+    for each in of_model(model):
+        source = each.open(_path(each, paths), each.spec_of(model), model, index)
+        source.at_test = each.at_test
+        sources.append(source)
+    return sources
+
+
+def open_for_test(run: RunSpec, paths: Mapping[str, Place]) -> list[Source]:
+    """Open the inputs that a run is tested with; arguments as in `open_for_training`."""
+    sources = []
+    for each in of_test(run):
+        source = each.open(_path(each, paths), each.test_spec_of(run), run)
+        source.at_test = each.at_test
+        sources.append(source)
+    return sources
+
+
+def _path(wanted: Input, paths: Mapping[str, Place]) -> Place | None:
+    """Return the path of an input's artifact; None for an input without one."""
+    if not wanted.has_artifact:
+        return None
+    path = paths.get(wanted.key)
+    if path is None:
+        option = f"--{wanted.key} PATH" if wanted.has_option else f"--input {wanted.key}=PATH"
+        raise FsarError(f"the spec names the input '{wanted.key}'; add `{option}`")
+    return path

@@ -30,10 +30,16 @@ class Actionness(Input):
     def check(self, study: Planner, spec: SaliencySpec) -> None:
         study.check_features(spec.features)
 
-    def open(self, path: Place | None, model: ModelSpec, index: pd.DataFrame) -> ActionnessSource:
+    def open(
+        self,
+        path: Place | None,
+        spec: SaliencySpec,
+        model: ModelSpec,
+        index: pd.DataFrame | None = None,
+    ) -> ActionnessSource:
         from fsar_core.stores.reader import StoreReader
 
-        return ActionnessSource(StoreReader(path, "actionness", model.saliency))
+        return ActionnessSource(StoreReader(path, "actionness", spec))
 
 
 class ActionnessSource(StoreSource):

@@ -57,7 +57,7 @@ class Input:
     Example:
         >>> class Weather(Input):
         ...     has_artifact = False
-        ...     def open(self, path, model, index):
+        ...     def open(self, path, spec, model, index=None):
         ...         return Source()
         >>> Weather().at_test
         False
@@ -135,20 +135,30 @@ class Input:
         return self.parse(recorded[self.key]) if self.key in recorded else None
 
     def parse(self, value: Mapping[str, Any]) -> Spec:
-        """Return the artifact's spec from its JSON value, as `ModelSpec.inputs` holds it."""
-        raise NotImplementedError(f"inputs/{self.name}.py: `parse` is missing")
+        """Return the spec of a store of any kind from its value in `ModelSpec.inputs`."""
+        from fsar_core.stores import kinds
+
+        return kinds.spec_from(value)
 
     def check(self, study: Planner, spec: Spec) -> None:
         """Raise FsarError where the artifact cannot be made; called before any job starts."""
 
     # Reading.
 
-    def open(self, path: Place | None, model: ModelSpec, index: pd.DataFrame) -> Source:
+    def open(
+        self,
+        path: Place | None,
+        spec: Any,
+        model: ModelSpec,
+        index: pd.DataFrame | None = None,
+    ) -> Source:
         """Open the input of a model.
 
         Args:
             path: of the artifact; None for an input without one.
-            index: the clip index.
+            spec: of the artifact, as `plan` returned it; None for an input without one.
+            model: that is trained or tested with it.
+            index: the clip index; None in a test.
         Raises:
             FsarError: the artifact is missing, damaged or of another spec.
         """
@@ -159,6 +169,7 @@ class Source:
     """An opened input: what it is bound to, and what it gives a head.
 
     Attributes:
+        at_test: whether the head receives it in tests too; as its `Input` says.
         digests: contents that a training is bound to, by name (`fsar_core.storage.bindings`).
         stores: whose rows are those of the clip index.
     """
@@ -198,13 +209,14 @@ class Source:
 class StoreSource(Source):
     """An input that is read from a store whose rows are clips."""
 
-    def __init__(self, key: str, reader: SealedStore, at_test: bool = False) -> None:
+    def __init__(self, key: str, reader: SealedStore) -> None:
         """
         Args:
             key: name in the record of what a model was trained with.
             reader: of the store.
         """
-        self.key, self.reader, self.at_test = key, reader, at_test
+        self.key = key
+        self.reader = reader
         self.stores = (reader,)
 
     @property

@@ -26,7 +26,13 @@ class ClassIds(Input):
     def head_params(self, study: Planner, dataset: str) -> dict[str, Any]:
         return {"classes": len(study.dataset(dataset).training_classes)}
 
-    def open(self, path: Place | None, model: ModelSpec, index: pd.DataFrame) -> ClassSource:
+    def open(
+        self,
+        path: Place | None,
+        spec: None,
+        model: ModelSpec,
+        index: pd.DataFrame | None = None,
+    ) -> ClassSource:
         return ClassSource()
 
 

@@ -35,11 +35,17 @@ class FrameClassifier(Input):
     def check(self, study: Planner, spec: ClassifierSpec) -> None:
         study.check_features(spec.features)
 
-    def open(self, path: Place | None, model: ModelSpec, index: pd.DataFrame) -> ClassifierSource:
+    def open(
+        self,
+        path: Place | None,
+        spec: ClassifierSpec,
+        model: ModelSpec,
+        index: pd.DataFrame | None = None,
+    ) -> ClassifierSource:
+        from fsar_core.storage import checkpoint
         from fsar_core.storage.provenance import file_sha256
-        from fsar_core.training import checkpoint
 
-        state = checkpoint.load(path, model.classifier.digest)["model"]
+        state = checkpoint.load(path, spec.digest)["model"]
         return ClassifierSource(state, file_sha256(path))
 
 

@@ -34,11 +34,17 @@ class InstanceMasks(Input):
     def check(self, study: Planner, spec: MaskSpec) -> None:
         study.check_masks(spec)
 
-    def open(self, path: Place | None, model: ModelSpec, index: pd.DataFrame) -> MaskSource:
+    def open(
+        self,
+        path: Place | None,
+        spec: MaskSpec,
+        model: ModelSpec,
+        index: pd.DataFrame | None = None,
+    ) -> MaskSource:
         from fsar_core.data.held_out import held_out
         from fsar_core.stores.reader import StoreReader
 
-        reader = StoreReader(path, "masks", model.masks)
+        reader = StoreReader(path, "masks", spec)
         kept_back = held_out(index, model.masks_held_out, model.seed)
         return MaskSource(reader, model.features, kept_back)
 

@@ -71,18 +71,20 @@ def in_use(studies: Iterable[Study]) -> set[Place]:
     for study in studies:
         results = study.config.roots.results
         names = sorted(set(study.config.datasets.values()))
-        kept |= {study.index_path(name) for name in names}
-        kept |= {study.store_path(spec) for name in names for spec in (study.frames(name), study.masks_of(name))}
-        for run in study.runs.values():
-            kept |= {study.run_path(run), study.model_path(run.model)}
-            kept |= {study.store_path(spec) for spec in stores_in(run)}
-            kept |= {study.episodes_path(spec) for spec in (run.validation, run.test)}
+        kept |= {study.paths.index(name) for name in names}
+        kept |= {
+            study.paths.store(spec) for name in names for spec in (study.specs.frames(name), study.specs.masks_of(name))
+        }
+        for run in study.experiments.runs.values():
+            kept |= {study.paths.run(run), study.paths.model(run.model)}
+            kept |= {study.paths.store(spec) for spec in stores_in(run)}
+            kept |= {study.paths.episodes(spec) for spec in (run.validation, run.test)}
         for name in study.figure_names:
-            for look in study.looks(name):
-                kept.add(study.episodes_path(look.episodes))
+            for look in study.experiments.looks(name):
+                kept.add(study.paths.episodes(look.episodes))
                 kept.add(results / "inspections" / name / f"{look.run.run_id}.npz")
-            for watch in study.watches(name):
-                kept |= {study.store_path(spec) for spec in stores_in(watch.saliency)}
+            for watch in study.experiments.watches(name):
+                kept |= {study.paths.store(spec) for spec in stores_in(watch.saliency)}
                 kept.add(results / "actionness" / name / f"{watch.saliency.key}.npz")
         kept |= {results / "complexity" / f"{name}.json" for name in study.table_names}
         numbers = [name.partition("_table")[2] for name in study.table_names]

@@ -90,7 +90,7 @@ class Works:
 
     def _table(self, name: str, path: Path) -> Work:
         study, table = self.study, self.study.table(name)
-        cells = study.cells(name)
+        cells = study.experiments.cells(name)
         needs = [self._run(cell.run) for cell in cells]
         needs += [self._frames(spec.frames) for cell in cells for spec in (cell.run.features, cell.run.tested_on)]
         if table.kind == "datasets":
@@ -102,14 +102,14 @@ class Works:
 
     def _figure(self, name: str, path: Path) -> Work:
         study, results = self.study, self.study.config.roots.results
-        needs = [self._run(point.run) for point in study.points(name)]
-        for look in study.looks(name):
+        needs = [self._run(point.run) for point in study.experiments.points(name)]
+        for look in study.experiments.looks(name):
             run, found = look.run, results / "inspections" / name / f"{look.run.run_id}.npz"
             before = [self._store(run.tested_on), self._frames(run.tested_on.frames), self._episodes(look.episodes)]
             before += [self._model(run.model), self._index(run.tested_on.dataset), *self._trained(run.tested_on)]
             before += [self._masks(run.masks)] if "masks" in look.wanted else []
             needs.append(self._add(Work(found, "inspect_run", (("inspect_run", found),), _each(before), gpu=True)))
-        for watch in study.watches(name):
+        for watch in study.experiments.watches(name):
             spec, found = watch.saliency, results / "actionness" / name / f"{watch.saliency.key}.npz"
             before = [self._saliency(spec), self._frames(spec.features.frames), self._index(spec.dataset)]
             needs.append(self._add(Work(found, "inspect_saliency", (("inspect_saliency", found),), _each(before))))
@@ -118,7 +118,7 @@ class Works:
     # -- runs --------------------------------------------------------------------------------------------------------------
 
     def _run(self, run: RunSpec) -> Path:
-        path, test = self.study.run_path(run) / "summary.json", run.test
+        path, test = self.study.paths.run(run) / "summary.json", run.test
         needs = [
             self._store(run.tested_on),
             self._episodes(test),
@@ -131,7 +131,7 @@ class Works:
         )
 
     def _model(self, model: ModelSpec) -> Path:
-        path, val, training = self.study.model_path(model) / "checkpoint.pt", model.validation, model.training
+        path, val, training = self.study.paths.model(model) / "checkpoint.pt", model.validation, model.training
         needs = [self._store(model.features), self._index(model.features.dataset), self._episodes(val)]
         needs += [*self._trained(model.features), *([self._masks(model.masks)] if model.masks else [])]
         needs += [self._saliency(model.saliency)] if model.saliency else []
@@ -145,14 +145,14 @@ class Works:
         )
 
     def _episodes(self, spec: EpisodeSpec) -> Path:
-        path = self.study.episodes_path(spec)
-        needs = (self._index(spec.dataset), self._frames(self.study.frames(spec.dataset)))
+        path = self.study.paths.episodes(spec)
+        needs = (self._index(spec.dataset), self._frames(self.study.specs.frames(spec.dataset)))
         return self._add(Work(path, "draw_episodes", (("draw_episodes", path),), needs))
 
     # -- stores ------------------------------------------------------------------------------------------------------------
 
     def _index(self, dataset: str) -> Path:
-        path, data, needs = self.study.index_path(dataset), self.study.dataset(dataset), []
+        path, data, needs = self.study.paths.index(dataset), self.study.dataset(dataset), []
         if data.card.generator:
             receipts = [data.folder / "receipts" / f"{job}.json" for job in range(self.study.preset.demo_videos.jobs)]
             parts = tuple(("demo_videos", receipt) for receipt in receipts)
@@ -179,7 +179,7 @@ class Works:
         teacher = registry.entry("instance_masks", provider).attributes["loads"] is not None
         needs = [self._frames(spec.frames), self._index(spec.dataset)]
         if teacher and settings.weights is not None and is_address(settings.weights):
-            weights = self.study.mask_weights
+            weights = self.study.specs.weights.of_masks()
             needs.append(self._add(Work(weights, "fetch_mask_weights", (("fetch_mask_weights", weights),))))
         masks = self.study.dataset(spec.dataset).training_clips * spec.frames.views * spec.frames.count
         stage = f"seem_masks.{provider}" if teacher else "fill_masks"
@@ -194,9 +194,9 @@ class Works:
         self, spec: StoreSpec, stage: str, needs: list[Path], clips: float, stored: tuple[str, float], gpu: bool = False
     ) -> Path:
         """A store: planned, filled by several jobs, sealed."""
-        folder, fill = self.study.store_path(spec), stage.split(".")[0]
+        folder, fill = self.study.paths.store(spec), stage.split(".")[0]
         parts = [(f"plan_{spec.kind}", folder / "plan.json"), (f"seal_{spec.kind}", folder / "manifest.json")]
-        parts += [(fill, folder / "receipts" / f"{job}.json") for job in range(self.study.jobs(spec))]
+        parts += [(fill, folder / "receipts" / f"{job}.json") for job in range(self.study.specs.jobs(spec))]
         return self._add(Work(folder / "manifest.json", stage, tuple(parts), _each(needs), clips, stored, gpu))
 
     def _clips(self, spec: FrameSpec) -> int:
@@ -207,17 +207,17 @@ class Works:
     # -- what is trained for stores ------------------------------------------------------------------------------------------
 
     def _trained(self, features: FeatureSpec) -> list[Path]:
-        spec: BackboneTrainingSpec | None = self.study.training_of(features)
+        spec: BackboneTrainingSpec | None = self.study.specs.training_of(features)
         if spec is None:
             return []
-        path, dataset = self.study.weights_path(spec), spec.frames.dataset
+        path, dataset = self.study.paths.weights(spec), spec.frames.dataset
         clips = spec.epochs * self.study.dataset(dataset).training_clips * spec.frames.count / FRAMES
         needs = (self._frames(spec.frames), self._index(dataset))
         stage = f"train_backbone.{spec.backbone.name}"
         return [self._add(Work(path, stage, (("train_backbone", path),), needs, clips, gpu=True))]
 
     def _classifier(self, spec: ClassifierSpec) -> Path:
-        path, dataset = self.study.classifier_path(spec), spec.features.dataset
+        path, dataset = self.study.paths.classifier(spec), spec.features.dataset
         clips = spec.epochs * self.study.dataset(dataset).training_clips * spec.features.frames.count / FRAMES
         needs = (self._store(spec.features), self._index(dataset))
         return self._add(Work(path, "train_classifier", (("train_classifier", path),), needs, clips, gpu=True))

@@ -45,7 +45,7 @@ def contents(study: Study, paper: str, kind: str, tables: list[str]) -> dict[str
     results = study.config.roots.results
     spec: dict[str, Any] = {"runs_folder": str(results / "runs"), "models_folder": str(results / "models")}
     if kind == "data":
-        names = list(dict.fromkeys(name for table in tables for name in study.named_in(study.table(table))))
+        names = list(dict.fromkeys(name for table in tables for name in study.experiments.named_in(study.table(table))))
         spec |= {"behind": {name: study.behind(name) for name in names}, "datasets": _cards(study, tables)}
         spec |= {"preset": study.config.preset, "seed": study.config.seed}
         spec["runs"] = [own["run"] for own in runs(study, tables)]
@@ -54,7 +54,7 @@ def contents(study: Study, paper: str, kind: str, tables: list[str]) -> dict[str
     elif kind == "classes":
         spec["runs"] = runs(study, tables)
     elif kind == "effects":
-        spec["tables"] = [_compared(study, name) for name in tables if study.cells(name)]
+        spec["tables"] = [_compared(study, name) for name in tables if study.experiments.cells(name)]
     else:
         spec["benchmarks"] = str(results / "benchmarks")
     return spec
@@ -65,7 +65,7 @@ def runs(study: Study, tables: list[str]) -> list[dict[str, Any]]:
     the same name."""
     found = {}
     for table in tables:
-        for cell in study.cells(table):
+        for cell in study.experiments.cells(table):
             own = {"dataset": cell.run.tested_on.dataset, "column": cell.column.label, "method": cell.row.method}
             found.setdefault(cell.run.run_id, (table, {"run": cell.run.run_id, **own}))
     return _told_apart(list(found.values()), ("dataset", "column"))
@@ -75,7 +75,7 @@ def models(study: Study, tables: list[str]) -> list[dict[str, Any]]:
     """Every training behind the tables, in their order: on what, at which shot, and its method."""
     found = {}
     for table in tables:
-        for cell in study.cells(table):
+        for cell in study.experiments.cells(table):
             model = cell.run.model
             own = {"dataset": model.features.dataset, "shot": model.train_shot, "method": cell.row.method}
             found.setdefault(model.model_id, (table, {"model": model.model_id, **own}))
@@ -109,7 +109,7 @@ def _compared(study: Study, name: str) -> dict[str, Any]:
     }
     cells = [
         (c.row.method, c.run.tested_on.dataset, c.column.name, c.run.run_id)
-        for c in study.cells(name)
+        for c in study.experiments.cells(name)
         if c.row.method in compared
     ]
     return {"name": name, "table": plain | {"rows": rows}, "cells": list(dict.fromkeys(cells))}
@@ -118,13 +118,16 @@ def _compared(study: Study, name: str) -> dict[str, Any]:
 def _cards(study: Study, tables: list[str]) -> dict[str, Any]:
     """The cards behind the tables: what they say, their clip indices, the frame stores that were made of them."""
     found: dict[str, Any] = {}
-    names = [study.behind(name) for table in tables for name in study.named_in(study.table(table))]
+    names = [study.behind(name) for table in tables for name in study.experiments.named_in(study.table(table))]
     for name in dict.fromkeys(names):
         card = study.dataset(name).card
         found[name] = {key: getattr(card, key) for key in ("title", "source", "licence", "max_failures")}
-        found[name] |= {"index": str(study.index_path(name)), "frames": []}
+        found[name] |= {"index": str(study.paths.index(name)), "frames": []}
     for spec in {
-        s.key: s for t in tables for c in study.cells(t) for s in (c.run.features.frames, c.run.tested_on.frames)
+        s.key: s
+        for t in tables
+        for c in study.experiments.cells(t)
+        for s in (c.run.features.frames, c.run.tested_on.frames)
     }.values():
-        found[spec.dataset]["frames"].append(str(study.store_path(spec)))
+        found[spec.dataset]["frames"].append(str(study.paths.store(spec)))
     return found

@@ -87,6 +87,11 @@ class Machine:
     evaluation_batch: int | None
     meter: Meter = field(default_factory=Meter, compare=False)
 
+    @property
+    def half_precision(self) -> bool:
+        """Whether this machine computes in mixed precision, which only GPUs do."""
+        return self.mixed_precision and self.device.type == "cuda"
+
     def at_once(self, size: int) -> int:
         """How many episodes, or clips, of `size` bytes one forward pass of an evaluation takes."""
         return self.evaluation_batch or max(1, PASS_BYTES[self.device.type] // size)

@@ -113,11 +113,11 @@ def test_status_from_nothing_to_done(here, capsys):
 
 def test_status_names_lost_clips_and_how_to_try_them_again(here, capsys):
     whole = study()
-    frames, index_path = whole.store_path(whole.frames("demo_temporal")), whole.index_path("demo_temporal")
+    frames, index_path = whole.paths.store(whole.specs.frames("demo_temporal")), whole.paths.index("demo_temporal")
     index = toy_index({"train": 1}, clips=3)
     index.loc[1, "problem"] = "lost: the decoder crashed (SIGKILL)"
     write_index(index_path, index)
-    create(frames, frame_store.plan(whole.frames("demo_temporal"), index, 64))
+    create(frames, frame_store.plan(whole.specs.frames("demo_temporal"), index, 64))
     failures = [
         {"row": 1, "path": index.path[1], "problem": index.problem[1]},
         {"row": 2, "path": index.path[2], "problem": "no answer within 60 s", "lost": True},

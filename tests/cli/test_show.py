@@ -49,7 +49,9 @@ def done(run: str, accuracy: float) -> None:
 
 
 def test_a_table_half_way(said):
-    cells = [c for c in study().cells("dmgal_table2") if c.row.method == "DMGAL-FT (OTAM)" and c.column.shot == 1]
+    cells = [
+        c for c in study().experiments.cells("dmgal_table2") if c.row.method == "DMGAL-FT (OTAM)" and c.column.shot == 1
+    ]
     (run,) = {cell.run.run_id for cell in cells}
     done(run, 61.04)
     Path("results/tables").mkdir()
@@ -102,7 +104,7 @@ def test_a_data_set_before_and_after_its_clips_were_opened(said):
     assert "left out not known before the clips are opened: snakemake --cores 2 index" in lines
     index = toy_index()
     index.loc[3, "problem"] = "unreadable: no header"
-    write_index(study().index_path("demo_temporal"), index)
+    write_index(study().paths.index("demo_temporal"), index)
     assert any(
         line.startswith("left out 1 of ") and line.endswith("clips, its card allows 0.0%")
         for line in said("demo_temporal")
@@ -137,7 +139,7 @@ def test_every_name_of_the_list_has_something_to_say():
 
 
 def test_a_run(said):
-    run = study().points("sgtm_fig2")[0].run.run_id
+    run = study().experiments.points("sgtm_fig2")[0].run.run_id
     lines = said(run)
     assert lines[0] == f"{run}: to be run"
     assert "shown in sgtm_fig2" in lines and "shown in sgtm_table4: Ours, kinetics100, 1-shot" in lines

@@ -3,9 +3,11 @@ import pytest
 import torch
 from torch import nn
 
+from fsar_core.components.metric import Metric
 from fsar_core.episodes.loader import FeatureBank
 from fsar_core.episodes.tables import EpisodeTable
 from fsar_core.errors import FsarError
+from fsar_core.evaluation import protocol
 from fsar_core.evaluation.protocol import accuracy, logits, query_results
 from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.runtime import devices
@@ -125,8 +127,8 @@ def whole(head, params, matching, tokens) -> tuple[Toy, nn.Module]:
 def test_every_clip_is_encoded_once_and_the_logits_are_the_same(head, params, matching, tokens):
     toy, model = whole(head, params, matching, tokens)
     seen, machine = [], Machine(CPU, False, 7)
-    original = model.head.alone
-    model.head.alone = lambda videos: seen.append(len(videos)) or original(videos)
+    original = model.head.encode
+    model.head.encode = lambda videos: seen.append(len(videos)) or original(videos)
     once = logits(model, toy.bank, toy.test, machine)
     assert sum(seen) == len(toy.test.rows) and max(seen) == 7
     toy.bank.memory_gib = 0.0
@@ -141,10 +143,10 @@ def test_what_the_metric_makes_of_clips_is_held_where_it_fits():
     toy = Toy(spec, toy_features(toy_index(), **SHAPE | dict(height=3, width=3)))
     model, machine = model_of(spec), Machine(CPU, False, 7)
     clips = toy.bank.prepared(toy.bank.clips(toy.test.rows[:1])[None], "query", [None])[0]
-    large, small = (sum(part.nbytes for part in model.alone(clips, metric)) for metric in (True, False))
+    large, small = (sum(part.nbytes for part in model.encode(clips, metric)) for metric in (True, False))
     assert large > 2 * small
-    embed, seen = model.matching.alone, []
-    model.matching.alone = lambda clips: seen.append(clips.shape) or embed(clips)
+    embed, seen = model.matching.encode, []
+    model.matching.encode = lambda clips: seen.append(clips.shape) or embed(clips)
     found, calls = [], []
     for held in (large, small, 0):
         seen.clear()
@@ -173,11 +175,11 @@ def test_a_forward_pass_takes_as_many_episodes_as_the_machine_holds(toy, monkeyp
     toy, model = toy
     monkeypatch.setattr(toy.bank, "memory_gib", 1.0 if held else 0.0)
     clip = toy.bank.prepared(toy.bank.clips(toy.test.rows[:1]), "query", [None])
-    clip_bytes = sum(part.nbytes for part in model.eval().alone(clip)) if held else toy.bank.pass_bytes
+    clip_bytes = sum(part.nbytes for part in model.eval().encode(clip)) if held else toy.bank.pass_bytes
     monkeypatch.setitem(devices.PASS_BYTES, "cpu", 6 * (3 + 3) * clip_bytes + 1)
     sizes = []
-    together, forward = model.together, model.forward
-    monkeypatch.setattr(model, "together", lambda *sides: sizes.append(len(sides[0][0])) or together(*sides))
+    relate, forward = model.relate, model.forward
+    monkeypatch.setattr(model, "relate", lambda *sides: sizes.append(len(sides[0][0])) or relate(*sides))
     monkeypatch.setattr(model, "forward", lambda episodes: sizes.append(len(episodes.labels)) or forward(episodes))
     found = logits(model, toy.bank, toy.test, Machine(CPU, False, None))
     assert sizes == [6, 6, 6, 2]
@@ -193,7 +195,7 @@ def test_an_episode_larger_than_the_machine_holds_is_tested_alone():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize(("head", "params", "matching", "tokens"), WHOLE)
 @pytest.mark.parametrize("mixed", [False, True])
-def test_on_a_gpu_logits_are_those_of_the_cpu(head, params, matching, tokens, mixed):
+def test_on_a_gpu_logits_are_those_of_the_cpu(head, params, matching, tokens, mixed, monkeypatch):
     """By whichever way: every clip once, from a bank on the GPU, or every episode anew, from one that is not.
 
     In float32 (without TF32, see conftest.py) only the order of sums differs; half precision rounds to 11 bits.
@@ -205,7 +207,7 @@ def test_on_a_gpu_logits_are_those_of_the_cpu(head, params, matching, tokens, mi
     close = dict(rtol=5e-3, atol=5e-3 * largest) if mixed else dict(rtol=1e-4, atol=1e-4 * largest)
     held = FeatureBank(ArrayReader(toy.values), toy.test.rows, 1.0, device=gpu)
     np.testing.assert_allclose(logits(model, held, toy.test, Machine(gpu, mixed, None)), expected, **close)
-    model.alone = lambda clips, metric: None
+    monkeypatch.setattr(protocol, "room", lambda device, memory_gib: 0.0)
     np.testing.assert_allclose(logits(model, toy.bank, toy.test, Machine(gpu, mixed, None)), expected, **close)
 
 
@@ -236,10 +238,9 @@ def test_evaluation_neither_trains_nor_drops_out(toy):
 def test_no_accuracy_is_told_from_logits_that_are_not_numbers(toy):
     """argmax of NaN is class 0: it would pass for chance."""
 
-    class Broken(nn.Module):
-        spatial = False
-
-        def forward(self, support, query):
+    class Broken(Metric):
+        def compare(self, support, query):
+            (support,), (query,) = support, query
             return torch.full((len(query), query.shape[1], support.shape[1]), float("nan"))
 
     model = model_of(run_spec())

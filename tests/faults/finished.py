@@ -21,36 +21,36 @@ class Project:
     masked: RunSpec
 
     def store(self, spec) -> Path:
-        return self.path / self.study.store_path(spec)
+        return self.path / self.study.paths.store(spec)
 
     @property
     def index(self) -> Path:
-        return self.path / self.study.index_path("demo_temporal")
+        return self.path / self.study.paths.index("demo_temporal")
 
     @property
     def episodes(self) -> Path:
-        return self.path / self.study.episodes_path(self.run.test)
+        return self.path / self.study.paths.episodes(self.run.test)
 
     @property
     def model(self) -> Path:
-        return self.path / self.study.model_path(self.run.model) / "checkpoint.pt"
+        return self.path / self.study.paths.model(self.run.model) / "checkpoint.pt"
 
     @property
     def results(self) -> Path:
-        return self.path / self.study.run_path(self.run)
+        return self.path / self.study.paths.run(self.run)
 
     @property
     def weights(self) -> Path:
-        return self.path / self.study.weights(self.run.features)
+        return self.path / self.study.specs.weights_option(self.run.features)
 
 
 def make(path: Path) -> Project:
     """Run it in a folder."""
     whole = study()
     plain, run = runs_of("OTAM", "DMGAL-FT (OTAM)")
-    cells = whole.cells("i2st_table1")
+    cells = whole.experiments.cells("i2st_table1")
     masked = next(c.run for c in cells if c.run.masks is not None and c.run.features.dataset == "demo_temporal")
     folder = Folder(path)
-    saliency = whole.store_path(whole.saliency("demo_temporal")) / "manifest.json"
-    folder.ok("--", *(f"{whole.run_path(spec)}/summary.json" for spec in (plain, run, masked)), str(saliency))
+    saliency = whole.paths.store(whole.specs.saliency("demo_temporal")) / "manifest.json"
+    folder.ok("--", *(f"{whole.paths.run(spec)}/summary.json" for spec in (plain, run, masked)), str(saliency))
     return Project(folder.path, whole, run, plain, masked)

@@ -129,13 +129,13 @@ def test_the_run_ends_and_its_table_lists_them(bad, ledger):
     text = (folder / "results/tables/own_table1.md").read_text(encoding="utf-8")
     assert "9 of 180 clips of mine could not be used and were left out (5.0%, its card allows 5.0%)" in text
     # None of them is in any episode, and all others may be.
-    index = read_index(folder / study.index_path("mine"))
+    index = read_index(folder / study.paths.index("mine"))
     broken = set(index.row[index.problem != ""])
     assert {index.path[row] for row in broken} == set(kinds)
-    for run in study.runs.values():
+    for run in study.experiments.runs.values():
         for spec in (run.test, run.validation):
-            assert not broken & set(tables.load(folder / study.episodes_path(spec)).rows)
-        summary = json.loads((folder / study.run_path(run) / "summary.json").read_text())
+            assert not broken & set(tables.load(folder / study.paths.episodes(spec)).rows)
+        summary = json.loads((folder / study.paths.run(run) / "summary.json").read_text())
         assert summary["episodes"] == 30 and summary["accuracy"] > 0
     unlisted = len(kinds) - len(listed)
     ledger.add("bad videos", len(kinds), detected=len(listed), wrong=unlisted, note="left out and listed")

@@ -28,10 +28,10 @@ from fsar_core.__main__ import main
 from fsar_core.components.registry import build
 from fsar_core.errors import FsarError
 from fsar_core.figures import attention
+from fsar_core.storage import checkpoint
 from fsar_core.storage.provenance import read_json
 from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.reader import StoreReader
-from fsar_core.training import checkpoint
 from tests.faults.finished import Project
 from tests.faults.tally import FOUND, HARMLESS, LOST, Tally
 from tests.workflow.folders import REPOSITORY
@@ -199,7 +199,7 @@ STORES = {
     "frames": lambda project: project.run.features.frames,
     "features": lambda project: project.run.features,
     "masks": lambda project: project.masked.masks,
-    "saliency": lambda project: project.study.saliency("demo_temporal"),
+    "saliency": lambda project: project.study.specs.saliency("demo_temporal"),
 }
 ARRAYS = {"frames": "frames", "features": "features", "masks": "masks", "saliency": "actionness"}
 
@@ -318,8 +318,8 @@ def test_a_state_to_go_on_from(project, tally, tmp_path):
 
 
 def test_a_classifier_of_frames(project, tally):
-    spec = project.study.saliency("demo_temporal").classifier
-    path = project.path / project.study.classifier_path(spec)
+    spec = project.study.specs.saliency("demo_temporal").classifier
+    path = project.path / project.study.paths.classifier(spec)
 
     def read() -> list:
         return [part.numpy().tobytes() for part in checkpoint.load(path, spec.digest)["model"].values()]
@@ -340,7 +340,7 @@ def test_weights_of_a_backbone(project, tally):
 def test_results_at_a_table(project, tally, tmp_path):
     runs = tmp_path / "runs"
     for spec in (project.plain, project.run):
-        shutil.copytree(project.path / project.study.run_path(spec), runs / spec.run_id)
+        shutil.copytree(project.path / project.study.paths.run(spec), runs / spec.run_id)
     for name, what in (
         ("summary.json", "a byte of a result, summary"),
         ("queries.csv.gz", "a byte of a result, queries"),
@@ -390,7 +390,7 @@ def test_verify_finds_what_readers_find(project, tally, tmp_path):
     """And the project is sound at the end: everything was put back."""
     copy = tmp_path / "copy"
     shutil.copytree(project.path, copy, ignore=shutil.ignore_patterns(".snakemake", "data", "logs", "benchmarks"))
-    store = copy / project.study.store_path(project.run.features)
+    store = copy / project.study.paths.store(project.run.features)
     files = [path for path in store.rglob("*") if path.is_file()]
 
     def read() -> str:

@@ -22,8 +22,8 @@ import torch
 from fsar_core.data.index import read_index, write_index
 from fsar_core.episodes import tables
 from fsar_core.errors import FsarError
+from fsar_core.storage import checkpoint
 from fsar_core.stores.layout import FILE_CLIPS
-from fsar_core.training import checkpoint
 from tests.faults.tally import FOUND, HARMLESS, LOST, Tally
 from tests.faults.test_corruption import ARRAYS, STORES, drawn, evaluated, rows_of, sealed, shards, tabled
 
@@ -96,7 +96,7 @@ def test_shards_of_other_rows(project, swaps, kind):
 def test_shards_of_equal_size(small, swaps):
     """Of an uncompressed store, whose files have the same size and checksums of their own."""
     features = small.study().features("mine")
-    store = small.path / small.study().store_path(features)
+    store = small.path / small.study().paths.store(features)
     files = shards(store, "features")
     assert files[0].stat().st_size == files[1].stat().st_size
     for first, second in ((0, 1), (1, 0)):
@@ -142,7 +142,7 @@ def test_clip_index(project, swaps, tmp_path):
 def test_episodes(project, swaps, tmp_path):
     """Those of the validation, and some of the same spec that were drawn from another index."""
     read = partial(evaluated, project, tmp_path / "out")
-    validation = project.path / project.study.episodes_path(project.run.validation)
+    validation = project.path / project.study.paths.episodes(project.run.validation)
     swap(swaps, "episodes", project.episodes, validation.read_bytes(), read)
     table = tables.load(project.episodes)
     other = dataclasses.replace(table, support=table.support[::-1], query=table.query[::-1], index="0" * 64)
@@ -154,7 +154,7 @@ def test_checkpoints(project, swaps, tmp_path):
     """That of another model, and one of the same spec that was trained on other features."""
     read = partial(evaluated, project, tmp_path / "out")
     for run in (project.plain, project.masked):
-        other = project.path / project.study.model_path(run.model) / "checkpoint.pt"
+        other = project.path / project.study.paths.model(run.model) / "checkpoint.pt"
         swap(swaps, "checkpoints", project.model, other.read_bytes(), read)
     value = checkpoint.load(project.model)
     value["model"] = {name: tensor + 0.1 for name, tensor in value["model"].items()}
@@ -164,8 +164,8 @@ def test_checkpoints(project, swaps, tmp_path):
 
 
 def test_classifier(project, swaps, tmp_path):
-    spec = project.study.saliency("demo_temporal").classifier
-    path = project.path / project.study.classifier_path(spec)
+    spec = project.study.specs.saliency("demo_temporal").classifier
+    path = project.path / project.study.paths.classifier(spec)
 
     def read() -> list:
         return [part.numpy().tobytes() for part in checkpoint.load(path, spec.digest)["model"].values()]
@@ -181,7 +181,7 @@ def test_results(project, swaps, tmp_path):
     runs = tmp_path / "runs"
     ids = [project.plain.run_id, project.run.run_id]
     for run in (project.plain, project.run):
-        shutil.copytree(project.path / project.study.run_path(run), runs / run.run_id)
+        shutil.copytree(project.path / project.study.paths.run(run), runs / run.run_id)
     read = partial(tabled, project, runs, tmp_path / "t_table1")
     for mine, other in (ids, ids[::-1]):
         summary, queries = runs / mine / "summary.json", runs / mine / "queries.csv.gz"

@@ -18,9 +18,9 @@ from fsar_core.evaluation.results import read_queries, read_summary
 from fsar_core.evaluation.statistics import t95
 from fsar_core.maintenance.verify import check
 from fsar_core.specs import LAYOUT_VERSION, RunSpec
+from fsar_core.storage import checkpoint
 from fsar_core.stores import layout as layouts
 from fsar_core.stores.verify import examine
-from fsar_core.training import checkpoint
 from tests.formats import make
 
 HERE = Path(__file__).parent

@@ -35,16 +35,16 @@ def keys_of(study: Study) -> list[str]:
     """Every key of a study as `<kind> <key>`, sorted."""
     keys: set[tuple[str, str]] = set()
     for dataset in sorted(set(study.config.datasets.values())):
-        keys.add(("index", study.index_path(dataset).name))
-        keys.add(("frames", study.frames(dataset).key))
-        keys.add(("masks", study.masks_of(dataset).key))
-    for run in study.runs.values():
+        keys.add(("index", study.paths.index(dataset).name))
+        keys.add(("frames", study.specs.frames(dataset).key))
+        keys.add(("masks", study.specs.masks_of(dataset).key))
+    for run in study.experiments.runs.values():
         model = run.model
         keys |= {("run", run.run_id), ("model", model.model_id)}
         keys |= {("episodes", episodes.key) for episodes in (run.validation, run.test)}
         for features in (run.features, run.tested_on):
             keys |= {(features.kind, features.key), ("frames", features.frames.key)}
-            training = study.training_of(features)
+            training = study.specs.training_of(features)
             if training is not None:
                 keys.add(("backbone", training.key))
         if model.masks is not None:
@@ -54,8 +54,8 @@ def keys_of(study: Study) -> list[str]:
         if model.classifier is not None:
             keys.add(("classifier", model.classifier.key))
     for figure in study.figure_names:
-        keys |= {("episodes", look.episodes.key) for look in study.looks(figure)}
-        keys |= {("saliency", watch.saliency.key) for watch in study.watches(figure)}
+        keys |= {("episodes", look.episodes.key) for look in study.experiments.looks(figure)}
+        keys |= {("saliency", watch.saliency.key) for watch in study.experiments.watches(figure)}
     return [f"{kind} {key}" for kind, key in sorted(keys)]
 
 

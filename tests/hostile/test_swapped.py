@@ -26,10 +26,10 @@ from fsar_core.specs import (
     RunSpec,
     SaliencySpec,
 )
+from fsar_core.storage import checkpoint
 from fsar_core.storage.bindings import store_content
 from fsar_core.storage.provenance import canonical_json, file_sha256, write_json
 from fsar_core.stores.reader import StoreReader
-from fsar_core.training import checkpoint
 from tests.builders import toy_feature_store
 from tests.formats import make
 

@@ -47,10 +47,10 @@ def names(root: ObjectPath) -> set[str]:
 
 @pytest.fixture
 def used(study, root) -> set[str]:
-    run = next(run for run in study.runs.values() if run.masks is not None)
+    run = next(run for run in study.experiments.runs.values() if run.masks is not None)
     for spec in (run.features, run.features.frames, run.masks):
-        put(study.store_path(spec), "demo_temporal")
-    study.index_path("demo_temporal").write_bytes(b"x")
+        put(study.paths.store(spec), "demo_temporal")
+    study.paths.index("demo_temporal").write_bytes(b"x")
     check_usable(root)
     for own in ("notes.txt", "frames/notes.txt", f"frames/demo_temporal.8x72.{OLD}/notes.txt", "index/mine.tsv"):
         (root / own).write_bytes(b"x")

@@ -21,17 +21,17 @@ RUN = f"demo_temporal.demo_cnn.dmgal.otam.1shot.{OLD[:8]}"
 def used(project) -> dict[str, int]:
     """Something of every kind that the configuration uses, and the user's own things beside it."""
     study = project.study
-    run = next(run for run in study.runs.values() if run.masks is not None)
-    look = study.looks("dmgal_fig9")[0]
-    saliency = study.watches("sgtm_actionness")[0].saliency
+    run = next(run for run in study.experiments.runs.values() if run.masks is not None)
+    look = study.experiments.looks("dmgal_fig9")[0]
+    saliency = study.experiments.watches("sgtm_actionness")[0].saliency
     for spec in (run.features, run.features.frames, run.masks, saliency):
         project.store(spec.kind, spec.key)
     project.put(f"results/actionness/sgtm_actionness/{saliency.key}.npz")
-    project.put(study.index_path("demo_temporal"))
+    project.put(study.paths.index("demo_temporal"))
     for spec in (run.validation, run.test, look.episodes):
-        project.put(study.episodes_path(spec))
-    project.put(study.model_path(run.model) / "checkpoint.pt")
-    project.put(study.run_path(run) / "summary.json")
+        project.put(study.paths.episodes(spec))
+    project.put(study.paths.model(run.model) / "checkpoint.pt")
+    project.put(study.paths.run(run) / "summary.json")
     project.put(f"results/inspections/dmgal_fig9/{look.run.run_id}.npz")
     for name in (
         "tables/dmgal_table2.csv",
@@ -268,7 +268,7 @@ def test_removing_renames_first(project, monkeypatch):
 
 
 def test_stores_in_finds_every_kind_of_store(project):
-    run = next(run for run in project.study.runs.values() if run.masks is not None)
+    run = next(run for run in project.study.experiments.runs.values() if run.masks is not None)
     assert {type(spec) for spec in clean.stores_in(run)} == {FrameSpec, FeatureSpec, MaskSpec}
-    saliency = project.study.saliency("demo_temporal")
+    saliency = project.study.specs.saliency("demo_temporal")
     assert list(clean.stores_in(saliency)) == [saliency, saliency.features, saliency.features.frames]

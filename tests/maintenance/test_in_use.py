@@ -173,10 +173,10 @@ def test_reading_a_store_does_not_make_it_look_new(project, capsys):
 def leftovers(project) -> list[Place]:
     """Temporary files of killed jobs of every kind, in folders and stores that are in use, and the users' own beside them."""
     study = project.study
-    run = next(iter(study.runs.values()))
+    run = next(iter(study.experiments.runs.values()))
     store = project.store("features", run.features.key).relative_to(project.path)
-    project.put(study.model_path(run.model) / "checkpoint.pt")
-    project.put(study.run_path(run) / "summary.json")
+    project.put(study.paths.model(run.model) / "checkpoint.pt")
+    project.put(study.paths.run(run) / "summary.json")
     demo = next(study.dataset(name) for name in ("demo_temporal",)).folder
     paths = [
         store / ".manifest.json.a1b2c3d4",
@@ -184,8 +184,8 @@ def leftovers(project) -> list[Place]:
         store / "data.zarr/features/c/0/0/0/0/0/.0.a_b2c3d4",
         store / "data.zarr/features/c/0/0/0/0/0/0.0123456789abcdef.partial",
         store / "data.zarr/features/zarr.0123456789abcdef.partial",
-        study.model_path(run.model) / ".last.pt.a1b2c3_4",
-        study.run_path(run) / ".queries.csv.gz.a1b2c3d4",
+        study.paths.model(run.model) / ".last.pt.a1b2c3_4",
+        study.paths.run(run) / ".queries.csv.gz.a1b2c3d4",
         Path("results/inspections/dmgal_fig9/.x.npz.a1b2c3d4"),
         Path("weights/trained/.demo_cnn.pt.a1b2c3d4"),
         Path(f"weights/downloaded/abc/teacher.pt.{'0a' * 16}.partial"),
@@ -218,7 +218,7 @@ def test_what_killed_jobs_left_in_what_is_used_is_removed(project, capsys):
 
 
 def test_a_temporary_file_that_is_young_or_being_written_stays(project, capsys):
-    folder = project.study.model_path(next(iter(project.study.runs.values())).model)
+    folder = project.study.paths.model(next(iter(project.study.experiments.runs.values())).model)
     young = project.put(folder / ".last.pt.a1b2c3d4", age=60)
     script = f"""
 import sys
@@ -247,7 +247,7 @@ def test_a_lease_that_nobody_renews_is_removed_from_a_store_in_use(project, buck
     config = overlay(read_yaml(project.path / "config.yaml"), {"roots": {"stores": str(root)}})
     (project.path / "config.yaml").write_text(yaml.safe_dump(config))
     study = Study(load_config(config), project.path / "workflow")
-    store = study.store_path(next(iter(study.runs.values())).features)
+    store = study.paths.store(next(iter(study.experiments.runs.values())).features)
     for name in ("plan.json", "locks/readers/0a1b", "locks/0.lock"):
         (store / name).write_bytes(b"{}")
     assert main(CLEAN) == 0

@@ -48,23 +48,25 @@ def test_masks_are_of_training_clips_alone(works):
 
 def test_a_training_and_a_test(works):
     planned = study()
-    cell = next(c for c in planned.cells("dmgal_table2") if c.row.method == "DMGAL-FT (OTAM)" and c.column.shot == 5)
+    cell = next(
+        c for c in planned.experiments.cells("dmgal_table2") if c.row.method == "DMGAL-FT (OTAM)" and c.column.shot == 5
+    )
     model, run = (
         works.by_path[p]
-        for p in (planned.model_path(cell.run.model) / "checkpoint.pt", planned.run_path(cell.run) / "summary.json")
+        for p in (planned.paths.model(cell.run.model) / "checkpoint.pt", planned.paths.run(cell.run) / "summary.json")
     )
     # 16 episodes of 5 x (5 + 1) clips, and 2 validations on 10 episodes of as many, a third of the work each.
     assert model.clips == pytest.approx(16 * 30 + 2 * 10 * 30 / 3)
     assert model.stage == "train_head.dmgal.otam"
     assert run.clips == 40 * 30
     assert model.made in run.needs
-    assert planned.store_path(cell.run.features) / "manifest.json" in model.needs
+    assert planned.paths.store(cell.run.features) / "manifest.json" in model.needs
 
 
 def test_what_has_nothing_to_learn_is_only_validated(works):
     planned = study()
-    rows = {c.row.method: c.run for c in planned.cells("dmgal_table2") if c.column.shot == 1}
-    clips = {name: works.by_path[planned.model_path(run.model) / "checkpoint.pt"].clips for name, run in rows.items()}
+    rows = {c.row.method: c.run for c in planned.experiments.cells("dmgal_table2") if c.column.shot == 1}
+    clips = {name: works.by_path[planned.paths.model(run.model) / "checkpoint.pt"].clips for name, run in rows.items()}
     assert clips["OTAM"] == clips["Bi-MHM"] == pytest.approx(10 * 10 / 3)
     assert clips["TRX"] == clips["SCA"] == clips["DMGAL-FT (TRX)"] == pytest.approx(16 * 10 + 2 * 10 * 10 / 3)
 

@@ -2,6 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from fsar_core.components.head import Head
+from fsar_core.components.metric import Metric
 from fsar_core.components.registry import build, entry, names
 from fsar_core.errors import FsarError
 from fsar_core.layers.vision_transformer import Block, ClassToken
@@ -13,19 +15,25 @@ from tests.builders import toy_episodes, toy_features, toy_index
 from tests.training.toys import MACHINE, SHAPE, Toy, equal_states, model_of, run_spec
 
 
-class AddOne(nn.Module):
+class AddOne(Head):
     """A head that can be seen in the logits and has a loss."""
+
+    def encode(self, clips):
+        return clips
 
     def forward(self, support, query, **aux):
         return HeadOutput(support + 1, query, {"mean": query.mean()})
 
 
-class Recorder(nn.Module):
+class Recorder(Metric):
     """A metric that keeps what it was given."""
 
     def __init__(self, spatial):
         super().__init__()
         self.spatial = spatial
+
+    def compare(self, support, query):
+        return self(*support, *query)
 
     def forward(self, support, query):
         self.support, self.query = support, query

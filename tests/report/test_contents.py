@@ -23,7 +23,7 @@ def test_every_table_and_figure_is_of_one_paper(planned):
 
 @pytest.mark.parametrize("paper", ["dmgal", "i2st", "sgtm"])
 def test_every_run_and_model_is_there_once_and_can_be_told_apart(planned, paper):
-    cells = [cell for name in tables_of(planned, paper) for cell in planned.cells(name)]
+    cells = [cell for name in tables_of(planned, paper) for cell in planned.experiments.cells(name)]
     found = runs(planned, tables_of(planned, paper))
     assert [own["run"] for own in found] == list(dict.fromkeys(cell.run.run_id for cell in cells))
     trained = models(planned, tables_of(planned, paper))

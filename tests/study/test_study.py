@@ -19,6 +19,7 @@ from fsar_core.errors import FsarError
 from fsar_core.specs import Component, EpisodeSpec, RunSpec
 from fsar_core.storage.weight_files import identity
 from fsar_core.study import Study
+from fsar_core.study.checks.figures import check_figure
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = {
@@ -118,7 +119,7 @@ def study(workflow, **changes) -> Study:
 
 def refused(*args, **changes) -> str:
     with pytest.raises(FsarError) as error:
-        _ = study(*args, **changes).runs
+        _ = study(*args, **changes).experiments.runs
     return str(error.value)
 
 
@@ -157,7 +158,7 @@ def write_figure(folder, *panels):
 def test_the_points_of_a_figure(workflow):
     write_figure(workflow, *PANELS)
     made = study(workflow)
-    points = made.points("a_fig1")
+    points = made.experiments.points("a_fig1")
     assert [(p.panel, p.method, p.shot, p.value) for p in points] == [
         *((0, "OTAM", shot, value) for shot in (1, 5) for value in (4, 8)),
         (1, "DMGAL", 1, 2),
@@ -167,9 +168,9 @@ def test_the_points_of_a_figure(workflow):
     assert points[4].run.head.params == {"mixer": False, "r1": 2, "r2": 2}
     assert points[4].run.features.dataset == "demo_spatial"
     # 8 frames are the preset's: that run is the table's.
-    assert points[1].run in [cell.run for cell in made.cells("a_table1")]
-    assert {p.run.run_id for p in points} <= set(made.runs)
-    assert made.training_of(points[0].run.features) == made.backbone_training("demo_temporal")
+    assert points[1].run in [cell.run for cell in made.experiments.cells("a_table1")]
+    assert {p.run.run_id for p in points} <= set(made.experiments.runs)
+    assert made.specs.training_of(points[0].run.features) == made.specs.backbone_training("demo_temporal")
 
 
 @pytest.mark.parametrize(
@@ -243,25 +244,25 @@ MASKS = {
 def test_the_points_of_gains_are_two_runs_a_shot(workflow):
     write_look(workflow, CLASS_GAIN)
     made = study(workflow)
-    points = made.points("a_fig2")
+    points = made.experiments.points("a_fig2")
     assert [(p.panel, p.method, p.shot, p.value) for p in points] == [
         (0, "I2ST", 1, 1),
         (0, "Bi-MHM", 1, 1),
         (1, "I2ST", 3, 3),
         (1, "Bi-MHM", 3, 3),
     ]
-    assert made.looks("a_fig2") == []
+    assert made.experiments.looks("a_fig2") == []
     for one, other in (points[:2], points[2:]):
         assert one.run.test == other.run.test and one.run.test.shot == one.shot
         assert (one.run.head.name, other.run.head.name) == ("i2st", "identity")
-    assert {p.run.run_id for p in points} <= set(made.runs)
-    made.check_figure("a_fig2")
+    assert {p.run.run_id for p in points} <= set(made.experiments.runs)
+    check_figure(made, "a_fig2")
 
 
 def test_class_activations_are_of_every_method_on_the_same_episodes(workflow):
     write_look(workflow, CAM)
     made = study(workflow)
-    looks = made.looks("a_fig2")
+    looks = made.experiments.looks("a_fig2")
     assert [(look.dataset, look.subject.method) for look in looks] == [
         ("ucf101", "Bi-MHM"),
         ("ucf101", "I2ST"),
@@ -270,40 +271,40 @@ def test_class_activations_are_of_every_method_on_the_same_episodes(workflow):
     ]
     assert looks[0].episodes == looks[1].episodes == looks[0].run.test
     assert looks[1].wanted == {"cam": [(3, 4), (0, 1)]} and looks[2].wanted == {"cam": [(0, 0)]}
-    assert made.points("a_fig2") == []
-    made.check_figure("a_fig2")
+    assert made.experiments.points("a_fig2") == []
+    check_figure(made, "a_fig2")
     write_look(workflow, CAM, examples=[{"dataset": "ucf101", "episode": 1000, "query": 0}])
     with pytest.raises(FsarError, match=r"^a_fig2.yaml: an example has episode 1000; the last one is 999$"):
-        study(workflow).check_figure("a_fig2")
+        check_figure(study(workflow), "a_fig2")
 
 
 def test_predicted_masks_are_of_runs_that_hold_some_out(workflow):
     write_look(workflow, MASKS)
     made = study(workflow)
-    looks = made.looks("a_fig2")
+    looks = made.experiments.looks("a_fig2")
     assert [look.dataset for look in looks] == ["ssv2_full", "ucf101"]
     assert all(look.wanted == {"masks": 3, "clips": 40} and look.run.masks_held_out == 0.1 for look in looks)
-    made.check_figure("a_fig2")
+    check_figure(made, "a_fig2")
     none = study(workflow, masks={"held_out": 0.0})
-    assert none.runs and none.looks("a_fig2")[0].run.masks_held_out == 0
+    assert none.experiments.runs and none.experiments.looks("a_fig2")[0].run.masks_held_out == 0
     with pytest.raises(FsarError, match=r"^a_fig2.yaml: preset 'demo' holds no masks out \(`masks.held_out` is 0\)"):
-        none.check_figure("a_fig2")
+        check_figure(none, "a_fig2")
     deaf = study(workflow, heads={"i2st": {"mask_weight": 0.0}})
     with pytest.raises(FsarError, match=r"^a_fig2.yaml: 'I2ST' learns from no masks, so it predicts none$"):
-        deaf.check_figure("a_fig2")
+        check_figure(deaf, "a_fig2")
 
 
 def test_a_figure_of_attention_looks_into_the_runs_of_tables(workflow):
     write_look(workflow, ATTENTION)
     made = study(workflow)
-    looks = made.looks("a_fig2")
-    assert [look.dataset for look in looks] == ["ssv2_full", "ucf101"] and made.points("a_fig2") == []
-    in_table = {(c.paper_dataset, c.row.method, c.column.shot): c.run for c in made.cells("a_table1")}
+    looks = made.experiments.looks("a_fig2")
+    assert [look.dataset for look in looks] == ["ssv2_full", "ucf101"] and made.experiments.points("a_fig2") == []
+    in_table = {(c.paper_dataset, c.row.method, c.column.shot): c.run for c in made.experiments.cells("a_table1")}
     assert looks[0].run == in_table["ssv2_full", "DMGAL", 5] and looks[0].episodes == looks[0].run.test
     assert looks[0].wanted == {"attention": [(2, 1), (1, 4)], "grid": 3, "episodes": 100}
     assert looks[1].wanted["attention"] == [(0, 0)] and looks[1].run.features.dataset == "demo_spatial"
-    assert {look.run.run_id for look in looks} <= set(made.runs)
-    made.check_figure("a_fig2")
+    assert {look.run.run_id for look in looks} <= set(made.experiments.runs)
+    check_figure(made, "a_fig2")
 
 
 @pytest.mark.parametrize(
@@ -314,13 +315,13 @@ def test_a_figure_of_attention_looks_into_the_runs_of_tables(workflow):
 def test_an_episode_of_many_clips_takes_what_there_is(workflow, clips, shot, query):
     write_look(workflow, EMBEDDING)
     made = study(workflow, demo_videos__clips={"train": 24, "val": 12, "test": clips})
-    plain, other = made.looks("a_fig2")
+    plain, other = made.experiments.looks("a_fig2")
     assert plain.episodes == other.episodes != plain.run.test
     found = plain.episodes
     assert (found.split, found.way, found.shot, found.query, found.count) == ("test", 3, shot, query, 7)
     assert (plain.run.test.shot, other.run.test.shot) == (5, 1)
-    made.check_episodes(found)
-    made.check_figure("a_fig2")
+    made.checks.check_episodes(found)
+    check_figure(made, "a_fig2")
 
 
 @pytest.mark.parametrize(
@@ -390,9 +391,9 @@ def test_mistakes_in_a_figure_that_looks_into_runs(workflow, raw, changes, line)
 def test_examples_that_are_not_there_stop_their_figure_alone(workflow, kind, place, line):
     write_look(workflow, ATTENTION, kind=kind, examples=[{"dataset": "ucf101", "episode": 0, "query": 0, **place}])
     made = study(workflow)
-    assert made.runs
+    assert made.experiments.runs
     with pytest.raises(FsarError, match=f"^a_fig2.yaml: {line}$"):
-        made.check_figure("a_fig2")
+        check_figure(made, "a_fig2")
 
 
 # -- training by head ---------------------------------------------------------------------------------------------------
@@ -400,8 +401,8 @@ def test_examples_that_are_not_there_stop_their_figure_alone(workflow, kind, pla
 
 def test_a_head_may_train_differently(workflow):
     made = study(workflow, head_training={"i2st": {"episodes": 77, "lr": 0.5}})
-    one = made.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
-    other = made.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
+    one = made.specs.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
+    other = made.specs.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
     assert (one.training.episodes, one.training.lr) == (77, 0.5)
     assert one.training.batch == other.training.batch and other.training.episodes == 1600
     line = "config.yaml: head_training.i2st has the unknown key 'episods'; did you mean 'episodes'?"
@@ -421,17 +422,21 @@ def test_ways_and_durations_are_tests_of_one_training(workflow):
     rows = [{"method": "TRX", **TRX, "published": {"ssv2_full": {3: 39.8, "all": 44.6}}}]
     write_table(workflow, "a_table2", datasets=["ssv2_full"], shots=[1], seconds=[3, "all"], rows=rows)
     made = study(workflow)
-    five, six, ten = (cell.run for cell in made.cells("a_table1"))
-    short, whole = (cell.run for cell in made.cells("a_table2"))
+    five, six, ten = (cell.run for cell in made.experiments.cells("a_table1"))
+    short, whole = (cell.run for cell in made.experiments.cells("a_table2"))
     assert [run.test.way for run in (five, six, ten)] == [5, 6, 10] and five.validation.way == 5
     assert (short.test.max_seconds, whole.test.max_seconds) == (3.0, None)
     assert whole == five and len({run.model.model_id for run in (five, six, ten, short)}) == 1
-    assert len(made.models) == 1 and len(made.runs) == 4
-    assert [cell.column.name for cell in made.cells("a_table1")] == ["5way_1shot", "6way_1shot", "10way_1shot"]
+    assert len(made.experiments.models) == 1 and len(made.experiments.runs) == 4
+    assert [cell.column.name for cell in made.experiments.cells("a_table1")] == [
+        "5way_1shot",
+        "6way_1shot",
+        "10way_1shot",
+    ]
     for run in (ten, short):
-        made.check_run(run)
+        made.checks.check_run(run)
     with pytest.raises(FsarError, match="has 16 classes, 17-way episodes need 17"):
-        made.check_episodes(made.episodes("demo_temporal", "test", 1, way=17))
+        made.checks.check_episodes(made.specs.episodes("demo_temporal", "test", 1, way=17))
 
 
 def test_training_on_another_data_set(workflow):
@@ -439,8 +444,8 @@ def test_training_on_another_data_set(workflow):
     rows = [{"method": "TRX", **TRX}, {"method": "OTAM", **OTAM}]
     write_table(workflow, "a_table1", datasets=["ssv2_small"], shots=[1], train_on="ucf101", rows=rows)
     made = study(workflow)
-    run = made.cells("a_table1")[0].run
-    at_home = made.run("demo_spatial", run.head, run.matching, 1)
+    run = made.experiments.cells("a_table1")[0].run
+    at_home = made.specs.run("demo_spatial", run.head, run.matching, 1)
     assert run.model == at_home.model and run.features.dataset == "demo_spatial"
     assert (run.tested_on.dataset, run.test.dataset, run.validation.dataset) == (
         "demo_temporal",
@@ -449,9 +454,9 @@ def test_training_on_another_data_set(workflow):
     )
     assert run.tested_on.backbone == run.features.backbone != made.features("demo_temporal").backbone
     assert run.run_id.startswith("demo_temporal.demo_cnn.identity.trx.1shot.")
-    assert made.training_of(run.tested_on) == made.backbone_training("demo_spatial")
-    assert made.named_in(made.table("a_table1")) == ["ssv2_small", "ucf101"]
-    made.check_run(run)
+    assert made.specs.training_of(run.tested_on) == made.specs.backbone_training("demo_spatial")
+    assert made.experiments.named_in(made.table("a_table1")) == ["ssv2_small", "ucf101"]
+    made.checks.check_run(run)
 
 
 # -- masks ------------------------------------------------------------------------------------------------------------------
@@ -461,37 +466,42 @@ I2ST = {"head": {"name": "i2st"}, "matching": {"name": "global_local"}}
 
 def test_heads_that_learn_from_masks_get_them(workflow):
     made = study(workflow)
-    run = made.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
+    run = made.specs.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
     assert run.head.params["classes"] == 24
     assert run.masks.frames == run.features.frames and run.masks.provider == Component(name="annotated")
     assert run.masks_held_out == 0.1
-    other = study(workflow, masks={"held_out": 0.25}).run("demo_temporal", run.head, run.matching, 1)
+    other = study(workflow, masks={"held_out": 0.25}).specs.run("demo_temporal", run.head, run.matching, 1)
     assert other.masks == run.masks and other.masks_held_out == 0.25 and other.model != run.model
     assert run.masks.source == "masks/{folder}/{video}.png" and run.masks.prompts is None
-    assert made.store_path(run.masks) == Path("stores/masks") / run.masks.key and made.jobs(run.masks) == 1
-    assert study(workflow, masks={"clips_per_job": 64}).jobs(run.masks) == 9
+    assert made.paths.store(run.masks) == Path("stores/masks") / run.masks.key and made.specs.jobs(run.masks) == 1
+    assert study(workflow, masks={"clips_per_job": 64}).specs.jobs(run.masks) == 9
     for params in ({"instance": False}, {"mask_weight": 0.0}):
         assert (
-            made.run("demo_temporal", Component(name="i2st", params=params), Component(name="global_local"), 1).masks
+            made.specs.run(
+                "demo_temporal", Component(name="i2st", params=params), Component(name="global_local"), 1
+            ).masks
             is None
         )
-    assert made.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks == run.masks
-    plain = made.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
+    assert made.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks == run.masks
+    plain = made.specs.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
     assert plain.masks is None and plain.masks_held_out is None
-    assert made.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1, count=4).masks.frames.count == 4
+    assert (
+        made.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1, count=4).masks.frames.count
+        == 4
+    )
     soft = study(workflow, masks={"params": {"values": "soft"}})
-    assert soft.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks.key != run.masks.key
-    made.check_run(run)
+    assert soft.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks.key != run.masks.key
+    made.checks.check_run(run)
 
 
 def test_a_card_without_masks_is_told_where_they_are_needed(workflow):
     made = study(workflow)
-    run = made.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
+    run = made.specs.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
     bare = run.model_copy(update={"masks": run.masks.model_copy(update={"source": None})})
     with pytest.raises(
         FsarError, match=r"^the card of 'demo_temporal' says nothing of masks, .*; add `masks:` to the card"
     ):
-        made.check_model(bare)
+        made.checks.check_model(bare)
 
 
 @pytest.mark.parametrize(
@@ -546,7 +556,7 @@ def taught(workflow, tmp_path, **masks) -> Study:
 def test_a_checkpoint_or_a_prompt_makes_another_store(workflow, tmp_path, weights):
     """And so does every parameter; how many frames are looked at together does not."""
     weights(b"one")
-    made = taught(workflow, tmp_path).masks_of("demo_temporal")
+    made = taught(workflow, tmp_path).specs.masks_of("demo_temporal")
     assert made.weights == f"sha256:{hashlib.sha256(b'one').hexdigest()}" and made.source is None
     clips = study(workflow).dataset("demo_temporal").clips
     names = sorted(set(clips["class"][clips.split == "train"]))
@@ -559,14 +569,14 @@ def test_a_checkpoint_or_a_prompt_makes_another_store(workflow, tmp_path, weight
         {"params": {"precision": "bf16"}},
         {"params": {"template": "a person {class}"}},
     ]
-    keys = {taught(workflow, tmp_path, **change).masks_of("demo_temporal").key for change in others}
+    keys = {taught(workflow, tmp_path, **change).specs.masks_of("demo_temporal").key for change in others}
     weights(b"two")
-    keys |= {made.key, taught(workflow, tmp_path).masks_of("demo_temporal").key}
+    keys |= {made.key, taught(workflow, tmp_path).specs.masks_of("demo_temporal").key}
     assert len(keys) == len(others) + 2
     weights(b"one")
-    assert taught(workflow, tmp_path, batch_frames=3, clips_per_job=64).masks_of("demo_temporal") == made
+    assert taught(workflow, tmp_path, batch_frames=3, clips_per_job=64).specs.masks_of("demo_temporal") == made
     assert made.model_copy(update={"prompts": "0" * 12}).key != made.key
-    run = taught(workflow, tmp_path).run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
+    run = taught(workflow, tmp_path).specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
     assert run.masks == made
 
 
@@ -578,45 +588,52 @@ def test_only_training_classes_are_prompts(workflow, tmp_path, weights):
         **{"class": data.clips["class"].where(data.clips.split != "test", "unknown to the network")}
     )
     made._datasets["demo_temporal"] = dataclasses.replace(data, clips=renamed)
-    assert made.masks_of("demo_temporal").prompts == taught(workflow, tmp_path).masks_of("demo_temporal").prompts
+    assert (
+        made.specs.masks_of("demo_temporal").prompts
+        == taught(workflow, tmp_path).specs.masks_of("demo_temporal").prompts
+    )
 
 
 def test_weights_by_path_or_address(workflow, tmp_path, weights):
     path = weights(b"one")
-    assert taught(workflow, tmp_path).mask_weights == path == taught(workflow, tmp_path, weights=str(path)).mask_weights
+    assert (
+        taught(workflow, tmp_path).specs.weights.of_masks()
+        == path
+        == taught(workflow, tmp_path, weights=str(path)).specs.weights.of_masks()
+    )
     sha256 = hashlib.sha256(b"one").hexdigest()
-    here = taught(workflow, tmp_path).masks_of("demo_temporal")
-    assert taught(workflow, tmp_path, sha256=sha256).masks_of("demo_temporal") == here
+    here = taught(workflow, tmp_path).specs.masks_of("demo_temporal")
+    assert taught(workflow, tmp_path, sha256=sha256).specs.masks_of("demo_temporal") == here
     # From an address: the same file is the same store, before it is there.
     away = taught(workflow, tmp_path, weights="https://nowhere/y.pt", sha256=sha256)
-    assert away.masks_of("demo_temporal") == here
-    assert away.mask_weights == tmp_path / "weights/downloaded" / sha256 / "y.pt"
-    away.check_masks(here)
+    assert away.specs.masks_of("demo_temporal") == here
+    assert away.specs.weights.of_masks() == tmp_path / "weights/downloaded" / sha256 / "y.pt"
+    away.checks.check_masks(here)
     line = f"^preset 'demo': masks: {path} has sha256:{sha256}, expected the `sha256` 0{{64}}; it is another file of that name$"
     with pytest.raises(FsarError, match=line):
-        taught(workflow, tmp_path, sha256="0" * 64).masks_of("demo_temporal")
+        taught(workflow, tmp_path, sha256="0" * 64).specs.masks_of("demo_temporal")
 
 
 def test_a_folder_of_weights(workflow, tmp_path, weights):
     weights(b"{}", "clipseg/config.json")
     made = taught(workflow, tmp_path, provider="clipseg", weights="clipseg")
-    assert made.mask_weights == tmp_path / "weights/clipseg"
-    assert made.masks_of("demo_temporal").weights == identity(tmp_path / "weights/clipseg")
-    made.check_mask_weights()
+    assert made.specs.weights.of_masks() == tmp_path / "weights/clipseg"
+    assert made.specs.masks_of("demo_temporal").weights == identity(tmp_path / "weights/clipseg")
+    made.checks.check_mask_weights()
     # SEEM's is a file.
     with pytest.raises(
         FsarError, match=r"^preset 'demo': masks.weights: no file 'clipseg', here or in roots.weights \("
     ):
-        taught(workflow, tmp_path, weights="clipseg").check_mask_weights()
+        taught(workflow, tmp_path, weights="clipseg").checks.check_mask_weights()
 
 
 def test_weights_that_are_not_there_are_told_where_masks_are_needed(workflow, tmp_path):
     made = taught(workflow, tmp_path)
-    plain = made.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
-    made.check_run(plain)
-    run = made.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
+    plain = made.specs.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
+    made.checks.check_run(plain)
+    run = made.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
     line = r"^preset 'demo': masks.weights: no file 'x.pt', here or in roots.weights \(.*weights\); 'seem' loads one"
-    for check, spec in ((made.check_run, run), (made.check_masks, made.masks_of("demo_temporal"))):
+    for check, spec in ((made.checks.check_run, run), (made.checks.check_masks, made.specs.masks_of("demo_temporal"))):
         with pytest.raises(FsarError, match=line):
             check(spec)
 
@@ -629,7 +646,7 @@ def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
     with pytest.raises(
         FsarError, match=r"^'demo_temporal' has a class 'train12', a number, no text to prompt 'seem' with;"
     ):
-        made.check_masks(made.masks_of("demo_temporal"))
+        made.checks.check_masks(made.specs.masks_of("demo_temporal"))
 
 
 @pytest.mark.parametrize(
@@ -645,17 +662,17 @@ def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
         ),
         (
             {"params": {"size": 16}},
-            "instance_masks 'seem': size=16 is not valid; expected a whole number from 32 to 2048",
+            "instance_masks 'seem': size=16 is not valid; valid: whole numbers from 32 to 2048",
         ),
-        ({"params": {"size": 512.5}}, "instance_masks 'seem': size=512.5 is not valid; expected a whole number"),
-        ({"params": {"size": True}}, "instance_masks 'seem': size=True is not valid; expected a whole number"),
+        ({"params": {"size": 512.5}}, "instance_masks 'seem': size=512.5 is not valid; valid: whole numbers from 32 to 2048"),
+        ({"params": {"size": True}}, "instance_masks 'seem': size=True is not valid; valid: whole numbers from 32 to 2048"),
         (
             {"params": {"threshold": 50}},
-            "instance_masks 'seem': threshold=50 is not valid; expected a number from 0.0 to 1.0 or null",
+            "instance_masks 'seem': threshold=50 is not valid; valid: numbers from 0 to 1, or null",
         ),
         (
             {"params": {"threshold": "soft"}},
-            "instance_masks 'seem': threshold='soft' is not valid; expected a number from",
+            "instance_masks 'seem': threshold='soft' is not valid; valid: numbers from 0 to 1, or null",
         ),
         (
             {"params": {"precision": "half"}},
@@ -665,7 +682,7 @@ def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
             {"params": {"template": "a photo"}},
             ".params: the template 'a photo' has no {class}; say where the class text goes",
         ),
-        ({"params": {"template": 3}}, ".params: the template 3 has no {class}; say where the class text goes"),
+        ({"params": {"template": 3}}, "instance_masks 'seem': template=3 is not valid; valid: texts"),
         ({"params": {"device": "cuda"}}, ".params: 'device' is set by the jobs; remove it"),
         ({"weights": None}, "'seem' needs `weights:` (a file; README.md, Instance masks)"),
         ({"provider": "clipseg", "weights": None}, "'clipseg' needs `weights:` (a folder; README.md, Instance masks)"),
@@ -706,7 +723,7 @@ def test_masks_in_the_configuration(workflow, masks, line):
 
 def test_a_configuration_laid_over_another_can_leave_a_teacher_out(workflow):
     made = study(workflow, masks=TEACHER | {"provider": "annotated", "params": None, "weights": None})
-    assert made.masks_of("demo_temporal") == study(workflow).masks_of("demo_temporal")
+    assert made.specs.masks_of("demo_temporal") == study(workflow).specs.masks_of("demo_temporal")
 
 
 # -- saliency ---------------------------------------------------------------------------------------------------------------
@@ -715,7 +732,7 @@ SGTM, OTAM_METRIC = Component(name="sgtm"), Component(name="otam")
 
 
 def sgtm(made, **params):
-    return made.run("demo_temporal", Component(name="sgtm", params=params), OTAM_METRIC, 1)
+    return made.specs.run("demo_temporal", Component(name="sgtm", params=params), OTAM_METRIC, 1)
 
 
 def test_heads_that_hide_frames_by_their_actionness_get_it_from_a_store(workflow):
@@ -725,22 +742,25 @@ def test_heads_that_hide_frames_by_their_actionness_get_it_from_a_store(workflow
     assert run.classifier is None and "classes" not in run.head.params
     assert scored.features == run.features and scored.seed == 0
     assert (scored.loss, scored.rectified, scored.epochs, scored.hidden) == ("cross_entropy", True, 40, 512)
-    assert made.store_path(run.saliency) == Path("stores/saliency") / run.saliency.key
-    assert made.classifier_path(scored) == Path("weights/saliency") / f"{scored.key}.pt"
+    assert made.paths.store(run.saliency) == Path("stores/saliency") / run.saliency.key
+    assert made.paths.classifier(scored) == Path("weights/saliency") / f"{scored.key}.pt"
     # Computed once: every strategy, weight and shot has the same store.
     others = [sgtm(made, mask=mask) for mask in ("top", "bottom", "middle")] + [sgtm(made, reconstruction_weight=0.1)]
-    others.append(made.run("demo_temporal", SGTM, Component(name="bimhm"), 5))
+    others.append(made.specs.run("demo_temporal", SGTM, Component(name="bimhm"), 5))
     assert all(other.saliency == run.saliency for other in others)
     assert len({r.model.model_id for r in [run, *others]}) == 6
     for params in ({"mask": None}, {"mask": "random"}):
         assert sgtm(made, **params).saliency is None and sgtm(made, **params).classifier is None
-    assert made.run("demo_temporal", Component(name="dmgal"), OTAM_METRIC, 1).saliency is None
-    assert made.run("demo_temporal", SGTM, OTAM_METRIC, 1, count=4).saliency.features.frames.count == 4
+    assert made.specs.run("demo_temporal", Component(name="dmgal"), OTAM_METRIC, 1).saliency is None
+    assert made.specs.run("demo_temporal", SGTM, OTAM_METRIC, 1, count=4).saliency.features.frames.count == 4
     other = study(workflow, saliency={"epochs": 3, "clips_per_job": 64})
     assert sgtm(other).saliency.key != run.saliency.key and sgtm(other).features == run.features
     # 48 classes of 24, 12 or 16 clips: all of them, not those of the training alone.
-    assert (made.jobs(run.saliency), other.jobs(run.saliency)) == (1, -(-(24 * 24 + 8 * 12 + 16 * 16) // 64))
-    made.check_run(run)
+    assert (made.specs.jobs(run.saliency), other.specs.jobs(run.saliency)) == (
+        1,
+        -(-(24 * 24 + 8 * 12 + 16 * 16) // 64),
+    )
+    made.checks.check_run(run)
 
 
 def test_a_head_that_scores_live_frames_holds_the_presets_classifier(workflow):
@@ -758,7 +778,7 @@ def test_a_head_that_scores_live_frames_holds_the_presets_classifier(workflow):
     # Where the preset says so for every run.
     assert sgtm(study(workflow, heads={"sgtm": {"saliency": "live"}})).classifier is not None
     assert "classes" not in sgtm(made, saliency="live", mask="random").head.params
-    made.check_run(run)
+    made.checks.check_run(run)
 
 
 def test_the_classifier_sees_features_of_the_last_cut(workflow):
@@ -774,11 +794,11 @@ def test_the_classifier_sees_features_of_the_last_cut(workflow):
     assert run.features.cut == "layer3" and run.saliency.features == run.features.model_copy(update={"cut": "layer4"})
     write_table(workflow, "a_table1", rows=[{"method": "SGTM", "head": {"name": "sgtm"}, "matching": {"name": "otam"}}])
     made = study(workflow, **live)
-    seen = made.cells("a_table1")[0].run.saliency.features
-    assert made.training_of(seen) == made.backbone_training("demo_temporal") and made.jobs(seen) == 1
+    seen = made.experiments.cells("a_table1")[0].run.saliency.features
+    assert made.specs.training_of(seen) == made.specs.backbone_training("demo_temporal") and made.specs.jobs(seen) == 1
     large = study(workflow, backbone__crop=80)
     with pytest.raises(FsarError, match=r"crop 80 is larger than frames\.size 72"):
-        large.check_model(large.cells("a_table1")[0].run)
+        large.checks.check_model(large.experiments.cells("a_table1")[0].run)
 
 
 ACTIONNESS = {"kind": "actionness", "datasets": ["ssv2_full", "ucf101", "ssv2_small"], "examples": 3, "salient": 2}
@@ -787,36 +807,36 @@ ACTIONNESS = {"kind": "actionness", "datasets": ["ssv2_full", "ucf101", "ssv2_sm
 def test_the_actionness_of_a_figure_is_that_of_the_runs(workflow):
     write_look(workflow, ACTIONNESS)
     made = study(workflow)
-    watches = made.watches("a_fig2")
+    watches = made.experiments.watches("a_fig2")
     assert [(watch.dataset, watch.setup) for watch in watches] == [
         ("ssv2_full", None),
         ("ucf101", None),
         ("ssv2_small", None),
     ]
     assert watches[0].saliency == watches[2].saliency == sgtm(made).saliency != watches[1].saliency
-    assert made.looks("a_fig2") == [] and made.points("a_fig2") == []
+    assert made.experiments.looks("a_fig2") == [] and made.experiments.points("a_fig2") == []
     # No run needs them, and still it is known how they are made.
-    assert made.training_of(watches[1].saliency.features) == made.backbone_training("demo_spatial")
-    made.check_figure("a_fig2")
+    assert made.specs.training_of(watches[1].saliency.features) == made.specs.backbone_training("demo_spatial")
+    check_figure(made, "a_fig2")
     write_look(workflow, ACTIONNESS, salient=5)
     with pytest.raises(
         FsarError, match=r"^a_fig2.yaml: 5 salient and as many non-salient frames are more than the 8 of"
     ):
-        study(workflow).check_figure("a_fig2")
+        check_figure(study(workflow), "a_fig2")
     write_look(workflow, ACTIONNESS, setup="vit")
     assert refused(workflow).startswith("a_fig2.yaml: preset 'demo' has no setup 'vit'")
 
 
 def test_class_activations_may_box_frames_by_their_actionness(workflow):
     write_look(workflow, CAM)
-    assert study(workflow).watches("a_fig2") == []
+    assert study(workflow).experiments.watches("a_fig2") == []
     write_look(workflow, CAM, salient=2, episodes=30)
     made = study(workflow)
-    assert [watch.dataset for watch in made.watches("a_fig2")] == ["ucf101", "ssv2_full"]
-    assert all(look.wanted["evidence"] == 30 for look in made.looks("a_fig2"))
+    assert [watch.dataset for watch in made.experiments.watches("a_fig2")] == ["ucf101", "ssv2_full"]
+    assert all(look.wanted["evidence"] == 30 for look in made.experiments.looks("a_fig2"))
     write_look(workflow, CAM, salient=5)
     with pytest.raises(FsarError, match=r"^a_fig2.yaml: 5 salient"):
-        study(workflow).check_figure("a_fig2")
+        check_figure(study(workflow), "a_fig2")
 
 
 CLASS_ACCURACY = {
@@ -830,9 +850,9 @@ CLASS_ACCURACY = {
 def test_the_points_of_accuracies_by_class(workflow):
     write_look(workflow, CLASS_ACCURACY)
     made = study(workflow)
-    points = made.points("a_fig2")
+    points = made.experiments.points("a_fig2")
     assert [(p.panel, p.method, p.shot) for p in points] == [(0, name, 5) for name in ("I2ST", "Bi-MHM", "TRX")]
-    assert len({p.run.test.key for p in points}) == 1 and {p.run.run_id for p in points} <= set(made.runs)
+    assert len({p.run.test.key for p in points}) == 1 and {p.run.run_id for p in points} <= set(made.experiments.runs)
     write_look(workflow, CLASS_ACCURACY, methods=CLASS_ACCURACY["methods"][:1])
     assert ": methods: " in refused(workflow)
     write_look(workflow, CLASS_ACCURACY, methods=[CLASS_ACCURACY["methods"][0]] * 2)
@@ -855,26 +875,26 @@ def test_a_setup_is_another_backbone_and_training(workflow):
     rows = [{"method": "Plain", **OTAM}, {"method": "Deep", **OTAM, "setup": "deep"}]
     write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows)
     made = study(workflow, **DEEP)
-    plain, deep = (cell.run for cell in made.cells("a_table1"))
+    plain, deep = (cell.run for cell in made.experiments.cells("a_table1"))
     assert (plain.features.cut, plain.training.lr) == ("layer4", 0.001)
     assert (deep.features.cut, deep.training.lr, deep.training.episodes) == ("layer3", 0.5, 1600)
     assert plain.test == deep.test and plain.features.frames == deep.features.frames
     assert plain.features.key != deep.features.key and plain.features.backbone == deep.features.backbone
     # 48 classes of 24, 12 or 16 clips in jobs of 1,024 and of 128.
     clips = len(made.dataset("demo_temporal"))
-    assert (made.jobs(plain.features), made.jobs(deep.features)) == (1, -(-clips // 128))
-    assert made.training_of(plain.features) == made.training_of(deep.features) is not None
-    assert made.weights(deep.features) == str(made.weights_path(made.training_of(deep.features)))
+    assert (made.specs.jobs(plain.features), made.specs.jobs(deep.features)) == (1, -(-clips // 128))
+    assert made.specs.training_of(plain.features) == made.specs.training_of(deep.features) is not None
+    assert made.specs.weights_option(deep.features) == str(made.paths.weights(made.specs.training_of(deep.features)))
     # A whole table may name one; its rows may name another.
     write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows[:1], setup="deep")
-    assert [cell.run for cell in study(workflow, **DEEP).cells("a_table1")] == [deep]
+    assert [cell.run for cell in study(workflow, **DEEP).experiments.cells("a_table1")] == [deep]
 
 
 def test_the_setup_of_a_row_goes_before_that_of_its_table(workflow):
     setups = {name: {"training": {"episodes": episodes}} for name, episodes in (("table", 12), ("row", 16))}
     rows = [{"method": "Usual", **OTAM}, {"method": "Own", **OTAM, "setup": "row"}]
     write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows, setup="table")
-    cells = study(workflow, setups=setups).cells("a_table1")
+    cells = study(workflow, setups=setups).experiments.cells("a_table1")
     assert [(cell.setup, cell.run.training.episodes) for cell in cells] == [("table", 12), ("row", 16)]
 
 
@@ -886,7 +906,7 @@ def test_a_setup_may_train_the_presets_own_backbone_longer(workflow):
         "setups": {"long": {"training": {"episodes": 12}}},
         "head_training": {"identity": {"episodes": 8, "lr": 0.5}},
     }
-    plain, longer = (cell.run for cell in study(workflow, **long).cells("a_table1"))
+    plain, longer = (cell.run for cell in study(workflow, **long).experiments.cells("a_table1"))
     assert (plain.training.episodes, longer.training.episodes) == (8, 12)
     assert plain.training.lr == longer.training.lr == 0.5 and plain.features == longer.features
 
@@ -895,13 +915,13 @@ def test_a_row_may_take_another_number_of_frames(workflow):
     rows = [{"method": "8", **OTAM}, {"method": "4", **OTAM, "frames": 4}]
     write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows)
     made = study(workflow)
-    eight, four = (cell.run for cell in made.cells("a_table1"))
+    eight, four = (cell.run for cell in made.experiments.cells("a_table1"))
     assert (eight.features.frames.count, four.features.frames.count) == (8, 4)
     assert eight.test == four.test and eight.run_id != four.run_id
     # The backbone is trained once, on the preset's frames.
     assert eight.features.backbone == four.features.backbone
-    assert made.training_of(four.features).frames == eight.features.frames
-    assert made.jobs(four.features.frames) == made.jobs(eight.features.frames)
+    assert made.specs.training_of(four.features).frames == eight.features.frames
+    assert made.specs.jobs(four.features.frames) == made.specs.jobs(eight.features.frames)
 
 
 @pytest.mark.parametrize(
@@ -920,14 +940,14 @@ def test_the_published_training_of_a_card(workflow, which, lr, weight_decay, mil
         (root / "workflow/datasets" / name / "card.yaml").write_text(yaml.safe_dump(card))
     made = study(workflow, hyperparameters=which, backbone__recipe="molo")
     otam = Component(name="otam")
-    found = made.run("demo_spatial", Component(name="identity"), otam, 1).training
+    found = made.specs.run("demo_spatial", Component(name="identity"), otam, 1).training
     assert (found.lr, found.weight_decay, found.milestones) == (lr, weight_decay, milestones)
     assert found.validations == 8  # what a recipe does not say is the preset's
-    assert made.run("demo_temporal", Component(name="identity"), otam, 1).training.lr == 0.001
+    assert made.specs.run("demo_temporal", Component(name="identity"), otam, 1).training.lr == 0.001
     # A recipe goes before the preset's training, and what the preset says of a head before the recipe.
     head = {"identity": {"lr": 0.25}}
     made = study(workflow, hyperparameters=which, backbone__recipe="molo", head_training=head)
-    found = made.run("demo_spatial", Component(name="identity"), otam, 1).training
+    found = made.specs.run("demo_spatial", Component(name="identity"), otam, 1).training
     assert (found.lr, found.weight_decay, found.milestones) == (0.25, weight_decay, milestones)
 
 
@@ -959,8 +979,8 @@ def test_a_card_forbids_mirrored_clips(workflow):
 
 def test_at_the_cut_frames_the_frame_store_is_the_feature_store(workflow):
     made = study(workflow, augmentation=AUGMENTATION, backbone__cut="frames", backbone__train_tail=True)
-    run = made.cells("a_table1")[0].run
-    assert made.store_path(run.features) == made.store_path(run.features.frames)
+    run = made.experiments.cells("a_table1")[0].run
+    assert made.paths.store(run.features) == made.paths.store(run.features.frames)
     assert run.features.augmentation.support.crop == "random" and run.train_tail
 
 
@@ -968,7 +988,7 @@ def test_at_the_cut_frames_the_frame_store_is_the_feature_store(workflow):
 
 
 def test_cells_in_the_order_of_the_table(workflow):
-    cells = study(workflow).cells("a_table1")
+    cells = study(workflow).experiments.cells("a_table1")
     assert [(cell.row.method, cell.paper_dataset, cell.column.shot) for cell in cells] == [
         (method, dataset, shot)
         for method in ("OTAM", "DMGAL")
@@ -979,7 +999,9 @@ def test_cells_in_the_order_of_the_table(workflow):
 
 
 def test_two_paper_data_sets_on_one_card_share_their_runs(workflow):
-    cells = {(c.row.method, c.paper_dataset, c.column.shot): c.run for c in study(workflow).cells("a_table1")}
+    cells = {
+        (c.row.method, c.paper_dataset, c.column.shot): c.run for c in study(workflow).experiments.cells("a_table1")
+    }
     for method in ("OTAM", "DMGAL"):
         for shot in (1, 5):
             assert cells[method, "ssv2_small", shot] == cells[method, "ssv2_full", shot]
@@ -989,13 +1011,15 @@ def test_two_paper_data_sets_on_one_card_share_their_runs(workflow):
 
 def test_equal_rows_of_two_tables_are_one_run(workflow):
     made = study(workflow)
-    one = next(c.run for c in made.cells("a_table1") if (c.row.method, c.column.shot) == ("OTAM", 5))
+    one = next(c.run for c in made.experiments.cells("a_table1") if (c.row.method, c.column.shot) == ("OTAM", 5))
     other = next(
-        c.run for c in made.cells("a_table2") if c.row.method.endswith("OTAM") and c.paper_dataset == "ssv2_full"
+        c.run
+        for c in made.experiments.cells("a_table2")
+        if c.row.method.endswith("OTAM") and c.paper_dataset == "ssv2_full"
     )
     assert one.run_id == other.run_id
     # Table 1: OTAM and DMGAL at two shots on one card. Table 2 adds TRX there, OTAM and TRX on the other card.
-    assert sorted(run_id.rsplit(".", 1)[0] for run_id in made.runs) == [
+    assert sorted(run_id.rsplit(".", 1)[0] for run_id in made.experiments.runs) == [
         "demo_spatial.demo_cnn.identity.otam.5shot",
         "demo_spatial.demo_cnn.identity.trx.5shot",
         "demo_temporal.demo_cnn.dmgal.otam.1shot",
@@ -1007,14 +1031,14 @@ def test_equal_rows_of_two_tables_are_one_run(workflow):
 
 
 def test_runs_are_keyed_by_their_ids_and_survive_json(workflow):
-    for run_id, run in study(workflow).runs.items():
+    for run_id, run in study(workflow).experiments.runs.items():
         assert run.run_id == run_id
         assert RunSpec.parse(run.json_text) == run
 
 
 def test_a_run_says_what_the_preset_says(workflow):
     made = study(workflow, SEED=7)
-    run = made.run("demo_spatial", Component(name="dmgal"), Component(name="otam"), 5)
+    run = made.specs.run("demo_spatial", Component(name="dmgal"), Component(name="otam"), 5)
     assert run.test == EpisodeSpec(
         dataset="demo_spatial",
         card=made.dataset("demo_spatial").digest,
@@ -1027,7 +1051,11 @@ def test_a_run_says_what_the_preset_says(workflow):
         group_disjoint=False,
     )
     assert (
-        run.seed == run.validation.seed == run.features.frames.seed == made.backbone_training("demo_spatial").seed == 7
+        run.seed
+        == run.validation.seed
+        == run.features.frames.seed
+        == made.specs.backbone_training("demo_spatial").seed
+        == 7
     )
     assert (run.validation.split, run.validation.shot) == ("val", 5)
     assert run.validation.count == 100
@@ -1037,7 +1065,7 @@ def test_a_run_says_what_the_preset_says(workflow):
 
 
 def test_training_at_another_shot_than_the_tested_one(workflow):
-    run = study(workflow, episodes__train_shot=1).run(
+    run = study(workflow, episodes__train_shot=1).specs.run(
         "demo_spatial", Component(name="dmgal"), Component(name="otam"), 5
     )
     assert (run.train_shot, run.validation.shot, run.test.shot) == (1, 1, 5)
@@ -1045,14 +1073,16 @@ def test_training_at_another_shot_than_the_tested_one(workflow):
 
 def keys(made: Study) -> dict[str, set]:
     """Everything that names a file, by kind."""
-    used = sorted({run.features.dataset for run in made.runs.values()})
+    used = sorted({run.features.dataset for run in made.experiments.runs.values()})
     return {
-        "runs": set(made.runs),
-        "index": {made.index_path(name) for name in used},
-        "frames": {made.store_path(made.frames(name)) for name in used},
-        "weights": {made.weights_path(made.backbone_training(name)) for name in used},
-        "features": {made.store_path(made.features(name)) for name in used},
-        "episodes": {made.episodes_path(spec) for run in made.runs.values() for spec in (run.validation, run.test)},
+        "runs": set(made.experiments.runs),
+        "index": {made.paths.index(name) for name in used},
+        "frames": {made.paths.store(made.specs.frames(name)) for name in used},
+        "weights": {made.paths.weights(made.specs.backbone_training(name)) for name in used},
+        "features": {made.paths.store(made.features(name)) for name in used},
+        "episodes": {
+            made.paths.episodes(spec) for run in made.experiments.runs.values() for spec in (run.validation, run.test)
+        },
     }
 
 
@@ -1096,7 +1126,7 @@ def test_the_preset_lies_under_a_rows_own_parameters(workflow):
     ]
     write_table(workflow, "a_table1", rows=rows)
     made = study(workflow, heads={"dmgal": {"r1": 4, "r2": 4}}, matching={"trx": {"out_dim": 128, "dropout": 0.5}})
-    runs = {cell.row.method: cell.run for cell in made.cells("a_table1")}
+    runs = {cell.row.method: cell.run for cell in made.experiments.cells("a_table1")}
     assert runs["A"].head == Component(name="dmgal", params={"r1": 2, "r2": 4, "c_mga": None})
     assert runs["A"].matching == Component(name="otam")
     assert runs["B"].matching == Component(name="trx", params={"out_dim": 128, "dropout": 0.0})
@@ -1105,21 +1135,24 @@ def test_the_preset_lies_under_a_rows_own_parameters(workflow):
 def test_where_things_lie(workflow):
     made = study(workflow, ROOTS__STORES="/s", ROOTS__RESULTS="/r", ROOTS__WEIGHTS="/w")
     spec = made.features("demo_spatial")
-    run = next(iter(made.runs.values()))
-    assert made.store_path(spec) == Path("/s/features", spec.key)
-    assert made.store_path(spec.frames) == Path("/s/frames", spec.frames.key)
-    assert made.index_path("demo_spatial") == Path(f"/s/index/demo_spatial.{spec.frames.card}.tsv")
-    assert made.episodes_path(run.test) == Path(f"/r/episodes/{run.test.key}.npz")
-    assert made.run_path(run) == Path("/r/runs", run.run_id)
-    assert made.weights(made.features("demo_spatial")) == f"/w/trained/{made.backbone_training('demo_spatial').key}.pt"
+    run = next(iter(made.experiments.runs.values()))
+    assert made.paths.store(spec) == Path("/s/features", spec.key)
+    assert made.paths.store(spec.frames) == Path("/s/frames", spec.frames.key)
+    assert made.paths.index("demo_spatial") == Path(f"/s/index/demo_spatial.{spec.frames.card}.tsv")
+    assert made.paths.episodes(run.test) == Path(f"/r/episodes/{run.test.key}.npz")
+    assert made.paths.run(run) == Path("/r/runs", run.run_id)
+    assert (
+        made.specs.weights_option(made.features("demo_spatial"))
+        == f"/w/trained/{made.specs.backbone_training('demo_spatial').key}.pt"
+    )
 
 
 def test_jobs_of_a_store(workflow):
     made = study(workflow, frames__clips_per_job=100, backbone__clips_per_job=928)
     assert len(made.dataset("demo_spatial")) == 24 * 24 + 8 * 12 + 16 * 16 == 928
     # 100 clips are two shard files of 64, 928 are fifteen.
-    assert made.jobs(made.frames("demo_spatial")) == 8
-    assert made.jobs(made.features("demo_spatial")) == 1
+    assert made.specs.jobs(made.specs.frames("demo_spatial")) == 8
+    assert made.specs.jobs(made.features("demo_spatial")) == 1
 
 
 # -- weights ---------------------------------------------------------------------------------------------------------------
@@ -1127,25 +1160,25 @@ def test_jobs_of_a_store(workflow):
 
 def test_a_backbone_that_the_pipeline_trains(workflow):
     made = study(workflow)
-    training = made.backbone_training("demo_temporal")
-    assert training.frames == made.frames("demo_temporal")
+    training = made.specs.backbone_training("demo_temporal")
+    assert training.frames == made.specs.frames("demo_temporal")
     assert training.epochs == 12
     assert made.features("demo_temporal").backbone.weights == f"trained:{training.digest}"
 
 
 def test_published_weights(workflow):
     made = study(workflow, PRESET="pretrained")
-    assert made.backbone_training("demo_temporal") is None
+    assert made.specs.backbone_training("demo_temporal") is None
     assert made.features("demo_temporal").backbone.weights == "torchvision:IMAGENET1K_V1"
-    assert made.weights(made.features("demo_temporal")) == "IMAGENET1K_V1"
+    assert made.specs.weights_option(made.features("demo_temporal")) == "IMAGENET1K_V1"
 
 
 def test_a_local_file_is_known_by_its_content(workflow, tmp_path):
     (tmp_path / "mine.pt").write_bytes(b"weights")
     made = study(workflow, ROOTS__WEIGHTS=str(tmp_path), backbone__weights="mine.pt")
     assert made.features("demo_temporal").backbone.weights == f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
-    assert made.backbone_training("demo_temporal") is None
-    assert made.weights(made.features("demo_temporal")) == str(tmp_path / "mine.pt")
+    assert made.specs.backbone_training("demo_temporal") is None
+    assert made.specs.weights_option(made.features("demo_temporal")) == str(tmp_path / "mine.pt")
     key = made.features("demo_temporal").key
     (tmp_path / "mine.pt").rename(tmp_path / "renamed.pt")
     again = study(workflow, ROOTS__WEIGHTS="elsewhere", backbone__weights=str(tmp_path / "renamed.pt"))
@@ -1160,10 +1193,10 @@ def test_a_file_beside_the_work_goes_before_one_in_the_root(workflow, tmp_path, 
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "mine.pt").write_bytes(b"of the root")
     made = study(workflow, ROOTS__WEIGHTS="root", backbone__weights="mine.pt")
-    assert made.weights(made.features("demo_temporal")) == "root/mine.pt"
+    assert made.specs.weights_option(made.features("demo_temporal")) == "root/mine.pt"
     (tmp_path / "mine.pt").write_bytes(b"of the work")
     made = study(workflow, ROOTS__WEIGHTS="root", backbone__weights="mine.pt")
-    assert made.weights(made.features("demo_temporal")) == "mine.pt"
+    assert made.specs.weights_option(made.features("demo_temporal")) == "mine.pt"
     assert made.features("demo_temporal").backbone.weights == f"sha256:{hashlib.sha256(b'of the work').hexdigest()}"
 
 
@@ -1242,17 +1275,16 @@ def test_a_crop_above_the_frames_is_refused_where_it_is_used(workflow):
     """A setup that nothing asked for uses stops nothing."""
     deep = {"deep": {"backbone": DEMO["backbone"] | {"crop": 80}}}
     made = study(workflow, setups=deep)
-    run = made.cells("a_table1")[0].run
-    made.check_run(run)
-    wide = made.run("demo_temporal", run.head, run.matching, 1, setup="deep")
-    made.__dict__["_origins"] = made._origins | {wide.features.key: ("deep", "demo_temporal")}
+    run = made.experiments.cells("a_table1")[0].run
+    made.checks.check_run(run)
+    wide = made.specs.run("demo_temporal", run.head, run.matching, 1, setup="deep")
     with pytest.raises(
         FsarError, match=r"^preset 'demo': setups\.deep\.backbone\.crop 80 is larger than frames\.size 72$"
     ):
-        made.check_run(wide)
+        made.checks.check_run(wide)
     made = study(workflow, backbone__crop=96)
     with pytest.raises(FsarError, match=r"^preset 'demo': backbone\.crop 96 is larger than frames\.size 72$"):
-        made.check_features(made.cells("a_table1")[0].run.features)
+        made.checks.check_features(made.experiments.cells("a_table1")[0].run.features)
 
 
 @pytest.mark.parametrize(
@@ -1286,7 +1318,7 @@ def test_mistakes_in_a_table(workflow, changes, line):
 def test_unknown_names(workflow):
     made = study(workflow)
     with pytest.raises(FsarError, match=r"no table 'a_table3' in .*tables; did you mean 'a_table"):
-        made.cells("a_table3")
+        made.experiments.cells("a_table3")
     with pytest.raises(FsarError, match=r"config\.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'\?"):
         made.behind("ucf")
     with pytest.raises(FsarError, match=r"no card for data set 'demo_spatal' in .*; did you mean 'demo_spatial'\?"):
@@ -1310,7 +1342,7 @@ def test_the_shipped_study_is_valid_and_torch_free(preset, tmp_path):
         "from fsar_core.study import Study; root = Path(sys.argv[1]);"
         "raw = read_yaml(root / 'config.yaml') | {'preset': sys.argv[2]};"
         "study = Study(load_config(raw), root / 'workflow');"
-        "print(len(study.runs) >= 30, 'torch' in sys.modules, 'zarr' in sys.modules)"
+        "print(len(study.experiments.runs) >= 30, 'torch' in sys.modules, 'zarr' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(ROOT), preset],

@@ -411,8 +411,8 @@ def test_every_measured_number_of_every_table_has_its_interval(tmp_path):
         table = whole.table(name)
         if table.kind != "accuracy":
             continue
-        runs = {(c.row.method, c.run.tested_on.dataset, c.column.name): run for c in whole.cells(name)}
-        behind = {dataset: whole.behind(dataset) for dataset in whole.named_in(table)}
+        runs = {(c.row.method, c.run.tested_on.dataset, c.column.name): run for c in whole.experiments.cells(name)}
+        behind = {dataset: whole.behind(dataset) for dataset in whole.experiments.named_in(table)}
         write(Resolved(name, table, behind, runs, 5), tmp_path / name)
         page = (tmp_path / f"{name}.html").read_text()
         measured, _, printed = page.partition('<div class="printed">')

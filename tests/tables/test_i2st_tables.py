@@ -412,7 +412,7 @@ def study():
 
 def test_runs_and_trainings_under_the_default_configuration(study):
     """Equal rows are one run, other ways and durations are no other training; two data sets stand behind the five."""
-    found = {number: study.cells(f"i2st_table{number}") for number in NUMBERS}
+    found = {number: study.experiments.cells(f"i2st_table{number}") for number in NUMBERS}
     counted = {
         number: (len({c.run.run_id for c in found[number]}), len({c.run.model.model_id for c in found[number]}))
         for number in NUMBERS
@@ -424,21 +424,26 @@ def test_runs_and_trainings_under_the_default_configuration(study):
     runs = {c.run.run_id: c.run for cells in found.values() for c in cells}
     trained = {run.model.model_id for run in runs.values()}
     assert (len(runs), len(trained)) == (92, 52)
-    assert runs.keys() <= study.runs.keys() and trained <= study.models.keys()
+    assert runs.keys() <= study.experiments.runs.keys() and trained <= study.experiments.models.keys()
     for run in runs.values():
-        study.check_run(run)
+        study.checks.check_run(run)
 
 
 def test_equal_rows_of_two_papers_are_one_run(study):
-    dmgal = {c.run.run_id for number in range(2, 9) for c in study.cells(f"dmgal_table{number}")}
-    shared = {c.row.method for number in (1, 2) for c in study.cells(f"i2st_table{number}") if c.run.run_id in dmgal}
+    dmgal = {c.run.run_id for number in range(2, 9) for c in study.experiments.cells(f"dmgal_table{number}")}
+    shared = {
+        c.row.method
+        for number in (1, 2)
+        for c in study.experiments.cells(f"i2st_table{number}")
+        if c.run.run_id in dmgal
+    }
     assert shared == {"OTAM", "TRX", "Bi-MHM"}
 
 
 def test_other_ways_and_short_clips_are_tests_of_table_2s_models(study):
-    trained = {c.run.model.model_id for c in study.cells("i2st_table2")}
+    trained = {c.run.model.model_id for c in study.experiments.cells("i2st_table2")}
     for number in (6, 9):
-        assert {c.run.model.model_id for c in study.cells(f"i2st_table{number}")} <= trained
-    across = study.cells("i2st_table7")
+        assert {c.run.model.model_id for c in study.experiments.cells(f"i2st_table{number}")} <= trained
+    across = study.experiments.cells("i2st_table7")
     assert {c.run.features.dataset for c in across} == {study.behind("kinetics100")}
     assert {c.run.tested_on.dataset for c in across} == {study.behind("hmdb51"), study.behind("ssv2_small")}

@@ -260,7 +260,7 @@ def study():
 
 def test_runs_and_trainings_under_the_default_configuration(study):
     """Equal rows are one run, other ways are no other training, λ = 0.5 is Ours; two data sets stand behind the five."""
-    found = {number: study.cells(f"sgtm_table{number}") for number in NUMBERS}
+    found = {number: study.experiments.cells(f"sgtm_table{number}") for number in NUMBERS}
     counted = {
         number: (len({c.run.run_id for c in found[number]}), len({c.run.model.model_id for c in found[number]}))
         for number in NUMBERS
@@ -270,30 +270,32 @@ def test_runs_and_trainings_under_the_default_configuration(study):
     trained = {run.model.model_id for run in every.values()}
     assert (len(every), len(trained)) == (57, 42)
     for run in every.values():
-        study.check_run(run)
-    i2st = {c.run.run_id for number in range(1, 10) for c in study.cells(f"i2st_table{number}")}
+        study.checks.check_run(run)
+    i2st = {c.run.run_id for number in range(1, 10) for c in study.experiments.cells(f"i2st_table{number}")}
     shared = {c.row.method for cells in found.values() for c in cells if c.run.run_id in i2st}
     assert shared == {"OTAM", "TRX", "Bi-MHM"}
 
 
 def test_one_saliency_store_for_all_runs_of_a_data_set(study):
-    every = [c.run for number in NUMBERS for c in study.cells(f"sgtm_table{number}") if c.row.head.name == "sgtm"]
+    every = [
+        c.run for number in NUMBERS for c in study.experiments.cells(f"sgtm_table{number}") if c.row.head.name == "sgtm"
+    ]
     guided = [run for run in every if run.head.params.get("mask", "saliency") not in (None, "random")]
     assert {run.features.dataset for run in guided} == {"demo_spatial", "demo_temporal"}
-    assert all(run.saliency == study.saliency(run.features.dataset) for run in guided)
+    assert all(run.saliency == study.specs.saliency(run.features.dataset) for run in guided)
     assert all(run.saliency is None for run in every if run not in guided) and len(guided) < len(every)
 
 
 def test_figures_show_runs_of_the_tables(study):
-    tables = {c.run.model.model_id for number in NUMBERS for c in study.cells(f"sgtm_table{number}")}
-    two = study.points("sgtm_fig2")
+    tables = {c.run.model.model_id for number in NUMBERS for c in study.experiments.cells(f"sgtm_table{number}")}
+    two = study.experiments.points("sgtm_fig2")
     assert [point.method for point in two] == ["Ours", "TRX", "Baseline"]
     assert {point.run.model.model_id for point in two} | {
-        look.run.model.model_id for look in study.looks("sgtm_fig3")
+        look.run.model.model_id for look in study.experiments.looks("sgtm_fig3")
     } <= tables
-    four = study.points("sgtm_fig4")
+    four = study.experiments.points("sgtm_fig4")
     assert [(point.shot, point.value) for point in four] == [(shot, value) for shot in (1, 5) for value in (0, 2, 4, 6)]
     assert all(point.run.head.params["masked"] == point.value for point in four)
-    assert [watch.dataset for watch in study.watches("sgtm_fig3")] == ["ssv2_full"]
-    measured = study.watches("sgtm_actionness")[0]
+    assert [watch.dataset for watch in study.experiments.watches("sgtm_fig3")] == ["ssv2_full"]
+    measured = study.experiments.watches("sgtm_actionness")[0]
     assert study.dataset(study.behind(measured.dataset)).card.intervals

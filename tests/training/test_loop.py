@@ -6,15 +6,18 @@ import pytest
 import torch
 from torch import nn
 
+from fsar_core.components.head import Head
 from fsar_core.episodes.sampler import sample
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
 from fsar_core.inputs.actionness import ActionnessSource
+from fsar_core.layers.frame_classifier import FrameClassifier
 from fsar_core.runtime.devices import Machine
 from fsar_core.runtime.seeding import derive, rng
-from fsar_core.saliency.classifier import FrameClassifier, score
+from fsar_core.saliency.classifier import score
 from fsar_core.specs import Component
-from fsar_core.training import checkpoint, loop
+from fsar_core.storage import checkpoint
+from fsar_core.training import loop, session
 from fsar_core.training.loop import train
 from fsar_core.types import HeadOutput
 from tests.builders import toy_features, toy_index
@@ -131,8 +134,8 @@ def test_in_the_last_step_the_wish_to_stop_is_fulfilled_by_being_done(tmp_path):
 def test_long_ways_between_validations_are_saved_too(tmp_path, monkeypatch):
     """12 steps, one validation; a clock that runs 100 s a step, and a kill in the eighth."""
     ticks = iter(range(0, 10**6, 100))
-    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(ticks)))
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 450.0)
+    monkeypatch.setattr(session.time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(session, "SAVE_SECONDS", 450.0)
     spec, last = run_spec(validations=1), tmp_path / "last.pt"
     with pytest.raises(KeyboardInterrupt):
         trained(spec, last, raise_at(model_of(spec), 8))
@@ -151,7 +154,7 @@ def test_seconds_are_those_of_training_without_the_interruption(tmp_path, monkey
         return 0.5
 
     monkeypatch.setattr(loop, "accuracy", one_second)
-    monkeypatch.setattr(loop.time, "time", lambda: clock[0])
+    monkeypatch.setattr(session.time, "time", lambda: clock[0])
     spec = run_spec(validations=4)
     with pytest.raises(KeyboardInterrupt):
         trained(spec, tmp_path / "last.pt", raise_at(model_of(spec), 8))
@@ -331,8 +334,11 @@ def test_clip_norm_bounds_the_gradient(tmp_path):
     assert step_of(tmp_path, clip_norm=10 * free, weight_decay=0.0) == pytest.approx(free, rel=1e-6)
 
 
-class WithLosses(nn.Module):
+class WithLosses(Head):
     """An identity head with two constant losses."""
+
+    def encode(self, clips):
+        return clips
 
     def forward(self, support, query, **aux):
         return HeadOutput(support, query, {"a": torch.tensor(2.0), "b": torch.tensor(3.0)})
@@ -506,7 +512,7 @@ def test_the_scale_of_gradients_is_resumed(tmp_path, monkeypatch):
     ("device", "asked", "mixed"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
 )
 def test_precision_is_mixed_where_it_is_asked_for_on_a_gpu(device, asked, mixed):
-    assert loop._mixed(Machine(torch.device(device), asked, None)) is mixed
+    assert Machine(torch.device(device), asked, None).half_precision is mixed
 
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

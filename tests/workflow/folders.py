@@ -76,7 +76,7 @@ def study(**training) -> Study:
 
 def runs_of(*methods: str, shot: int = 1, **training) -> list[RunSpec]:
     """The runs of Table II's rows at a shot."""
-    cells = study(**training).cells("dmgal_table2")
+    cells = study(**training).experiments.cells("dmgal_table2")
     found = {cell.row.method: cell.run for cell in cells if cell.column.shot == shot}
     return [found[method] for method in methods]
 

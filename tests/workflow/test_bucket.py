@@ -134,9 +134,9 @@ def test_verify_status_clean_and_look_read_the_bucket(project, study, root, monk
     workflow = ["--config", str(config), "--workflow", str(REPOSITORY / "workflow")]
     assert main(["status", *workflow, "i2st_table9"]) == 0
     assert "i2st_table9        done" in capsys.readouterr().out
-    masks = study.masks_of("demo_temporal")
-    places = {"masks": study.store_path(masks), "frames": study.store_path(masks.frames)}
-    places |= {"index": study.index_path("demo_temporal"), "out": folder.path / "look"}
+    masks = study.specs.masks_of("demo_temporal")
+    places = {"masks": study.paths.store(masks), "frames": study.paths.store(masks.frames)}
+    places |= {"index": study.paths.index("demo_temporal"), "out": folder.path / "look"}
     assert main(["look", *(word for name, path in places.items() for word in (f"--{name}", str(path)))]) == 0
     assert (folder.path / "look.png").stat().st_size > 1000
     gone = root / "frames" / "demo_temporal.8x99.0123456789ab"
@@ -152,8 +152,8 @@ def test_verify_status_clean_and_look_read_the_bucket(project, study, root, monk
 def test_damage_is_told_and_mended(project, study, root, monkeypatch, capfd, local):
     folder, config = project
     monkeypatch.chdir(folder.path)
-    run = study.cells("i2st_table9")[0].run
-    store = study.store_path(run.tested_on)
+    run = study.experiments.cells("i2st_table9")[0].run
+    store = study.paths.store(run.tested_on)
     shards = [held.path for held in (store / "data.zarr" / "features" / "c").objects()]
     before = {shard: shard.read_bytes() for shard in shards}
     for shard, data in before.items():
@@ -161,7 +161,7 @@ def test_damage_is_told_and_mended(project, study, root, monkeypatch, capfd, loc
         for position in range(0, len(data) - 2000, 50):  # something of every clip
             changed[position] ^= 1
         shard.write_bytes(bytes(changed))
-    summary = study.run_path(run) / "summary.json"
+    summary = study.paths.run(run) / "summary.json"
     (folder.path / summary).unlink()
     done = folder.snakemake("--", str(summary), config=config)
     assert done.returncode == 2

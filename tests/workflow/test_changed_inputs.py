@@ -38,11 +38,11 @@ class Project:
     def __init__(self, path: Path, source: Path) -> None:
         self.path, self.source = path, source
         self.study = Study(load_config(source / "config.yaml"), source / "workflow")
-        cells = self.study.cells("dmgal_table2")
+        cells = self.study.experiments.cells("dmgal_table2")
         self.features = next(cell.run.features for cell in cells if cell.run.features.dataset == "mine")
-        self.weights = str(self.study.weights_path(self.study.training_of(self.features)))
-        self.index = str(self.study.index_path("mine"))
-        self.frames_store, self.features_store = map(self.study.store_path, (self.features.frames, self.features))
+        self.weights = str(self.study.paths.weights(self.study.specs.training_of(self.features)))
+        self.index = str(self.study.paths.index("mine"))
+        self.frames_store, self.features_store = map(self.study.paths.store, (self.features.frames, self.features))
         self.target = str(self.features_store / "manifest.json")
 
     def video(self, row: int) -> Path:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def run():
     """A run of I2ST on the data set that the shared folder has."""
-    cells = study().cells("i2st_table1")
+    cells = study().experiments.cells("i2st_table1")
     return next(c.run for c in cells if c.row.method.startswith("I") and c.run.features.dataset == "demo_temporal")
 
 

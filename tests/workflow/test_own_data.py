@@ -81,7 +81,7 @@ def test_a_folder_and_a_split_list_are_enough(mine):
     whole = Study(load_config(folder / "config.yaml"), folder / "workflow")
     run = next(
         c.run
-        for c in whole.cells("dmgal_table2")
+        for c in whole.experiments.cells("dmgal_table2")
         if c.row.method == "DMGAL-FT (Bi-MHM)" and c.run.features.dataset == "mine"
     )
     assert run.test.shot == 1
@@ -132,7 +132,11 @@ def test_too_few_clips_for_the_shot_are_named(mine):
     """3 clips a class serve 1-shot episodes and no 3-shot ones."""
     folder, _ = mine
     whole = Study(load_config(folder / "config.yaml"), folder / "workflow")
-    run = next(c.run for c in whole.cells("dmgal_table2") if c.column.shot == 3 and c.run.features.dataset == "mine")
+    run = next(
+        c.run
+        for c in whole.experiments.cells("dmgal_table2")
+        if c.column.shot == 3 and c.run.features.dataset == "mine"
+    )
     done = snakemake(folder, f"results/episodes/{run.test.key}.npz")
     assert done.returncode == 2
     assert "has 3 usable clips" in told(done) and "need 4" in told(done)

@@ -105,10 +105,18 @@ def test_dmgal_is_every_table_and_figure_of_the_paper(tmp_path):
     assert sorted(jobs["table"]) == [f"table=dmgal_table{number}" for number in range(1, 9)]
     assert sorted(jobs["complexity"]) == ["table=dmgal_table7", "table=dmgal_table8"]
     planned = study()
-    runs = {cell.run.run_id: cell.run for number in range(1, 9) for cell in planned.cells(f"dmgal_table{number}")}
+    runs = {
+        cell.run.run_id: cell.run
+        for number in range(1, 9)
+        for cell in planned.experiments.cells(f"dmgal_table{number}")
+    }
     assert len(runs) == 80 and sorted(jobs["figure"]) == [f"figure=dmgal_fig{number}" for number in range(4, 10)]
-    runs |= {point.run.run_id: point.run for number in (6, 7) for point in planned.points(f"dmgal_fig{number}")}
-    looks = {(number, look.run.run_id) for number in (4, 5, 8, 9) for look in planned.looks(f"dmgal_fig{number}")}
+    runs |= {
+        point.run.run_id: point.run for number in (6, 7) for point in planned.experiments.points(f"dmgal_fig{number}")
+    }
+    looks = {
+        (number, look.run.run_id) for number in (4, 5, 8, 9) for look in planned.experiments.looks(f"dmgal_fig{number}")
+    }
     assert sorted(jobs["inspect_run"]) == [f"figure=dmgal_fig{number}, run={run}" for number, run in sorted(looks)]
     # Nothing is trained for these figures alone.
     assert {run for _, run in looks} <= runs.keys()
@@ -124,12 +132,16 @@ def test_i2st_is_every_table_and_figure_of_the_paper(tmp_path):
     planned = study()
     figures = [name for name in planned.figure_names if name.startswith("i2st_")]
     assert sorted(jobs.get("figure", [])) == [f"figure={name}" for name in figures]
-    runs = {cell.run.run_id: cell.run for number in range(1, 10) for cell in planned.cells(f"i2st_table{number}")}
+    runs = {
+        cell.run.run_id: cell.run
+        for number in range(1, 10)
+        for cell in planned.experiments.cells(f"i2st_table{number}")
+    }
     assert len(runs) == 92
-    runs |= {point.run.run_id: point.run for name in figures for point in planned.points(name)}
+    runs |= {point.run.run_id: point.run for name in figures for point in planned.experiments.points(name)}
     assert sorted(jobs["evaluate_head"]) == sorted(f"run={run}" for run in runs)
     models = {run.model.model_id for run in runs.values()}
-    models |= {look.run.model.model_id for name in figures for look in planned.looks(name)}
+    models |= {look.run.model.model_id for name in figures for look in planned.experiments.looks(name)}
     assert sorted(jobs["train_head"]) == sorted(f"model={model}" for model in models)
 
 
@@ -139,22 +151,24 @@ def test_sgtm_is_every_table_and_figure_of_the_paper(tmp_path):
     assert sorted(jobs["table"]) == [f"table=sgtm_table{number}" for number in range(1, 7)]
     planned, figures = study(), ["sgtm_actionness", *(f"sgtm_fig{number}" for number in (2, 3, 4))]
     assert sorted(jobs["figure"]) == [f"figure={name}" for name in figures]
-    runs = {cell.run.run_id: cell.run for number in range(1, 7) for cell in planned.cells(f"sgtm_table{number}")}
-    runs |= {point.run.run_id: point.run for name in figures for point in planned.points(name)}
+    runs = {
+        cell.run.run_id: cell.run for number in range(1, 7) for cell in planned.experiments.cells(f"sgtm_table{number}")
+    }
+    runs |= {point.run.run_id: point.run for name in figures for point in planned.experiments.points(name)}
     assert sorted(jobs["evaluate_head"]) == sorted(f"run={run}" for run in runs)
     assert sorted(jobs["train_head"]) == sorted({f"model={run.model.model_id}" for run in runs.values()})
     datasets = ("demo_partial", "demo_spatial", "demo_temporal")
-    stores = [planned.saliency(dataset) for dataset in datasets]
+    stores = [planned.specs.saliency(dataset) for dataset in datasets]
     for rule in ("plan_saliency", "seal_saliency"):
         assert sorted(jobs[rule]) == [f"store={spec.key}" for spec in stores]
     assert sorted(jobs["train_classifier"]) == [f"classifier={spec.classifier.key}" for spec in stores]
-    watched = [(name, watch.saliency.key) for name in figures for watch in planned.watches(name)]
+    watched = [(name, watch.saliency.key) for name in figures for watch in planned.experiments.watches(name)]
     assert sorted(jobs["inspect_saliency"]) == sorted(f"figure={name}, store={store}" for name, store in set(watched))
     assert "complexity" not in jobs and "plan_masks" not in jobs
 
 
 def test_a_figure_looks_into_no_other_run(tmp_path):
-    run = next(iter(study().cells("dmgal_table4"))).run.run_id
+    run = next(iter(study().experiments.cells("dmgal_table4"))).run.run_id
     done = Folder(tmp_path).snakemake("-n", "--", f"results/inspections/dmgal_fig5/{run}.npz")
     told = [line for line in done.stderr.splitlines() if line.startswith("fsar: error:")]
     assert done.returncode == 2 and f"the figure 'dmgal_fig5' looks into no run '{run}'" in told[-1]

@@ -78,13 +78,19 @@ def test_the_second_run_has_nothing_to_do(smoke):
 
 
 def test_a_docstring_edit_triggers_nothing(smoke, package):
-    for module in ("matching/otam.py", "training/loop.py", "heads/dmgal.py", "cli/train.py", "data/frame_store.py"):
+    for module in (
+        "metrics/otam.py",
+        "training/loop.py",
+        "heads/dmgal.py",
+        "cli/jobs/train.py",
+        "store_kinds/frames.py",
+    ):
         edit(package, module, '"""', '"""Reworded. ')
     assert smoke.planned("--", *summaries(*METHODS), package=package) == {}
 
 
 def test_editing_otam_reruns_only_the_runs_that_use_it(smoke, package):
-    with open(package / "fsar_core" / "matching" / "otam.py", "a") as stream:
+    with open(package / "fsar_core" / "metrics" / "otam.py", "a") as stream:
         stream.write("\n\nADDED = 1\n")
     jobs = smoke.planned("--", *summaries(*METHODS), package=package)
     assert set(jobs) == {"train_head", "evaluate_head"}
@@ -107,7 +113,7 @@ def test_another_frame_size_is_another_store(smoke, tmp_path):
     settings = overlay(smoke_config(), {"presets": {"demo": {"frames": {"size": 44}}}})
     config.write_text(json.dumps(settings))
     whole = Study(load_config(settings), REPOSITORY / "workflow")
-    manifest = whole.store_path(whole.frames("demo_temporal")) / "manifest.json"
+    manifest = whole.paths.store(whole.specs.frames("demo_temporal")) / "manifest.json"
     jobs = smoke.planned("--", str(manifest), config=config)
     assert set(jobs) == {"plan_frames", "fill_frames", "seal_frames"}
 
@@ -181,7 +187,7 @@ def test_a_killed_shard_job_is_resumed_alone(tmp_path):
     os.kill(victim, signal.SIGKILL)
     assert running.wait(timeout=240) != 0
     done = {path.name: path.stat().st_mtime_ns for path in receipts.glob("[0-9]*.json")}
-    assert 1 <= len(done) < study().jobs(study().frames("demo_temporal"))
+    assert 1 <= len(done) < study().specs.jobs(study().specs.frames("demo_temporal"))
     folder.ok("--", "frames")
     after = {path.name: path.stat().st_mtime_ns for path in receipts.glob("[0-9]*.json")}
     assert len(after) == 3
@@ -202,7 +208,11 @@ def test_resnet50_from_a_local_file(smoke, tmp_path):
     change = {"presets": {"demo": {"backbone": backbone}}}
     config.write_text(json.dumps(overlay(smoke_config(), change)))
     whole = Study(load_config(overlay(smoke_config(), change)), REPOSITORY / "workflow")
-    run = next(cell.run for cell in whole.cells("dmgal_table2") if cell.row.method == "OTAM" and cell.column.shot == 1)
+    run = next(
+        cell.run
+        for cell in whole.experiments.cells("dmgal_table2")
+        if cell.row.method == "OTAM" and cell.column.shot == 1
+    )
     smoke.ok("--", f"results/runs/{run.run_id}/summary.json", config=config)
     manifest = json.loads((smoke.path / "stores" / "features" / run.features.key / "manifest.json").read_text())
     assert manifest["spec"]["backbone"]["weights"] == f"sha256:{file_sha256(weights)}"
@@ -214,7 +224,7 @@ def test_resnet50_from_a_local_file(smoke, tmp_path):
 
 def _frame_plan() -> list[Path]:
     whole = study()
-    return [whole.store_path(whole.frames("demo_temporal")) / "plan.json"]
+    return [whole.paths.store(whole.specs.frames("demo_temporal")) / "plan.json"]
 
 
 def _filling_job(folder: Path, finished: set[str]) -> int | None:

@@ -21,7 +21,7 @@ LIVE = {"presets": {"demo": {"heads": {"sgtm": {"saliency": "live"}}}}}
 
 def run_of(planned: Study, table: str = "sgtm_table2", method: str = "Ours+OTAM"):
     """A run on the data set that the shared folder has."""
-    cells = planned.cells(table)
+    cells = planned.experiments.cells(table)
     return next(c.run for c in cells if c.row.method == method and c.run.features.dataset == "demo_temporal")
 
 
@@ -50,7 +50,7 @@ def test_only_runs_that_hide_frames_by_it_need_it(smoke, run):
 
 
 def test_what_is_left(trained, run):
-    classifier = trained.path / study().classifier_path(run.saliency.classifier)
+    classifier = trained.path / study().paths.classifier(run.saliency.classifier)
     saved = torch.load(classifier, weights_only=True)
     assert saved["run"] == run.saliency.classifier.digest and saved["model"]["outer.weight"].shape[:2] == (24, 512)
     assert len(pd.read_csv(classifier.with_suffix(".csv"))) == run.saliency.classifier.epochs
@@ -102,7 +102,7 @@ def test_live_scores_need_the_classifier_and_no_store(trained, tmp_path):
     assert set(jobs) == {"train_head", "evaluate_head"}
     trained.ok("--rerun-triggers", "mtime", "--", target, config=config)
     checkpoint = torch.load(trained.path / "results/models" / run.model.model_id / "checkpoint.pt", weights_only=True)
-    classifier = torch.load(trained.path / study().classifier_path(run.classifier), weights_only=True)["model"]
+    classifier = torch.load(trained.path / study().paths.classifier(run.classifier), weights_only=True)["model"]
     held = {k.removeprefix("head.classifier."): v for k, v in checkpoint["model"].items() if "classifier" in k}
     assert held.keys() == classifier.keys() and all(
         torch.equal(held[name], value) for name, value in classifier.items()

@@ -57,7 +57,7 @@ def test_a_whole_run_is_sound(smoke):
 def test_one_shard_is_made_again_and_nothing_else(copy):
     """The store is then byte for byte what it was, and nothing that was made of it looks outdated."""
     whole = study()
-    store = whole.store_path(whole.frames("demo_temporal"))
+    store = whole.paths.store(whole.specs.frames("demo_temporal"))
     shards = sorted((copy.path / store / "data.zarr/frames/c").rglob("0/0/0/0/0"))
     before = snapshot(copy.path)
     bad = shards[3]  # of the second job
@@ -83,7 +83,7 @@ def test_one_shard_is_made_again_and_nothing_else(copy):
 def test_a_killed_repair_is_finished_by_the_same_command(copy, after):
     """Snakemake is killed with it, before it has made anything or in the midst of it."""
     whole = study()
-    store = whole.store_path(whole.frames("demo_temporal"))
+    store = whole.paths.store(whole.specs.frames("demo_temporal"))
     bad = sorted((copy.path / store / "data.zarr/frames/c").rglob("0/0/0/0/0"))[3]
     whole_shard = bad.read_bytes()
     flip(bad, 700)
@@ -101,10 +101,12 @@ def test_a_killed_repair_is_finished_by_the_same_command(copy, after):
 
 def test_an_index_is_made_again_and_no_store(copy):
     whole = study()
-    index = whole.index_path("demo_temporal")
+    index = whole.paths.index("demo_temporal")
     before = (copy.path / index).read_bytes()
     flip(copy.path / index, 500)
-    done = copy.snakemake("-R", "draw_episodes", "--", str(whole.episodes_path(next(iter(whole.runs.values())).test)))
+    done = copy.snakemake(
+        "-R", "draw_episodes", "--", str(whole.paths.episodes(next(iter(whole.experiments.runs.values())).test))
+    )
     if done.returncode == 0:  # episodes of the other data set
         pytest.fail("the damaged index was not noticed")
     assert f"mend it with `fsar repair {index}`" in done.stderr
@@ -135,5 +137,5 @@ def test_nothing_of_a_run_is_unused_under_its_own_configuration(copy, tmp_path):
     said = fsar(copy, *words[:4], str(SMOKE), str(other), *words[5:], "--yes")
     gone = {path.split("/")[1] for path in before.keys() - snapshot(copy.path).keys()}
     assert gone == {"models", "runs"} and "6 unused" in said  # stores serve every learning rate
-    features = study().store_path(runs_of("Bi-MHM")[0].features)
+    features = study().paths.store(runs_of("Bi-MHM")[0].features)
     assert "Nothing to be done" in copy.ok("--", f"{features}/manifest.json")

@@ -33,7 +33,7 @@ def run_of(smoke, tmp_path: Path, changes: dict):
     config = tmp_path / "views.yaml"
     config.write_text(yaml.safe_dump(overlay(yaml.safe_load(SMOKE.read_text()), {"presets": {"demo": changes}})))
     study = Study(load_config(overlay(smoke_config(), {"presets": {"demo": changes}})), REPOSITORY / "workflow")
-    cells = study.cells("dmgal_table2")
+    cells = study.experiments.cells("dmgal_table2")
     run = next(c.run for c in cells if c.row.method == "DMGAL-FT (OTAM)" and c.column.shot == 1)
     summary = f"results/runs/{run.run_id}/summary.json"
     smoke.ok("--", summary, config=config)
@@ -43,7 +43,7 @@ def run_of(smoke, tmp_path: Path, changes: dict):
 def test_full_fine_tuning_from_frames(smoke, tmp_path):
     changes = {"augmentation": AUGMENTATION, "backbone": {"cut": "frames", "train_tail": True}}
     study, run, summary = run_of(smoke, tmp_path, changes)
-    assert study.store_path(run.features) == study.store_path(run.features.frames)
+    assert study.paths.store(run.features) == study.paths.store(run.features.frames)
     assert not list((smoke.path / "stores" / "features").glob("*.frames.*"))
     head_only = run_of(smoke, tmp_path, {})[2]
     # demo_cnn with dim 32: 9 * (3 * 8 + 8 * 16 + 16 * 32 + 32 * 32) + 2 * (8 + 16 + 32 + 32)
@@ -58,8 +58,8 @@ def test_augmented_views_are_stored_for_training_clips_only(smoke, tmp_path):
     changes = {"frames": {"views": 3}, "augmentation": AUGMENTATION}
     study, run, summary = run_of(smoke, tmp_path, changes)
     assert summary["episodes"] == 40
-    reader = StoreReader(smoke.path / study.store_path(run.features), "features", run.features)
-    index = read_index(smoke.path / study.index_path(run.features.dataset))
+    reader = StoreReader(smoke.path / study.paths.store(run.features), "features", run.features)
+    index = read_index(smoke.path / study.paths.index(run.features.dataset))
     assert reader.views == 3
     train, test = (int(index.row[index.split == split].iloc[0]) for split in ("train", "test"))
     values = [reader.read_clip(train, view) for view in range(3)]

@@ -22,12 +22,12 @@ def look(
     args: argparse.Namespace, spec: RunSpec, wanted: dict[str, Any]
 ) -> tuple[tables.EpisodeTable, dict[str, str], dict[str, np.ndarray]]:
     """The episodes that are looked at, digests of what is looked into, and the arrays by name."""
-    prepared = _run.prepare(args, spec, spec.tested_on)
-    bank, model, machine = prepared.bank, prepared.model, prepared.machine
-    inputs = _run.load_trained(args, spec, prepared)
+    opened = _run.opened(args, spec, spec.tested_on)
+    bank, model, machine = opened.bank, opened.model, opened.machine
+    inputs = opened.load(args.checkpoint, spec)
     table = tables.load(args.episodes, EpisodeSpec.parse(args.episode_spec))
     frames = StoreReader(args.frames, "frames", spec.tested_on.frames)
-    for reader in (prepared.reader, frames):
+    for reader in (opened.reader, frames):
         check_episodes(args.episodes, table.index, reader.store, reader.inputs)
     # Read clip by clip: a picture needs few of them.
     pictures = FrameBank(frames, table.rows, memory_gib=0, threads=args.threads, crop=spec.tested_on.crop)
@@ -49,8 +49,8 @@ def look(
             found |= gradcam.evidence(model, held, table, len(counted), machine)
     elif "masks" in wanted:
         index, store = read_index(args.index), StoreReader(args.masks, "masks", spec.masks)
-        check_index(args.index, index_identity(index), [prepared.reader, frames, store])
-        failed = prepared.reader.failed | store.failed
+        check_index(args.index, index_identity(index), [opened.reader, frames, store])
+        failed = opened.reader.failed | store.failed
         rows = mask_quality.choose(index, failed, spec.masks_held_out, spec.seed, wanted["clips"])
         masks = MaskSource(store, spec.features).load(rows[1], memory_gib=0, threads=args.threads)
         found = mask_quality.mask_quality(

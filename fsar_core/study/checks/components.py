@@ -29,9 +29,9 @@ def check_place(project: str) -> None:
 def check_components(study: Study) -> None:
     """Names and parameters of everything that a job would build, and that every table can be read."""
     where = f"preset '{study.config.preset}'"
-    _check_setup(study, f"{where}: backbone", study.setup(None))
+    _check_setup(study, f"{where}: backbone", study.specs.setup(None))
     for name in study.preset.setups:
-        _check_setup(study, f"{where}: setups.{name}.backbone", study.setup(name))
+        _check_setup(study, f"{where}: setups.{name}.backbone", study.specs.setup(name))
     for kind in ("backbones", "heads", "matching"):
         for name, params in getattr(study.preset, kind).items():
             _checked(f"{where}: {kind}.{name}", kind, name, params)
@@ -43,7 +43,13 @@ def check_components(study: Study) -> None:
         for place, kind, component in table.components():
             _checked(f"{name}.yaml: {place}", kind, component.name, component.params)
         for row in table.rows if table.kind == "accuracy" else ():
-            _check_pair(study, f"{name}.yaml: row '{row.method}'", row.setup or table.setup, row.head, row.matching)
+            _check_pair(
+                study,
+                f"{name}.yaml: row '{row.method}'",
+                row.setup or table.setup,
+                row.head,
+                row.matching,
+            )
     for name in study.figure_names:
         figure = study.figure(name)
         if figure.kind == "curves":
@@ -59,10 +65,10 @@ def check_components(study: Study) -> None:
 def check_ways(study: Study) -> None:
     """FsarError where a split has fewer classes than the episodes of a table or figure that are drawn from it."""
     for name in study.table_names:
-        for cell in study.cells(name):
+        for cell in study.experiments.cells(name):
             _check_way(study, name, cell.run)
     for name in study.figure_names:
-        for shown in (*study.points(name), *study.looks(name)):
+        for shown in (*study.experiments.points(name), *study.experiments.looks(name)):
             _check_way(study, name, shown.run)
 
 
@@ -70,7 +76,7 @@ def _check_way(study: Study, name: str, run: RunSpec) -> None:
     trained_on, tested_on = run.features.dataset, run.tested_on.dataset
     drawn = ((trained_on, "train", run.validation.way), (trained_on, "val", run.validation.way))
     for dataset, split, way in (*drawn, (tested_on, "test", run.test.way)):
-        classes = study.classes(dataset, split)
+        classes = study.dataset(dataset).classes(split)
         if way > classes:
             raise FsarError(
                 f"{name}.yaml under preset '{study.config.preset}': {way}-way episodes of '{dataset}', whose split "
@@ -80,23 +86,28 @@ def _check_way(study: Study, name: str, run: RunSpec) -> None:
 
 def _check_masks(where: str, masks: Masks) -> None:
     """The provider takes its parameters and, where it loads something, is told what."""
-    for name in registry.SUPPLIED["instance_masks"]:
+    provider = _checked(where, "instance_masks", masks.provider, masks.params)
+    for name in provider.supplied:
         if name in masks.params:
             raise FsarError(f"{where}.params: '{name}' is set by the jobs; remove it")
-    loads = _checked(where, "instance_masks", masks.provider, masks.params).attributes["loads"]
+    loads = provider.attributes["loads"]
     if loads is None and masks.weights is not None:
         raise FsarError(
             f"{where}: '{masks.provider}' loads no weights; set `weights: null`, or choose another provider"
         )
     if loads is not None and masks.weights is None:
-        raise FsarError(f"{where}: '{masks.provider}' needs `weights:` (a {loads}; README.md, Instance masks)")
+        raise FsarError(
+            f"{where}: '{masks.provider}' needs `weights:` (a {loads}; README.md, Instance masks)"
+        )
     if loads == "folder" and is_address(masks.weights):
         raise FsarError(
             f"{where}: '{masks.provider}' loads a folder, which has no address; download it and name it here"
         )
     template = masks.params.get("template", CLASS)
     if not isinstance(template, str) or CLASS not in template:
-        raise FsarError(f"{where}.params: the template {template!r} has no {CLASS}; say where the class text goes")
+        raise FsarError(
+            f"{where}.params: the template {template!r} has no {CLASS}; say where the class text goes"
+        )
 
 
 def _check_curves(study: Study, name: str, figure: Figure) -> None:
@@ -117,11 +128,19 @@ def _check_subject(study: Study, where: str, kind: str, subject: Subject | Curve
     _checked(where, "matching", subject.matching.name, subject.matching.params)
     _check_pair(study, where, subject.setup, subject.head, subject.matching)
     if kind in ("association", "self_attention", "task_attention") and not has["has_attention"]:
-        raise FsarError(f"{where}: the head '{name}' has no attention to show; choose `dmgal`")
+        heads = _or(registry.having("heads", "has_attention"))
+        raise FsarError(f"{where}: the head '{name}' has no attention to show; choose {heads}")
     if kind == "cam" and has["wraps_tail"]:
-        raise FsarError(f"{where}: the head '{name}' works inside the backbone, so no grid of features comes before it")
+        raise FsarError(
+            f"{where}: the head '{name}' works inside the backbone, so no grid of features comes before it"
+        )
     if kind == "masks" and not has["predicts_masks"]:
-        raise FsarError(f"{where}: the head '{name}' predicts no masks; choose `i2st` or `ipm`")
+        heads = _or(registry.having("heads", "predicts_masks"))
+        raise FsarError(f"{where}: the head '{name}' predicts no masks; choose {heads}")
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
 
 
 def _check_pair(
@@ -146,7 +165,7 @@ def _check_pair(
         )
     if not registry.entry("heads", head.name).attributes["wraps_tail"]:
         return
-    backbone = study.setup(setup).backbone
+    backbone = study.specs.setup(setup).backbone
     cuts = registry.entry("backbones", backbone.name).attributes["cuts"]
     if "tokens" not in cuts or cuts.index(backbone.cut) > len(cuts) - 3:
         raise FsarError(
@@ -160,9 +179,13 @@ def _check_setup(study: Study, where: str, setup: Setup) -> None:
     entry = _checked(where, "backbones", backbone.name, {})
     cuts = entry.attributes["cuts"]
     if backbone.cut not in cuts:
-        raise FsarError(f"{where}: '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}")
+        raise FsarError(
+            f"{where}: '{backbone.name}' has no cut '{backbone.cut}'{did_you_mean(backbone.cut, cuts)}"
+        )
     if backbone.train_tail and backbone.cut == cuts[-1]:
-        raise FsarError(f"{where}.train_tail: nothing is left to train behind the last cut '{backbone.cut}'")
+        raise FsarError(
+            f"{where}.train_tail: nothing is left to train behind the last cut '{backbone.cut}'"
+        )
     _check_views(study, where, setup.augmentation, backbone.cut)
 
 
@@ -182,6 +205,7 @@ def _check_views(study: Study, where: str, augmentation: AugmentationSpec | None
 def _checked(where: str, kind: str, name: str, params: dict) -> registry.Entry:
     """`registry.check` with the place of the mistake in its error; `dim` and `frames` come from the feature store."""
     try:
-        return registry.check(kind, name, params, supplied=registry.SUPPLIED[kind])
+        supplied = registry.entry(kind, name).supplied
+        return registry.check(kind, name, params, supplied=supplied)
     except FsarError as error:
         raise FsarError(f"{where}: {error}") from None

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fsar_core.errors import FsarError
-from fsar_core.training import checkpoint
+from fsar_core.storage import checkpoint
 
 
 @pytest.fixture
