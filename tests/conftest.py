@@ -40,6 +40,7 @@ def pytest_ignore_collect(collection_path, config):
     return None if any(path.is_relative_to(FAULTS) for path in named) else True
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(session, items):
     """Say which tests stay together if several processes run them (`pytest -n 2 --dist loadgroup`).
 
