@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
         load(Card, card_file(args.workflow / "datasets", name))
     for name in study.table_names:
         runs = {cell.run.run_id for cell in study.experiments.cells(name)}
-        used = sorted({study.behind(dataset) for dataset in study.table(name).datasets})
+        used = sorted({study.behind(dataset) for dataset in study.table(name).measured_on()})
         print(f"{name}: {_counted(runs)}" + (f" on {', '.join(used)}" if used else ""))
     for name in study.figure_names:
         runs = {

@@ -204,6 +204,4 @@ def _draw_measured(part, measured: pd.DataFrame) -> None:
         axes.set_xlabel(label, fontsize=7)
         axes.margins(y=0.3)
     all_axes[0].invert_yaxis()
-    part.suptitle(
-        "mean and 95 % interval over clips; dotted: nothing is told apart", fontsize=8
-    )
+    part.suptitle("mean and 95 % interval over clips; dotted: nothing is told apart", fontsize=8)

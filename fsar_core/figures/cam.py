@@ -202,9 +202,7 @@ def _draw_example(
     return rows
 
 
-def _boxes(
-    scored: Mapping[str, Arrays], shown: ShownExample, salient: int | None
-) -> list[str]:
+def _boxes(scored: Mapping[str, Arrays], shown: ShownExample, salient: int | None) -> list[str]:
     """Return the group of each of the query's frames; nothing if no frames are boxed."""
     if not scored or salient is None:
         return []

@@ -100,8 +100,7 @@ class TableJob(Model):
             way=self.way,
             behind=self.behind,
             runs={
-                (method, card, column): runs / run_id
-                for method, card, column, run_id in self.cells
+                (method, card, column): runs / run_id for method, card, column, run_id in self.cells
             },
             indices=self.indices,
             modalities=self.modalities,

@@ -22,11 +22,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from fsar_core.components.registry import Entry
 from fsar_core.config import Model
-from fsar_core.papers.needs import Actionness, Cell, FigureNeeds, Inspection, TableNeeds
+from fsar_core.papers.needs import Actionness, FigureNeeds, Inspection, TableNeeds
 from fsar_core.specs import Component
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fsar_core.rendering.tables import Block
+    from fsar_core.study import Study
 
 
 class Kind(Model):
@@ -211,31 +212,6 @@ class TableKind(Kind):
 # -- pages of the report ---------------------------------------------------------------------------
 
 
-class PaperStudy(Protocol):
-    """The part of a study that pages gather their content from."""
-
-    config: Any
-    table_names: list[str]
-
-    def table(self, name: str) -> TableKind:
-        """Return a table by name."""
-
-    def cells(self, name: str) -> list[Cell]:
-        """Return the measured numbers of a table."""
-
-    def behind(self, paper_dataset: str) -> str:
-        """Return the card that is used in place of a data set of the paper."""
-
-    def dataset(self, name: str) -> Any:
-        """Return a card and its clips."""
-
-    def index_path(self, dataset: str) -> Any:
-        """Return where the clip index of a card is."""
-
-    def store_path(self, spec: Any) -> Any:
-        """Return where a store is."""
-
-
 class Page(Kind):
     """A page of a paper's report about how its tables came about.
 
@@ -253,7 +229,7 @@ class Page(Kind):
     """What the report says about it beside the list."""
 
     @classmethod
-    def gather(cls, study: PaperStudy, tables: Sequence[str]) -> Self:
+    def gather(cls, study: Study, tables: Sequence[str]) -> Self:
         """Return the page of the tables with these names."""
         raise NotImplementedError
 

@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def paper_of(name: str) -> str:
+    """Return the paper that a table or figure is of.
+
+    Example:
+        >>> paper_of("dmgal_table2")
+        'dmgal'
+    """
+    return name.partition("_")[0]
+
+
 def papers(table_names: Iterable[str]) -> list[str]:
     """Return the papers that have a numbered table, sorted.
 

@@ -57,7 +57,9 @@ def kind(group: Group, name: str) -> type[Any]:
     classes = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+        if isinstance(value, type)
+        and issubclass(value, base)
+        and value.__module__ == module.__name__
     ]
     if len(classes) != 1:
         raise FsarError(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsar_core.config import Model
-from fsar_core.papers.kinds import PaperStudy
+
+if TYPE_CHECKING:
+    from fsar_core.study import Study
 
 
 class RunOfTable(Model):
@@ -28,11 +30,11 @@ class ModelOfTable(Model):
     method: str
 
 
-def runs_of(study: PaperStudy, tables: Sequence[str]) -> list[RunOfTable]:
+def runs_of(study: Study, tables: Sequence[str]) -> list[RunOfTable]:
     """Return every run of the tables, in their order, each once."""
     runs: dict[str, tuple[str, dict[str, Any]]] = {}
     for table in tables:
-        for cell in study.cells(table):
+        for cell in study.experiments.cells(table):
             about = {
                 "run": cell.run.run_id,
                 "dataset": cell.run.tested_on.dataset,
@@ -44,11 +46,11 @@ def runs_of(study: PaperStudy, tables: Sequence[str]) -> list[RunOfTable]:
     return [RunOfTable(**about) for about in distinct]
 
 
-def models_of(study: PaperStudy, tables: Sequence[str]) -> list[ModelOfTable]:
+def models_of(study: Study, tables: Sequence[str]) -> list[ModelOfTable]:
     """Return every trained model behind the tables, in their order, each once."""
     models: dict[str, tuple[str, dict[str, Any]]] = {}
     for table in tables:
-        for cell in study.cells(table):
+        for cell in study.experiments.cells(table):
             model = cell.run.model
             about = {
                 "model": model.model_id,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from fsar_core.evaluation.results import read_queries, read_summary
 from fsar_core.evaluation.statistics import class_accuracies, confusion
-from fsar_core.papers.kinds import Page, PaperStudy
+from fsar_core.papers.kinds import Page
 from fsar_core.rendering import html
 from fsar_core.report._runs import RunOfTable, runs_of
+
+if TYPE_CHECKING:
+    from fsar_core.study import Study
 
 MOST_CONFUSIONS = 3  # that are named in words
 
@@ -35,10 +38,8 @@ class ClassesPage(Page):
     runs_folder: Path
 
     @classmethod
-    def gather(cls, study: PaperStudy, tables: Sequence[str]) -> ClassesPage:
-        return cls(
-            runs=runs_of(study, tables), runs_folder=study.config.roots.results / "runs"
-        )
+    def gather(cls, study: Study, tables: Sequence[str]) -> ClassesPage:
+        return cls(runs=runs_of(study, tables), runs_folder=study.config.roots.results / "runs")
 
     def render(self, paper: str) -> str:
         parts = [
@@ -87,17 +88,15 @@ def _group(methods: Mapping[str, str], folder: Path) -> list[str]:
         queries = read_queries(folder / run)
         tables[run] = class_accuracies(queries).set_index("class")
         counts = confusion(queries, len(names))
-        matrices.append(html.folded(_confusions_text(method, counts, names), _matrix(counts, names)))
+        matrices.append(
+            html.folded(_confusions_text(method, counts, names), _matrix(counts, names))
+        )
     means = pd.concat([table.accuracy for table in tables.values()], axis=1).mean(axis=1)
     rows = []
     for number in means.sort_values(ascending=False, kind="stable").index:
-        cells = [
-            table.loc[number] if number in table.index else None for table in tables.values()
-        ]
+        cells = [table.loc[number] if number in table.index else None for table in tables.values()]
         shares = [None if cell is None else cell.accuracy / 100 for cell in cells]
-        texts = [
-            "" if cell is None else f"{cell.accuracy:.0f} ± {cell.ci95:.0f}" for cell in cells
-        ]
+        texts = ["" if cell is None else f"{cell.accuracy:.0f} ± {cell.ci95:.0f}" for cell in cells]
         rows.append((names[number], shares, texts))
     return [html.heat("class", list(methods.values()), rows), *matrices]
 

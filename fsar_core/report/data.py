@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
 from fsar_core.config import SPLITS, Model
 from fsar_core.data.index import index_identity, read_index
 from fsar_core.evaluation.results import read_summary
-from fsar_core.papers.kinds import Page, PaperStudy
+from fsar_core.papers.kinds import Page
 from fsar_core.rendering import html
 from fsar_core.report._runs import runs_of
 from fsar_core.storage.bindings import check_store_index
 from fsar_core.storage.places import place
 from fsar_core.stores import left_out
 from fsar_core.stores.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from fsar_core.study import Study
 
 SHOWN = 200  # clips that are listed; all are in the tables' left_out.csv
 
@@ -58,7 +61,7 @@ class DataPage(Page):
     runs_folder: Path
 
     @classmethod
-    def gather(cls, study: PaperStudy, tables: Sequence[str]) -> DataPage:
+    def gather(cls, study: Study, tables: Sequence[str]) -> DataPage:
         named = [name for table in tables for name in study.table(table).paper_datasets()]
         behind = {name: study.behind(name) for name in dict.fromkeys(named)}
         return cls(
@@ -132,15 +135,13 @@ class DataPage(Page):
         return settings
 
 
-def _cards(
-    study: PaperStudy, tables: Sequence[str], names: Sequence[str]
-) -> dict[str, CardOfPage]:
+def _cards(study: Study, tables: Sequence[str], names: Sequence[str]) -> dict[str, CardOfPage]:
     """Return the cards with these names, and the frame stores behind the tables."""
     stores: dict[str, dict[str, str]] = {name: {} for name in names}
     for table in tables:
-        for cell in study.cells(table):
+        for cell in study.experiments.cells(table):
             for spec in (cell.run.features.frames, cell.run.tested_on.frames):
-                stores[spec.dataset][spec.key] = str(study.store_path(spec))
+                stores[spec.dataset][spec.key] = str(study.paths.store(spec))
     cards = {}
     for name in names:
         card = study.dataset(name).card
@@ -149,7 +150,7 @@ def _cards(
             source=card.source,
             licence=card.licence,
             max_failures=card.max_failures,
-            index=str(study.index_path(name)),
+            index=str(study.paths.index(name)),
             frames=list(stores[name].values()),
         )
     return cards

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,14 @@ import pandas as pd
 from fsar_core.config import Model
 from fsar_core.evaluation.results import read_queries
 from fsar_core.evaluation.statistics import episode_accuracy, paired_difference
-from fsar_core.papers.kinds import Page, PaperStudy
+from fsar_core.papers.kinds import Page
 from fsar_core.papers.models import printed_number
 from fsar_core.rendering import html
 from fsar_core.rendering.drawing import drawing
 from fsar_core.tables.accuracy.model import AccuracyModel
+
+if TYPE_CHECKING:
+    from fsar_core.study import Study
 
 COLUMNS = ["table", "dataset", "column", "method", "over", "gain", "ci95", "d", "episodes"]
 PER_PICTURE = 40  # lines; more cannot be read
@@ -65,9 +68,9 @@ class EffectsPage(Page):
     runs_folder: Path
 
     @classmethod
-    def gather(cls, study: PaperStudy, tables: Sequence[str]) -> EffectsPage:
+    def gather(cls, study: Study, tables: Sequence[str]) -> EffectsPage:
         accuracies = [name for name in tables if isinstance(study.table(name), AccuracyModel)]
-        compared = [_compared(study, name) for name in accuracies if study.cells(name)]
+        compared = [_compared(study, name) for name in accuracies if study.experiments.cells(name)]
         return cls(tables=compared, runs_folder=study.config.roots.results / "runs")
 
     def render(self, paper: str) -> str:
@@ -79,7 +82,7 @@ class EffectsPage(Page):
         return html.page(f"{paper.upper()}: what each module is worth", *parts)
 
 
-def _compared(study: PaperStudy, name: str) -> ComparedTable:
+def _compared(study: Study, name: str) -> ComparedTable:
     table = study.table(name)
     methods = {row.compare_to for row in table.rows}
     methods |= {row.method for row in table.rows if row.compare_to}
@@ -89,12 +92,10 @@ def _compared(study: PaperStudy, name: str) -> ComparedTable:
         for row in table.rows
         if row.method in methods
     ]
-    plain = table.model_dump(
-        mode="json", exclude_defaults=True, exclude={"rows", "notes", "cost"}
-    )
+    plain = table.model_dump(mode="json", exclude_defaults=True, exclude={"rows", "notes", "cost"})
     cells = [
         (cell.row.method, cell.run.tested_on.dataset, cell.column.name, cell.run.run_id)
-        for cell in study.cells(name)
+        for cell in study.experiments.cells(name)
         if cell.row.method in methods
     ]
     return ComparedTable(
@@ -227,8 +228,7 @@ def _printed_part(printed: Sequence[PrintedEffect]) -> str:
         for effect in printed
     ]
     about = html.paragraph(
-        "Differences of printed accuracies, of the papers' data sets and settings; no intervals "
-        "are printed."
+        "Differences of printed accuracies, of the papers' data sets and settings; no intervals are printed."
     )
     header = ["Method", "over", "data set", "at", "difference (points)", "table"]
     heading = html.heading("Printed in the papers")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from fsar_core.papers.kinds import Page, PaperStudy
+from fsar_core.papers.kinds import Page
 from fsar_core.rendering import html
+
+if TYPE_CHECKING:
+    from fsar_core.study import Study
 
 # What the rules do, in words; of others the name alone is shown.
 RULES = {
@@ -44,14 +47,12 @@ class TimesPage(Page):
     """
 
     title: ClassVar[str] = "Times: how long the jobs took"
-    caption: ClassVar[str] = (
-        "How long the jobs took, by rule, and how much memory they needed."
-    )
+    caption: ClassVar[str] = "How long the jobs took, by rule, and how much memory they needed."
 
     benchmarks: Path
 
     @classmethod
-    def gather(cls, study: PaperStudy, tables: Sequence[str]) -> TimesPage:
+    def gather(cls, study: Study, tables: Sequence[str]) -> TimesPage:
         return cls(benchmarks=study.config.roots.results / "benchmarks")
 
     def render(self, paper: str) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
 from fsar_core.errors import FsarError
-from fsar_core.papers.kinds import Page, PaperStudy
+from fsar_core.papers.kinds import Page
 from fsar_core.rendering import html
 from fsar_core.rendering.drawing import MARKERS, drawing
 from fsar_core.report._runs import ModelOfTable, models_of
 from fsar_core.storage.bindings import remake
+
+if TYPE_CHECKING:
+    from fsar_core.study import Study
 
 
 class TrainingPage(Page):
@@ -33,7 +36,7 @@ class TrainingPage(Page):
     models_folder: Path
 
     @classmethod
-    def gather(cls, study: PaperStudy, tables: Sequence[str]) -> TrainingPage:
+    def gather(cls, study: Study, tables: Sequence[str]) -> TrainingPage:
         folder = study.config.roots.results / "models"
         return cls(models=models_of(study, tables), models_folder=folder)
 
@@ -42,7 +45,9 @@ class TrainingPage(Page):
         learning = table[table.loss.notna()] if len(table) else table
         title = f"{paper.upper()}: training"
         if learning.empty:
-            return html.page(title, html.paragraph("Nothing in these tables has anything to learn."))
+            return html.page(
+                title, html.paragraph("Nothing in these tables has anything to learn.")
+            )
         parts = [
             html.paragraph(
                 "Left: the loss, averaged since the validation before. Right: accuracy on the "
@@ -59,8 +64,7 @@ class TrainingPage(Page):
         if without:
             parts.append(
                 html.paragraph(
-                    f"{without} more models have nothing to learn: plain metrics on the features "
-                    f"as they are."
+                    f"{without} more models have nothing to learn: plain metrics on the features as they are."
                 )
             )
         return html.page(title, *parts)
@@ -88,8 +92,7 @@ def _history(model: Path) -> pd.DataFrame:
     others = set(table.get("model", ())) - {model.name}
     if others:
         raise FsarError(
-            f"{path}: the history of {others.pop()}, expected that of {model.name}; "
-            f"{remake('train_head', path)}"
+            f"{path}: the history of {others.pop()}, expected that of {model.name}; {remake('train_head', path)}"
         )
     return table
 

@@ -70,7 +70,9 @@ class ParametersTable(TableKind):
 
     def make(self, inputs: TableInputs):
         if inputs.complexity is None:
-            raise FsarError(f"{inputs.name}: nothing was counted; run snakemake to count parameters")
+            raise FsarError(
+                f"{inputs.name}: nothing was counted; run snakemake to count parameters"
+            )
         return frame(self, inputs.complexity), [_block(self, inputs.complexity)]
 
 

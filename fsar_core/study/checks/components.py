@@ -78,10 +78,11 @@ def _check_way(study: Study, name: str, run: RunSpec) -> None:
 
 def _check_masks(where: str, masks: Masks) -> None:
     """The provider takes its parameters and, where it loads something, is told what."""
-    for name in registry.SUPPLIED["instance_masks"]:
+    provider = _checked(where, "instance_masks", masks.provider, masks.params)
+    for name in provider.supplied:
         if name in masks.params:
             raise FsarError(f"{where}.params: '{name}' is set by the jobs; remove it")
-    loads = _checked(where, "instance_masks", masks.provider, masks.params).attributes["loads"]
+    loads = provider.attributes["loads"]
     if loads is None and masks.weights is not None:
         raise FsarError(
             f"{where}: '{masks.provider}' loads no weights; set `weights: null`, or choose another provider"
@@ -173,6 +174,7 @@ def _check_views(study: Study, where: str, augmentation: AugmentationSpec | None
 def _checked(where: str, kind: str, name: str, params: dict) -> registry.Entry:
     """`registry.check` with the place of the mistake in its error; `dim` and `frames` come from the feature store."""
     try:
-        return registry.check(kind, name, params, supplied=registry.SUPPLIED[kind])
+        supplied = registry.entry(kind, name).supplied
+        return registry.check(kind, name, params, supplied=supplied)
     except FsarError as error:
         raise FsarError(f"{where}: {error}") from None

@@ -12,7 +12,9 @@ PASSES = {"test": "test pass", "train": "training pass"}
 MIB = 2**20
 
 
-def columns(table: AccuracyModel, row: Row, complexity: dict[str, Any]) -> dict[str, float | int | None]:
+def columns(
+    table: AccuracyModel, row: Row, complexity: dict[str, Any]
+) -> dict[str, float | int | None]:
     """CSV: parameters, gflop (of the test pass), and for every pass that was measured `<pass>_peak_mib`, `<pass>_seconds`
     (median), `_min` and `_max`, `_ratio`: memory and median time over those of the row that it is compared to.
 
@@ -22,7 +24,10 @@ def columns(table: AccuracyModel, row: Row, complexity: dict[str, Any]) -> dict[
     spec, printed = complexity["spec"], row.printed_cost
     found, plain = (complexity["rows"].get(name) for name in (row.method, row.compare_to))
     operations = "gflop_per_frame" if "backbone" in spec else "gflop"
-    record = {"parameters": found and found["parameters"], operations: found and round(found["flop"] / _per(spec), 3)}
+    record = {
+        "parameters": found and found["parameters"],
+        operations: found and round(found["flop"] / _per(spec), 3),
+    }
     for kind in _passes(spec):
         bytes_, plain_bytes = (cost and cost[kind]["peak_bytes"] for cost in (found, plain))
         seconds, plain_seconds = (cost and cost[kind]["seconds"] for cost in (found, plain))
@@ -31,11 +36,17 @@ def columns(table: AccuracyModel, row: Row, complexity: dict[str, Any]) -> dict[
         record[f"{kind}_seconds"] = found and round(median(seconds), 4)
         record[f"{kind}_seconds_min"] = found and round(min(seconds), 4)
         record[f"{kind}_seconds_max"] = found and round(max(seconds), 4)
-        record[f"{kind}_seconds_ratio"] = plain and round(median(seconds) / median(plain_seconds), 3)
+        record[f"{kind}_seconds_ratio"] = plain and round(
+            median(seconds) / median(plain_seconds), 3
+        )
     if table.prints_costs:
-        record["parameters_published"] = printed and round(float(printed.parameters.rstrip("M")) * 1e6)
+        record["parameters_published"] = printed and round(
+            float(printed.parameters.rstrip("M")) * 1e6
+        )
         record[f"{operations}_published"] = printed and float(printed.flops.rstrip("G"))
-        record["test_seconds_published"] = printed and round(float(printed.latency.rstrip("ms")) / 1000, 6)
+        record["test_seconds_published"] = printed and round(
+            float(printed.latency.rstrip("ms")) / 1000, 6
+        )
     return record
 
 
@@ -60,7 +71,9 @@ def _measured(cost: dict[str, float | int | None], spec: dict[str, Any]) -> list
     """The cells of one row."""
     if cost["parameters"] is None:
         return ["-"] * (2 + 2 * len(_passes(spec)))
-    operations = f"{cost['gflop_per_frame']:,.2f}" if "backbone" in spec else f"{cost['gflop']:,.1f}"
+    operations = (
+        f"{cost['gflop_per_frame']:,.2f}" if "backbone" in spec else f"{cost['gflop']:,.1f}"
+    )
     cells = [f"{cost['parameters']:,}", operations]
     for kind in _passes(spec):
         memory, share = cost[f"{kind}_peak_mib"], cost[f"{kind}_peak_mib_ratio"]
@@ -75,7 +88,9 @@ def _caption(table: AccuracyModel, complexity: dict[str, Any]) -> str:
     episode = f"one {spec['way']}-way {spec['shot']}-shot episode with {spec['query']} queries"
     pictures = f"{spec['frames']} frames of"
     if "backbone" in spec:
-        measured = f"whole networks, {spec['backbone']['name']} of random weights with head and metric,"
+        measured = (
+            f"whole networks, {spec['backbone']['name']} of random weights with head and metric,"
+        )
         given, what = "frames", f"{pictures} {spec['crop']} x {spec['crop']} pixels"
         trained, each = ", the backbone's among them", " for each of its frames"
     else:
@@ -88,7 +103,11 @@ def _caption(table: AccuracyModel, complexity: dict[str, Any]) -> str:
         f"torch holds at most during a pass, {given} and parameters not counted; seconds: median [smallest, largest] of "
         f"{spec['repeats']} passes; in parentheses the ratio to the row that it is compared to."
     )
-    return f"{caption} Beside them what is printed in {table.where}." if table.prints_costs else caption
+    return (
+        f"{caption} Beside them what is printed in {table.where}."
+        if table.prints_costs
+        else caption
+    )
 
 
 def _passes(spec: dict[str, Any]) -> list[str]:

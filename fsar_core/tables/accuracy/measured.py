@@ -73,9 +73,7 @@ def frame(table: AccuracyModel, inputs: TableInputs, measured: Cells) -> pd.Data
     return pd.DataFrame([_record(table, inputs, measured, row) for row in table.rows])
 
 
-def _record(
-    table: AccuracyModel, inputs: TableInputs, measured: Cells, row: Row
-) -> dict[str, Any]:
+def _record(table: AccuracyModel, inputs: TableInputs, measured: Cells, row: Row) -> dict[str, Any]:
     own = [cell.backbone for (method, _, _), cell in measured.items() if method == row.method]
     backbone = own[0] if own else (row.backbone or table.backbone)
     record: dict[str, Any] = {"method": row.method, "reference": row.reference}

@@ -1,0 +1,45 @@
+"""The tables of the paper that the configuration calls primary, under short names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from fsar_core.papers.naming import numbered_tables
+from fsar_core.study.artifacts.base import Artifact
+from fsar_core.study.artifacts.graph import Graph
+
+ENDINGS = ("csv", "md", "tex")
+
+
+class PrimaryTable(Artifact):
+    """A copy of table n of the primary paper. `spec` is the number n."""
+
+    wildcards = ("number",)
+    rule = "primary_table"
+
+    @classmethod
+    def wanted(cls, graph: Graph) -> Iterable[Artifact]:
+        paper = graph.study.config.paper
+        names = numbered_tables(graph.study.table_names, paper)
+        numbers = [name.removeprefix(f"{paper}_table") for name in names]
+        return [graph.get("primary_table", number) for number in numbers]
+
+    @property
+    def key(self) -> str:
+        return self.spec
+
+    @property
+    def path(self) -> Path:
+        return self.files[0]
+
+    @property
+    def files(self) -> Sequence[Path]:
+        folder = self.study.config.roots.results / "tables"
+        return [folder / f"table{self.spec}.{ending}" for ending in ENDINGS]
+
+    @cached_property
+    def inputs(self) -> Mapping[str, Sequence[Artifact]]:
+        name = f"{self.study.config.paper}_table{self.spec}"
+        return {"table": [self.graph.get("table", name)]}
