@@ -16,7 +16,7 @@ from fsar_core.bounds import Episodes, Side
 from fsar_core.components.registry import Entry
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.arrays import load
-from fsar_core.figures._examples import ShownExample, check_examples, positions
+from fsar_core.figures._examples import ShownExample, check_examples, positions, quoted_heads
 from fsar_core.papers.kinds import FigureKind, InspectionFile
 from fsar_core.papers.models import Example, Subject
 from fsar_core.papers.needs import (
@@ -60,8 +60,9 @@ class AttentionFigure(FigureKind):
         }
 
     def unsuitable(self, head: Entry) -> str | None:
-        has_attention = head.attributes["has_attention"]
-        return None if has_attention else "has no attention to show; choose `dmgal`"
+        if head.attributes["has_attention"]:
+            return None
+        return f"has no attention to show; choose {quoted_heads('has_attention')}"
 
     def check(
         self, preset: str, inspections: Sequence[Inspection], actionness: Sequence[Actionness]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fsar_core.components import registry
 from fsar_core.errors import FsarError
 from fsar_core.papers.models import Example
 from fsar_core.papers.needs import Inspection
@@ -98,3 +99,8 @@ def check_examples(
                 number = getattr(example, key)
                 if number > limit:
                     raise FsarError(f"an example has {key} {number}; the last one is {limit}")
+
+
+def quoted_heads(attribute: str) -> str:
+    """Return the heads for which an attribute of their class is set, for errors."""
+    return " or ".join(f"`{name}`" for name in registry.having("heads", attribute))

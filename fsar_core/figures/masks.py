@@ -17,6 +17,7 @@ from fsar_core.components.registry import Entry
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.arrays import load
 from fsar_core.evaluation.statistics import half_width
+from fsar_core.figures._examples import quoted_heads
 from fsar_core.papers.kinds import FigureInputs, FigureKind, InspectionFile
 from fsar_core.papers.models import Subject
 from fsar_core.papers.needs import (
@@ -67,8 +68,9 @@ class MasksFigure(FigureKind):
         return {"masks": self.examples, "clips": self.clips}
 
     def unsuitable(self, head: Entry) -> str | None:
-        predicts = head.attributes["predicts_masks"]
-        return None if predicts else "predicts no masks; choose `i2st` or `ipm`"
+        if head.attributes["predicts_masks"]:
+            return None
+        return f"predicts no masks; choose {quoted_heads('predicts_masks')}"
 
     def check(
         self, preset: str, inspections: Sequence[Inspection], actionness: Sequence[Actionness]

@@ -19,7 +19,9 @@ from fsar_core.config import (
     validate,
 )
 from fsar_core.errors import FsarError
-from fsar_core.paper import Table, load_table, printed_number, validate_figure, validate_table
+from fsar_core.papers.models import printed_number
+from fsar_core.papers.registry import load_table, validate_figure, validate_table
+from fsar_core.tables.accuracy import AccuracyTable
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = read_yaml(ROOT / "config.yaml")
@@ -126,9 +128,9 @@ def test_a_preset_may_be_called_like_a_key():
 @pytest.mark.parametrize(
     ("model", "raw", "path", "line"),
     [
-        (Table, TABLE, ("rows", 1, "heda"), "unknown key 'rows.1.heda'; did you mean 'head'?"),
-        (Table, TABLE, ("rows", 1, "head", "parms"), "unknown key 'rows.1.head.parms'; did you mean 'params'?"),
-        (Table, TABLE, ("row",), "unknown key 'row'; did you mean 'rows'?"),
+        (AccuracyTable, TABLE, ("rows", 1, "heda"), "unknown key 'rows.1.heda'; did you mean 'head'?"),
+        (AccuracyTable, TABLE, ("rows", 1, "head", "parms"), "unknown key 'rows.1.head.parms'; did you mean 'params'?"),
+        (AccuracyTable, TABLE, ("row",), "unknown key 'row'; did you mean 'rows'?"),
         (Card, CARD, ("license",), "unknown key 'license'; did you mean 'licence'?"),
         (Card, CARD, ("split", "fil"), "unknown key 'split.fil'; did you mean 'file'?"),
     ],
@@ -316,7 +318,7 @@ def test_numbers_out_of_range(path, value, line):
 
 @pytest.mark.parametrize("shots", [[0], [-1], [1, 0], [1, -1], [1, 1], [], [10**6]], ids=str)
 def test_shots_of_a_table_and_of_a_figure(shots):
-    assert mistake(Table, edited(edited(TABLE, ("rows", 0, "published"), {}), ("shots",), shots))
+    assert mistake(AccuracyTable, edited(edited(TABLE, ("rows", 0, "published"), {}), ("shots",), shots))
     figure = read_yaml(ROOT / "workflow" / "figures" / "dmgal_fig6.yaml")
     with pytest.raises(FsarError, match="shots"):
         validate_figure(edited(figure, ("panels", 0, "shots"), shots), "x.yaml")
@@ -328,12 +330,12 @@ def test_shots_of_a_table_and_of_a_figure(shots):
 def test_ways_and_seconds_of_a_table(changes):
     raw = edited(edited(TABLE, ("rows", 0, "published"), {}), ("shots",), [1])
     assert validate_table(raw | {"ways": [5, 6]}, "x.yaml")
-    assert mistake(Table, raw | changes)
+    assert mistake(AccuracyTable, raw | changes)
 
 
 @pytest.mark.parametrize("number", [-0.1, 100.1, "101*", "-3"])
 def test_a_printed_accuracy_is_in_percent(number):
-    line = mistake(Table, edited(TABLE, ("rows", 0, "published", "ucf101", 1), number))
+    line = mistake(AccuracyTable, edited(TABLE, ("rows", 0, "published", "ucf101", 1), number))
     assert f"{number} is no accuracy in percent; expected 0 to 100" in line
 
 
@@ -431,7 +433,7 @@ def test_a_missing_file(tmp_path):
 def test_a_file_that_is_no_mapping(tmp_path, content):
     (tmp_path / "x.yaml").write_text(content, encoding="utf-8")
     with pytest.raises(FsarError, match=r"x\.yaml: input should be a valid dictionary"):
-        load(Table, tmp_path / "x.yaml")
+        load(AccuracyTable, tmp_path / "x.yaml")
 
 
 def test_values_are_frozen():
@@ -482,7 +484,7 @@ def test_shipped_cards_are_valid(path):
     ],
 )
 def test_table_mistakes(path, value, line):
-    assert mistake(Table, edited(TABLE, path, value)).startswith(line)
+    assert mistake(AccuracyTable, edited(TABLE, path, value)).startswith(line)
 
 
 DATASETS_TABLE = {
@@ -547,18 +549,18 @@ def test_mistakes_in_tables_of_every_kind(table, path, value, line):
 
 def test_a_method_may_be_printed_with_two_backbones():
     rows = [{"method": "SA-CT", "backbone": name} for name in ("ResNet-50", "ViT-B")]
-    assert len(validate(Table, TABLE | {"rows": rows}, "x").rows) == 2
+    assert len(validate(AccuracyTable, TABLE | {"rows": rows}, "x").rows) == 2
     run = {"head": {"name": "identity"}, "matching": {"name": "otam"}}
     compared = {"method": "New", "compare_to": "SA-CT"}
     for wrong in ([rows[0], rows[0]], [rows[0], rows[1] | run], [*rows, compared]):
-        assert mistake(Table, TABLE | {"rows": wrong}) == "two rows are called 'SA-CT'"
+        assert mistake(AccuracyTable, TABLE | {"rows": wrong}) == "two rows are called 'SA-CT'"
 
 
 def test_a_table_survives_json():
     """The table rule passes it as `--spec`; JSON turns the shots into text."""
-    table = validate(Table, TABLE, "x")
+    table = validate(AccuracyTable, TABLE, "x")
     text = json.dumps(table.model_dump(mode="json"))
-    again = validate(Table, json.loads(text), "x")
+    again = validate(AccuracyTable, json.loads(text), "x")
     assert again == table
     assert again.rows[0].published == {"ucf101": {1: 49.2, 5: "50.1*"}}
     assert [type(shot) for shot in again.rows[0].published["ucf101"]] == [int, int]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fsar_core.episodes.loader import FrameBank
-from fsar_core.evaluation import inspection
+from fsar_core.evaluation import attention, embeddings
 from fsar_core.models.episode_model import build_model
 from fsar_core.specs import Component
 from tests.builders import toy_features, toy_index
@@ -37,7 +37,7 @@ def pictures_of(toy):
 
 def test_attention_of_an_example_is_the_heads_own(toy):
     toy, model = toy
-    found = inspection.attention(model, toy.bank, pictures_of(toy), toy.test, [(2, 1), (0, 0)], 2, MACHINE)
+    found = attention.attention(model, toy.bank, pictures_of(toy), toy.test, [(2, 1), (0, 0)], 2, MACHINE)
     assert {name.rsplit(".", 1)[0] for name in found} == {"2.1", "0.0"}
     drawn = toy.test[2]
     features = toy.bank.batch([drawn])
@@ -61,7 +61,7 @@ def test_attention_of_an_example_is_the_heads_own(toy):
 
 def test_attention_on_the_right_class_by_loops(toy):
     toy, model = toy
-    shares = inspection.attention_on_the_right_class(model, toy.bank, toy.test, 7, MACHINE)
+    shares = attention.attention_on_the_right_class(model, toy.bank, toy.test, 7, MACHINE)
     assert shares.shape == (7,)
     for number in (0, 6):
         drawn = toy.test[number]
@@ -81,14 +81,14 @@ def test_attention_on_the_right_class_by_loops(toy):
 def test_a_head_without_cross_attention_has_no_share():
     spec = run_spec("bimhm").model_copy(update={"head": Component(name="dmgal", params={"r1": 2, "c_mga": None})})
     toy = Toy(spec, toy_features(toy_index(), **GRID))
-    assert inspection.attention_on_the_right_class(model_of(spec), toy.bank, toy.test, 5, MACHINE).shape == (0,)
+    assert attention.attention_on_the_right_class(model_of(spec), toy.bank, toy.test, 5, MACHINE).shape == (0,)
 
 
 @pytest.mark.parametrize("matching", ["otam", "prototype"])
 def test_embeddings_are_what_the_metric_is_given(matching):
     spec = run_spec(matching)
     toy = Toy(spec, toy_features(toy_index(), **GRID))
-    found = inspection.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)
+    found = embeddings.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)
     assert found["support"].shape == (20, 3, 32) and found["query"].shape == (20, 3, 32)
     pooled = toy.values[:, 0].astype(np.float32).mean((-2, -1)).reshape(len(toy.values), -1)
     drawn = toy.test[5]
@@ -103,7 +103,7 @@ def test_embeddings_of_several_shots_lie_class_by_class():
     spec = run_spec("otam")
     spec = spec.model_copy(update={"test": spec.test.model_copy(update={"shot": 2})})
     toy = Toy(spec, toy_features(toy_index(), **GRID))
-    found = inspection.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)
+    found = embeddings.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)
     pooled = toy.values[:, 0].astype(np.float32).mean((-2, -1)).reshape(len(toy.values), -1)
     drawn = toy.test[5]
     np.testing.assert_allclose(found["support"][5], pooled[drawn.support.reshape(-1)], atol=1e-6)
@@ -113,7 +113,7 @@ def test_embeddings_of_several_shots_lie_class_by_class():
 def test_embeddings_for_a_spatial_metric_keep_the_patches():
     spec = run_spec(Component(name="sca", params={"out_dim": 8}))
     toy = Toy(spec, toy_features(toy_index(), **GRID))
-    assert inspection.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)["query"].shape == (20, 3, 4 * 8 * 9)
+    assert embeddings.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)["query"].shape == (20, 3, 4 * 8 * 9)
 
 
 @pytest.mark.parametrize("frames", [2, 4, 6])
@@ -125,7 +125,7 @@ def test_embeddings_of_a_head_with_a_global_token(frames):
     torch.manual_seed(0)
     model = build_model(spec, torch.nn.Identity(), SHAPE["dim"], frames).eval()
     assert model.head.fusion.positions.shape == (1 + frames, SHAPE["dim"])
-    found = inspection.embeddings(model, toy.bank, toy.test, MACHINE)
+    found = embeddings.embeddings(model, toy.bank, toy.test, MACHINE)
     assert found["support"].shape == found["query"].shape == (20, 3, (1 + frames) * SHAPE["dim"])
     with torch.no_grad():
         features = toy.bank.batch([toy.test[5]])

@@ -9,7 +9,7 @@ import torch
 from fsar_core.__main__ import main
 from fsar_core.components.registry import build
 from fsar_core.evaluation import complexity
-from fsar_core.paper import load_table
+from fsar_core.papers.registry import load_table
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 CPU = torch.device("cpu")

@@ -27,7 +27,7 @@ import torch
 from fsar_core.__main__ import main
 from fsar_core.components.registry import build
 from fsar_core.errors import FsarError
-from fsar_core.figures import attention
+from fsar_core.evaluation import arrays
 from fsar_core.storage import checkpoint
 from fsar_core.storage.provenance import read_json
 from fsar_core.stores.layout import FILE_CLIPS
@@ -381,7 +381,7 @@ def test_what_a_figure_is_drawn_from(project, tally, tmp_path):
     )
 
     def read() -> dict:
-        return {name: (str(value.dtype), value.tobytes()) for name, value in attention.load(found).items()}
+        return {name: (str(value.dtype), value.tobytes()) for name, value in arrays.load(found).items()}
 
     attack(tally, "a byte of a result, for a figure", [found], read, 200, ["{file}", "`fsar repair "])
 

@@ -13,7 +13,7 @@ from fsar_core.__main__ import main
 from fsar_core.evaluation.actionness import GROUPS, groups, separation
 from fsar_core.evaluation.statistics import t95
 from fsar_core.figures import actionness
-from fsar_core.paper import validate_figure
+from fsar_core.papers.registry import validate_figure
 
 FRAMES = 6
 SPLITS = ["train"] * 5 + ["val"] * 4 + ["test"] * 6
@@ -85,7 +85,7 @@ def test_the_files(watches, tmp_path):
 
 
 def test_what_is_told_by_hand(watches):
-    canvas, _ = actionness.actionness(validate_figure(RAW, "toy"), watches)
+    canvas, _ = actionness.draw_actionness(validate_figure(RAW, "toy"), watches)
     lines = canvas.get_suptitle().splitlines()
     assert lines[:2] == ["SGTM: a toy", "boxes: blue salient, red ambiguous, green non-salient"]
     found = taken("parts", True)
@@ -105,7 +105,7 @@ def test_what_is_told_by_hand(watches):
 
 
 def test_examples_are_what_was_taken_out(watches):
-    canvas, _ = actionness.actionness(validate_figure(RAW, "toy"), watches)
+    canvas, _ = actionness.draw_actionness(validate_figure(RAW, "toy"), watches)
     *examples, measured = canvas.subfigs
     assert [part.get_suptitle() for part in examples] == [
         "parts: class 9",
@@ -121,7 +121,7 @@ def test_examples_are_what_was_taken_out(watches):
         group = [GROUPS[g] for g in groups(scores, 2)]
         for i, axis in enumerate(pictures):
             np.testing.assert_array_equal(axis.images[0].get_array(), np.moveaxis(found[f"{number}.frames"][i], 0, -1))
-            assert axis.patches[0].get_edgecolor() == to_rgba(actionness.COLOURS[group[i]])
+            assert axis.patches[0].get_edgecolor() == to_rgba(actionness.COLORS[group[i]])
         assert line.lines[0].get_xdata().tolist() == list(range(1, FRAMES + 1))
         np.testing.assert_array_equal(line.lines[0].get_ydata(), scores)
         grey = sorted(patch.get_x() + 0.5 for patch in line.patches)
@@ -134,7 +134,7 @@ def test_examples_are_what_was_taken_out(watches):
 
 def test_without_known_intervals_nothing_is_measured(watches):
     figure = validate_figure(RAW | {"datasets": ["ssv2_full"]}, "toy")
-    canvas, table = actionness.actionness(figure, watches[1:2])
+    canvas, table = actionness.draw_actionness(figure, watches[1:2])
     assert len(canvas.subfigs) == 2 and len(table) == 2
     assert canvas.get_suptitle().splitlines() == [
         "SGTM: a toy",

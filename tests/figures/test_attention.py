@@ -11,8 +11,9 @@ from PIL import Image
 
 from fsar_core.__main__ import main
 from fsar_core.errors import FsarError
-from fsar_core.figures import attention
-from fsar_core.paper import validate_figure
+from fsar_core.figures._attention import read_examples, received, square
+from fsar_core.figures.task_attention import draw_task_attention
+from fsar_core.papers.registry import validate_figure
 
 WAY, SHOT, FRAMES, PATCHES = 3, 2, 4, 4
 SUBJECT = {"method": "DMGAL", "head": {"name": "dmgal"}, "matching": {"name": "otam"}, "shot": 2}
@@ -79,17 +80,17 @@ def draw(kind, looks, out, **changes) -> int:
 
 
 def test_what_a_patch_receives():
-    assert attention.received(np.full((2, 5, 4), 0.25)).tolist() == [[1] * 4] * 2  # uniform
+    assert received(np.full((2, 5, 4), 0.25)).tolist() == [[1] * 4] * 2  # uniform
     one = np.zeros((5, 4))
     one[:, 2] = 1
-    assert attention.received(one).tolist() == [0, 0, 4, 0]
-    assert attention.received(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist() == [1.5, 0.5]
+    assert received(one).tolist() == [0, 0, 4, 0]
+    assert received(np.array([[1.0, 0.0], [0.5, 0.5]])).tolist() == [1.5, 0.5]
 
 
 def test_patches_lie_row_by_row():
-    assert attention.square(np.arange(9)).tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert square(np.arange(9)).tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     with pytest.raises(FsarError, match=r"^6 patches form no square; use square crops$"):
-        attention.square(np.arange(6))
+        square(np.arange(6))
 
 
 @pytest.mark.parametrize("kind", ["association", "self_attention", "task_attention"])
@@ -152,13 +153,13 @@ def test_task_attention_shows_one_frame_of_every_class(looks, tmp_path, example)
 
 def test_words_of_the_task_figure(looks):
     figure = validate_figure(raw("task_attention"), "toy")
-    shown, right = attention.read(figure, looks)
-    canvas, _ = attention.task_attention(figure, shown, right)
+    shown, right = read_examples(figure, looks)
+    canvas, _ = draw_task_attention(figure, shown, right)
     title = canvas.get_suptitle()
     assert "DMGAL, 2-shot, on test clips of toy0, toy1" in title
     assert "toy0: 40.0 ± 127.1 % of the cross attention is on the query's own class (2 episodes)" in title
     assert "(uniform attention: 33 %)" in title
-    assert [one.caption for one in shown] == ["toy0, episode 3: b", "toy1, episode 0: b (taken for: c)"]
+    assert [one.label for one in shown] == ["toy0, episode 3: b", "toy1, episode 0: b (taken for: c)"]
 
 
 def test_a_head_that_lacks_an_attention_is_one_line(looks, tmp_path, capsys):

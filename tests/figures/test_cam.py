@@ -13,8 +13,8 @@ from PIL import Image
 from fsar_core.__main__ import main
 from fsar_core.errors import FsarError
 from fsar_core.figures import cam
-from fsar_core.figures.actionness import COLOURS
-from fsar_core.paper import validate_figure
+from fsar_core.figures._salience import COLORS
+from fsar_core.papers.registry import validate_figure
 
 FRAMES, GRID = 4, (2, 3)
 PANELS = [
@@ -84,7 +84,7 @@ def test_maps_are_told_over_their_greatest_value(looks, tmp_path):
 
 
 def test_what_is_drawn(looks):
-    canvas, _ = cam.cam(validate_figure(RAW, "toy"), looks)
+    canvas, _ = cam.draw_cam(validate_figure(RAW, "toy"), looks)
     title = canvas.get_suptitle()
     assert "1-shot, on test clips of toy kinetics100, toy ucf101" in title and "Grad-CAM of the right class's" in title
     assert [part.get_suptitle() for part in canvas.subfigs] == [
@@ -130,20 +130,20 @@ def boxed(looks, tmp_path):
 
 
 def test_frames_are_boxed_by_their_actionness(boxed):
-    canvas, table = cam.cam(validate_figure(RAW | {"salient": 1}, "toy"), *boxed)
+    canvas, table = cam.draw_cam(validate_figure(RAW | {"salient": 1}, "toy"), *boxed)
     # Clip 8 is the second: its first frame is the most salient, its last the least.
     expected = ["salient", "ambiguous", "ambiguous", "non-salient"]
     assert table.groupby("frame")["group"].unique().map(list).tolist() == [[group] for group in expected]
     for part in canvas.subfigs:
         edges = [part.axes[i].patches[0].get_edgecolor() for i in range(FRAMES)]
-        assert edges == [to_rgba(COLOURS[group]) for group in expected]
+        assert edges == [to_rgba(COLORS[group]) for group in expected]
         assert not part.axes[FRAMES].patches
 
 
 def test_shares_of_the_evidence_by_hand(boxed):
     """The clips 11, 7 and 8, of which the last is left out. Bi-MHM: clip 11 has 1, 2 and 1 quarters on salient, ambiguous and
     non-salient frames, clip 7 everything on its first frame, the least salient. I2ST: 1, 3 and 0 quarters, and 1, 2 and 1."""
-    canvas, _ = cam.cam(validate_figure(RAW | {"salient": 1}, "toy"), *boxed)
+    canvas, _ = cam.draw_cam(validate_figure(RAW | {"salient": 1}, "toy"), *boxed)
     lines = canvas.get_suptitle().splitlines()
 
     def mean(*values, sign=""):

@@ -11,8 +11,8 @@ import pytest
 from fsar_core.__main__ import main
 from fsar_core.evaluation.statistics import class_accuracies, class_gains, paired_difference
 from fsar_core.figures import class_accuracy
-from fsar_core.figures import curves as figures
-from fsar_core.paper import validate_figure
+from fsar_core.papers.kinds import Result
+from fsar_core.papers.registry import validate_figure
 
 NAMES = ["playing drums", "b", "c", "d"]
 EPISODES, WAY = 300, 2
@@ -91,7 +91,7 @@ def test_the_files(spec, tmp_path):
 def test_what_is_drawn(spec, tmp_path):
     plan = json.loads(spec)
     figure = validate_figure(plan["figure"], "toy")
-    points = [figures.Point(*place, run=tmp_path / "runs" / run) for *place, run in plan["points"]]
+    points = [Result(*place, run=tmp_path / "runs" / run) for *place, run in plan["points"]]
     table = class_accuracy.accuracies(figure, points)
     canvas = class_accuracy.draw_class_accuracy(figure, table, way=5)
     left, trx, baseline = canvas.axes

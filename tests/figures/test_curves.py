@@ -12,7 +12,7 @@ from fsar_core.__main__ import main
 from fsar_core.config import validate
 from fsar_core.errors import FsarError
 from fsar_core.figures import curves
-from fsar_core.paper import Figure
+from fsar_core.papers.kinds import Result
 
 OTAM = {"head": {"name": "identity"}, "matching": {"name": "otam"}}
 DMGAL = {"head": {"name": "dmgal"}, "matching": {"name": "otam"}}
@@ -53,7 +53,7 @@ def spec(tmp_path):
                     summary = {"accuracy": accuracy, "ci95": 1.5, "episodes": 1000, "dataset": "toy"}
                     (tmp_path / "runs" / run / "summary.json").write_text(json.dumps(summary))
                     points.append([number, curve["method"], shot, value, run])
-    figure = validate(Figure, RAW, "toy").model_dump(mode="json")
+    figure = validate(curves.CurvesFigure, RAW, "toy").model_dump(mode="json")
     return json.dumps({"figure": figure, "way": 5, "points": points})
 
 
@@ -80,8 +80,8 @@ def test_the_files(spec, tmp_path):
 
 def test_what_is_drawn(spec, tmp_path):
     plan = json.loads(spec)
-    figure = validate(Figure, plan["figure"], "toy")
-    points = [curves.Point(*place, run=tmp_path / "runs" / run) for *place, run in plan["points"]]
+    figure = validate(curves.CurvesFigure, plan["figure"], "toy")
+    points = [Result(*place, run=tmp_path / "runs" / run) for *place, run in plan["points"]]
     canvas = curves.draw_curves(figure, curves.curves(figure, points), way=5)
     frames, compression = canvas.axes
     assert (frames.get_xlabel(), frames.get_ylabel()) == ("frames of a clip", "5-way accuracy (%)")
@@ -106,8 +106,8 @@ def test_what_is_drawn(spec, tmp_path):
 def test_the_scale_of_an_axis_may_be_chosen(spec, tmp_path):
     plan = json.loads(spec)
     plan["figure"]["panels"][0]["scale"], plan["figure"]["panels"][1]["scale"] = "log", "linear"
-    figure = validate(Figure, plan["figure"], "toy")
-    points = [curves.Point(*place, run=tmp_path / "runs" / run) for *place, run in plan["points"]]
+    figure = validate(curves.CurvesFigure, plan["figure"], "toy")
+    points = [Result(*place, run=tmp_path / "runs" / run) for *place, run in plan["points"]]
     frames, compression = curves.draw_curves(figure, curves.curves(figure, points), way=5).axes
     assert (frames.get_xscale(), compression.get_xscale()) == ("log", "linear")
     assert compression.get_xticks().tolist() == [2, 4, 8]
@@ -130,7 +130,7 @@ def test_the_scale_of_an_axis_may_be_chosen(spec, tmp_path):
 )
 def test_mistakes(changes, words):
     with pytest.raises(FsarError) as error:
-        validate(Figure, RAW | {"panels": [PANELS[0] | changes]}, "toy.yaml")
+        validate(curves.CurvesFigure, RAW | {"panels": [PANELS[0] | changes]}, "toy.yaml")
     assert words in str(error.value) and "\n" not in str(error.value)
 
 

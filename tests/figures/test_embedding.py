@@ -11,7 +11,7 @@ from PIL import Image
 
 from fsar_core.__main__ import main
 from fsar_core.figures import embedding
-from fsar_core.paper import validate_figure
+from fsar_core.papers.registry import validate_figure
 
 WAY, SHOT, QUERY, EPISODES, SIZE = 2, 6, 4, 3, 5
 TRX = {"head": {"name": "identity"}, "matching": {"name": "trx"}, "shot": 5}
@@ -65,7 +65,7 @@ def test_silhouette_by_hand():
     """Points 0, 1 and 4, 6 on a line: (b - a) / max(a, b) of each, a within, b to the other class."""
     rows = np.array([[0.0], [1.0], [4.0], [6.0]])
     expected = np.mean([(5 - 1) / 5, (4 - 1) / 4, (3.5 - 2) / 3.5, (5.5 - 2) / 5.5])
-    assert embedding.apart(rows, np.array([0, 0, 1, 1])) == pytest.approx(expected)
+    assert embedding.silhouette(rows, np.array([0, 0, 1, 1])) == pytest.approx(expected)
 
 
 def test_points_and_what_is_measured_of_them(looks, tmp_path):
@@ -79,7 +79,7 @@ def test_points_and_what_is_measured_of_them(looks, tmp_path):
     }
     found = table.groupby("method").first()
     shares = [
-        np.array([embedding.apart(rows, labels) for rows, labels in zip(one["query"], one["query_labels"])])
+        np.array([embedding.silhouette(rows, labels) for rows, labels in zip(one["query"], one["query_labels"])])
         for one in (taken(2.0), taken(8.0))
     ]
     for name, values in zip(("TRX", "Wider"), shares):
@@ -102,11 +102,11 @@ def test_the_files_and_their_words(looks, tmp_path):
         assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
     with Image.open(tmp_path / "one.png") as picture:
         assert picture.width > 1000
-    canvas, _ = embedding.embedding(validate_figure(RAW, "toy"), looks)
+    canvas, _ = embedding.draw_embedding(validate_figure(RAW, "toy"), looks)
     assert "2-way 6-shot on toy, 4 queries a class" in canvas.get_suptitle()
     assert [axis.get_title().splitlines()[0] for axis in canvas.axes] == ["TRX", "Wider"]
     asked = validate_figure(RAW | {"episode": RAW["episode"] | {"shot": 30}}, "toy")
-    title = embedding.embedding(asked, looks)[0].get_suptitle()
+    title = embedding.draw_embedding(asked, looks)[0].get_suptitle()
     assert "6-shot (30 asked for, more than the classes have) on toy" in title
 
 

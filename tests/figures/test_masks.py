@@ -12,7 +12,7 @@ from PIL import Image
 from fsar_core.__main__ import main
 from fsar_core.errors import FsarError
 from fsar_core.figures import masks
-from fsar_core.paper import validate_figure
+from fsar_core.papers.registry import validate_figure
 
 FRAMES = 4
 RAW = {
@@ -85,7 +85,7 @@ def test_the_files(looks, tmp_path):
 
 def test_numbers_in_the_title_by_hand(looks):
     """Three clips have all: 0.5, 0.7, 0.2 at 0.5, 0.6, 0.7, 0.5 at the other cut, 0.4, 0.3, 0.1 of the mean mask."""
-    title = " ".join(masks.masks(validate_figure(RAW, "toy"), looks)[0].get_suptitle().split())
+    title = " ".join(masks.draw_masks(validate_figure(RAW, "toy"), looks)[0].get_suptitle().split())
 
     def told(*values, sign=""):
         return f"{np.mean(values):{sign}.3f} ± {4.302653 * np.std(values, ddof=1) / 3**0.5:.3f}"
@@ -100,7 +100,7 @@ def test_numbers_in_the_title_by_hand(looks):
 
 
 def test_examples_are_what_was_taken_out(looks):
-    canvas, _ = masks.masks(validate_figure(RAW, "toy"), looks)
+    canvas, _ = masks.draw_masks(validate_figure(RAW, "toy"), looks)
     assert [part.get_suptitle() for part in canvas.subfigs] == [
         "toy: a; overlap 0.50 at 0.5, 0.60 at the other cut",
         "toy: c; overlap 0.90 at 0.5, 0.90 at the other cut",
@@ -120,7 +120,7 @@ def test_examples_are_what_was_taken_out(looks):
 def test_masks_of_a_teacher_are_called_its_own(tmp_path):
     path = tmp_path / "toy.npz"
     np.savez(path, **taken("toy") | {"provider": np.array("seem")})
-    canvas, _ = masks.masks(validate_figure(RAW, "toy"), [["ssv2_full", "I2ST", path]])
+    canvas, _ = masks.draw_masks(validate_figure(RAW, "toy"), [["ssv2_full", "I2ST", path]])
     assert "with seem's masks of 3 held-out clips" in " ".join(canvas.get_suptitle().split())
     assert [canvas.subfigs[0].axes[row * FRAMES].get_ylabel() for row in range(3)] == ["frame", "seem's", "predicted"]
 
@@ -129,4 +129,4 @@ def test_too_few_clips_with_instances(tmp_path):
     path = tmp_path / "toy.npz"
     np.savez(path, **taken("toy") | {"iou": np.array([np.nan] * 4 + [0.5])})
     with pytest.raises(FsarError, match=r"^0 clips with instances are too few to measure; raise `masks.held_out`$"):
-        masks.masks(validate_figure(RAW, "toy"), [["ssv2_full", "I2ST", path]])
+        masks.draw_masks(validate_figure(RAW, "toy"), [["ssv2_full", "I2ST", path]])

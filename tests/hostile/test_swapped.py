@@ -17,7 +17,7 @@ from fsar_core.__main__ import main
 from fsar_core.data.index import index_identity, read_index, write_index
 from fsar_core.episodes import tables
 from fsar_core.evaluation.results import read_summary
-from fsar_core.paper import validate_figure, validate_table
+from fsar_core.papers.registry import validate_figure, validate_table
 from fsar_core.specs import (
     BackboneSpec,
     BackboneTrainingSpec,

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pandas as pd
 
-from fsar_core.rendering import tables as render
 from fsar_core.rendering import html
+from fsar_core.rendering import tables as render
 from fsar_core.rendering.tables import Block
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from fsar_core.__main__ import main
 from fsar_core.data.index import write_index
 from fsar_core.errors import FsarError
-from fsar_core.report import mask_store
+from fsar_core.rendering import mask_store
 from fsar_core.specs import Component, MaskSpec
 from fsar_core.store_kinds import masks as masks_store
 from fsar_core.stores import layout
@@ -90,8 +90,8 @@ def parts(words, provider, shown, **params):
     readers = {name: StoreReader(words[words.index(f"--{name}") + 1], name) for name in ("masks", "frames")}
     scores = StoreReader(readers["masks"].store, "score") if provider == "seem" else None
     spec = spec_of(provider, **params)
-    table = mask_store.scored(spec, INDEX, readers["masks"], scores, shown)
-    return mask_store.overlays(spec, table, readers["masks"], readers["frames"], scores)
+    table = mask_store.score_clips(spec, INDEX, readers["masks"], scores, shown)
+    return mask_store.draw_overlays(spec, table, readers["masks"], readers["frames"], scores)
 
 
 def test_the_lowest_score_is_on_top_and_every_frame_has_its_own(made):
@@ -101,7 +101,7 @@ def test_the_lowest_score_is_on_top_and_every_frame_has_its_own(made):
         assert [cell.get_title() for cell in line] == [f"{score:.3f}" for score in SCORES[row, 0]]
         assert line[0].get_ylabel() == f"train class {row // 4:02d}"
         for number, cell in enumerate(line):
-            laid = mask_store.laid_over(PICTURES[row, 0], MASKS[row, 0])
+            laid = mask_store.overlay_masks(PICTURES[row, 0], MASKS[row, 0])
             np.testing.assert_array_equal(cell.images[0].get_array(), laid[number])
     assert canvas.get_suptitle() == (
         "toy: masks of 'seem', 2 of 11 clips, evenly spaced by their scores, which stand above the frames"
@@ -119,13 +119,13 @@ def test_masks_are_laid_over():
     """No mask: the grey picture. A full one: so much of the colour, so much of the picture."""
     frames = np.random.default_rng(2).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
     grey = frames.astype(float).mean(-1, keepdims=True).repeat(3, -1)
-    empty, full = (mask_store.laid_over(frames, np.full((2, 4, 4), value, np.uint8)) for value in (0, 255))
+    empty, full = (mask_store.overlay_masks(frames, np.full((2, 4, 4), value, np.uint8)) for value in (0, 255))
     np.testing.assert_array_equal(empty, grey.round())
-    share = mask_store.STRENGTH
-    np.testing.assert_allclose(full, (1 - share) * grey + share * 255 * np.array(mask_store.COLOUR), atol=0.51)
+    share = mask_store.OPACITY
+    np.testing.assert_allclose(full, (1 - share) * grey + share * 255 * np.array(mask_store.COLOR), atol=0.51)
     one = np.zeros((2, 4, 4), np.uint8)
     one[1, 2, 3] = 128
-    changed = (mask_store.laid_over(frames, one) != empty).any(-1)
+    changed = (mask_store.overlay_masks(frames, one) != empty).any(-1)
     assert np.argwhere(changed).tolist() == [[1, 2, 3]]
 
 
@@ -134,4 +134,4 @@ def test_a_store_in_which_everything_failed(tmp_path):
     masks = np.zeros_like(MASKS)
     store = sealed(tmp_path / "masks", plan, {"masks": masks}, range(CLIPS))
     with pytest.raises(FsarError, match=r"^.*masks: no clip has masks; its manifest.json says what failed$"):
-        mask_store.scored(spec_of("annotated"), INDEX, StoreReader(store, "masks"), None, 3)
+        mask_store.score_clips(spec_of("annotated"), INDEX, StoreReader(store, "masks"), None, 3)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fsar_core.report import provenance as provenance_page
+from fsar_core.report import data
+from fsar_core.report.data import DataPage
 from fsar_core.stores import left_out
 from tests.rendering.test_html import Cells
-from tests.stores.test_left_out import BROKEN
+from tests.stores.test_left_out import BROKEN, stores  # noqa: F401
 from tests.tables.runs import write_run
 
 
@@ -23,8 +24,8 @@ def spec(tmp_path, monkeypatch):
         }
     )
     lost = left_out.Lost(5, {2: ("b/x.mp4", "no such file")}, 0.25)
-    monkeypatch.setattr(provenance_page, "read_index", lambda path: index)
-    monkeypatch.setattr(provenance_page, "read_manifest", lambda store: {"bytes": 3_000_000})
+    monkeypatch.setattr(data, "read_index", lambda path: index)
+    monkeypatch.setattr(data, "read_manifest", lambda store: {"bytes": 3_000_000})
     monkeypatch.setattr(left_out, "of_stores", lambda made, allowed: lost)
     write_run(tmp_path, "r1", [[1, 0], [1, 1]])
     card = {"title": "Toy", "source": "here", "licence": "MIT", "max_failures": 0.25, "index": "i.tsv", "frames": ["s"]}
@@ -38,8 +39,12 @@ def spec(tmp_path, monkeypatch):
     }
 
 
+def page_of(spec) -> str:
+    return DataPage.model_validate(spec).render("x")
+
+
 def test_counts_failures_and_settings(spec):
-    page = provenance_page.page("x", spec)
+    page = page_of(spec)
     rows = Cells(page).rows
     assert ["ucf101", "toy", "Toy"] in rows
     # The unreadable clip is not counted, and so neither is its class.
@@ -56,18 +61,18 @@ def test_broken_clips_of_a_real_store_are_shown(stores, tmp_path):
     write_run(tmp_path, "r1", [[1, 0], [1, 1]])
     card = {"title": "Toy", "source": "here", "licence": "MIT", "max_failures": 0.25, "index": str(index)}
     spec = {"preset": "demo", "seed": 7, "behind": {"toy": "toy"}, "runs": ["r1"], "runs_folder": str(tmp_path)}
-    page = provenance_page.page("x", spec | {"datasets": {"toy": card | {"frames": [str(store) for store in made]}}})
+    page = page_of(spec | {"datasets": {"toy": card | {"frames": [str(store) for store in made]}}})
     rows = Cells(page).rows
     assert ["toy", "3 of 26", "11.5%", "25.0%"] in rows
     assert "3 clips and what is wrong with them" in page
     for row, problem in (BROKEN | {11: "the decoder crashed (SIGSEGV)"}).items():
         assert ["toy", clips.path[row], problem] in rows
     # Of a data set that is counted only, those of its index.
-    rows = Cells(provenance_page.page("x", spec | {"datasets": {"toy": card | {"frames": []}}})).rows
+    rows = Cells(page_of(spec | {"datasets": {"toy": card | {"frames": []}}})).rows
     assert ["toy", "2 of 26", "7.7%", "25.0%"] in rows
 
 
 def test_other_data_than_the_papers_are_told_first(spec):
-    assert "Other videos stand behind ucf101 here" in provenance_page.page("x", spec)
+    assert "Other videos stand behind ucf101 here" in page_of(spec)
     same = spec | {"behind": {"toy": "toy"}}
-    assert "Other videos" not in provenance_page.page("x", same)
+    assert "Other videos" not in page_of(same)

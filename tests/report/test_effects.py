@@ -21,7 +21,7 @@ TABLE = {
     ],
 }
 CELLS = [["A", "demo", "1shot", "a1"], ["B", "demo", "1shot", "b1"], ["B", "demo", "5shot", "b5"]]
-SPEC = {"name": "x_table3", "table": TABLE, "cells": CELLS}
+SPEC = effects.ComparedTable(name="x_table3", table=TABLE, cells=CELLS)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_gain_with_its_interval_and_its_effect_size(runs):
 
 
 def test_equal_comparisons_of_two_tables_count_once(runs):
-    assert len(effects.effects([SPEC, SPEC | {"name": "x_table4"}], runs)) == 1
+    assert len(effects.effects([SPEC, SPEC.model_copy(update={"name": "x_table4"})], runs)) == 1
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,17 @@ def test_effect_sizes_without_spread(difference, d):
 
 
 def test_printed_differences_need_both_numbers():
-    assert effects.printed([SPEC]) == [("x_table3", "ucf101", "1-shot", "B", "A", 3.5)]
+    assert effects.printed_effects([SPEC]) == [("x_table3", "ucf101", "1-shot", "B", "A", 3.5)]
 
 
 def test_the_page_keeps_measured_and_printed_apart(runs):
-    page = effects.page("x", [SPEC], runs)
+    page = effects.EffectsPage(tables=[SPEC], runs_folder=runs).render("x")
     measured, printed = page.split('<div class="printed">')
     assert "<td>+25.0 ± 45.9</td><td>+0.87</td><td>Table 3</td>" in measured
     assert "<td>+3.5</td>" in printed and "+3.5" not in measured
     assert measured.count("<img ") == 1 and "mean gain of an episode over its standard deviation" in measured
-    assert "No row" in effects.page("x", [SPEC | {"cells": []}], runs)
+    empty = SPEC.model_copy(update={"cells": []})
+    assert "No row" in effects.EffectsPage(tables=[empty], runs_folder=runs).render("x")
 
 
 def test_a_gain_whose_interval_holds_0_is_pale(runs):
@@ -82,7 +83,7 @@ def test_a_gain_whose_interval_holds_0_is_pale(runs):
 
 
 def test_tables_are_called_as_in_the_paper():
-    assert [effects.called(name) for name in ("x_table3", "x_table12", "x_components", "mine")] == [
+    assert [effects.table_title(name) for name in ("x_table3", "x_table12", "x_components", "mine")] == [
         "Table 3",
         "Table 12",
         "components",

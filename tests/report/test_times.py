@@ -32,7 +32,7 @@ def test_sums_by_rule(tmp_path):
 def test_rules_are_told_in_words(tmp_path):
     job(tmp_path, "train_head", "a", "10.0\t0:00:10\t500.0\t20.0")
     job(tmp_path, "mine", "a", "4.0\t0:00:04\t100.0\t2.0")
-    rows = Cells(times.page("x", tmp_path)).rows
+    rows = Cells(times.TimesPage(benchmarks=tmp_path).render("x")).rows
     assert rows[1][:5] == ["training heads", "train_head", "1", "10.0 s", "10.0 s"] and rows[2][:2] == ["mine", "mine"]
     ours = set(re.findall(r'benchmark_of\("(\w+)', "".join(path.read_text() for path in RULES.glob("*.smk"))))
     assert ours == set(times.RULES)
@@ -40,7 +40,7 @@ def test_rules_are_told_in_words(tmp_path):
 
 def test_nothing_was_run(tmp_path):
     assert times.times(tmp_path / "none").empty
-    assert "Together 0.0 s" in times.page("x", tmp_path / "none")
+    assert "Together 0.0 s" in times.TimesPage(benchmarks=tmp_path / "none").render("x")
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import pytest
 
 from fsar_core.errors import FsarError
 from fsar_core.report import training
+from fsar_core.report._runs import ModelOfTable
 
 HEAD = "step,episodes,loss,val_accuracy,lr,seconds\n"
-MODELS = [{"model": m, "dataset": "demo", "shot": 1, "method": m.upper()} for m in ("a", "b")]
+MODELS = [ModelOfTable(model=m, dataset="demo", shot=1, method=m.upper()) for m in ("a", "b")]
 
 
 @pytest.fixture
@@ -43,11 +44,15 @@ def test_what_is_drawn(folder):
     assert right.lines[0].get_label() == "A"
 
 
+def page_of(models, folder) -> str:
+    return training.TrainingPage(models=models, models_folder=folder).render("x")
+
+
 def test_the_page(folder):
-    page = training.page("x", MODELS, folder)
+    page = page_of(MODELS, folder)
     assert "<h2>demo, 1-shot</h2>" in page
     assert "<td>A</td><td>demo</td><td>1</td><td>30</td><td>20</td><td>60.0</td><td>0.400</td><td>8</td>" in page
     assert "1 more models have nothing to learn" in page
-    assert "Nothing in these tables has anything to learn." in training.page("x", MODELS[1:], folder)
-    assert "Nothing in these tables" in training.page("x", [], folder)
+    assert "Nothing in these tables has anything to learn." in page_of(MODELS[1:], folder)
+    assert "Nothing in these tables" in page_of([], folder)
     assert isinstance(training.histories([], folder), pd.DataFrame)

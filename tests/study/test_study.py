@@ -455,7 +455,7 @@ def test_training_on_another_data_set(workflow):
     assert run.tested_on.backbone == run.features.backbone != made.features("demo_temporal").backbone
     assert run.run_id.startswith("demo_temporal.demo_cnn.identity.trx.1shot.")
     assert made.specs.training_of(run.tested_on) == made.specs.backbone_training("demo_spatial")
-    assert made.experiments.named_in(made.table("a_table1")) == ["ssv2_small", "ucf101"]
+    assert made.table("a_table1").paper_datasets() == ["ssv2_small", "ucf101"]
     made.checks.check_run(run)
 
 

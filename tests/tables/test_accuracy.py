@@ -9,9 +9,9 @@ import pytest
 from fsar_core.config import load, validate
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.statistics import Estimate
-from fsar_core.paper import Table
-from fsar_core.tables.accuracy import Resolved, frame, latex, markdown, measure, write
-from tests.rendering.test_web import Cells
+from fsar_core.tables.accuracy import AccuracyTable
+from tests.rendering.test_html import Cells
+from tests.tables.made import Made
 from tests.workflow.folders import study
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
@@ -71,11 +71,11 @@ def runs(tmp_path):
     }
 
 
-def resolved(runs, behind, table=TABLE) -> Resolved:
+def resolved(runs, behind, table=TABLE) -> Made:
     used = dict.fromkeys(behind.values())
-    return Resolved(
+    return Made(
         name="toy_table1",
-        table=validate(Table, table, "toy_table1.yaml"),
+        table=validate(AccuracyTable, table, "toy_table1.yaml"),
         behind=behind,
         runs={(method, dataset, shot): run for dataset in used for (method, shot), run in runs.items()},
         way=5,
@@ -93,7 +93,7 @@ ONE_DEMO = {"ssv2_small": "demo_temporal", "ssv2_full": "demo_temporal"}
 
 
 def test_csv_of_one_card_behind_both_data_sets(tmp_path, runs):
-    write(resolved(runs, ONE_DEMO), tmp_path / "tables" / "toy_table1")
+    resolved(runs, ONE_DEMO).write(tmp_path / "tables" / "toy_table1")
     # Gain at 1 shot: by episode 1, 0, 0, 0.5: mean 37.5, variance 0.6875 / 3, interval 318.2 x sqrt(0.6875 / 12).
     assert (tmp_path / "tables/toy_table1.csv").read_text().splitlines() == [
         "method,reference,backbone,"
@@ -111,20 +111,20 @@ def test_csv_of_one_card_behind_both_data_sets(tmp_path, runs):
 
 def test_columns_stand_beside_each_other_only_for_the_same_data_set(runs):
     table = resolved(runs, {"ssv2_small": "demo_temporal", "ssv2_full": "ssv2_full"})
-    columns = list(frame(table, measure(table)).columns)
+    columns = list(table.frame().columns)
     assert columns == [
         *("method", "reference", "backbone"),
         *(f"demo_temporal_{k}shot{end}" for k in (1, 5) for end in ("", "_ci95", "_gain", "_gain_ci95")),
         *(f"ssv2_small_{k}shot_published" for k in (1, 5)),
         *(f"ssv2_full_{k}shot{end}" for k in (1, 5) for end in ("", "_ci95", "_gain", "_gain_ci95", "_published")),
     ]
-    ours = frame(table, measure(table)).set_index("method").loc["Ours & 50%"]
+    ours = table.frame().set_index("method").loc["Ours & 50%"]
     assert (ours["ssv2_full_1shot"], ours["ssv2_full_1shot_published"]) == (87.5, 53.9)
 
 
 def test_a_printed_number_never_stands_under_another_data_sets_name(runs):
     table = resolved(runs, ONE_DEMO)
-    found = frame(table, measure(table))
+    found = table.frame()
     for column in found.columns[3:]:
         assert column.endswith("_published") == (not column.startswith("demo_temporal"))
     printed = {43.1, 68.0, 36.4, 40.9, 53.9, 68.6}
@@ -134,16 +134,16 @@ def test_a_printed_number_never_stands_under_another_data_sets_name(runs):
 
 def test_csv_without_any_run():
     table = resolved({}, {})
-    found = frame(table, measure(table))
+    found = table.frame()
     assert list(found.columns[3:]) == [
         f"{dataset}_{k}shot_published" for dataset in ("ssv2_small", "ssv2_full") for k in (1, 5)
     ]
     assert found["backbone"].tolist() == ["ResNet-50", "ViT-B", "ResNet-50"]
-    assert len(re.findall("Measured", markdown(table, {}))) == 0
+    assert len(re.findall("Measured", table.markdown())) == 0
 
 
 def test_measured_cells(runs):
-    found = measure(resolved(runs, ONE_DEMO))
+    found = resolved(runs, ONE_DEMO).measure()
     assert set(found) == {
         (method, "demo_temporal", shot) for method in ("Plain", "Ours & 50%") for shot in ("1shot", "5shot")
     }
@@ -175,28 +175,28 @@ SECONDS = WAYS | {
 )
 def test_columns_of_ways_and_of_durations(runs, table, names, labels, printed):
     pair = (runs["Plain", "1shot"], runs["Plain", "5shot"])
-    found = Resolved(
+    found = Made(
         name="toy",
-        table=validate(Table, table, "toy.yaml"),
+        table=validate(AccuracyTable, table, "toy.yaml"),
         behind={"ssv2_small": "demo_temporal"},
         runs={("Plain", "demo_temporal", name): run for name, run in zip(names, pair)},
         way=5,
     )
-    row = frame(found, measure(found)).loc[0]
+    row = found.frame().loc[0]
     assert [row[f"demo_temporal_{name}"] for name in names] == [50.0, 61.0]
     assert [row[f"ssv2_small_{name}_published"] for name in names] == printed
-    text = markdown(found, measure(found))
+    text = found.markdown()
     assert grid_of(text, 0)[0] == ["Method", "Backbone", *(f"demo_temporal {label}" for label in labels)]
     assert grid_of(text, 1)[0][-2:] == [f"ssv2_small {label}" for label in labels]
     assert ("N-way accuracy" if table is WAYS else "5-way accuracy") in text
 
 
 def test_a_table_of_another_training_set_says_so(runs):
-    table = validate(Table, TABLE | {"train_on": "kinetics100"}, "toy.yaml")
+    table = validate(AccuracyTable, TABLE | {"train_on": "kinetics100"}, "toy.yaml")
     found = resolved(runs, ONE_DEMO)
-    found = Resolved("toy", table, ONE_DEMO | {"kinetics100": "demo_spatial"}, found.runs, 5)
-    assert "on demo_temporal, heads on frozen features of demo_spatial, mean" in markdown(found, measure(found))
-    assert not any(column.startswith("demo_spatial") for column in frame(found, measure(found)))
+    found = Made("toy", table, ONE_DEMO | {"kinetics100": "demo_spatial"}, found.runs, 5)
+    assert "on demo_temporal, heads on frozen features of demo_spatial, mean" in found.markdown()
+    assert not any(column.startswith("demo_spatial") for column in found.frame())
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,12 @@ def test_a_table_of_another_training_set_says_so(runs):
 )
 def test_columns_that_do_not_go_together(changes, line):
     with pytest.raises(FsarError, match=re.escape(line)):
-        validate(Table, WAYS | changes, "toy.yaml")
+        validate(AccuracyTable, WAYS | changes, "toy.yaml")
 
 
 def test_markdown(runs):
     table = resolved(runs, ONE_DEMO)
-    text = markdown(table, measure(table))
+    text = table.markdown()
     assert text.startswith("# A toy table\n")
     assert grid_of(text, 0) == [
         ["Method", "Backbone", "demo_temporal 1-shot", "demo_temporal 5-shot"],
@@ -234,7 +234,7 @@ def test_markdown(runs):
 
 def test_markdown_shows_printed_beside_measured_for_the_same_data_set(runs):
     table = resolved(runs, {"ssv2_small": "ssv2_small", "ssv2_full": "demo_temporal"})
-    grid = grid_of(markdown(table, measure(table)))
+    grid = grid_of(table.markdown())
     assert grid[0] == [
         *("Method", "Backbone", "ssv2_small 1-shot", "ssv2_small 1-shot, printed"),
         *("ssv2_small 5-shot", "ssv2_small 5-shot, printed", "demo_temporal 1-shot", "demo_temporal 5-shot"),
@@ -246,13 +246,13 @@ def test_markdown_shows_printed_beside_measured_for_the_same_data_set(runs):
 def test_a_table_without_printed_numbers_has_no_printed_block(runs):
     rows = [{key: value for key, value in row.items() if key != "published"} for row in TABLE["rows"]]
     table = resolved(runs, ONE_DEMO, TABLE | {"rows": rows})
-    for text in (markdown(table, measure(table)), latex(table, measure(table))):
+    for text in (table.markdown(), table.latex()):
         assert "Measured here" in text and "Printed in" not in text
 
 
 def test_latex_structure(runs):
     table = resolved(runs, {"ssv2_small": "ssv2_small", "ssv2_full": "demo_temporal"})
-    text = latex(table, measure(table))
+    text = table.latex()
     opened = []
     for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
         if kind == "begin":
@@ -293,26 +293,26 @@ def test_the_caption_says_what_was_trained(runs, train_tail, head, told):
     summary = json.loads(path.read_text()) | {"spec": {"train_tail": train_tail, "head": {"name": head}}}
     path.write_text(json.dumps(summary))
     table = resolved(runs, ONE_DEMO)
-    assert told in markdown(table, measure(table))
+    assert told in table.markdown()
 
 
 def test_without_a_comparison_the_caption_speaks_of_no_gain(runs):
     plain = {place: run for place, run in runs.items() if place[0] == "Plain"}
     table = resolved(plain, ONE_DEMO, TABLE | {"rows": TABLE["rows"][:2]})
-    text = markdown(table, measure(table))
+    text = table.markdown()
     assert "episodes shared by all methods.\n" in text and "gain" not in text
 
 
 def test_a_missing_summary_is_told(runs):
     (runs["Plain", "5shot"] / "summary.json").unlink()
     with pytest.raises(FsarError, match=r"p5/summary\.json: missing; run snakemake to test this run"):
-        measure(resolved(runs, ONE_DEMO))
+        resolved(runs, ONE_DEMO).measure()
 
 
 def test_a_gain_needs_the_same_episodes(tmp_path, runs):
     runs["Plain", "1shot"] = write_run(tmp_path / "other", PLAIN, 50.0, 1.0, clips=7)
     with pytest.raises(FsarError, match="not of the same test episodes"):
-        measure(resolved(runs, ONE_DEMO))
+        resolved(runs, ONE_DEMO).measure()
 
 
 # DMGAL, Table II, as printed: method, reference, SSv2-Small at 1, 3 and 5 shots, SSv2-Full at 1, 3 and 5 shots.
@@ -347,8 +347,8 @@ COLUMNS = [(dataset, shot) for dataset in ("ssv2_small", "ssv2_full") for shot i
 
 
 @pytest.fixture(scope="module")
-def table_ii() -> Table:
-    return load(Table, WORKFLOW / "tables" / "dmgal_table2.yaml")
+def table_ii() -> AccuracyTable:
+    return load(AccuracyTable, WORKFLOW / "tables" / "dmgal_table2.yaml")
 
 
 def test_table_ii_as_printed(table_ii):
@@ -359,12 +359,12 @@ def test_table_ii_as_printed(table_ii):
         values = [row.published[dataset][shot] for dataset, shot in COLUMNS]
         found.append([row.method, row.reference, *("-" if value is None else str(value) for value in values)])
     assert found == expected
-    resolved_table = Resolved("dmgal_table2", table_ii, {}, {}, 5)
-    assert grid_of(markdown(resolved_table, {}))[1:] == expected
+    resolved_table = Made("dmgal_table2", table_ii)
+    assert grid_of(resolved_table.markdown())[1:] == expected
 
 
 def test_table_ii_csv_in_the_printed_order(table_ii, tmp_path):
-    write(Resolved("dmgal_table2", table_ii, {}, {}, 5), tmp_path / "dmgal_table2")
+    Made("dmgal_table2", table_ii).write(tmp_path / "dmgal_table2")
     with open(tmp_path / "dmgal_table2.csv", newline="") as stream:
         lines = list(csv.reader(stream))
     assert lines[0][3:] == [f"{dataset}_{shot}shot_published" for dataset, shot in COLUMNS]
@@ -412,8 +412,8 @@ def test_every_measured_number_of_every_table_has_its_interval(tmp_path):
         if table.kind != "accuracy":
             continue
         runs = {(c.row.method, c.run.tested_on.dataset, c.column.name): run for c in whole.experiments.cells(name)}
-        behind = {dataset: whole.behind(dataset) for dataset in whole.experiments.named_in(table)}
-        write(Resolved(name, table, behind, runs, 5), tmp_path / name)
+        behind = {dataset: whole.behind(dataset) for dataset in table.paper_datasets()}
+        Made(name, table, behind, runs).write(tmp_path / name)
         page = (tmp_path / f"{name}.html").read_text()
         measured, _, printed = page.partition('<div class="printed">')
         rows = Cells(measured).rows[1:]

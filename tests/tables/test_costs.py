@@ -9,10 +9,10 @@ import pytest
 from fsar_core.__main__ import main
 from fsar_core.config import validate
 from fsar_core.errors import FsarError
-from fsar_core.paper import Table, validate_table
+from fsar_core.papers.registry import validate_table
 from fsar_core.specs import Component
-from fsar_core.tables import costs
-from fsar_core.tables.accuracy import Resolved, frame, latex, markdown
+from fsar_core.tables.accuracy import AccuracyTable, costs
+from tests.tables.made import Made
 
 PARAMETERS = {
     "kind": "parameters",
@@ -109,8 +109,8 @@ MEASURED = {
 
 
 def test_costs_beside_accuracies():
-    table = validate(Table, COST, "toy_table8.yaml")
-    found = frame(Resolved("toy", table, {}, {}, 5, MEASURED), {})
+    table = validate(AccuracyTable, COST, "toy_table8.yaml")
+    found = Made("toy", table, complexity=MEASURED).frame()
     assert found.iloc[2].to_dict() == {
         **{"method": "wise", "reference": "-", "backbone": "ResNet-50", "ucf101_1shot_published": None},
         **{"parameters": 25394434, "gflop": 1.235},
@@ -124,7 +124,7 @@ def test_costs_beside_accuracies():
 
 
 def test_costs_for_reading():
-    table = validate(Table, COST, "toy_table8.yaml")
+    table = validate(AccuracyTable, COST, "toy_table8.yaml")
     block = costs.block(table, MEASURED)
     assert block.header[-2:] == ["MiB, training pass", "seconds, training pass"]
     assert block.body == [
@@ -134,8 +134,8 @@ def test_costs_for_reading():
     assert (
         "(CPU, threads: 2, torch 2.11.0): head and metric on one 5-way 1-shot episode with 10 queries" in block.caption
     )
-    resolved = Resolved("toy", table, {}, {}, 5, MEASURED)
-    md, tex = markdown(resolved, {}), latex(resolved, {})
+    resolved = Made("toy", table, {}, {}, 5, MEASURED)
+    md, tex = resolved.markdown(), resolved.latex()
     assert md.index("Measured here") < md.index("Printed in") and md.count("\n|---") == 2
     assert r"100 (0.25$\times$)" in tex and "×" not in tex
 
@@ -185,13 +185,13 @@ MEASURED_NETWORKS = {
 @pytest.fixture
 def networks():
     """(the table, what was measured)"""
-    table = validate(Table, NETWORK, "toy_table8.yaml")
+    table = validate(AccuracyTable, NETWORK, "toy_table8.yaml")
     return table, {"spec": table.complexity(), **MEASURED_NETWORKS}
 
 
 def test_printed_costs_are_columns_beside_the_measured(networks):
     table, measured = networks
-    found = frame(Resolved("toy", table, {}, {}, 5, measured), {}).set_index("method")
+    found = Made("toy", table, complexity=measured).frame().set_index("method")
     assert list(found.columns[3:]) == [
         *("parameters", "gflop_per_frame", "test_peak_mib", "test_peak_mib_ratio"),
         *("test_seconds", "test_seconds_min", "test_seconds_max", "test_seconds_ratio"),
@@ -237,14 +237,14 @@ def test_printed_costs_for_reading(networks):
 def test_a_cost_is_of_features_or_of_frames(cost, told):
     changed = cost if "dim" in cost and len(cost) > 1 else NETWORK["cost"] | cost
     with pytest.raises(FsarError, match=re.escape(told)):
-        validate(Table, NETWORK | {"cost": changed}, "x")
+        validate(AccuracyTable, NETWORK | {"cost": changed}, "x")
 
 
 @pytest.mark.parametrize("wrong", [{"parameters": "23.5"}, {"flops": "8.2M"}, {"latency": "73.6 ms"}])
 def test_a_printed_cost_has_its_unit(wrong):
     rows = [NETWORK["rows"][0] | {"printed_cost": NETWORK["rows"][0]["printed_cost"] | wrong}]
     with pytest.raises(FsarError, match=next(iter(wrong))):
-        validate(Table, NETWORK | {"rows": rows}, "x")
+        validate(AccuracyTable, NETWORK | {"rows": rows}, "x")
 
 
 def test_what_is_built_for_a_network(networks):
@@ -256,11 +256,11 @@ def test_what_is_built_for_a_network(networks):
 
 def test_what_is_to_be_measured():
     """Nothing but what decides the numbers: another title measures nothing again."""
-    table = validate(Table, COST | {"title": "Another"}, "x")
+    table = validate(AccuracyTable, COST | {"title": "Another"}, "x")
     component = {"head": {"name": "dmgal", "params": {}}, "matching": {"name": "trx", "params": {}}}
     rows = [(name, component["head"], component["matching"]) for name in ("all", "wise")]
     assert table.complexity() == {"rows": rows, **COST["cost"]}
-    assert validate(Table, {key: value for key, value in COST.items() if key != "cost"}, "x").complexity() is None
+    assert validate(AccuracyTable, {key: value for key, value in COST.items() if key != "cost"}, "x").complexity() is None
     counted = validate_table(PARAMETERS, "x").complexity()
     assert counted["rows"][0] == ("r_2: 2", {"name": "dmgal", "params": {"r2": 2}}, None)
     assert (counted["dim"], counted["frames"]) == (16, 8)

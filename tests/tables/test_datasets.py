@@ -2,8 +2,10 @@ import pandas as pd
 import pytest
 
 from fsar_core.data.index import COLUMNS, write_index
-from fsar_core.paper import DatasetsTable, validate_table
-from fsar_core.tables.datasets import Counted, count, frame, write
+from fsar_core.papers.kinds import TableInputs
+from fsar_core.papers.registry import validate_table
+from fsar_core.rendering import tables
+from fsar_core.tables.datasets import DatasetsTable, IndexCounts, count, frame
 
 TABLE = {
     "kind": "datasets",
@@ -44,7 +46,10 @@ def table() -> DatasetsTable:
 
 def written(tmp_path, index, behind):
     cards = set(behind.values())
-    write(table(), behind, dict.fromkeys(cards, "spatial"), dict.fromkeys(cards, str(index)), tmp_path / "out" / "toy")
+    indices, modalities = dict.fromkeys(cards, str(index)), dict.fromkeys(cards, "spatial")
+    inputs = TableInputs("toy", 5, behind, indices=indices, modalities=modalities)
+    made, blocks = table().make(inputs)
+    tables.write(tmp_path / "out" / "toy", made, table().title, blocks, table().notes)
     return [(tmp_path / "out" / f"toy.{ending}").read_text(encoding="utf-8") for ending in ("csv", "md", "tex")]
 
 
@@ -92,7 +97,7 @@ def test_printed_and_counted_share_a_row_of_the_same_data_set(tmp_path, index):
 
 def test_a_card_that_stands_for_another_data_set_of_the_paper():
     """Printed numbers of hmdb51 stay in its row, those counted in its place stand in the row of ucf101."""
-    counted = {"ucf101": Counted("spatial", dict.fromkeys(("train", "val", "test"), 1), {}, 0)}
+    counted = {"ucf101": IndexCounts("spatial", dict.fromkeys(("train", "val", "test"), 1), {}, 0)}
     counted["ucf101"].videos.update(train=5, val=6, test=7)
     found = frame(table(), {"ucf101": "ucf101", "hmdb51": "ucf101"}, counted).set_index("dataset")
     assert found.index.tolist() == ["ucf101", "hmdb51"]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fsar_core.paper import load_table, printed_number
-from fsar_core.tables.accuracy import Resolved, latex, markdown
+from fsar_core.papers.models import printed_number
+from fsar_core.papers.registry import load_table
+from tests.tables.made import Made
 
 TABLES = Path(__file__).parents[2] / "workflow" / "tables"
 SPATIAL = ("ucf101", "hmdb51", "kinetics100")
@@ -159,8 +160,8 @@ def test_table_vii_as_printed():
 def test_printed_cells_in_the_texts(number):
     """Every printed number is in both texts as it was printed, with its mark."""
     read = table(number)
-    resolved = Resolved("x", read, {}, {}, 5)
-    md, tex = markdown(resolved, {}), latex(resolved, {})
+    resolved = Made("x", read)
+    md, tex = resolved.markdown(), resolved.latex()
     for values in cells(number).values():
         for value in values:
             assert value is None or (f" {value} " in md and f" {value} " in tex)

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from fsar_core.config import load_config
-from fsar_core.paper import load_table
+from fsar_core.papers.registry import load_table
 from fsar_core.study import Study
-from fsar_core.tables.accuracy import Resolved, latex, markdown
+from tests.tables.made import Made
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = range(1, 10)
@@ -233,8 +233,8 @@ def test_costs_as_printed():
 def test_printed_cells_in_the_texts(number):
     """Every printed number is in both texts, and so are the notes."""
     read = table(number)
-    resolved = Resolved("x", read, {}, {}, 5)
-    md, tex = markdown(resolved, {}), latex(resolved, {})
+    resolved = Made("x", read)
+    md, tex = resolved.markdown(), resolved.latex()
     for row in printed(number).values():
         for value in row:
             assert value is None or (f" {value} " in md and f" {value} " in tex)

@@ -10,9 +10,10 @@ import yaml
 
 from fsar_core.components.registry import entry
 from fsar_core.config import load_config
-from fsar_core.paper import load_table, printed_number
+from fsar_core.papers.models import printed_number
+from fsar_core.papers.registry import load_table
 from fsar_core.study import Study
-from fsar_core.tables.accuracy import Resolved, latex, markdown
+from tests.tables.made import Made
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "workflow" / "tables"
@@ -130,8 +131,8 @@ def test_every_number_as_printed(number):
 def test_printed_cells_in_the_texts(number):
     """Both texts have every number with all its decimals, and every note."""
     read = table(number)
-    resolved = Resolved("x", read, {}, {}, 5)
-    md, tex = markdown(resolved, {}), latex(resolved, {})
+    resolved = Made("x", read)
+    md, tex = resolved.markdown(), resolved.latex()
     for row in words(number).values():
         assert all(f" {word} " in md and f" {word} " in tex for word in row)
     assert all(note in md for note in read.notes)
@@ -250,7 +251,7 @@ def test_what_the_rows_leave_out_are_the_papers_settings():
     wanted = dict(
         mask="saliency", masked=4, reconstruction_weight=0.5, encoder_layers=2, decoder_layers=2, saliency="store"
     )
-    assert {name: defaults[name] for name in wanted} == wanted
+    assert {name: defaults[name].default for name in wanted} == wanted
 
 
 @pytest.fixture(scope="module")
