@@ -132,7 +132,7 @@ def head_loop(model: EpisodeModel) -> Callable[[Tensor, Tensor], Tensor]:
     def logits(support: Tensor, query: Tensor) -> Tensor:
         support, query = support[None, :, None], query[None]
         labels = torch.zeros(1, query.shape[1], dtype=torch.long, device=query.device)
-        if not model.head.task_level:
+        if not model.head.relates:
             return model(EpisodeFeatures(support, query, labels))[0][0]
         copies = support.repeat(query.shape[1], 1, 1, 1, 1, 1, 1)
         return model(EpisodeFeatures(copies, query.transpose(0, 1), labels.transpose(0, 1)))[0][:, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from fsar_core.errors import FsarError, did_you_mean
 class Normalise(nn.Module):
     """uint8 images in 0..255 to a network's input range: images / 255 minus `mean`, over `std`, a colour channel each."""
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
@@ -38,6 +39,8 @@ class Backbone(Component):
     batch and updates the running ones, which the evaluation then uses.
     """
 
+    supplied = ("weights", "weights_root")
+
     version: ClassVar[int] = 1
     """Part of every feature store's key; raised by hand when features change."""
 
@@ -56,8 +59,8 @@ class Backbone(Component):
     def __init__(
         self,
         stages: OrderedDict[str, nn.Module],
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        mean: Sequence[float],
+        std: Sequence[float],
     ) -> None:
         """Store the stages, whose names are the cuts after `frames`.
 

@@ -27,8 +27,14 @@ class Component(nn.Module):
         fsar_core.errors.FsarError: widget: size=0 is not valid; valid: whole numbers from 1
     """
 
-    parts: ClassVar[Mapping[str, str]] = {}
-    """Parameters that name other components, and of which kind: `{"local": "matching"}`."""
+    supplied: ClassVar[tuple[str, ...]] = ()
+    """Parameters that the pipeline sets itself; no configuration needs to."""
+
+    subcomponents: ClassVar[Mapping[str, str]] = {}
+    """Parameters that name other components, and the kind of each: `{"local": "matching"}`.
+
+    The parameters of such a component are the parameter with the suffix `_params`.
+    """
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Wrap the constructor of a subclass so that it checks its arguments first."""

@@ -33,6 +33,8 @@ class Head(Component):
         tensor([2.])
     """
 
+    supplied = ("dim", "frames", "tail", "classes")
+
     inputs: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Inputs besides features: name of a module in `fsar_core.storage.bindings` -> when it is needed.
 

@@ -46,10 +46,11 @@ class ClipMasks:
 class MaskProvider(Component):
     """Produces instance masks of training clips, by reading annotations or running a network.
 
-    The job that fills a masks store passes the constructor what its signature asks for of `folder`,
-    `source`, `frames`, `weights`, `prompts`, `device` and `batch_frames`; all other parameters come
-    from the preset.
+    The job that fills a masks store passes the constructor those parameters in `supplied` that its
+    signature has. All others come from the preset.
     """
+
+    supplied = ("folder", "source", "frames", "weights", "prompts", "device", "batch_frames")
 
     version: ClassVar[int] = 1
     """Part of every masks store's key; raised by hand when masks change."""

@@ -19,6 +19,8 @@ class Metric(Component):
     test does it once per clip. `compare` does the rest.
     """
 
+    supplied = ("dim", "frames")
+
     spatial: ClassVar[bool] = False
     """Whether clips are [frames dim height width]; otherwise they are [frames dim]."""
 

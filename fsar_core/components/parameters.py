@@ -8,6 +8,7 @@ the component is constructed. Other annotations, such as `nn.Module`, are not ch
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,16 +77,16 @@ class Parameter:
         Args:
             owner: the component, for the message.
         """
-        if _is_text_for_number(self.annotation, value):
+        if _accepts(self.annotation, value):
+            return
+        valid = describe(self.annotation)
+        if _is_exponent(self.annotation, value):
             raise FsarError(
-                f"{owner}: {self.name} is the text '{value}', expected {describe(self.annotation)}; "
-                f"YAML reads 1e-3 as text, write 1.0e-3"
+                f"{owner}: {self.name} is the text '{value}', expected {valid}; YAML reads 1e-3 as text, write 1.0e-3"
             )
-        if not _accepts(self.annotation, value):
-            raise FsarError(
-                f"{owner}: {self.name}={value!r} is not valid; valid: {describe(self.annotation)}"
-                f"{_nearest(self.annotation, value)}"
-            )
+        raise FsarError(
+            f"{owner}: {self.name}={value!r} is not valid; valid: {valid}{_nearest(self.annotation, value)}"
+        )
 
 
 def describe(annotation: Any) -> str:
@@ -126,7 +127,10 @@ def _describe_option(option: Any) -> str:
     values = _values(option)
     if values:
         return ", ".join(map(repr, values))
-    kind, bounds = option, ()
+    if get_origin(option) in (tuple, list):
+        return f"lists of {describe(get_args(option)[0])}"
+    bounds: list[Any] = []
+    kind = option
     if get_origin(option) is Annotated:
         kind, *bounds = get_args(option)
     words = {int: "whole numbers", float: "numbers", str: "texts"}.get(kind, str(kind))
@@ -152,7 +156,8 @@ def _describe_bound(bound: Any) -> str:
 def _adapter(annotation: Any) -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
-    return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+    return TypeAdapter(annotation, config=config)
 
 
 def _accepts(annotation: Any, value: Any) -> bool:
@@ -160,6 +165,8 @@ def _accepts(annotation: Any, value: Any) -> bool:
 
     if annotation is Any:
         return True
+    if isinstance(value, list) and any(get_origin(o) is tuple for o in _options(annotation)):
+        value = tuple(value)  # YAML has lists only.
     try:
         _adapter(annotation).validate_python(value, strict=True)
     except ValidationError:
@@ -167,16 +174,12 @@ def _accepts(annotation: Any, value: Any) -> bool:
     return True
 
 
-def _is_text_for_number(annotation: Any, value: Any) -> bool:
-    """Whether a text was given where only numbers are allowed: a common slip in YAML."""
+def _is_exponent(annotation: Any, value: Any) -> bool:
+    """Return whether a number was written as 1e-3, which YAML reads as text."""
     kinds = {_plain(option) for option in _options(annotation)} - {types.NoneType}
-    if not isinstance(value, str) or not kinds or not kinds <= {int, float}:
+    if not isinstance(value, str) or kinds != {float}:
         return False
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
+    return re.fullmatch(r"[+-]?[0-9.]+[eE][+-]?[0-9]+", value) is not None
 
 
 def _plain(option: Any) -> Any:

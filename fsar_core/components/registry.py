@@ -28,15 +28,12 @@ KINDS = {
     "matching": "metrics",
     "instance_masks": "mask_providers",
 }
-# Parameters that the pipeline sets itself, by kind of component; no configuration needs to.
-SUPPLIED = {
-    "backbones": ("weights", "weights_root"),
-    "heads": ("dim", "frames", "tail", "classes"),
-    "matching": ("dim", "frames"),
-    "instance_masks": (
-        *("folder", "source", "frames", "weights"),
-        *("prompts", "device", "batch_frames"),
-    ),
+# The base class of each kind, in `fsar_core.components`.
+BASES = {
+    "backbones": "Backbone",
+    "heads": "Head",
+    "matching": "Metric",
+    "instance_masks": "MaskProvider",
 }
 
 
@@ -52,6 +49,7 @@ class Entry:
         summary: first line of the module's docstring.
         parameters: of the constructor, by name.
         attributes: of the class and its base classes, by name; for example `version`, `cuts`.
+            Every attribute that the base class documents is there, with its default.
     """
 
     kind: str
@@ -61,6 +59,11 @@ class Entry:
     summary: str
     parameters: Mapping[str, Parameter]
     attributes: Mapping[str, Any]
+
+    @property
+    def supplied(self) -> tuple[str, ...]:
+        """Parameters that the pipeline sets itself; see `Component.supplied`."""
+        return self.attributes["supplied"]
 
     def value(self, parameter: str, params: Mapping[str, Any]) -> Any:
         """Return the value of a parameter: the given one or its default."""
@@ -97,7 +100,14 @@ def entry(kind: str, name: str) -> Entry:
     """Describe a component without importing it.
 
     Raises:
-        FsarError: there is no such component, or its file defines no class named like it.
+        FsarError: there is no such component, its file defines no class named like it, or that
+            class does not derive from the base class of its kind.
+
+    Example:
+        >>> entry("matching", "otam").parameters["lambda_"].default
+        0.5
+        >>> entry("heads", "i2st").attributes["global_tokens"]
+        1
     """
     if name not in names(kind):
         raise FsarError(f"unknown name '{name}' in {kind}{did_you_mean(name, names(kind))}")
@@ -107,10 +117,18 @@ def entry(kind: str, name: str) -> Entry:
     module = read_module(path)
     wanted = name.replace("_", "").lower()
     classes = [node.name for node in module.body if isinstance(node, ast.ClassDef)]
-    class_name = next((found for found in classes if found.lower() == wanted), None)
+    class_name = next((name for name in classes if name.lower() == wanted), None)
     if class_name is None:
-        raise FsarError(f"{path.name} in {kind} defines no class named like its file; expected one spelled '{wanted}'")
+        raise FsarError(
+            f"{path.name} in {kind} defines no class named like its file; "
+            f"expected one spelled '{wanted}'"
+        )
     source = read_class(path, class_name)
+    if BASES[kind] not in source.bases:
+        raise FsarError(
+            f"{path.name} in {kind}: the class {class_name} does not derive from {BASES[kind]}; "
+            f"import it from fsar_core.components"
+        )
     return Entry(
         kind=kind,
         name=name,
@@ -126,7 +144,7 @@ def check(kind: str, name: str, params: Mapping[str, Any], supplied: Collection[
     """Check parameters against a component's signature, without importing it.
 
     Args:
-        supplied: parameters that the caller adds later; a head's `dim` comes from the features.
+        supplied: parameters that the caller adds later, for example `Entry.supplied`.
     Raises:
         FsarError: an unknown component or parameter, an invalid value, or a missing parameter.
     """
@@ -170,3 +188,33 @@ def accepted(kind: str, name: str, **offered: Any) -> dict[str, Any]:
     """
     parameters = entry(kind, name).parameters
     return {name: value for name, value in offered.items() if name in parameters}
+
+
+def having(kind: str, attribute: str) -> list[str]:
+    """Return the components of a kind for which an attribute of their class is set, sorted.
+
+    Example:
+        >>> having("heads", "predicts_masks")
+        ['i2st', 'ipm']
+    """
+    return [name for name in names(kind) if entry(kind, name).attributes[attribute]]
+
+
+def modules(kind: str, name: str, params: Mapping[str, Any]) -> list[str]:
+    """Return the modules that a component with these parameters is built from.
+
+    These are its own and those of the components that its parameters name
+    (`Component.subcomponents`), to any depth. Results depend on the code of all of them.
+
+    Example:
+        >>> modules("matching", "global_local", {"local": "otam"})
+        ['fsar_core.metrics.global_local', 'fsar_core.metrics.otam']
+    """
+    component = entry(kind, name)
+    result = [component.module]
+    for parameter, part_kind in component.attributes["subcomponents"].items():
+        part = component.value(parameter, params)
+        if part is not None:
+            part_params = params.get(f"{parameter}_params") or {}
+            result += modules(part_kind, part, part_params)
+    return result

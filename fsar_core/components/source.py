@@ -18,6 +18,7 @@ import annotated_types
 
 from fsar_core.components import parameters as parameter_types
 from fsar_core.components.parameters import COMPUTED, REQUIRED, Parameter
+from fsar_core.errors import FsarError
 
 PACKAGE = Path(__file__).parents[1]
 _BUILTINS = {kind.__name__: kind for kind in (bool, int, float, str, list, dict, tuple)}
@@ -40,11 +41,13 @@ class ClassSource:
 
     Attributes:
         name: of the class.
+        bases: names of its base classes within this package, nearest first.
         parameters: of the constructor, in order, by name.
         attributes: literal attributes of the class and its base classes, by name.
     """
 
     name: str
+    bases: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     attributes: Mapping[str, Any]
 
@@ -60,14 +63,23 @@ def read_class(path: Path, name: str) -> ClassSource:
 
     Raises:
         KeyError: the file defines no such class.
+        FsarError: the class computes an attribute that a base class declares.
     """
     lineage = list(_lineage(path, name))
     attributes: dict[str, Any] = {}
     for node in reversed(lineage):
-        attributes |= dict(_literal_attributes(node))
-    constructors = [found for node in lineage if (found := _constructor(node)) is not None]
-    own = _parameters(constructors[0]) if constructors else {}
-    return ClassSource(lineage[0].name, own, attributes)
+        for attribute, value in _class_attributes(node):
+            if value != COMPUTED:
+                attributes[attribute] = value
+            elif attribute in attributes:
+                raise FsarError(
+                    f"{path}: the attribute '{attribute}' of {node.name} is computed; "
+                    f"write its value out, because it is read without importing the module"
+                )
+    constructors = [constructor for constructor in map(_constructor, lineage) if constructor]
+    parameters = _parameters(constructors[0]) if constructors else {}
+    bases = tuple(node.name for node in lineage[1:])
+    return ClassSource(name, bases, parameters, attributes)
 
 
 def _lineage(path: Path, name: str) -> Iterator[ast.ClassDef]:
@@ -105,7 +117,8 @@ def module_file(module: str) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def _literal_attributes(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
+def _class_attributes(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of what a class body assigns; the value is `COMPUTED` if no literal."""
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and statement.value is not None:
             target, value = statement.target, statement.value
@@ -113,9 +126,8 @@ def _literal_attributes(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
             target, value = statement.targets[0], statement.value
         else:
             continue
-        literal = _literal(value)
-        if isinstance(target, ast.Name) and literal != COMPUTED:
-            yield target.id, literal
+        if isinstance(target, ast.Name):
+            yield target.id, _literal(value)
 
 
 def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:

@@ -156,9 +156,8 @@ def _component(study: Study, entry: Entry) -> Iterator[str]:
     yield _line("class", f"{entry.module}.{entry.class_name}")
     own = getattr(study.preset, entry.kind, {})
     settings = own.get(entry.name, {}) if isinstance(own, dict) else {}
-    supplied = registry.SUPPLIED[entry.kind]
     for name, parameter in entry.parameters.items():
-        if name not in supplied:
+        if name not in entry.supplied:
             here = f"; {settings[name]!r} in the preset {study.config.preset}" if name in settings else ""
             yield _line(name, _default(parameter) + here)
     if entry.kind == "backbones":

@@ -63,7 +63,6 @@ from fsar_core.layers.positions import sinusoid
 from fsar_core.layers.sizes import divide
 from fsar_core.types import GridQuery, GridSupport, HeadOutput, Labels
 
-GLOBAL_TOKENS = 1
 COSINE_EPS = 0.01
 
 Videos = Float[Tensor, "videos frames dim height width"]
@@ -303,7 +302,7 @@ class GlobalFusion(nn.Module):
         super().__init__()
         self.token = nn.Parameter(0.02 * torch.randn(dim))
         learned = positions == "learned"
-        self.positions = nn.Parameter(0.02 * torch.randn(GLOBAL_TOKENS + frames, dim)) if learned else None
+        self.positions = nn.Parameter(0.02 * torch.randn(1 + frames, dim)) if learned else None
         self.attention = MultiHeadAttention(dim, heads, width, residual, dropout)
 
     def forward(self, videos: Float[Tensor, "videos frames dim"]) -> Float[Tensor, "videos tokens dim"]:

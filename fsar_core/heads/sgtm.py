@@ -1,7 +1,7 @@
 """SGTM: in training, the frames that are neither salient nor dull rebuild the whole video; all frames are matched.
 
 Source: "Saliency-Guided Fine-Grained Temporal Mask Learning for Few-Shot Action Recognition": Eq. 1-2 saliency
-(`fsar_core/saliency/classifier.py`), section 3.2 mask, Eq. 3 encoder, Eq. 4 decoder, Eq. 5 reconstruction loss, Eq. 6
+(`fsar_core/layers/frame_classifier.py`), section 3.2 mask, Eq. 3 encoder, Eq. 4 decoder, Eq. 5 reconstruction loss, Eq. 6
 features for the metric, Eq. 8 weight of the loss; Tables 3-5 and Fig. 4.
 
     X̂ = tokens(GAP(F))              every D-vector cut into D/P tokens of width P, token k of frame t at place t·D/P + k
@@ -67,9 +67,9 @@ from fsar_core.components.parameters import (
     Probability,
 )
 from fsar_core.errors import FsarError, one_of
+from fsar_core.layers.frame_classifier import FrameClassifier, actionness
 from fsar_core.layers.positions import sinusoid
 from fsar_core.layers.sizes import divide
-from fsar_core.saliency.classifier import FrameClassifier, actionness
 from fsar_core.types import GridQuery, GridSupport, HeadOutput
 
 # Strategies that rank the frames by their actionness.

@@ -76,6 +76,11 @@ def wanted(head: Component) -> list[Input]:
     return [get(name) for name in asked if entry.needs(name, head.params)]
 
 
+def with_options() -> list[Input]:
+    """Return the inputs whose artifact `fsar train` has an option of its own for."""
+    return [get(name) for name in names() if get(name).has_option]
+
+
 def of_model(model: ModelSpec) -> list[Input]:
     """Return the inputs that a model is trained with.
 

@@ -45,7 +45,7 @@ class GlobalLocal(Metric):
     """
 
     global_tokens = 1
-    parts: ClassVar = {"local": "matching"}
+    subcomponents: ClassVar = {"local": "matching"}
 
     def __init__(
         self,

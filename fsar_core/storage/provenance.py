@@ -40,7 +40,8 @@ NEUTRAL = frozenset(
     f"fsar_core{name}"
     for name in (
         *("", ".config", ".errors", ".components", ".runtime", ".storage"),
-        *(".components.registry", ".runtime.devices"),
+        *(".components.parameters", ".components.registry", ".components.source"),
+        *(".components.validation", ".runtime.devices"),
         *(".storage.bindings", ".storage.locks", ".storage.places", ".storage.provenance"),
     )
 )
@@ -98,14 +99,15 @@ def _module_digest(module: str) -> str:
     tree = _tree(module)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
+            node.body = [statement for statement in node.body if not _is_docstring(statement)]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    """Return whether a statement is a docstring: of a module, a class, a function or an attribute."""
+    if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Constant):
+        return False
+    return isinstance(statement.value.value, str)
 
 
 @cache

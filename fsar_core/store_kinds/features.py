@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from fsar_core.components.registry import build
 from fsar_core.models.backbone_weights import checked_sha256
 from fsar_core.runtime.devices import Meter, torch_device
-from fsar_core.specs import LAYOUT_VERSION, FeatureSpec
+from fsar_core.specs import LAYOUT_VERSION, FeatureSpec, FrameSpec
 from fsar_core.stores.inputs import SPLIT_COLUMNS, job_inputs, shards_digest
 from fsar_core.stores.kinds import FillJob, FillOptions, StoreKind, Task
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
@@ -37,6 +37,38 @@ class Features(StoreKind):
         "frames": "the frame store",
         "weights": "a weights file or a name that its backbone knows",
     }
+
+    def kept_as(self, spec: FeatureSpec) -> FeatureSpec | FrameSpec:
+        # At this cut nothing is computed: the features are the frames themselves.
+        return spec.frames if spec.cut == "frames" else spec
+
+    def uses_gpu(self, spec: FeatureSpec) -> bool:
+        return True
+
+    def needs(self, spec: FeatureSpec, graph: Any) -> dict[str, list[Any]]:
+        return {"frames": [graph.of(spec.frames)], "trained": graph.weights_of(spec)}
+
+    def params(self, spec: FeatureSpec, study: Any) -> dict[str, Any]:
+        backbone = study.specs.backbone_of(spec)
+        return {
+            "weights": study.specs.weights_option(spec),
+            "batch_clips": backbone.batch_clips,
+        }
+
+    def clips_per_job(self, spec: FeatureSpec, study: Any) -> int:
+        return study.specs.backbone_of(spec).clips_per_job
+
+    def stage(self, spec: FeatureSpec) -> str:
+        return f"{self.fill_rule(spec)}.{spec.backbone.name}"
+
+    def content(self, spec: FeatureSpec) -> str:
+        return f"{self.name}.{spec.backbone.name}"
+
+    def frame_bytes(self, spec: FeatureSpec) -> float:
+        return grid_values(spec) * np.dtype(spec.dtype).itemsize
+
+    def check(self, spec: FeatureSpec, checks: Any) -> None:
+        checks.check_features(spec)
 
     def plan(self, spec: FeatureSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
         # The shape of a cut does not depend on the weights, so none are needed yet.
@@ -235,3 +267,20 @@ def _seen(spec: FeatureSpec, clip: np.ndarray, row: int, view: int) -> torch.Ten
     from fsar_core.data.augmentation import apply, stored_draw
 
     return apply(clip, stored_draw(spec, row, view, clip.shape[-2]), spec.crop)
+
+
+def grid_values(spec: FeatureSpec) -> int:
+    """Return how many numbers a frame's features at the cut are, without computing any."""
+    backbone = (spec.backbone.name, str(sorted(spec.backbone.params.items())))
+    key = (*backbone, spec.cut, spec.crop)
+    if key not in _GRIDS:
+        import torch
+
+        with torch.device("meta"), torch.inference_mode():
+            network = build("backbones", spec.backbone.name, **spec.backbone.params).eval()
+            frame = torch.zeros(1, 3, spec.crop, spec.crop, dtype=torch.uint8)
+            _GRIDS[key] = network.to_cut(frame, spec.cut).numel()
+    return _GRIDS[key]
+
+
+_GRIDS: dict[tuple, int] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,18 @@ class Frames(StoreKind):
     spec_type = FrameSpec
     title = "frame store"
     requires: ClassVar = {"folder": "the folder of the data set"}
+
+    def clips_per_job(self, spec: FrameSpec, study: Any) -> int:
+        return study.preset.frames.clips_per_job
+
+    def params(self, spec: FrameSpec, study: Any) -> dict[str, Any]:
+        return {"folder": str(study.dataset(spec.dataset).folder)}
+
+    def frame_bytes(self, spec: FrameSpec) -> float:
+        return spec.size**2 * 3
+
+    def for_dataset(self, dataset: str, study: Any) -> FrameSpec:
+        return study.specs.frames(dataset)
 
     def plan(self, spec: FrameSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
         return plan(spec, index, clips_per_job)

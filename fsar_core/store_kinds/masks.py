@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from fsar_core.stores.writer import Block
 
 if TYPE_CHECKING:
     from fsar_core.components.mask_provider import ClipFrames, MaskProvider
+    from fsar_core.data.cards import Dataset
 
 SCORE = "score"  # the array beside `masks`, where a provider gives scores
 
@@ -37,6 +38,45 @@ class Masks(StoreKind):
     spec_type = MaskSpec
     title = "masks store"
     requires: ClassVar = {"frames": "the frame store"}
+
+    def fill_rule(self, spec: MaskSpec) -> str:
+        return "seem_masks" if self.uses_gpu(spec) else "fill_masks"
+
+    def uses_gpu(self, spec: MaskSpec) -> bool:
+        return provider_loads(spec.provider.name)
+
+    def needs(self, spec: MaskSpec, graph: Any) -> dict[str, list[Any]]:
+        needs = {"frames": [graph.of(spec.frames)]}
+        weights = graph.study.specs.weights
+        if self.uses_gpu(spec) and weights.address() is not None:
+            needs["weights"] = [graph.get("mask_weights", weights.of_masks())]
+        return needs
+
+    def params(self, spec: MaskSpec, study: Any) -> dict[str, Any]:
+        folder = study.dataset(spec.dataset).folder
+        return {"folder": str(folder), "weights": str(study.specs.weights.of_masks())}
+
+    def clips(self, data: Dataset) -> int:
+        return data.training_clips
+
+    def clips_per_job(self, spec: MaskSpec, study: Any) -> int:
+        return study.preset.masks.clips_per_job
+
+    def frames_done(self, spec: MaskSpec, data: Dataset) -> int:
+        return data.training_clips * spec.frames.views * spec.frames.count
+
+    def stage(self, spec: MaskSpec) -> str:
+        rule = self.fill_rule(spec)
+        return f"{rule}.{spec.provider.name}" if self.uses_gpu(spec) else rule
+
+    def frame_bytes(self, spec: MaskSpec) -> float:
+        return spec.frames.size**2
+
+    def check(self, spec: MaskSpec, checks: Any) -> None:
+        checks.check_masks(spec)
+
+    def for_dataset(self, dataset: str, study: Any) -> MaskSpec:
+        return study.specs.masks_of(dataset)
 
     def plan(self, spec: MaskSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
         return plan(spec, index, clips_per_job)
@@ -69,6 +109,19 @@ class Masks(StoreKind):
 
     def uses_device(self, options: FillOptions) -> bool:
         return bool(options.weights)
+
+
+def provider_loads(provider: str) -> bool:
+    """Say whether a mask provider loads weights: then its jobs look at frames, on a GPU."""
+    return registry.entry("instance_masks", provider).attributes["loads"] is not None
+
+
+def key_pattern(loads: bool) -> str:
+    """Return what the keys of stores look like whose provider does, or does not, load weights."""
+    providers = [
+        name for name in registry.names("instance_masks") if provider_loads(name) == loads
+    ]
+    return rf"[A-Za-z0-9_-]+\.({'|'.join(providers)})\.[0-9a-f]+"
 
 
 def _provider(job: FillJob, classes: pd.Series) -> MaskProvider:

@@ -6,7 +6,7 @@ Rows and views are those of the feature store behind it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from fsar_core.stores.writer import Block
 if TYPE_CHECKING:
     import torch
 
-    from fsar_core.saliency.classifier import FrameClassifier
+    from fsar_core.layers.frame_classifier import FrameClassifier
 
 
 class Saliency(StoreKind):
@@ -31,6 +31,21 @@ class Saliency(StoreKind):
     spec_type = SaliencySpec
     title = "saliency store"
     requires: ClassVar = {"features": "the feature store", "weights": "the classifier's checkpoint"}
+
+    def needs(self, spec: SaliencySpec, graph: Any) -> dict[str, list[Any]]:
+        return {
+            "features": [graph.of(spec.features)],
+            "classifier": [graph.of(spec.classifier)],
+        }
+
+    def clips_per_job(self, spec: SaliencySpec, study: Any) -> int:
+        return study.preset.saliency.clips_per_job
+
+    def frame_bytes(self, spec: SaliencySpec) -> float:
+        return np.dtype(np.float32).itemsize
+
+    def check(self, spec: SaliencySpec, checks: Any) -> None:
+        checks.check_features(spec.features)
 
     def plan(self, spec: SaliencySpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
         return plan(spec, len(index), clips_per_job)
@@ -92,7 +107,7 @@ def pooled(reader: StoreReader, rows: np.ndarray, view: int = 0, threads: int = 
 
 def trained(spec: ClassifierSpec, state: dict[str, torch.Tensor]) -> FrameClassifier:
     """The classifier of a spec with the weights of its training."""
-    from fsar_core.saliency.classifier import FrameClassifier
+    from fsar_core.layers.frame_classifier import FrameClassifier
 
     classes, _, _ = state["outer.weight"].shape
     dim = state["inner.weight"].shape[1]

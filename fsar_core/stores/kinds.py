@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.runtime.devices import Meter
-from fsar_core.specs import Spec
+from fsar_core.specs import FrameSpec, Spec
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fsar_core.data.cards import Dataset
     from fsar_core.storage.places import Place
     from fsar_core.stores.inputs import Inputs
     from fsar_core.stores.layout import Plan
@@ -127,6 +128,81 @@ class StoreKind:
             FsarError: something that the job needs is missing or is not what its spec says.
         """
 
+    # Planning: without torch, and before anything exists.
+
+    def kept_as(self, spec: Any) -> Any:
+        """Return the spec of the store that holds what a spec describes; usually the same."""
+        return spec
+
+    def fill_rule(self, spec: Any) -> str:
+        """Return the rule whose jobs fill a store."""
+        return f"fill_{self.name}"
+
+    def uses_gpu(self, spec: Any) -> bool:
+        """Say whether these jobs use a GPU where there is one."""
+        return False
+
+    def needs(self, spec: Any, graph: Any) -> Mapping[str, Sequence[Any]]:
+        """Return the artifacts that a store is filled from, besides the clip index.
+
+        Args:
+            graph: the artifacts of a study (`fsar_core.study.artifacts.graph.Graph`).
+        Returns:
+            Artifacts by the name of the rule's input.
+        """
+        return {}
+
+    def params(self, spec: Any, study: Any) -> Mapping[str, Any]:
+        """Return what the filling rule is given besides files.
+
+        Args:
+            study: of the store (`fsar_core.study.Study`).
+        """
+        return {}
+
+    def clips(self, data: Dataset) -> int:
+        """Return the rows of a store of a data set."""
+        return len(data)
+
+    @abstractmethod
+    def clips_per_job(self, spec: Any, study: Any) -> int:
+        """Return how many rows a job fills, as the preset says; rounded up to whole files."""
+
+    def frames_done(self, spec: Any, data: Dataset) -> int:
+        """Return how many frames all jobs go through, for estimates of time."""
+        frames = frames_of(spec)
+        if frames is None:
+            return 0
+        clips = len(data) + data.training_clips * (frames.views - 1)
+        return clips * frames.count
+
+    def stage(self, spec: Any) -> str:
+        """Return what the speed of the jobs depends on: the rule, then names of components."""
+        return self.fill_rule(spec)
+
+    def content(self, spec: Any) -> str:
+        """Return what compression depends on: the kind, then names of components."""
+        return self.name
+
+    @abstractmethod
+    def frame_bytes(self, spec: Any) -> float:
+        """Return the bytes that a frame takes before compression."""
+
+    def check(self, spec: Any, checks: Any) -> None:
+        """Check that a store can be made; called before any job starts.
+
+        Args:
+            checks: of the study (`fsar_core.study.checks.specs.SpecChecks`).
+        Raises:
+            FsarError: it cannot.
+        """
+
+    def for_dataset(self, dataset: str, study: Any) -> Any | None:
+        """Return the spec of the store that every data set has, whatever needs it; None if none."""
+        return None
+
+    # Filling.
+
     def write_threads(self, options: FillOptions) -> int:
         """Return how many threads compress and write while the next block is made."""
         return 1
@@ -134,6 +210,18 @@ class StoreKind:
     def uses_device(self, options: FillOptions) -> bool:
         """Say whether a job computes on a device, so that its waiting time is of interest."""
         return False
+
+
+def frames_of(spec: Spec) -> FrameSpec | None:
+    """Return the frames that a store is made from, from its nested specs; None if from none."""
+    if isinstance(spec, FrameSpec):
+        return spec
+    for name in type(spec).model_fields:
+        part = getattr(spec, name)
+        frames = frames_of(part) if isinstance(part, Spec) else None
+        if frames is not None:
+            return frames
+    return None
 
 
 @cache

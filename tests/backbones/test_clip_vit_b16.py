@@ -18,7 +18,7 @@ from torch import nn
 
 from fsar_core.backbones import _open_clip
 from fsar_core.backbones._open_clip import read_visual_tower
-from fsar_core.backbones.clip_vit_b16 import CUTS, PUBLISHER, QUICKGELU, WEIGHTS, ClipVitB16
+from fsar_core.backbones.clip_vit_b16 import QUICKGELU, ClipVitB16
 from fsar_core.components.backbone import Backbone
 from fsar_core.components.registry import build, check, entry
 from fsar_core.components.weights import load_strictly
@@ -90,23 +90,24 @@ def test_shapes_and_parameters_without_memory():
         for projection, dim, numbers in ((False, 768, 85_799_424), (True, 512, 86_192_640)):
             backbone = ClipVitB16(projection=projection).eval()
             assert sum(p.numel() for p in backbone.parameters()) == numbers
-            shapes = [tuple(backbone.to_cut(images(224).to("meta"), cut).shape[1:]) for cut in CUTS]
+            shapes = [tuple(backbone.to_cut(images(224).to("meta"), cut).shape[1:]) for cut in ClipVitB16.cuts]
             assert shapes == [(3, 224, 224), *[(768, 197, 1)] * 13, (dim, 1, 1)]
 
 
 def test_the_source_text_says_what_the_module_is():
-    found = entry("backbones", "clip_vit_b16").constants
+    found = entry("backbones", "clip_vit_b16").attributes
     with torch.device("meta"):
         backbone = ClipVitB16()
-    assert list(found["CUTS"]) == backbone.cuts
-    assert found["WEIGHTS"] == WEIGHTS and found["PUBLISHER"] == PUBLISHER == "open_clip"
-    assert not found.get("TRAINABLE", False)
+    assert found["cuts"] == backbone.cuts
+    assert found["published_weights"] == ClipVitB16.published_weights
+    assert found["publisher"] == ClipVitB16.publisher == "open_clip"
+    assert found["trainable"] is False
 
 
 def test_tags_are_open_clips_with_its_own_activation_and_normalisation():
-    assert set(WEIGHTS) <= set(list_pretrained_tags_by_model("ViT-B-16"))
-    cards = {tag: get_pretrained_cfg("ViT-B-16", tag) for tag in WEIGHTS}
-    assert {tag for tag in WEIGHTS if cards[tag].get("quick_gelu", False)} == set(QUICKGELU)
+    assert set(ClipVitB16.published_weights) <= set(list_pretrained_tags_by_model("ViT-B-16"))
+    cards = {tag: get_pretrained_cfg("ViT-B-16", tag) for tag in ClipVitB16.published_weights}
+    assert {tag for tag in cards if cards[tag].get("quick_gelu", False)} == set(QUICKGELU)
     for card in cards.values():
         assert card["hf_hub"]
         torch.testing.assert_close(torch.tensor(card["mean"]), MEAN.flatten())
@@ -325,7 +326,7 @@ def content_of(tower, name: str) -> bytes:
 @pytest.mark.parametrize("name", ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"])
 def test_a_tag_that_is_held_needs_no_network(name, tower, tmp_path, offline):
     cached(tmp_path, name, content_of(tower, name))
-    found = loaded("openai", root=tmp_path, tags=WEIGHTS).state_dict()
+    found = loaded("openai", root=tmp_path, tags=ClipVitB16.published_weights).state_dict()
     torch.testing.assert_close(found["stages.pooled.proj"], tower.proj.detach())
 
 
@@ -333,7 +334,7 @@ def test_a_held_file_with_another_hash_is_refused(tower, tmp_path, offline):
     name = "open_clip_model.safetensors"
     cached(tmp_path, name, content_of(tower, name), declared="0" * 64)
     with pytest.raises(FsarError, match=f"{'0' * 64}: not the published weights 'openai' .* remove it"):
-        loaded("openai", root=tmp_path, tags=WEIGHTS)
+        loaded("openai", root=tmp_path, tags=ClipVitB16.published_weights)
 
 
 def test_a_tag_that_is_not_held_is_downloaded_below_the_root(tower, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fsar_core.backbones.demo_cnn import CUTS, DemoCNN
+from fsar_core.backbones.demo_cnn import DemoCNN
 from fsar_core.components.registry import build, entry
 from fsar_core.errors import FsarError
 
@@ -16,7 +16,7 @@ from fsar_core.errors import FsarError
 def test_shapes_of_a_64_pixel_crop(dim, shapes):
     backbone = DemoCNN(dim=dim).eval()
     images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    assert [tuple(backbone.to_cut(images, cut).shape[1:]) for cut in CUTS] == shapes
+    assert [tuple(backbone.to_cut(images, cut).shape[1:]) for cut in DemoCNN.cuts] == shapes
 
 
 @pytest.mark.parametrize("dim", [8, 128])
@@ -28,13 +28,13 @@ def test_parameter_count(dim):
 
 
 def test_cuts_of_the_source_text_are_those_of_the_module():
-    assert list(entry("backbones", "demo_cnn").attributes["cuts"]) == DemoCNN().cuts == list(CUTS)
-    assert entry("backbones", "demo_cnn").constants["TRAINABLE"] is True
+    assert entry("backbones", "demo_cnn").attributes["cuts"] == DemoCNN().cuts == DemoCNN.cuts
+    assert entry("backbones", "demo_cnn").attributes["trainable"] is True
 
 
 @pytest.mark.parametrize("dim", [0, 4, 10, -8, 7])
 def test_impossible_dims_are_refused(dim):
-    with pytest.raises(FsarError, match=f"dim {dim}; expected a multiple of 4 that is at least 8"):
+    with pytest.raises(FsarError, match=f"dim={dim} is not valid; valid: whole numbers from 8 that are multiples of 4"):
         DemoCNN(dim=dim)
 
 

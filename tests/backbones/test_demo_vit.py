@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from fsar_core.backbones.demo_vit import CUTS, DemoViT
+from fsar_core.backbones.demo_vit import DemoViT
 from fsar_core.components.registry import build, entry
 from fsar_core.errors import FsarError
 from fsar_core.specs import Component
 from fsar_core.training.tsn import train_backbone
-from tests.training.test_tsn import CPU, spec_of
+from tests.training.test_tsn import CPU, clips, spec_of  # noqa: F401
 
 
 def images(size: int) -> torch.Tensor:
@@ -17,7 +17,7 @@ def images(size: int) -> torch.Tensor:
 @torch.inference_mode()
 def test_shapes(dim, size, tokens):
     backbone = DemoViT(dim=dim).eval()
-    shapes = [tuple(backbone.to_cut(images(size), cut).shape[1:]) for cut in CUTS]
+    shapes = [tuple(backbone.to_cut(images(size), cut).shape[1:]) for cut in DemoViT.cuts]
     assert shapes == [(3, size, size), *[(dim, tokens, 1)] * 5, (dim, 1, 1)]
 
 
@@ -30,8 +30,8 @@ def test_parameter_count(dim):
 
 
 def test_cuts_of_the_source_text_are_those_of_the_module():
-    assert list(entry("backbones", "demo_vit").attributes["cuts"]) == DemoViT().cuts == list(CUTS)
-    assert entry("backbones", "demo_vit").constants["TRAINABLE"] is True
+    assert entry("backbones", "demo_vit").attributes["cuts"] == DemoViT().cuts == DemoViT.cuts
+    assert entry("backbones", "demo_vit").attributes["trainable"] is True
 
 
 @torch.inference_mode()
@@ -40,13 +40,15 @@ def test_every_cut_and_its_tail_are_the_whole_network():
     backbone = DemoViT(dim=8).eval()
     whole = backbone.to_cut(images(64), "pooled")
     assert (whole[0] != whole[1]).all()
-    for cut in CUTS:
+    for cut in DemoViT.cuts:
         torch.testing.assert_close(backbone.tail(cut)(backbone.to_cut(images(64), cut)), whole)
 
 
 @pytest.mark.parametrize("dim", [0, 4, 10, -8])
 def test_impossible_dims_are_refused(dim):
-    with pytest.raises(FsarError, match=f"'demo_vit': dim {dim}; expected a multiple of 4 that is at least 8"):
+    with pytest.raises(
+        FsarError, match=f"demo_vit: dim={dim} is not valid; valid: whole numbers from 8 that are multiples of 4"
+    ):
         DemoViT(dim=dim)
 
 
@@ -55,7 +57,7 @@ def test_a_crop_that_is_no_multiple_of_the_patch_is_refused():
         DemoViT(dim=8).to_cut(images(60), "tokens")
 
 
-def test_the_pipeline_trains_it(clips):
+def test_the_pipeline_trains_it(clips):  # noqa: F811
     """As test_tsn does with the CNN: three colours, learnt from positions of another size (crop 16)."""
     spec = spec_of(backbone=Component(name="demo_vit", params={"dim": 8}), epochs=12)
     state, history = train_backbone(spec, *clips, CPU)
@@ -69,7 +71,7 @@ def test_the_pipeline_trains_it(clips):
     assert (torch.cdist(features, centres).argmin(1).numpy() == clips[1]).mean() > 0.9
 
 
-def test_training_reaches_every_parameter(clips):
+def test_training_reaches_every_parameter(clips):  # noqa: F811
     spec = spec_of(backbone=Component(name="demo_vit", params={"dim": 8}), epochs=1)
     state, _ = train_backbone(spec, *clips, CPU)
     longer, _ = train_backbone(spec.model_copy(update={"epochs": 2}), *clips, CPU)
@@ -91,5 +93,5 @@ def test_weights_come_from_the_file(tmp_path):
 def test_larger_patches_give_fewer_tokens():
     assert DemoViT(dim=8, patch=16).to_cut(images(64), "tokens").shape[1:] == (8, 17, 1)
     for patch in (0, 24):
-        with pytest.raises(FsarError, match=f"'demo_vit': patch {patch}; expected a divisor of 64"):
+        with pytest.raises(FsarError, match=f"demo_vit: patch={patch} is not valid; valid: 1, 2, 4, 8, 16, 32, 64"):
             DemoViT(dim=8, patch=patch)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from fsar_core.backbones.mobilenet_v2 import CUTS, MobilenetV2
+from fsar_core.backbones.mobilenet_v2 import MobilenetV2
 from fsar_core.components.registry import build, check, entry
 from fsar_core.errors import FsarError
 from tests.builders import shared
@@ -52,7 +52,7 @@ def test_every_cut_and_its_tail_are_torchvisions_features_without_the_last_convo
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     expected = network.features[:18]((images(64) / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1))
     assert expected.shape == (2, 320, 2, 2) and expected.std() > 1e-3
-    for cut in CUTS:
+    for cut in MobilenetV2.cuts:
         torch.testing.assert_close(backbone.tail(cut)(backbone.to_cut(images(64), cut)), expected)
 
 
@@ -60,12 +60,12 @@ def test_every_cut_and_its_tail_are_torchvisions_features_without_the_last_convo
 @torch.inference_mode()
 def test_shapes_of_a_224_pixel_crop(padding):
     backbone = MobilenetV2(padding=padding).eval()
-    shapes = {cut: tuple(backbone.to_cut(images(224, 1), cut).shape[1:]) for cut in CUTS}
+    shapes = {cut: tuple(backbone.to_cut(images(224, 1), cut).shape[1:]) for cut in MobilenetV2.cuts}
     assert shapes == {cut: (dim, 224 // stride, 224 // stride) for cut, (dim, stride) in STRIDES.items()}
 
 
 def test_cuts_of_the_source_text_are_those_of_the_module():
-    assert list(entry("backbones", "mobilenet_v2").attributes["cuts"]) == MobilenetV2().cuts == list(STRIDES)
+    assert entry("backbones", "mobilenet_v2").attributes["cuts"] == MobilenetV2().cuts == tuple(STRIDES)
 
 
 @torch.inference_mode()

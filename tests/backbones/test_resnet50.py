@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from fsar_core.backbones.resnet50 import CUTS, WEIGHTS, ResNet50
+from fsar_core.backbones.resnet50 import ResNet50
 from fsar_core.components.registry import build, entry
 from fsar_core.errors import FsarError
 
@@ -51,14 +51,14 @@ def test_every_cut_and_its_tail_are_torchvisions_network_without_the_last_two_la
     normalised = (images.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     expected = nn.Sequential(*list(network.children())[:-2])(normalised)
     assert expected.shape == (2, 2048, 2, 3) and expected.std() > 1e-3
-    for cut in CUTS:
+    for cut in ResNet50.cuts:
         torch.testing.assert_close(backbone.tail(cut)(backbone.to_cut(images, cut)), expected)
 
 
 @torch.inference_mode()
 def test_shapes_of_a_224_pixel_crop(backbone):
     images = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
-    shapes = {cut: tuple(backbone.to_cut(images, cut).shape) for cut in CUTS}
+    shapes = {cut: tuple(backbone.to_cut(images, cut).shape) for cut in ResNet50.cuts}
     assert shapes == {cut: (1, dim, 224 // stride, 224 // stride) for cut, (dim, stride) in STRIDES.items()}
     assert shapes["layer4"] == (1, 2048, 7, 7)
 
@@ -68,9 +68,9 @@ def test_parameter_count(backbone):
 
 
 def test_cuts_of_the_source_text_are_those_of_the_module(backbone):
-    found = entry("backbones", "resnet50").constants
-    assert list(found["CUTS"]) == backbone.cuts == list(STRIDES)
-    assert not found.get("TRAINABLE", False)
+    found = entry("backbones", "resnet50").attributes
+    assert found["cuts"] == backbone.cuts == tuple(STRIDES)
+    assert found["trainable"] is False
 
 
 def test_the_classifier_is_ignored(network, backbone, tmp_path):
@@ -127,7 +127,7 @@ def test_named_weights_are_the_published_files_checked_and_kept_below_the_root(n
         return network.state_dict()
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
-    made = {name: ResNet50(name, weights_root=tmp_path) for name in WEIGHTS}
+    made = {name: ResNet50(name, weights_root=tmp_path) for name in ResNet50.published_weights}
     assert [name for name, _ in calls] == ["resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"]
     for _, options in calls:
         assert options["model_dir"] == tmp_path and options["check_hash"] and options["weights_only"]

@@ -78,7 +78,7 @@ def test_wrong_parameters_of_a_teacher(project, capsys):
     raw = read_yaml(ROOT / "config.yaml")
     raw["presets"]["demo"]["masks"] |= {"provider": "seem", "weights": "x.pt", "params": {"size": 5}}
     assert main(project({"presets": raw["presets"]})) == 2
-    line = "preset 'demo': masks: instance_masks 'seem': size=5 is not valid; expected a whole number from 32 to 2048"
+    line = "preset 'demo': masks: instance_masks 'seem': size=5 is not valid; valid: whole numbers from 32 to 2048"
     assert capsys.readouterr().err == f"fsar: error: {line}\n"
 
 

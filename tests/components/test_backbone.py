@@ -23,7 +23,7 @@ def images() -> torch.Tensor:
 
 
 def test_cuts_are_the_stages_in_order(backbone):
-    assert backbone.cuts == ["frames", "first", "second", "last"]
+    assert backbone.cuts == ("frames", "first", "second", "last")
 
 
 def test_normalise_by_hand(backbone):
@@ -55,7 +55,7 @@ def test_nothing_is_done_before_the_cut_frames(backbone, images):
 
 @pytest.mark.parametrize("call", [lambda b, x: b.to_cut(x, "secnd"), lambda b, x: b.tail("secnd")])
 def test_an_unknown_cut_is_refused(backbone, images, call):
-    with pytest.raises(FsarError, match="unknown cut 'secnd' of Backbone; did you mean 'second'"):
+    with pytest.raises(FsarError, match="unknown cut 'secnd' of backbone; did you mean 'second'"):
         call(backbone, images)
 
 

@@ -1,51 +1,50 @@
-"""Every value of every option of a component, read from the registry."""
+"""Every value of every option of a component, read from the constraints of its signature."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import itertools
-from typing import Any
+import types
+from typing import Any, Union, get_args, get_origin
 
-from fsar_core.metrics._distances import SHOTS
-
-from fsar_core.components.registry import Entry, entry
-
-# Values that a module checks itself and does not declare in CHOICES.
-UNDECLARED = {"shots": SHOTS, "similarity": ("cosine", "euclidean"), "local": ("bimhm", "otam", None)}
+from fsar_core.components.parameters import Parameter
+from fsar_core.components.registry import entry
 
 
-def choices(kind: str, name: str) -> dict[str, tuple]:
-    """The values of every option: those in CHOICES, both truth values, and None beside a default number."""
-    component = entry(kind, name)
-    cls = getattr(importlib.import_module(component.module), component.class_name)
-    annotations = inspect.signature(cls).parameters
-    values = {}
-    for parameter, default in component.parameters.items():
-        declared = component.constants.get("CHOICES", {}).get(parameter) or UNDECLARED.get(parameter)
-        if declared is not None:
-            values[parameter] = declared
-        elif isinstance(default, bool):
-            values[parameter] = (True, False)
-        elif isinstance(default, int) and "None" in str(annotations[parameter].annotation):
-            values[parameter] = (default, None)
-        elif isinstance(default, str) and default not in (Entry.REQUIRED, Entry.OPAQUE):
-            raise AssertionError(f"{kind} '{name}': declare the values of {parameter} in CHOICES")
-    return values
+def is_optional(parameter: Parameter) -> bool:
+    """Return whether a parameter may be None."""
+    union = get_origin(parameter.annotation) in (Union, types.UnionType)
+    return union and types.NoneType in get_args(parameter.annotation)
+
+
+def is_optional_number(parameter: Parameter) -> bool:
+    """Return whether a parameter is a number by default and may be None."""
+    return type(parameter.default) in (int, float) and is_optional(parameter)
+
+
+def choices(kind: str, name: str) -> dict[str, tuple[Any, ...]]:
+    """Return the values of every option: a few by its signature, or a default number and None."""
+    parameters = entry(kind, name).parameters.values()
+    limited = {parameter.name: parameter.choices for parameter in parameters if parameter.choices}
+    numbers = {p.name: (p.default, None) for p in parameters if is_optional_number(p)}
+    return limited | numbers
 
 
 def combinations(kind: str, name: str) -> list[dict[str, Any]]:
-    """Every combination of these values; optional numbers change one at a time, with the defaults of all other options."""
+    """Return every combination of these values.
+
+    Optional numbers change one at a time, with the defaults of all other options.
+    """
+    parameters = entry(kind, name).parameters
     options = choices(kind, name)
-    numbers = {option for option, values in options.items() if isinstance(values[0], int) and values[1] is None}
-    numbers -= set(entry(kind, name).constants.get("CHOICES", {}))
-    free = {option: values for option, values in options.items() if option not in numbers}
+    free = {option: values for option, values in options.items() if parameters[option].choices}
     combined = [dict(zip(free, values)) for values in itertools.product(*free.values())]
-    return combined + [{option: None} for option in sorted(numbers)]
+    return combined + [{option: None} for option in sorted(options.keys() - free)]
 
 
 def single_changes(kind: str, name: str) -> list[dict[str, Any]]:
-    """The defaults, and every other value of one option at a time."""
-    defaults = entry(kind, name).parameters
-    changes = [{o: value} for o, values in choices(kind, name).items() for value in values if value != defaults[o]]
-    return [{}, *changes]
+    """Return the defaults, and every other value of one option at a time."""
+    parameters = entry(kind, name).parameters
+    changes: list[dict[str, Any]] = [{}]
+    for option, values in choices(kind, name).items():
+        changes += [{option: value} for value in values if value != parameters[option].default]
+    return changes

@@ -2,8 +2,8 @@
 
 A head whose defaults do not fit 16 channels and 4 frames names smaller settings in SETTINGS; one that takes tensors beside
 the features names them in AUX. No head may need one to be evaluated. A head that wraps the tail of a vision transformer
-(`WRAPS_TAIL`) gets a small one and tokens in place of grids. A head that puts tokens for the whole clip before the frames
-says how many (`GLOBAL_TOKENS`).
+(`wraps_tail`) gets a small one and tokens in place of grids. A head that puts tokens for the whole clip before the frames
+says how many (`global_tokens`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from beartype import beartype
 from jaxtyping import jaxtyped
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fsar_core.components.registry import Entry, accepted, build, entry, names
+from fsar_core.components.parameters import REQUIRED
+from fsar_core.components.registry import accepted, build, entry, names
 from fsar_core.errors import FsarError
 from fsar_core.layers.vision_transformer import Block, ClassToken
 from fsar_core.types import HeadOutput
@@ -197,28 +198,28 @@ def test_source_is_named_and_a_wrong_parameter_refused(name):
 @pytest.mark.parametrize("name", [name for name in HEADS if entry("heads", name).attributes["wraps_tail"]])
 def test_a_head_that_wraps_a_tail_takes_it_and_holds_it_as_tail(name):
     """So that `EpisodeModel` can freeze it there."""
-    assert entry("heads", name).parameters["tail"] == Entry.REQUIRED
+    assert entry("heads", name).parameters["tail"].default == REQUIRED
     assert type(make(name).tail) is torch.nn.Sequential
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_what_a_clip_is_alone_and_together(name):
-    """`alone` and `together` are `forward`, taken apart: a test encodes every clip once (`evaluation.protocol`)."""
+def test_encode_and_relate_are_forward_in_two_steps(name):
+    """A test encodes every clip once (`evaluation.protocol`)."""
     head = make(name).eval()
     support, query = episode(name)
     with torch.no_grad():
         expected = head(support, query)
-        sides = head.alone(support), head.alone(query)
-        got = head.together(*sides) if head.task_level else HeadOutput(*sides)
+        sides = head.encode(support), head.encode(query)
+        got = head.relate(*sides)
         close(got, expected.support, expected.query)
         # Each clip by itself: others in the same call change nothing.
-        one = head.alone(query[1:, 2])
+        one = head.encode(query[1:, 2])
     torch.testing.assert_close(one, sides[1][1:, 2], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_both_ways_give_equal_features_under_every_option(name):
-    """A test runs `alone` and `together`, a training `forward`: if they differ, it is another model that is tested."""
+    """A test runs `encode` and `relate`, a training `forward`: both must be one model."""
     support, query = (features.double() for features in episode(name, way=2, query=3))
     tried, different = 0, {}
     for options in combinations("heads", name):
@@ -229,8 +230,7 @@ def test_both_ways_give_equal_features_under_every_option(name):
         tried += 1
         with torch.no_grad():
             expected = head(support, query)
-            sides = head.alone(support), head.alone(query)
-            got = head.together(*sides) if head.task_level else HeadOutput(*sides)
+            got = head.relate(head.encode(support), head.encode(query))
         error = max(
             (got.support - expected.support).abs().max().item(), (got.query - expected.query).abs().max().item()
         )

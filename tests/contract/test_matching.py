@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 import torch
 from beartype import beartype
@@ -13,7 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fsar_core.components.registry import accepted, build, entry, names
 from fsar_core.errors import FsarError
-from fsar_core.layers.distances import SHOTS
 from tests.contract.options import combinations
 
 SIZES = {"batch": 2, "way": 3, "shot": 2, "query": 4, "frames": 4, "dim": 6}
@@ -21,7 +18,8 @@ SIZES = {"batch": 2, "way": 3, "shot": 2, "query": 4, "frames": 4, "dim": 6}
 
 def variants():
     for name in names("matching"):
-        for shots in SHOTS if "shots" in entry("matching", name).parameters else (None,):
+        parameters = entry("matching", name).parameters
+        for shots in parameters["shots"].choices if "shots" in parameters else (None,):
             params = {} if shots is None else {"shots": shots}
             yield pytest.param((name, params), id="-".join([name, *params.values()]))
 
@@ -94,26 +92,19 @@ def test_a_query_is_judged_alone(metric):
     torch.testing.assert_close(module(support, query)[:, 1:2], module(support, query[:, 1:2]), atol=1e-5, rtol=1e-5)
 
 
-def test_what_is_made_of_a_clip_alone_is_made_once(metric):
-    """Metrics with `alone`: of each clip by itself, in any surroundings, and together it is what they are on the whole."""
+def test_each_clip_is_encoded_alone(metric):
+    """In any surroundings, and `compare` of encoded clips is `forward`."""
     module = metric()
-    if not hasattr(module, "alone"):
-        pytest.skip("the metric does nothing with a clip by itself")
     support, query = episode(module.spatial)
-    sides = module.alone(support), module.alone(query)
-    torch.testing.assert_close(module.together(*sides), module(support, query), atol=0, rtol=0)
+    sides = module.encode(support), module.encode(query)
+    torch.testing.assert_close(module.compare(*sides), module(support, query), atol=0, rtol=0)
     clips = torch.cat([support.flatten(0, 2), query.flatten(0, 1)])
-    for part, one in zip(module.alone(clips), module.alone(clips[7]), strict=True):
+    for part, one in zip(module.encode(clips), module.encode(clips[7]), strict=True):
         assert len(part) == len(clips)
         torch.testing.assert_close(part[7], one, atol=1e-6, rtol=1e-6)
 
 
-def splits_its_work(name: str) -> bool:
-    component = entry("matching", name)
-    return hasattr(getattr(importlib.import_module(component.module), component.class_name), "alone")
-
-
-@pytest.mark.parametrize("name", [name for name in names("matching") if splits_its_work(name)])
+@pytest.mark.parametrize("name", names("matching"))
 @pytest.mark.parametrize("shot", [1, 3])
 def test_both_ways_give_equal_logits_under_every_option(name, shot):
     tried, different = 0, {}
@@ -127,7 +118,7 @@ def test_both_ways_give_equal_logits_under_every_option(name, shot):
         support, query = (features.double() for features in episode(metric.spatial, shot=shot))
         support, query = support + 0.1, query - 0.1
         with torch.no_grad():
-            error = metric(support, query) - metric.together(metric.alone(support), metric.alone(query))
+            error = metric(support, query) - metric.compare(metric.encode(support), metric.encode(query))
         if error.abs().max() > 1e-12:
             different[str(options)] = error.abs().max().item()
     assert tried >= len(combinations("matching", name)) / 2

@@ -404,12 +404,19 @@ class TestErrors:
         "settings, words",
         [
             ({"variant": "text"}, "variant='text' is not valid; valid: 'paper', 'released'"),
-            ({"c_mga": "frame-wise"}, "c_mga='frame-wise' is not valid; valid: 'frame_wise', 'frame_all', None"),
-            ({"phi3": "3x3x3"}, "phi3='3x3x3' is not valid; valid: '3x3', '3x1x1'"),
+            (
+                {"c_mga": "frame-wise"},
+                "c_mga='frame-wise' is not valid; valid: 'frame_wise', 'frame_all', or null; "
+                "did you mean 'frame_wise'?",
+            ),
+            (
+                {"phi3": "3x3x3"},
+                "phi3='3x3x3' is not valid; valid: '3x3', '3x1x1'; did you mean '3x3'?",
+            ),
             ({"end_frames": "skip"}, "end_frames='skip' is not valid; valid: 'zero', 'valid'"),
             ({"s_mga": "yes"}, "s_mga='yes' is not valid; valid: True, False"),
             ({"r1": 3}, "r1=3 is not valid; valid: 1, 2, 4, 8"),
-            ({"r2": 0}, "r2=0 is not valid; valid: 1, 2, 4, 8"),
+            ({"r2": 0}, "r2=0 is not valid; valid: whole numbers from 1, or null"),
             ({"frames": 1}, "frames=1 is not valid; valid: whole numbers from 2"),
             ({"dim": 0}, "dim=0 is not valid; valid: whole numbers from 1"),
             ({"dropout": 1.0}, "dropout=1.0 is not valid; valid: numbers from 0 to below 1"),

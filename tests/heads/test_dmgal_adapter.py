@@ -260,5 +260,5 @@ class TestErrors:
         with pytest.raises(FsarError) as caught:
             head(*adapting.episode(dim=16))
         assert str(caught.value) == (
-            "dmgal_adapter: support must be tokens [.. 8 tokens 1], got [16, 5, 1] for a frame"
+            "dmgal_adapter: features must be tokens [.. 8 tokens 1], got [16, 5, 1] for a frame"
         )

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fsar_core.components.registry import build
+from fsar_core.components.registry import build, entry
 from fsar_core.errors import FsarError
 from fsar_core.heads.sgtm import (
-    CHOICES,
     GUIDED,
     SGTM,
     Block,
@@ -26,11 +25,12 @@ from fsar_core.heads.sgtm import (
     scattered,
     visible_places,
 )
-from fsar_core.saliency.classifier import FrameClassifier
+from fsar_core.layers.frame_classifier import FrameClassifier
 from tests.oracles import sgtm as oracle
 
 TINY = dict(dim=8, frames=4, width=4, heads=2, masked=2)
-STRATEGIES = CHOICES["mask"][:-1]
+PARAMETERS = entry("heads", "sgtm").parameters
+STRATEGIES = PARAMETERS["mask"].choices[:-1]
 RESNET50 = 23_508_032
 # What expresses the rows of the paper's ablations.
 ROWS = {
@@ -388,7 +388,7 @@ class TestBranches:
             hook.remove()
         return found
 
-    @pytest.mark.parametrize("saliency", CHOICES["saliency"])
+    @pytest.mark.parametrize("saliency", PARAMETERS["saliency"].choices)
     def test_only_encoder_and_metric_transformer_run_at_test(self, saliency):
         head = head_of(saliency=saliency, classes=3).eval()
         assert self.calls(head) == [("encoder", 8), ("metric", 8)]
@@ -647,7 +647,7 @@ class TestErrors:
         [
             (
                 {"mask": "tube"},
-                "mask='tube' is not valid; valid: 'saliency', 'random', 'top', 'bottom', 'middle', None",
+                "mask='tube' is not valid; valid: 'saliency', 'random', 'top', 'bottom', 'middle', or null",
             ),
             ({"saliency": "cache"}, "saliency='cache' is not valid; valid: 'store', 'live'"),
             ({"reconstruct": "visible"}, "reconstruct='visible' is not valid; valid: 'all', 'masked'"),

@@ -3,13 +3,10 @@ import math
 import pytest
 import torch
 
-from fsar_core.errors import FsarError
 from fsar_core.layers.distances import (
     attended_distances,
-    check_number,
     cosine_distances,
     full_precision,
-    sinusoidal_positions,
 )
 from tests.oracles import matching as oracle
 
@@ -49,31 +46,9 @@ def test_attention_temperature_is_the_scale():
     assert found.item() == pytest.approx(0.75**2)  # weights 1/4 and 3/4
 
 
-@pytest.mark.parametrize("dim", [1, 6, 7])
-def test_positions_equal_the_loop(dim):
-    found = sinusoidal_positions(9, torch.empty(dim))
-    torch.testing.assert_close(found, torch.tensor([oracle.position(i, dim) for i in range(9)]))
-
-
 @pytest.mark.parametrize(
     ("dtype", "expected"),
     [(torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float64, torch.float64)],
 )
 def test_full_precision_never_lowers(dtype, expected):
     assert full_precision(torch.ones(1, dtype=dtype)).dtype == expected
-
-
-@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "1", None, True])
-def test_numbers_out_of_range_are_refused_with_the_range(value):
-    with pytest.raises(FsarError, match=r"eps is .*valid: a number above 0"):
-        check_number("eps", value)
-
-
-def test_numbers_in_range_pass():
-    check_number("eps", 1e-9)
-    check_number("dropout", 0, above=None, below=1)
-    check_number("dim", 1, whole=True)
-    with pytest.raises(FsarError, match="valid: an integer above 0"):
-        check_number("dim", 1.5, whole=True)
-    with pytest.raises(FsarError, match="at least 0 and below 1"):
-        check_number("dropout", 1, above=None, below=1)

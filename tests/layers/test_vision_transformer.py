@@ -11,7 +11,7 @@ from fsar_core.layers.vision_transformer import Block, ClassToken, Embed, QuickG
 from fsar_core.store_kinds import features as feature_store
 from tests.builders import toy_feature_spec
 
-CUTS = ["frames", "tokens", "block1", "block2", "block3", "pooled"]
+CUTS = ("frames", "tokens", "block1", "block2", "block3", "pooled")
 DIM, HEADS, PATCH, IMAGE = 12, 3, 4, 16
 
 

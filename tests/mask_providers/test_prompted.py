@@ -120,7 +120,7 @@ def test_too_little_memory_is_told():
     ("wrong", "line"),
     [
         ({"precision": "half"}, r"^red: precision='half' is not valid; valid: 'float32', 'bf16', 'fp16'$"),
-        ({"threshold": 1.5}, r"^red: threshold 1.5; expected a probability from 0 to 1, or null for soft masks$"),
+        ({"threshold": 1.5}, r"^red: threshold=1\.5 is not valid; valid: numbers from 0 to 1, or null$"),
         ({"template": "class"}, r"^red: the template 'class' has no \{class\}; say where the class text goes$"),
     ],
 )

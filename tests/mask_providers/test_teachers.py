@@ -293,4 +293,4 @@ def test_clipseg_asks_no_network(place, monkeypatch):
 
 
 def test_the_choices_of_seem_are_the_published_checkpoints():
-    assert registry.entry("instance_masks", "seem").constants["CHOICES"]["checkpoint"] == tuple(checkpoints.CHECKPOINTS)
+    assert registry.entry("instance_masks", "seem").parameters["checkpoint"].choices == tuple(checkpoints.CHECKPOINTS)

@@ -51,7 +51,10 @@ def test_distances_are_averaged_by_default():
 
 @pytest.mark.parametrize(
     ("params", "message"),
-    [({"cosine_eps": 0}, "cosine_eps is 0; valid: a number above 0"), ({"shots": 5}, "valid: distance, prototype")],
+    [
+        ({"cosine_eps": 0}, "bimhm: cosine_eps=0 is not valid; valid: numbers above 0"),
+        ({"shots": 5}, "bimhm: shots=5 is not valid; valid: 'distance', 'prototype'"),
+    ],
 )
 def test_bad_parameters_name_the_valid_ones(params, message):
     with pytest.raises(FsarError, match=message):

@@ -130,8 +130,8 @@ def test_every_metric_of_frames_can_be_the_local_one(local):
         ),
         ({"scale": "max"}, "scale='max' is not valid; valid: 'sum', 'mean'"),
         ({"global_": "no"}, "global_='no' is not valid; valid: True, False"),
-        ({"shots": 5}, "shots is 5; valid: distance, prototype"),
-        ({"cosine_eps": 0}, "cosine_eps is 0; valid: a number above 0"),
+        ({"shots": 5}, "shots=5 is not valid; valid: 'distance', 'prototype'"),
+        ({"cosine_eps": 0}, "cosine_eps=0 is not valid; valid: numbers above 0"),
     ],
 )
 def test_bad_parameters_name_the_valid_ones(params, message):

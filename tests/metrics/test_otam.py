@@ -143,10 +143,10 @@ def test_autocast_changes_nothing():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"lambda_": 0}, "lambda_ is 0; valid: a number above 0"),
+        ({"lambda_": 0}, "otam: lambda_=0 is not valid; valid: numbers above 0"),
         ({"lambda_": -0.1}, "lambda_"),
         ({"cosine_eps": 0.0}, "cosine_eps"),
-        ({"shots": "mean"}, "shots is 'mean'; valid: distance, prototype"),
+        ({"shots": "mean"}, "otam: shots='mean' is not valid; valid: 'distance', 'prototype'"),
     ],
 )
 def test_bad_parameters_name_the_valid_ones(params, message):

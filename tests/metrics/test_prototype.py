@@ -50,7 +50,7 @@ def test_no_order_of_frames_moves_it():
 
 
 def test_bad_parameters_name_the_valid_ones():
-    with pytest.raises(FsarError, match="similarity is 'dot'; valid: cosine, euclidean"):
+    with pytest.raises(FsarError, match="prototype: similarity='dot' is not valid; valid: 'cosine', 'euclidean'"):
         Prototype("dot")
     with pytest.raises(FsarError, match="cosine_eps"):
         Prototype(cosine_eps=-1)

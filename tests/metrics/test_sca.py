@@ -68,7 +68,7 @@ def test_features_without_a_grid_or_of_another_dim_are_refused():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"dim": "2048"}, "dim is '2048'; valid: an integer above 0"),
+        ({"dim": "2048"}, "sca: dim='2048' is not valid; valid: whole numbers from 1"),
         ({"out_dim": 0}, "out_dim"),
         ({"dropout": -0.1}, "dropout"),
     ],

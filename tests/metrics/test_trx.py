@@ -90,14 +90,14 @@ def test_other_frames_or_dim_than_built_for_are_refused():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"dim": 0}, "dim is 0; valid: an integer above 0"),
+        ({"dim": 0}, "trx: dim=0 is not valid; valid: whole numbers from 1"),
         ({"out_dim": 1.5}, "out_dim"),
         ({"frames": -8}, "frames"),
-        ({"dropout": 1.0}, "dropout is 1.0; valid: a number at least 0 and below 1"),
-        ({"cardinalities": ()}, r"cardinalities is \(\); valid: different integers in 1..4"),
+        ({"dropout": 1.0}, "trx: dropout=1.0 is not valid; valid: numbers from 0 to below 1"),
+        ({"cardinalities": ()}, r"trx: cardinalities=\(\) is not valid; valid: different whole numbers from 1 to 4"),
         ({"cardinalities": (2, 2)}, "cardinalities"),
         ({"cardinalities": 2}, "cardinalities"),
-        ({"cardinalities": (2, 5)}, "cardinalities is 5; valid: an integer above 0 and below 5"),
+        ({"cardinalities": (2, 5)}, r"cardinalities=\(2, 5\) is not valid; valid: different whole numbers from 1 to 4"),
     ],
 )
 def test_bad_parameters_name_the_valid_ones(params, message):

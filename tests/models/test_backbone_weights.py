@@ -6,9 +6,9 @@ import hashlib
 
 import pytest
 import torch
-from fsar_core.backbones._stages import read_state_dict
 
 from fsar_core.backbones.demo_cnn import DemoCNN
+from fsar_core.components.weights import read_state_dict
 from fsar_core.errors import FsarError
 from fsar_core.models import backbone_weights
 from fsar_core.specs import BackboneSpec

@@ -8,14 +8,8 @@ import torch
 from torch import nn
 
 from fsar_core.errors import FsarError
-from fsar_core.saliency.classifier import (
-    FrameClassifier,
-    actionness,
-    saliency,
-    score,
-    train_classifier,
-    video_logits,
-)
+from fsar_core.layers.frame_classifier import FrameClassifier, actionness, saliency
+from fsar_core.saliency.classifier import score, train_classifier, video_logits
 from tests.oracles import sgtm as oracle
 
 FAST = dict(epochs=12, batch=8, lr=0.01, hidden=16, dropout=0.2)

@@ -14,7 +14,8 @@ from fsar_core.data import intervals
 from fsar_core.data.index import write_index
 from fsar_core.errors import FsarError
 from fsar_core.evaluation import saliency_inspection
-from fsar_core.saliency.classifier import FrameClassifier, actionness, train_classifier
+from fsar_core.layers.frame_classifier import FrameClassifier, actionness
+from fsar_core.saliency.classifier import train_classifier
 from fsar_core.specs import ClassifierSpec, SaliencySpec
 from fsar_core.store_kinds import saliency as saliency_store
 from fsar_core.store_kinds.frames import plan as frame_plan

@@ -662,17 +662,17 @@ def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
         ),
         (
             {"params": {"size": 16}},
-            "instance_masks 'seem': size=16 is not valid; expected a whole number from 32 to 2048",
+            "instance_masks 'seem': size=16 is not valid; valid: whole numbers from 32 to 2048",
         ),
-        ({"params": {"size": 512.5}}, "instance_masks 'seem': size=512.5 is not valid; expected a whole number"),
-        ({"params": {"size": True}}, "instance_masks 'seem': size=True is not valid; expected a whole number"),
+        ({"params": {"size": 512.5}}, "instance_masks 'seem': size=512.5 is not valid; valid: whole numbers from 32 to 2048"),
+        ({"params": {"size": True}}, "instance_masks 'seem': size=True is not valid; valid: whole numbers from 32 to 2048"),
         (
             {"params": {"threshold": 50}},
-            "instance_masks 'seem': threshold=50 is not valid; expected a number from 0.0 to 1.0 or null",
+            "instance_masks 'seem': threshold=50 is not valid; valid: numbers from 0 to 1, or null",
         ),
         (
             {"params": {"threshold": "soft"}},
-            "instance_masks 'seem': threshold='soft' is not valid; expected a number from",
+            "instance_masks 'seem': threshold='soft' is not valid; valid: numbers from 0 to 1, or null",
         ),
         (
             {"params": {"precision": "half"}},
@@ -682,7 +682,7 @@ def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
             {"params": {"template": "a photo"}},
             ".params: the template 'a photo' has no {class}; say where the class text goes",
         ),
-        ({"params": {"template": 3}}, ".params: the template 3 has no {class}; say where the class text goes"),
+        ({"params": {"template": 3}}, "instance_masks 'seem': template=3 is not valid; valid: texts"),
         ({"params": {"device": "cuda"}}, ".params: 'device' is set by the jobs; remove it"),
         ({"weights": None}, "'seem' needs `weights:` (a file; README.md, Instance masks)"),
         ({"provider": "clipseg", "weights": None}, "'clipseg' needs `weights:` (a folder; README.md, Instance masks)"),

@@ -11,9 +11,10 @@ from fsar_core.episodes.sampler import sample
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.protocol import accuracy
 from fsar_core.inputs.actionness import ActionnessSource
+from fsar_core.layers.frame_classifier import FrameClassifier
 from fsar_core.runtime.devices import Machine
 from fsar_core.runtime.seeding import derive, rng
-from fsar_core.saliency.classifier import FrameClassifier, score
+from fsar_core.saliency.classifier import score
 from fsar_core.specs import Component
 from fsar_core.storage import checkpoint
 from fsar_core.training import loop, session

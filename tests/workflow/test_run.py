@@ -18,7 +18,7 @@ import zarr
 from fsar_core.config import load_config
 from fsar_core.storage.provenance import file_sha256
 from fsar_core.study import Study
-from tests.workflow.conftest import (
+from tests.workflow.folders import (
     FRONT,
     METHODS,
     REPOSITORY,
@@ -78,13 +78,19 @@ def test_the_second_run_has_nothing_to_do(smoke):
 
 
 def test_a_docstring_edit_triggers_nothing(smoke, package):
-    for module in ("matching/otam.py", "training/loop.py", "heads/dmgal.py", "cli/train.py", "data/frame_store.py"):
+    for module in (
+        "metrics/otam.py",
+        "training/loop.py",
+        "heads/dmgal.py",
+        "cli/jobs/train.py",
+        "store_kinds/frames.py",
+    ):
         edit(package, module, '"""', '"""Reworded. ')
     assert smoke.planned("--", *summaries(*METHODS), package=package) == {}
 
 
 def test_editing_otam_reruns_only_the_runs_that_use_it(smoke, package):
-    with open(package / "fsar_core" / "matching" / "otam.py", "a") as stream:
+    with open(package / "fsar_core" / "metrics" / "otam.py", "a") as stream:
         stream.write("\n\nADDED = 1\n")
     jobs = smoke.planned("--", *summaries(*METHODS), package=package)
     assert set(jobs) == {"train_head", "evaluate_head"}

@@ -86,10 +86,11 @@ def _check_way(study: Study, name: str, run: RunSpec) -> None:
 
 def _check_masks(where: str, masks: Masks) -> None:
     """The provider takes its parameters and, where it loads something, is told what."""
-    for name in registry.SUPPLIED["instance_masks"]:
+    provider = _checked(where, "instance_masks", masks.provider, masks.params)
+    for name in provider.supplied:
         if name in masks.params:
             raise FsarError(f"{where}.params: '{name}' is set by the jobs; remove it")
-    loads = _checked(where, "instance_masks", masks.provider, masks.params).attributes["loads"]
+    loads = provider.attributes["loads"]
     if loads is None and masks.weights is not None:
         raise FsarError(
             f"{where}: '{masks.provider}' loads no weights; set `weights: null`, or choose another provider"
@@ -127,13 +128,19 @@ def _check_subject(study: Study, where: str, kind: str, subject: Subject | Curve
     _checked(where, "matching", subject.matching.name, subject.matching.params)
     _check_pair(study, where, subject.setup, subject.head, subject.matching)
     if kind in ("association", "self_attention", "task_attention") and not has["has_attention"]:
-        raise FsarError(f"{where}: the head '{name}' has no attention to show; choose `dmgal`")
+        heads = _or(registry.having("heads", "has_attention"))
+        raise FsarError(f"{where}: the head '{name}' has no attention to show; choose {heads}")
     if kind == "cam" and has["wraps_tail"]:
         raise FsarError(
             f"{where}: the head '{name}' works inside the backbone, so no grid of features comes before it"
         )
     if kind == "masks" and not has["predicts_masks"]:
-        raise FsarError(f"{where}: the head '{name}' predicts no masks; choose `i2st` or `ipm`")
+        heads = _or(registry.having("heads", "predicts_masks"))
+        raise FsarError(f"{where}: the head '{name}' predicts no masks; choose {heads}")
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join(f"`{name}`" for name in names)
 
 
 def _check_pair(
@@ -198,6 +205,7 @@ def _check_views(study: Study, where: str, augmentation: AugmentationSpec | None
 def _checked(where: str, kind: str, name: str, params: dict) -> registry.Entry:
     """`registry.check` with the place of the mistake in its error; `dim` and `frames` come from the feature store."""
     try:
-        return registry.check(kind, name, params, supplied=registry.SUPPLIED[kind])
+        supplied = registry.entry(kind, name).supplied
+        return registry.check(kind, name, params, supplied=supplied)
     except FsarError as error:
         raise FsarError(f"{where}: {error}") from None

@@ -1,0 +1,95 @@
+"""Φ_cls: class scores of every frame, and the actionness that SGTM ranks frames by.
+
+Source: "Saliency-Guided Fine-Grained Temporal Mask Learning for Few-Shot Action Recognition"
+(SGTM), Eq. 1-2 and section 3.2: several temporal convolutions with ReLU and Dropout between them.
+
+    A = Φ_cls(X)                       Eq. 1, [frames classes], of frame features X [frames dim]
+    actionness = sigmoid(Σ_class A)    Eq. 2, [frames]
+
+The paper gives neither depth nor width: two 1x1 convolutions with 512 channels between them are the
+fit to its 37.2 M parameters (`fsar_core/heads/sgtm.py`). Whether "interspersed with ReLU layers"
+has one after the last convolution is not said either.
+
+Here it has one (`rectified`), like the actionness of CoLA (Zhang et al., CVPR 2021), whose words
+Eq. 2 repeats. Without it, the sum over the classes means nothing to the loss
+(`fsar_core/saliency/classifier.py` gives the measurements).
+
+Differs: frames are ranked by the sum before the sigmoid: with 64 classes the sigmoid soon leaves
+the range in which floats near 1 differ.
+"""
+
+from __future__ import annotations
+
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fsar_core.components.parameters import PositiveInt, Probability
+from fsar_core.components.validation import check_arguments
+from fsar_core.errors import FsarError
+
+FrameFeatures = Float[Tensor, "*videos frames dim"]
+ClassScores = Float[Tensor, "*videos frames classes"]
+FrameScores = Float[Tensor, "*videos frames"]
+
+
+class FrameClassifier(nn.Module):
+    """Eq. 1: convolution over the frames, ReLU, Dropout, convolution over the frames, ReLU.
+
+    Args:
+        dim: channels of the features, D.
+        classes: training classes, C.
+        hidden: channels between the convolutions.
+        dropout: from 0 to below 1.
+        kernel: frames that a convolution sees, odd. Beyond the ends of a video it sees zeros.
+            1 treats each frame alone.
+        rectified: whether the last ReLU is there, so that no score is below 0.
+
+    Raises:
+        FsarError: a value outside these.
+
+    Example:
+        >>> import torch
+        >>> FrameClassifier(dim=4, classes=3)(torch.zeros(2, 8, 4)).shape
+        torch.Size([2, 8, 3])
+    """
+
+    @check_arguments("saliency")
+    def __init__(
+        self,
+        dim: PositiveInt,
+        classes: PositiveInt,
+        hidden: PositiveInt = 512,
+        dropout: Probability = 0.5,
+        kernel: PositiveInt = 1,
+        rectified: bool = True,
+    ) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise FsarError(f"saliency: kernel={kernel} is not valid; valid: odd numbers")
+        self.rectified = rectified
+        self.inner = nn.Conv1d(dim, hidden, kernel, padding=kernel // 2)
+        self.dropout = nn.Dropout(dropout)
+        self.outer = nn.Conv1d(hidden, classes, kernel, padding=kernel // 2)
+
+    def forward(self, features: FrameFeatures) -> ClassScores:
+        """Score every frame.
+
+        Args:
+            features: averaged over their grid, [*videos frames dim], any leading axes.
+        """
+        rows = rearrange(features.flatten(0, -3), "videos frames dim -> videos dim frames")
+        scores = self.outer(self.dropout(self.inner(rows).relu()))
+        scores = scores.relu() if self.rectified else scores
+        frames = rearrange(scores, "videos classes frames -> videos frames classes")
+        return frames.unflatten(0, features.shape[:-2])
+
+
+def actionness(scores: ClassScores) -> FrameScores:
+    """Rank frames: Eq. 2 before its sigmoid, which would tie what the sum still tells apart."""
+    return reduce(scores, "... frames classes -> ... frames", "sum")
+
+
+def saliency(scores: ClassScores) -> FrameScores:
+    """Eq. 2 as it is written, from 0 to 1, for people to look at."""
+    return actionness(scores).sigmoid()
