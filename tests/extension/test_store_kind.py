@@ -290,7 +290,6 @@ def test_verbs_for_people_know_a_new_kind_of_store(project):
     (store,) = project.files("stores/motion/*")
     config = ("--config", str(project.root / "test_config.yaml"))
     workflow = ("--workflow", str(project.root / "workflow"))
-    assert "fill_motion" in project.fsar("cost", *config, *workflow, "additions_table1")
     assert "train_head" in project.fsar("status", *config, *workflow, "additions_table1")
     assert f"{store.name}: " in project.fsar("verify", str(store))
     assert store.name not in project.fsar("clean", *config, *workflow, "--min-age", "0")
