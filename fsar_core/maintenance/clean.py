@@ -23,8 +23,9 @@ from fsar_core.papers.naming import papers
 from fsar_core.papers.registry import kinds
 from fsar_core.specs import Spec, StoreSpec
 from fsar_core.storage import locks
-from fsar_core.storage.places import Held, ObjectPath, Place
-from fsar_core.storage.places import remove as remove_objects
+from fsar_core.storage.object_paths import Held, ObjectPath
+from fsar_core.storage.object_paths import remove as remove_objects
+from fsar_core.storage.places import Place
 from fsar_core.stores import access
 from fsar_core.study import Study
 

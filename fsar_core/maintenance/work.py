@@ -89,7 +89,7 @@ class Works:
     # -- tables and figures ------------------------------------------------------------------------------------------------
 
     def _table(self, name: str, path: Path) -> Work:
-        study, table = self.study, self.study.table(name)
+        study = self.study
         cells = study.experiments.cells(name)
         needs = [self._run(cell.run) for cell in cells]
         needs += [self._frames(spec.frames) for cell in cells for spec in (cell.run.features, cell.run.tested_on)]

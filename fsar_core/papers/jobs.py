@@ -21,6 +21,7 @@ from fsar_core.papers.kinds import (
     TableKind,
 )
 from fsar_core.specs import Component
+from fsar_core.storage.places import place
 
 Spec = TypeVar("Spec", bound=Model)
 
@@ -102,7 +103,7 @@ class TableJob(Model):
             runs={
                 (method, card, column): runs / run_id for method, card, column, run_id in self.cells
             },
-            indices=self.indices,
+            indices={card: place(path) for card, path in self.indices.items()},
             modalities=self.modalities,
             complexity=complexity,
         )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fsar_core.rendering.tables import Block
+    from fsar_core.storage.places import Place
     from fsar_core.study import Study
 
 
@@ -168,7 +169,7 @@ class TableInputs:
     way: int
     behind: Mapping[str, str] = field(default_factory=dict)
     runs: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
-    indices: Mapping[str, str] = field(default_factory=dict)
+    indices: Mapping[str, Place] = field(default_factory=dict)
     modalities: Mapping[str, str] = field(default_factory=dict)
     complexity: Mapping[str, Any] | None = None
 

@@ -76,7 +76,7 @@ class DataPage(Page):
     def render(self, paper: str) -> str:
         counts, lost = [], {}
         for name, card in self.datasets.items():
-            index = read_index(card.index)
+            index = read_index(place(card.index))
             _check_stores(card, index)
             splits = [_split_text(index, split) for split in SPLITS]
             counts.append((name, *splits, card.licence, card.source))

@@ -22,24 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from fsar_core.evaluation.complexity import write_costs
+
     parse(ComplexityJob, args.spec)
-    import torch
-
-    from fsar_core.evaluation import complexity
-    from fsar_core.runtime.devices import torch_device
-    from fsar_core.storage.provenance import environment, write_json
-
-    spec = json.loads(args.spec)
-    record = {"spec": spec, "environment": environment()}
-    if "repeats" in spec:
-        torch.set_num_threads(args.threads)
-        device = torch_device(args.device)
-        record["rows"] = complexity.measure(spec, device)
-        name = f"CPU, threads: {args.threads}"
-        if device.type == "cuda":
-            name = torch.cuda.get_device_name(device)
-        record["environment"] |= {"device": name, "threads": str(args.threads)}
-    else:
-        record["rows"] = complexity.count(spec)
-    write_json(args.out, record)
-    print(f"{args.out}: {len(record['rows'])} rows")
+    rows = write_costs(json.loads(args.spec), args.out, args.device, args.threads)
+    print(f"{args.out}: {rows} rows")
