@@ -16,7 +16,7 @@ import pytest
 from fsar_core.__main__ import main
 from fsar_core.maintenance import repair as module
 from fsar_core.storage.provenance import read_json, write_json
-from tests.maintenance.test_verify import KEPT, RUN, flip
+from tests.maintenance.test_verify import KEPT, RUN, filled, flip  # noqa: F401
 
 OLD = 1_700_000_000 * 10**9  # ns: when everything was made
 STORE = "stores/frames/toy.frames"
