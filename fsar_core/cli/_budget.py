@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from fsar_core.config import load
 from fsar_core.errors import FsarError, did_you_mean
-from fsar_core.maintenance.cost import Cost, time
+from fsar_core.maintenance.cost import Cost, targets, time
 from fsar_core.maintenance.throughputs import Throughputs, measured
-from fsar_core.maintenance.work import Works
+from fsar_core.study import Study
+from fsar_core.study.artifacts.base import Artifact
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,23 +21,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shipped", action="store_true", help="do not look at how fast the jobs were that are done")
 
 
-def chosen(names: Iterable[str], works: Works) -> list[Path]:
+def chosen(names: Sequence[str], study: Study) -> dict[str, Artifact]:
+    """Return the tables and figures with these names, without names all of them."""
+    known = targets(study)
     for name in names:
-        if name not in works.targets:
-            raise FsarError(f"no table or figure '{name}'{did_you_mean(name, works.targets)}")
-    return [path for name, path in works.targets.items() if not names or name in names]
+        if name not in known:
+            raise FsarError(f"no table or figure '{name}'{did_you_mean(name, known)}")
+    return {name: target for name, target in known.items() if not names or name in names}
 
 
-def speeds(args: argparse.Namespace, works: Works) -> Throughputs:
-    """The file's and, where jobs have been done, theirs before."""
+def speeds(args: argparse.Namespace, study: Study) -> Throughputs:
+    """Return the speeds of the file, replaced by those of jobs that have been done here."""
     known = load(Throughputs, args.throughputs or args.workflow / "throughputs.yaml")
-    known = known.of_preset(works.study.config.preset)
-    folder = works.study.config.roots.results / "benchmarks"
-    own = {} if args.shipped else measured(works.by_path.values(), folder)
+    known = known.of_preset(study.config.preset)
+    folder = study.config.roots.results / "benchmarks"
+    if args.shipped:
+        return known
+    own = measured(study.artifacts.behind(targets(study).values()), folder)
     if not own:
         return known
-    rules = sorted({name.split(".")[0] for name in own})
-    source = f"jobs that are done here ({folder}) for {', '.join(rules)}; for the others {known.source}"
+    rules = ", ".join(sorted({name.split(".")[0] for name in own}))
+    source = f"jobs that are done here ({folder}) for {rules}; for the others {known.source}"
     return known.model_copy(update={"clips": known.clips | own, "source": source})
 
 

@@ -8,7 +8,6 @@ from fsar_core.cli import _budget
 from fsar_core.cli.options import configuration
 from fsar_core.maintenance.cost import Cost, by_rule, size
 from fsar_core.maintenance.counted import CountedStudy
-from fsar_core.maintenance.work import Works
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +23,9 @@ def run(args: argparse.Namespace) -> None:
     if args.preset is not None:
         config = configuration.with_preset(config, args.preset)
     study = CountedStudy(config, args.workflow)
-    works = Works(study)
-    speeds = _budget.speeds(args, works)
-    costs = by_rule(works.behind(_budget.chosen(args.names, works), done=True), speeds, done=True)
+    speeds = _budget.speeds(args, study)
+    targets = _budget.chosen(args.names, study)
+    costs = by_rule(study.artifacts.behind(targets.values()), speeds, done=True)
     total = sum(costs.values(), Cost())
     print(f"{'rule':18} {'jobs':>6} {'bytes':>10} {'core-hours':>11} {'or GPU-hours':>13}")
     for name, own in [*sorted(costs.items()), ("all", total)]:

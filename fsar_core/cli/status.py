@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 from fsar_core.cli import _budget
 from fsar_core.cli.options import configuration
 from fsar_core.errors import FsarError
 from fsar_core.maintenance.cost import Cost, by_rule, size, time
 from fsar_core.maintenance.verify import lost_in_index
-from fsar_core.maintenance.work import Works
 from fsar_core.storage.places import Place
 from fsar_core.stores.manifest import lost_clips
 from fsar_core.study import Study
+from fsar_core.study.artifacts.base import Artifact
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,34 +23,43 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    works = Works(Study(configuration.load(args), args.workflow))
-    speeds = _budget.speeds(args, works)
-    targets = _budget.chosen(args.names, works)
+    study = Study(configuration.load(args), args.workflow)
+    graph = study.artifacts
+    speeds = _budget.speeds(args, study)
+    targets = _budget.chosen(args.names, study)
     done = 0
-    for name, path in works.targets.items():
-        if path in targets:
-            costs = by_rule(works.behind([path]), speeds)
-            done += not costs
-            print(f"{name:18} {told(costs)}")
-    together = by_rule(works.behind(targets), speeds)
-    print(f"{'together':18} {done} of {len(targets)} done" + (f"; {told(together)}" if together else ""))
+    for name, target in targets.items():
+        costs = by_rule(graph.behind([target], done=False), speeds)
+        done += not costs
+        print(f"{name:18} {told(costs)}")
+    together = by_rule(graph.behind(targets.values(), done=False), speeds)
+    left = f"; {told(together)}" if together else ""
+    print(f"{'together':18} {done} of {len(targets)} done{left}")
     if together:
         _budget.tell_sources(speeds)
-    for path, line in lost(works, targets):
+    for path, line in lost(graph.behind(targets.values())):
         print(f"{path}: {line}, and then run snakemake as usual")
     print("what is out of date, and so made again, snakemake tells: snakemake -n")
 
 
-def lost(works: Works, targets: list[Path]) -> Iterator[tuple[Place, str]]:
-    """Clip indices and sealed stores behind targets in which clips were lost with their decoder, and how to try them again."""
-    for work in works.behind(targets, done=True):
-        is_index, is_store = work.rule == "clip_index", work.made.name == "manifest.json"
-        if not (is_index or is_store) or not work.made.exists():
+def lost(artifacts: Iterable[Artifact]) -> Iterator[tuple[Place, str]]:
+    """Yield complete artifacts with clips that were lost, and how to try these again.
+
+    Clips are lost in clip indices and stores, when a decoder crashes.
+    """
+    for artifact in artifacts:
+        if not artifact.loses_clips or not artifact.is_done:
             continue
-        with contextlib.suppress(FsarError):  # a damaged file: `fsar verify` says so
-            line = lost_in_index(work.made) if is_index else lost_clips(work.made.parent)
+        with contextlib.suppress(FsarError):  # `fsar verify` reports damaged files
+            line = lost_line(artifact.path)
             if line:
-                yield work.made, line
+                yield artifact.path, line
+
+
+def lost_line(path: Place) -> str:
+    """Return how to try the lost clips of a clip index or a store again; empty without any."""
+    is_store = path.name == "manifest.json"
+    return lost_clips(path.parent) if is_store else lost_in_index(path)
 
 
 def told(costs: dict[str, Cost]) -> str:

@@ -7,7 +7,6 @@ fsar makes them, links are never followed, and what was changed a moment ago may
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import re
@@ -19,9 +18,6 @@ from typing import NamedTuple
 
 from fsar_core.errors import FsarError
 from fsar_core.maintenance.verify import REMOVED, STORE_FILES
-from fsar_core.papers.naming import papers
-from fsar_core.papers.registry import kinds
-from fsar_core.specs import Spec, StoreSpec
 from fsar_core.storage import locks
 from fsar_core.storage.object_paths import Held, ObjectPath
 from fsar_core.storage.object_paths import remove as remove_objects
@@ -68,44 +64,20 @@ class Item(NamedTuple):
 
 
 def in_use(studies: Iterable[Study]) -> set[Place]:
-    """Every path that something of these configurations is made at."""
-    kept: set[Place] = set()
+    """Return every file and folder that holds something of these configurations."""
+    places: set[Place] = set()
     for study in studies:
-        results = study.config.roots.results
-        names = sorted(set(study.config.datasets.values()))
-        kept |= {study.paths.index(name) for name in names}
-        kept |= {
-            study.paths.store(spec) for name in names for spec in (study.specs.frames(name), study.specs.masks_of(name))
-        }
-        for run in study.experiments.runs.values():
-            kept |= {study.paths.run(run), study.paths.model(run.model)}
-            kept |= {study.paths.store(spec) for spec in stores_in(run)}
-            kept |= {study.paths.episodes(spec) for spec in (run.validation, run.test)}
-        for name in study.figure_names:
-            for look in study.experiments.looks(name):
-                kept.add(study.paths.episodes(look.episodes))
-                kept.add(results / "inspections" / name / f"{look.run.run_id}.npz")
-            for watch in study.experiments.watches(name):
-                kept |= {study.paths.store(spec) for spec in stores_in(watch.saliency)}
-                kept.add(results / "actionness" / name / f"{watch.saliency.key}.npz")
-        kept |= {results / "complexity" / f"{name}.json" for name in study.table_names}
-        numbers = [name.partition("_table")[2] for name in study.table_names]
-        tables = [*study.table_names, *(f"table{number}" for number in numbers)]
-        kept |= {results / "tables" / f"{name}.{ending}" for name in tables for ending in MADE["tables"]}
-        kept |= {results / "figures" / f"{n}.{ending}" for n in study.figure_names for ending in MADE["figures"]}
-        for paper, kind in itertools.product(papers(study.table_names), kinds("report")):
-            kept |= {results / "report" / paper / f"{kind}.html", results / "logs" / "page" / f"{paper}.{kind}.log"}
-    return kept
+        for artifact in study.artifacts:
+            places |= set(artifact.places)
+        places |= _copies_of_tables(study)
+    return places
 
 
-def stores_in(spec: Spec) -> Iterator[StoreSpec]:
-    """The stores among a spec and all that it is made of, whatever kinds there are."""
-    if isinstance(spec, StoreSpec):
-        yield spec
-    for name in type(spec).model_fields:
-        value = getattr(spec, name)
-        if isinstance(value, Spec):
-            yield from stores_in(value)
+def _copies_of_tables(study: Study) -> set[Place]:
+    """Return the files table<n> of every paper: which one is primary may change."""
+    folder = study.config.roots.results / "tables"
+    numbers = {name.partition("_table")[2] for name in study.table_names}
+    return {folder / f"table{number}.{ending}" for number in numbers for ending in MADE["tables"]}
 
 
 def unused(studies: list[Study], min_age: float = 3600.0) -> tuple[list[Item], list[Item]]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
 from fsar_core.maintenance.throughputs import Throughputs
-from fsar_core.maintenance.work import Work
+from fsar_core.study import Study
+from fsar_core.study.artifacts.base import Artifact
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,50 @@ class Cost:
         return Cost(*(mine + its for mine, its in zip(astuple(self), astuple(other))))
 
 
-def by_rule(works: Iterable[Work], throughputs: Throughputs, done: bool = False) -> dict[str, Cost]:
-    """What is left of the given work, by rule; with `done` all of it, as if nothing were there.
+def targets(study: Study) -> dict[str, Artifact]:
+    """Return every table and figure, by name."""
+    graph = study.artifacts
+    tables = {name: graph.get("table", name) for name in study.table_names}
+    return tables | {name: graph.get("figure", name) for name in study.figure_names}
 
-    Of a store of which a part is filled, the rest counts.
+
+def by_rule(
+    artifacts: Iterable[Artifact], throughputs: Throughputs, done: bool = False
+) -> dict[str, Cost]:
+    """Return what is left to do for artifacts, by rule.
+
+    Of a store that is partly filled, the rest counts.
+
+    Args:
+        done: whether jobs that are done count too, as if nothing existed.
     """
-    found: dict[str, Cost] = {}
-    for work in works:
-        all_jobs = Counter(rule for rule, _ in work.parts)
-        for rule, jobs in Counter(rule for rule, part in work.parts if done or not part.exists()).items():
-            share, gpu = jobs / all_jobs[rule] if rule == work.rule else 0.0, work.gpu and rule == work.rule
-            seconds, start = share * throughputs.seconds(work), throughputs.start * jobs
-            hours = (seconds + start) / 3600
-            own = Cost(
-                jobs=jobs,
-                bytes=share * throughputs.bytes(work),
-                core_hours=hours,
-                gpu_hours=(seconds / throughputs.gpu + start) / 3600 if gpu else 0.0,
-                other_core_hours=0.0 if gpu else hours,
-            )
-            found[rule] = found.get(rule, Cost()) + own
-    return found
+    costs: dict[str, Cost] = {}
+    for artifact in artifacts:
+        all_jobs = Counter(job.rule for job in artifact.jobs)
+        left = Counter(job.rule for job in artifact.jobs if done or not job.path.exists())
+        for rule, jobs in left.items():
+            does_the_work = rule == artifact.rule
+            share = jobs / all_jobs[rule] if does_the_work else 0.0
+            on_gpu = artifact.uses_gpu and does_the_work
+            cost = _cost(artifact, throughputs, jobs, share, on_gpu)
+            costs[rule] = costs.get(rule, Cost()) + cost
+    return costs
+
+
+def _cost(
+    artifact: Artifact, throughputs: Throughputs, jobs: int, share: float, on_gpu: bool
+) -> Cost:
+    """Return the cost of some jobs that do a share of an artifact's work."""
+    seconds = share * throughputs.seconds(artifact) if share else 0.0
+    start = throughputs.start * jobs
+    hours = (seconds + start) / 3600
+    return Cost(
+        jobs=jobs,
+        bytes=share * throughputs.bytes(artifact) if share else 0.0,
+        core_hours=hours,
+        gpu_hours=(seconds / throughputs.gpu + start) / 3600 if on_gpu else 0.0,
+        other_core_hours=0.0 if on_gpu else hours,
+    )
 
 
 def size(count: float) -> str:

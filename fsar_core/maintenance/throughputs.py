@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 
 from fsar_core.config import Model
 from fsar_core.errors import FsarError
-from fsar_core.maintenance.work import Work
+from fsar_core.study.artifacts.base import Artifact, Job
 
 
 class Speeds(Model):
@@ -58,14 +58,15 @@ class Throughputs(Model):
     def _positive(cls, value: dict[str, float]) -> dict[str, float]:
         return _all_positive(value)
 
-    def seconds(self, work: Work) -> float:
-        """Of one core, for all jobs of a work."""
+    def seconds(self, artifact: Artifact) -> float:
+        """Return the seconds of one core that all jobs of an artifact take."""
+        work = artifact.work
         return work.clips / nearest(self.clips, work.stage) if work.clips else 0.0
 
-    def bytes(self, work: Work) -> float:
-        """On disk."""
-        kind, raw = work.stored
-        return raw / nearest(self.ratios, kind) if raw else 0.0
+    def bytes(self, artifact: Artifact) -> float:
+        """Return the bytes that an artifact takes on disk."""
+        volume = artifact.volume
+        return volume.bytes / nearest(self.ratios, volume.content) if volume.bytes else 0.0
 
 
 def _all_positive(value: dict[str, float]) -> dict[str, float]:
@@ -84,36 +85,41 @@ def nearest(numbers: dict[str, float], name: str) -> float:
     raise FsarError(f"throughputs: nothing is said of '{name}', nor of '{parts[0]}'; add one of both")
 
 
-def measured(works: Iterable[Work], benchmarks: Path) -> dict[str, float]:
-    """Clips a second of a core's time, by stage and, for what has not been run yet, by rule, of the jobs that have been done.
+def measured(artifacts: Iterable[Artifact], benchmarks: Path) -> dict[str, float]:
+    """Return the clips that a core gets through in a second, from jobs that have been done.
 
     Args:
         benchmarks: the folder of Snakemake's benchmark files, <rule>/<what>.tsv.
+    Returns:
+        Speeds by stage, and by rule for stages that have not been run yet.
     """
-    seconds, clips = defaultdict(float), defaultdict(float)
-    for work in works:
-        files = [
-            file for rule, part in work.parts if rule == work.rule and (file := _benchmark(benchmarks, work, part))
-        ]
+    seconds: dict[str, float] = defaultdict(float)
+    clips: dict[str, float] = defaultdict(float)
+    for artifact in artifacts:
+        jobs = [job for job in artifact.jobs if job.rule == artifact.rule]
+        files = [file for job in jobs if (file := _benchmark(benchmarks, job)) is not None]
+        work = artifact.work
         if not work.clips or not files:
             continue
-        jobs = sum(rule == work.rule for rule, _ in work.parts)
-        for name in {work.stage, work.rule}:
+        for name in {work.stage, artifact.rule}:
             seconds[name] += sum(map(_core_seconds, files))
-            clips[name] += work.clips * len(files) / jobs
+            clips[name] += work.clips * len(files) / len(jobs)
     return {stage: clips[stage] / total for stage, total in seconds.items() if total > 0}
 
 
-def _benchmark(folder: Path, work: Work, part: Path) -> Path | None:
-    """The benchmark file of a job, named in the rules by what it makes; None where it has left none."""
-    if work.rule == "demo_videos":
-        name = f"{part.parents[2].name}.{part.parents[1].name}.{part.stem}"
-    elif part.parent.name == "receipts":
-        name = f"{part.parents[1].name}.{part.stem}"
+def _benchmark(folder: Path, job: Job) -> Path | None:
+    """Return the benchmark file of a job, which rules name after what it makes; None without one."""
+    path = job.path
+    if job.rule == "demo_videos":
+        name = f"{path.parents[2].name}.{path.parents[1].name}.{path.stem}"
+    elif path.parent.name == "receipts":
+        name = f"{path.parents[1].name}.{path.stem}"
+    elif path.name in ("checkpoint.pt", "summary.json"):
+        name = path.parent.name
     else:
-        name = part.parent.name if part.name in ("checkpoint.pt", "summary.json") else part.stem
-    path = folder / work.rule / f"{name}.tsv"
-    return path if path.is_file() else None
+        name = path.stem
+    file = folder / job.rule / f"{name}.tsv"
+    return file if file.is_file() else None
 
 
 def _core_seconds(path: Path) -> float:

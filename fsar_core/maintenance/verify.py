@@ -16,13 +16,8 @@ from fsar_core.storage.places import Place, place
 from fsar_core.storage.provenance import read_json, zip_damage
 from fsar_core.stores import verify as stores
 from fsar_core.stores.manifest import lost_clips, tracked
+from fsar_core.study.artifacts.graph import kinds
 
-# Below a root: what a sound file of its own is found by.
-FILES = {
-    "stores": ["index/*.tsv"],
-    "weights": ["trained/*.pt", "saliency/*.pt"],
-    "results": ["episodes/*.npz", "models/*/*.pt", "inspections/*/*.npz", "actionness/*/*.npz", "complexity/*.json"],
-}
 STORE_FILES = ("plan.json", "manifest.json", "data.zarr")
 REMOVED = ".removed."  # how the name of a folder begins while `fsar clean` removes it
 
@@ -36,7 +31,12 @@ class Checked(NamedTuple):
 
 def everything(roots: Roots) -> list[Place]:
     """Stores, run folders and single files under the roots, in the order in which they are made."""
-    found = [path for root, patterns in FILES.items() for p in patterns for path in _matching(getattr(roots, root), p)]
+    locations = [kind.location for kind in kinds().values() if kind.location is not None]
+    found = [
+        path
+        for root, pattern in locations
+        for path in _matching(getattr(roots, root), pattern)
+    ]
     kept = [path.parent for path in _matching(roots.stores, "*/*/*") if path.name in STORE_FILES]
     runs = [path.parent for path in roots.results.glob("runs/*/summary.json")]
     # Written by way of a hidden file beside it: one that is left belongs to a killed job and is read by nobody.

@@ -10,7 +10,6 @@ import pytest
 
 from fsar_core.__main__ import main
 from fsar_core.data.index import write_index
-from fsar_core.maintenance.work import Works
 from fsar_core.store_kinds import frames as frame_store
 from fsar_core.stores.layout import create, read_plan
 from fsar_core.stores.manifest import seal
@@ -89,21 +88,22 @@ def test_in_another_folder_it_says_what_to_do(here, capsys, words):
 
 
 def test_status_from_nothing_to_done(here, capsys):
-    works = Works(study())
+    graph = study().artifacts
+    target = graph.get("table", "dmgal_table1")
     (first,) = [line for line in said(capsys, "status", "dmgal_table1", *TOY) if line.startswith("dmgal_table1")]
     # Two demo data sets, drawn by two jobs each, their indices, the table.
     assert first.split(maxsplit=1)[1].startswith("missing: 7 jobs (4 demo_videos, 2 clip_index, 1 table), ")
     assert first.endswith(" of one core")  # it stores nothing, and no GPU could help
-    for work in works.behind([works.targets["dmgal_table1"]], done=True):
-        for _, part in work.parts:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            if part != works.targets["dmgal_table1"]:
-                part.touch()
+    for artifact in graph.behind([target]):
+        for job in artifact.jobs:
+            job.path.parent.mkdir(parents=True, exist_ok=True)
+            if job.path != target.path:
+                job.path.touch()
     lines = said(capsys, "status", "dmgal_table1", "dmgal_table7", *TOY)
     assert lines[0] == f"{'dmgal_table1':18} missing: 1 job (1 table), less than 1 min of one core"
     assert lines[1].split(maxsplit=1)[1] == "missing: 2 jobs (1 complexity, 1 table), less than 1 min of one core"
     assert lines[2].startswith(f"{'together':18} 0 of 2 done; missing: 3 jobs (2 table, 1 complexity), ")
-    works.targets["dmgal_table1"].touch()
+    target.path.touch()
     assert said(capsys, "status", "dmgal_table1", *TOY) == [
         f"{'dmgal_table1':18} done",
         f"{'together':18} 1 of 1 done",
@@ -139,8 +139,7 @@ def test_status_names_lost_clips_and_how_to_try_them_again(here, capsys):
 
 def test_done_jobs_give_the_speeds(here, capsys):
     """An index of 360 clips that took 36 seconds: that of the other data set is thought to take as long."""
-    works = Works(study())
-    index = next(path for path, work in works.by_path.items() if work.rule == "clip_index" and "spatial" in str(path))
+    index = study().artifacts.get("clip_index", "demo_spatial").path
     file = Path("results/benchmarks/clip_index") / f"{index.stem}.tsv"
     file.parent.mkdir(parents=True)
     file.write_text("s\tcpu_time\n1\t36.0\n")

@@ -10,7 +10,6 @@ import pytest
 
 from fsar_core.__main__ import main
 from fsar_core.maintenance import clean
-from fsar_core.specs import FeatureSpec, FrameSpec, MaskSpec
 from fsar_core.study import Study
 
 OLD = "0123456789ab"
@@ -265,10 +264,3 @@ def test_removing_renames_first(project, monkeypatch):
     monkeypatch.setattr(clean.shutil, "rmtree", lambda path: seen.append((path.name, store.exists())))
     clean.remove(clean.Item(store, 0, 0))
     assert seen == [(f".removed.{store.name}", False)]
-
-
-def test_stores_in_finds_every_kind_of_store(project):
-    run = next(run for run in project.study.experiments.runs.values() if run.masks is not None)
-    assert {type(spec) for spec in clean.stores_in(run)} == {FrameSpec, FeatureSpec, MaskSpec}
-    saliency = project.study.specs.saliency("demo_temporal")
-    assert list(clean.stores_in(saliency)) == [saliency, saliency.features, saliency.features.frames]

@@ -8,7 +8,7 @@ import pytest
 
 from fsar_core.maintenance.cost import Cost, by_rule, size, time
 from fsar_core.maintenance.throughputs import Throughputs
-from fsar_core.maintenance.work import Work
+from tests.maintenance.toys import Toy, toy
 
 SPEEDS = Throughputs(
     source="s",
@@ -20,12 +20,11 @@ SPEEDS = Throughputs(
 )
 
 
-def store(folder: Path, jobs: int = 4) -> Work:
+def store(folder: Path, jobs: int = 4) -> Toy:
     parts = [("plan_features", folder / "plan.json"), ("seal_features", folder / "manifest.json")]
     parts += [("fill_features", folder / "receipts" / f"{job}.json") for job in range(jobs)]
-    return Work(
-        folder / "manifest.json", "fill_features.x", tuple(parts), clips=7200.0, stored=("features", 8e9), gpu=True
-    )
+    volume = ("features", 8e9)
+    return toy(folder / "manifest.json", "fill_features.x", parts, 7200.0, volume, gpu=True)
 
 
 def test_a_store(tmp_path):
@@ -55,7 +54,7 @@ def test_of_a_store_the_rest_counts(tmp_path):
 
 
 def test_rules_are_added_up(tmp_path):
-    index = [Work(tmp_path / n, "clip_index", (("clip_index", tmp_path / n),), clips=1400.0) for n in "ab"]
+    index = [toy(tmp_path / n, "clip_index", clips=1400.0) for n in "ab"]
     (own,) = by_rule(index, SPEEDS).values()
     assert own == Cost(2, 0.0, pytest.approx(40 / 3600), 0.0, pytest.approx(40 / 3600))
     assert Cost(1, 2.0, 3.0, 4.0, 5.0) + own == Cost(3, 2.0, 3 + own.core_hours, 4.0, 5 + own.other_core_hours)

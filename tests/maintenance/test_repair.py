@@ -16,7 +16,7 @@ import pytest
 from fsar_core.__main__ import main
 from fsar_core.maintenance import repair as module
 from fsar_core.storage.provenance import read_json, write_json
-from tests.maintenance.test_verify import KEPT, RUN, flip
+from tests.maintenance.test_verify import KEPT, RUN, filled, flip  # noqa: F401
 
 OLD = 1_700_000_000 * 10**9  # ns: when everything was made
 STORE = "stores/frames/toy.frames"
@@ -24,7 +24,7 @@ SHARD = f"{STORE}/data.zarr/frames/c/0/0/0/0/0/0"
 
 
 @pytest.fixture
-def made(filled) -> Path:
+def made(filled) -> Path:  # noqa: F811
     for path in filled.rglob("*"):
         os.utime(path, ns=(OLD, OLD), follow_symlinks=False)
     return filled

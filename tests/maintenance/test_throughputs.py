@@ -11,8 +11,8 @@ from fsar_core.config import load, load_config, read_yaml, validate
 from fsar_core.errors import FsarError
 from fsar_core.maintenance.cost import by_rule
 from fsar_core.maintenance.throughputs import Throughputs, measured, nearest
-from fsar_core.maintenance.work import Work, Works
 from fsar_core.study import Study
+from tests.maintenance.toys import toy
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = dict(source="here", clips={"a": 2.0, "a.b": 4.0}, start=1, gpu=10, gpu_source="there", ratios={"frames": 2.0})
@@ -30,12 +30,12 @@ def test_nothing_is_said_of_it():
 
 def test_seconds_and_bytes_of_a_work():
     speeds = Throughputs(**PLAIN)
-    work = Work(Path("m"), "a.b", (("a", Path("m")),), clips=100.0, stored=("frames", 3e6))
+    work = toy(Path("m"), "a.b", clips=100.0, volume=("frames", 3e6))
     assert speeds.seconds(work) == 25.0
     assert speeds.bytes(work) == 1.5e6
     # A thing of which nothing goes through the jobs needs no speed.
-    assert speeds.seconds(Work(Path("t"), "table", (("table", Path("t")),))) == 0
-    assert speeds.bytes(Work(Path("t"), "table", (("table", Path("t")),))) == 0
+    assert speeds.seconds(toy(Path("t"), "table")) == 0
+    assert speeds.bytes(toy(Path("t"), "table")) == 0
 
 
 @pytest.mark.parametrize("change", [{"clips": {"a": 0.0}}, {"ratios": {"frames": -1.0}}])
@@ -47,7 +47,7 @@ def test_speeds_are_positive(change):
 def test_a_presets_own_speeds_go_before():
     """Of a rule that it names, also before a longer name of the others'; the source says so."""
     speeds = Throughputs(**PLAIN, presets={"small": {"source": "elsewhere", "clips": {"a": 30.0}}})
-    work = Work(Path("m"), "a.b", (("a", Path("m")),), clips=120.0)
+    work = toy(Path("m"), "a.b", clips=120.0)
     assert speeds.of_preset("other").seconds(work) == speeds.seconds(work) == 30.0
     assert speeds.of_preset("small").seconds(work) == 4.0
     assert speeds.of_preset("small").source == "elsewhere; of other stages those of every preset"
@@ -62,9 +62,9 @@ def test_speeds_of_a_preset_are_positive():
 
 def test_the_demo_is_told_in_minutes():
     """README: `make table2` takes about eight minutes on 2 cores; the papers' sizes would make days of it."""
-    works = Works(Study(load_config(read_yaml(ROOT / "config.yaml")), ROOT / "workflow"))
+    graph = Study(load_config(read_yaml(ROOT / "config.yaml")), ROOT / "workflow").artifacts
     speeds = load(Throughputs, ROOT / "workflow" / "throughputs.yaml")
-    table = [work for work in works.behind([works.targets["dmgal_table2"]], done=True)]
+    table = list(graph.behind([graph.get("table", "dmgal_table2")]))
     hours = {
         name: sum(c.core_hours for c in by_rule(table, speeds.of_preset(name), done=True).values())
         for name in ("demo", "paper")
@@ -99,20 +99,10 @@ def test_done_jobs_tell_their_speed(tmp_path):
         *(("fill_frames", store / "receipts" / f"{j}.json") for j in range(4)),
     ]
     works = [
-        Work(store / "manifest.json", "fill_frames", tuple(parts), clips=800.0),
-        Work(
-            Path("results/runs/r1/summary.json"),
-            "evaluate_head.h.m",
-            (("evaluate_head", Path("results/runs/r1/summary.json")),),
-            clips=60.0,
-        ),
-        Work(
-            Path("results/runs/r2/summary.json"),
-            "evaluate_head.h.m",
-            (("evaluate_head", Path("results/runs/r2/summary.json")),),
-            clips=30.0,
-        ),
-        Work(Path("stores/index/x.ab.tsv"), "clip_index", (("clip_index", Path("stores/index/x.ab.tsv")),), clips=5.0),
+        toy(store / "manifest.json", "fill_frames", parts, clips=800.0),
+        toy(Path("results/runs/r1/summary.json"), "evaluate_head.h.m", clips=60.0),
+        toy(Path("results/runs/r2/summary.json"), "evaluate_head.h.m", clips=30.0),
+        toy(Path("stores/index/x.ab.tsv"), "clip_index", clips=5.0),
     ]
     # Of the store two jobs of four are done: 400 clips in 10 + 30 seconds.
     tsv(tmp_path, "fill_frames", "x.8x72.abc.0", "10.0")
@@ -127,6 +117,6 @@ def test_done_jobs_tell_their_speed(tmp_path):
 
 def test_demo_videos_are_named_by_data_set_and_digest(tmp_path):
     receipts = [Path(f"data/demo_x/0a1b/receipts/{job}.json") for job in range(2)]
-    work = Work(receipts[-1], "demo_videos", tuple(("demo_videos", r) for r in receipts), clips=90.0)
+    work = toy(receipts[-1], "demo_videos", [("demo_videos", r) for r in receipts], clips=90.0)
     tsv(tmp_path, "demo_videos", "demo_x.0a1b.1", "9.0")
     assert measured([work], tmp_path) == {"demo_videos": 5.0}

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from fsar_core.maintenance.work import Works
+from fsar_core.maintenance.cost import targets
 from tests.workflow.folders import Folder, study
 
 pytestmark = pytest.mark.workflow
@@ -14,6 +14,7 @@ pytestmark = pytest.mark.workflow
 
 def test_jobs_by_rule_are_those_of_a_dry_run(tmp_path):
     planned = {rule: len(jobs) for rule, jobs in Folder(tmp_path).planned("--", "tables", "figures").items()}
-    works = Works(study())
-    counted = Counter(rule for work in works.behind(works.targets.values(), done=True) for rule, _ in work.parts)
+    whole = study()
+    needed = whole.artifacts.behind(targets(whole).values())
+    counted = Counter(job.rule for artifact in needed for job in artifact.jobs)
     assert {rule: count for rule, count in planned.items() if rule not in ("tables", "figures")} == counted

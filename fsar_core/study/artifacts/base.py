@@ -70,6 +70,9 @@ class Artifact(ABC):
     location: ClassVar[tuple[str, str] | None] = None
     """Root and pattern of files that hold a checksum of their own, which `fsar verify` looks for."""
 
+    loses_clips: ClassVar[bool] = False
+    """Whether clips may be missing because a decoder crashed; another attempt may have them."""
+
     uses_gpu: bool = False
     """Whether jobs of `rule` use a GPU where there is one."""
 

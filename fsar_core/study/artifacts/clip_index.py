@@ -16,6 +16,7 @@ class ClipIndex(Artifact):
 
     wildcards = ("dataset", "digest")
     location = ("stores", "index/*.tsv")
+    loses_clips = True
     rule = "clip_index"
 
     @classmethod

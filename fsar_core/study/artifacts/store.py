@@ -19,6 +19,7 @@ class Store(Artifact):
 
     spec: StoreSpec
     wildcards = ("store",)
+    loses_clips = True
 
     @classmethod
     def spec_types(cls) -> tuple[type, ...]:
