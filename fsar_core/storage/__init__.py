@@ -9,4 +9,6 @@
     locks           one process at a time, in folders and buckets
     download        files from an address, with a known SHA-256
     weight_files    weights that mask providers load
+
+Nothing here knows what an artifact contains. Errors name the file and the command that mends it.
 """
