@@ -4,9 +4,6 @@
 writes stores is written once. It is no path of the file system: `Path(...)` refuses it. An object
 exists whole or not at all: it is put by one request, or by several of which the last makes it
 visible.
-
-Address, region and credentials come from the usual variables of the environment (AWS_ENDPOINT_URL,
-AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...), never from a configuration.
 """
 
 from __future__ import annotations
@@ -17,18 +14,14 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from fsar_core.errors import FsarError
+from fsar_core.storage.object_client import client, obstore_module, reason_of
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 KEY = re.compile(r"[A-Za-z0-9._=+@-]+(/[A-Za-z0-9._=+@-]+)*")
-EXTRA = 'pip install -e ".[s3]" -c constraints.txt'
-CLIENT = {"timeout": "600s", "connect_timeout": "10s"}
-RETRIES = {"max_retries": 6}  # of what may pass by itself: a refused connection, a busy server
-MARK = "fsar.json"
 
 
 class NoConditions(FsarError):
@@ -262,7 +255,8 @@ class ObjectPath:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self)) from None
         except (BaseError, PermissionError) as error:
             self._check_bucket(error)
-            reason, kind = _reason(str(error)), FsarError
+            reason = reason_of(str(error))
+            kind = FsarError
             if "NotImplemented" in reason:
                 kind = NoConditions
             elif isinstance(error, PermissionError | PermissionDeniedError):
@@ -279,37 +273,3 @@ def remove(paths: list[ObjectPath]) -> None:
         part = paths[start : start + 1000]
         with contextlib.suppress(FileNotFoundError), part[0]._asked("deleted"):
             obstore_module().delete(client(part[0].bucket), [path.key for path in part])
-
-
-def region() -> str:
-    """As the environment says; obstore reads it by itself, Snakemake's plugin has to be told."""
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-
-
-def _reason(text: str) -> str:
-    """The telling part of obstore's first line, and what the server said."""
-    first = text.partition("\n\nDebug source")[0]
-    said = re.search(r"<Code>(\w+)</Code>", first)
-    line = (first.splitlines() or ["no reason given"])[0]
-    return f"{line[:200]}: {said[1]}" if said and said[1] not in line else line[:200]
-
-
-def obstore_module():
-    try:
-        import obstore
-    except ImportError:
-        raise FsarError(f"stores on S3 need obstore: {EXTRA}") from None
-    return obstore
-
-
-@cache
-def client(bucket: str, prefix: str | None = None):
-    obstore_module()
-    from obstore.store import S3Store
-
-    address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    options = CLIENT | ({"allow_http": True} if (address or "").startswith("http://") else {})
-    told = {"endpoint": address} if address else {}
-    return S3Store(
-        bucket, prefix=prefix, region=region(), client_options=options, retry_config=RETRIES, **told
-    )

@@ -43,7 +43,7 @@ NEUTRAL = frozenset(
         *("", ".config", ".errors", ".components", ".runtime", ".storage"),
         *(".components.parameters", ".components.registry", ".components.source"),
         *(".components.validation", ".runtime.devices"),
-        *(".storage.bindings", ".storage.locks", ".storage.object_paths"),
+        *(".storage.bindings", ".storage.locks", ".storage.object_client", ".storage.object_paths"),
         *(".storage.places", ".storage.provenance"),
     )
 )
