@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fsar_core.storage import object_client
-from fsar_core.storage.object_client import ObjectPath
+from fsar_core.storage.object_paths import ObjectPath
 
 
 @pytest.fixture(scope="session")
