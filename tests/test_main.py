@@ -161,7 +161,7 @@ def test_a_spec_that_is_no_json_object_is_one_line(words, text, capsys, monkeypa
     [
         (["table", "--name", "t", "--runs", "r", "--out", "o"], "table"),
         (["figure", "--name", "f", "--runs", "r", "--out", "o"], "figure"),
-        (["page", "--kind", "times", "--paper", "p", "--out", "o"], "runs_folder"),
+        (["page", "--kind", "times", "--paper", "p", "--out", "o"], "benchmarks"),
         (["complexity", "--out", "o"], "rows"),
     ],
     ids=lambda words: words[0],
@@ -170,7 +170,7 @@ def test_a_spec_that_lacks_a_key_is_one_line(words, key, capsys, monkeypatch):
     monkeypatch.delenv("FSAR_ERRORS", raising=False)
     assert main([*words, "--spec", "{}"]) == 2
     _, err = capsys.readouterr()
-    assert err.startswith(f"fsar: error: --spec: the key '{key}' is missing")
+    assert err.startswith(f"fsar: error: --spec: missing key '{key}'")
     assert err.count("\n") == 1
 
 

@@ -87,7 +87,7 @@ class DataPage(Page):
             if card in self.datasets
         ]
         stores = [
-            (store, _size(read_manifest(store)["bytes"]))
+            (store, _size(read_manifest(place(store))["bytes"]))
             for card in self.datasets.values()
             for store in card.frames
         ]

@@ -149,7 +149,7 @@ class Project:
 
     def inspect(self, run: RunSpec) -> int:
         return self.verb("inspect", spec=run.json_text, episodes=self / "figure.npz", episode_spec=looked_at().json_text,
-                         checkpoint=self.model(run), frames=self / "frames", wanted='{"embedding": true}',
+                         checkpoint=self.model(run), frames=self / "frames", kind="embedding", wanted='{"embedding": true}',
                          out=self.inspection(run), **self._of_run(run))  # fmt: skip
 
     def inspect_saliency(self, name: str = "one") -> int:

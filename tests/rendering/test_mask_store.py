@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,7 +89,7 @@ def test_masks_without_scores_are_shown_by_their_rows(made, tmp_path):
 
 
 def parts(words, provider, shown, **params):
-    readers = {name: StoreReader(words[words.index(f"--{name}") + 1], name) for name in ("masks", "frames")}
+    readers = {name: StoreReader(Path(words[words.index(f"--{name}") + 1]), name) for name in ("masks", "frames")}
     scores = StoreReader(readers["masks"].store, "score") if provider == "seem" else None
     spec = spec_of(provider, **params)
     table = mask_store.score_clips(spec, INDEX, readers["masks"], scores, shown)

@@ -18,7 +18,7 @@ from fsar_core.stores.kinds import frames_of
 from fsar_core.study import Study
 from fsar_core.study.artifacts.base import Artifact, Target
 from fsar_core.study.artifacts.graph import Graph
-from tests.workflow.conftest import REPOSITORY, study
+from tests.workflow.folders import REPOSITORY, study
 
 # Clips of a demo data set in tests/workflow/smoke.yaml.
 CLIPS = {"train": 24 * 8, "val": 8 * 7, "test": 16 * 7}

@@ -46,7 +46,7 @@ def table() -> DatasetsTable:
 
 def written(tmp_path, index, behind):
     cards = set(behind.values())
-    indices, modalities = dict.fromkeys(cards, str(index)), dict.fromkeys(cards, "spatial")
+    indices, modalities = dict.fromkeys(cards, index), dict.fromkeys(cards, "spatial")
     inputs = TableInputs("toy", 5, behind, indices=indices, modalities=modalities)
     made, blocks = table().make(inputs)
     tables.write(tmp_path / "out" / "toy", made, table().title, blocks, table().notes)
