@@ -18,8 +18,9 @@ report: set-up
 	snakemake --cores $(CORES) -- $(addprefix report_,$(PAPERS))
 	snakemake --report $(REPORT) --report-stylesheet workflow/report/style.css -- $(addprefix report_,$(PAPERS))
 
+# A process per core; the tests of one file run in one process.
 test: set-up
-	python -m pytest
+	python -m pytest -n $(CORES) --dist loadgroup
 
 # The main job at toy size on a Slurm cluster of two nodes that comes up for it on this machine; needs Slurm's programs, no root.
 test-slurm: set-up

@@ -14,13 +14,14 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+# Its rules are taken over by other files, which are found by being there.
 include: "workflow/rules/data.smk"
-include: "workflow/rules/features.smk"
-include: "workflow/rules/masks.smk"
-include: "workflow/rules/saliency.smk"
-include: "workflow/rules/heads.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/figures.smk"
+
+
+for RULES in sorted((WORKFLOW / "rules").glob("*.smk")):
+    if RULES.name not in ("common.smk", "data.smk"):
+
+        include: str(RULES)
 
 
 localrules:
@@ -33,12 +34,6 @@ localrules:
     episodes,
     heads,
     tables,
-    dmgal,
-    i2st,
-    sgtm,
-    report_dmgal,
-    report_i2st,
-    report_sgtm,
     figures,
 
 
@@ -50,4 +45,4 @@ rule all:
     """Every table of the primary paper."""
     default_target: True
     input:
-        primary_tables(),
+        every("primary_table"),

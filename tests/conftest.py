@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import xdist
 
 from tests.buckets import bucket, s3_address  # noqa: F401
 from tests.builders import shared
+from tests.workflow.folders import METHODS, Folder, summaries
 
 FAULTS = Path(__file__).parent / "faults"
 MISSING = pytest.StashKey[Counter]()
@@ -39,6 +41,20 @@ def pytest_ignore_collect(collection_path, config):
     return None if any(path.is_relative_to(FAULTS) for path in named) else True
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(session, items):
+    """Say which tests stay together if several processes run them (`pytest -n 2 --dist loadgroup`).
+
+    The tests of a file share a process, and so do all tests of the `smoke` run, which is made once.
+    Workflow tests take longest and go first.
+    """
+    if xdist.is_xdist_worker(session):
+        items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+    for item in items:
+        group = "smoke" if "smoke" in item.fixturenames else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Skip a test whose shared files are missing, or fail it with `--require-shared`."""
@@ -50,6 +66,19 @@ def pytest_runtest_setup(item):
             if item.config.getoption("--require-shared"):
                 pytest.fail(reason, pytrace=False)
             pytest.skip(reason)
+
+
+def pytest_sessionfinish(session):
+    """Send the counts of skipped tests to the process that prints the summary."""
+    if xdist.is_xdist_worker(session):
+        session.config.workeroutput["missing"] = dict(session.config.stash[MISSING])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Add the counts of a process that ended; a crashed one has none."""
+    if error is None:
+        node.config.stash[MISSING].update(node.workeroutput["missing"])
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -80,3 +109,11 @@ def no_tf32(request, monkeypatch):
     if request.node.get_closest_marker("gpu"):
         monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
         monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Folder:
+    """A folder in which three runs of Table II are done, from the videos on."""
+    folder = Folder(tmp_path_factory.mktemp("smoke"))
+    folder.ok("--", *summaries(*METHODS))
+    return folder

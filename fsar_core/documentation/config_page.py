@@ -13,7 +13,7 @@ from fsar_core.documentation.schema import schema
 HEAD = """\
 # The configuration
 
-Made by `fsar docs` of the models in `fsar_core/config.py`; do not edit. What every key means is said in place in
+Made by `fsar docs` of the models in `fsar_core/config`; do not edit. What every key means is said in place in
 [config.yaml](../config.yaml), too. Every key is checked before any job; one that is not listed here is refused. Editors can be
 told to check while you write: `workflow/schemas/config.schema.yaml` and `card.schema.yaml`.
 """

@@ -43,7 +43,7 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def text(name: str) -> str:
     """The file workflow/schemas/<name>.schema.yaml."""
-    head = "# Made by `fsar docs` of the models in fsar_core/config.py; do not edit.\n"
+    head = "# Made by `fsar docs` of the models in fsar_core/config; do not edit.\n"
     return head + yaml.safe_dump(schema(SCHEMAS[name]), sort_keys=False, allow_unicode=True, width=120)
 
 

@@ -55,7 +55,8 @@ def get(name: str) -> Input:
     classes = [value for key, value in vars(module).items() if key.lower() == wanted]
     if not classes:
         raise FsarError(
-            f"inputs/{name}.py defines no class named like its file; expected one spelled '{wanted}'"
+            f"inputs/{name}.py: defines no class named like its file; expected '{wanted}', "
+            f"in any case"
         )
     return classes[0]()
 
@@ -73,6 +74,11 @@ def wanted(head: Component) -> list[Input]:
     entry = registry.entry("heads", head.name)
     asked = entry.attributes["inputs"]
     return [get(name) for name in asked if entry.needs(name, head.params)]
+
+
+def with_options() -> list[Input]:
+    """Return the inputs whose artifact `fsar train` has an option of its own for."""
+    return [get(name) for name in names() if get(name).has_option]
 
 
 def of_model(model: ModelSpec) -> list[Input]:

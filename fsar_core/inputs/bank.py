@@ -39,7 +39,8 @@ class EpisodeBank:
         if phase == "test" and not all(source.at_test for source in self.sources):
             names = [type(source).__name__ for source in self.sources if not source.at_test]
             raise FsarError(
-                f"{', '.join(names)}: given in training only, because it may tell the class of a query"
+                f"{', '.join(names)}: given in training only, because it may tell the class of "
+                f"a query"
             )
 
     def batch(self, episodes: Sequence[Episode]) -> EpisodeFeatures:

@@ -135,8 +135,10 @@ class Input:
         return self.parse(recorded[self.key]) if self.key in recorded else None
 
     def parse(self, value: Mapping[str, Any]) -> Spec:
-        """Return the artifact's spec from its JSON value, as `ModelSpec.inputs` holds it."""
-        raise NotImplementedError(f"inputs/{self.name}.py: `parse` is missing")
+        """Return the spec of a store of any kind from its value in `ModelSpec.inputs`."""
+        from fsar_core.stores import kinds
+
+        return kinds.spec_from(value)
 
     def check(self, study: Planner, spec: Spec) -> None:
         """Raise FsarError where the artifact cannot be made; called before any job starts."""

@@ -1,4 +1,4 @@
-"""Frame stores: decode, sample, resize. What a job of `fsar fill --kind frames` writes."""
+"""Frame stores: videos are decoded, frames sampled and resized."""
 
 from __future__ import annotations
 
@@ -8,20 +8,85 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from fsar_core.data.content import clip_sha256s, time_stamps
 from fsar_core.data.decoding import VideoProblem, decode
 from fsar_core.data.frame_sampling import frame_indices
 from fsar_core.data.isolation import Lost, isolated_map
 from fsar_core.data.transforms import fit_square
+from fsar_core.errors import FsarError
 from fsar_core.runtime.seeding import rng
 from fsar_core.specs import LAYOUT_VERSION, FrameSpec
+from fsar_core.storage.provenance import digest
 from fsar_core.stores import jpeg
+from fsar_core.stores.inputs import FRAME_COLUMNS, job_inputs
+from fsar_core.stores.kinds import FillJob, StoreKind, Task
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
 from fsar_core.stores.writer import Block
+
+UPDATE_INDEX = "update the clip index with `snakemake -R clip_index -- TARGET`, with your target"
+
+
+class Frames(StoreKind):
+    """Frames of every clip, as they are decoded or as JPEG."""
+
+    spec_type = FrameSpec
+    title = "frame store"
+    requires: ClassVar = {"folder": "the folder of the data set"}
+
+    def clips_per_job(self, spec: FrameSpec, study: Any) -> int:
+        return study.preset.frames.clips_per_job
+
+    def params(self, spec: FrameSpec, study: Any) -> dict[str, Any]:
+        return {"folder": str(study.dataset(spec.dataset).folder)}
+
+    def frame_bytes(self, spec: FrameSpec) -> float:
+        return spec.size**2 * 3
+
+    def for_dataset(self, dataset: str, study: Any) -> FrameSpec:
+        return study.specs.frames(dataset)
+
+    def plan(self, spec: FrameSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
+        return plan(spec, index, clips_per_job)
+
+    def task(self, job: FillJob) -> Task:
+        options = job.options
+        clips = job.index.iloc[job.rows.start : job.rows.stop]
+        paths = [options.folder / file for file in clips.file if file]
+        before = time_stamps(paths)
+        files = _video_digest(clips, paths, options.threads)
+        inputs = job_inputs(job.plan, job.index, job.rows, FRAME_COLUMNS, files=files)
+
+        def work() -> Iterator[Block]:
+            yield from blocks(
+                job.spec, job.index, options.folder, job.rows, options.threads, options.timeout
+            )
+            for path, old, new in zip(paths, before, time_stamps(paths), strict=True):
+                if old != new:
+                    raise FsarError(f"{path}: changed while its frames were stored; {UPDATE_INDEX}")
+
+        return Task(inputs, work)
+
+
+def _video_digest(clips: pd.DataFrame, paths: list[Path], threads: int) -> str:
+    """Return a digest of the videos of a job.
+
+    Raises:
+        FsarError: a video is not the one that the clip index was made of.
+    """
+    sums = clip_sha256s(paths, threads)
+    listed = clips[clips.file != ""].to_dict("records")
+    for clip, sha256, path in zip(listed, sums, paths, strict=True):
+        if clip["sha256"] in ("", sha256):
+            continue
+        what = "the video changed" if sha256 else "the video is gone or cannot be read any more,"
+        raise FsarError(f"{path}: {what} since the clip index was made; {UPDATE_INDEX}")
+    return digest(sums, length=64)
 
 
 def plan(spec: FrameSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
@@ -39,7 +104,12 @@ def plan(spec: FrameSpec, index: pd.DataFrame, clips_per_job: int) -> Plan:
 
 
 def blocks(
-    spec: FrameSpec, index: pd.DataFrame, folder: Path, rows: range, workers: int = 1, timeout: float = 60.0
+    spec: FrameSpec,
+    index: pd.DataFrame,
+    folder: Path,
+    rows: range,
+    workers: int = 1,
+    timeout: float = 60.0,
 ) -> Iterator[Block]:
     """Frames of `rows`, FILE_CLIPS at a time: uint8 [clip view frames height width channels], or [clip view bytes] as JPEG.
     Counts are of the decoders.
@@ -51,14 +121,20 @@ def blocks(
     clips = index.iloc[rows.start : rows.stop].to_dict("records")
     (name, shape), *_ = plan(spec, index, FILE_CLIPS).shapes.items()
     results = isolated_map(
-        partial(_clip, spec, Path(folder)), clips, workers, timeout, name=lambda clip: f"'{clip['path']}'"
+        partial(_clip, spec, Path(folder)),
+        clips,
+        workers,
+        timeout,
+        name=lambda clip: f"'{clip['path']}'",
     )
     results = iter(tqdm(results, total=len(clips), desc="frames", unit="clip", mininterval=1))
     for start in range(0, len(clips), FILE_CLIPS):
         part = clips[start : start + FILE_CLIPS]
         out = np.zeros((len(part), spec.views, *shape), np.uint8)
         failures, counts = [], Counter()
-        for position, (clip, result) in enumerate(zip(part, islice(results, len(part)), strict=True)):
+        for position, (clip, result) in enumerate(
+            zip(part, islice(results, len(part)), strict=True)
+        ):
             if isinstance(result, str | Lost):
                 failures.append(_failure(clip, result))
                 continue
@@ -67,7 +143,9 @@ def blocks(
             counts[decoder] += 1
             if decoder != clip["decoder"]:
                 counts[f"{decoder} in place of {clip['decoder']}"] += 1
-                tqdm.write(f"'{clip['path']}': {decoder} in place of {clip['decoder']}", file=sys.stderr)
+                tqdm.write(
+                    f"'{clip['path']}': {decoder} in place of {clip['decoder']}", file=sys.stderr
+                )
         yield Block({name: out}, failures, counts)
 
 

@@ -18,9 +18,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.specs import LAYOUT_VERSION, FeatureSpec, FrameSpec, MaskSpec, SaliencySpec, StoreSpec
+from fsar_core.specs import LAYOUT_VERSION, StoreSpec
 from fsar_core.storage.places import ObjectPath, Place, place
 from fsar_core.storage.provenance import read_json, write_json
+from fsar_core.stores import kinds
 
 if TYPE_CHECKING:
     import zarr
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 FILE_CLIPS = 64
 ZSTD_LEVEL = 1
 Files = dict[str, dict[str, Any]]  # path below the store -> bytes, sha256, clips (stores/shards.py)
-SPECS: dict[str, type] = {"frames": FrameSpec, "features": FeatureSpec, "masks": MaskSpec, "saliency": SaliencySpec}
+SPECS = kinds.SpecTypes()
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,16 @@ def shard_file(array: str, row: int, view: int, axes: int) -> str:
 
 
 def parse_spec(text: str) -> StoreSpec:
-    """A store spec of any kind from the JSON text that rules pass."""
+    """Return the spec of a store of any kind from the JSON text that rules pass."""
     try:
-        kind = json.loads(text).get("kind")
-    except (ValueError, AttributeError):
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
         raise FsarError(
             "--spec is no JSON object; paste the text between the quotes of the rule's shell line"
-        ) from None
-    if not isinstance(kind, str) or kind not in SPECS:
-        raise FsarError(f"--spec names the unknown kind of store '{kind}'; valid: {', '.join(SPECS)}")
-    return SPECS[kind].parse(text)
+        )
+    return kinds.spec_from(value)
 
 
 def create(store: Place, plan: Plan) -> None:
@@ -115,11 +116,16 @@ def create_arrays(store: Place, plan: Plan) -> None:
                 fill_value=0,
             )
         elif present[name].shape != full or str(present[name].dtype) != plan.dtypes[name]:
-            raise FsarError(f"{store}: holds an array '{name}' of another shape; remove the folder and run again")
+            raise FsarError(
+                f"{store}: holds an array '{name}' of another shape; remove the folder and run again"
+            )
 
 
 def open_arrays(
-    store: Place, names: Iterable[str], mode: Literal["r", "r+", "a"] = "r", sums: Files | None = None
+    store: Place,
+    names: Iterable[str],
+    mode: Literal["r", "r+", "a"] = "r",
+    sums: Files | None = None,
 ) -> dict[str, zarr.Array]:
     """Arrays by name. Mode `a` makes the group and leaves out absent arrays; FsarError where metadata is damaged.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsar_core.config import Config, load_config, read_merged
 from fsar_core.data.cards import Dataset, card_names, load_dataset
@@ -16,6 +17,9 @@ from fsar_core.study.checks.specs import SpecChecks
 from fsar_core.study.experiments import Experiments
 from fsar_core.study.paths import Paths
 from fsar_core.study.specs import Specs
+
+if TYPE_CHECKING:
+    from fsar_core.study.artifacts.graph import Graph
 
 
 class Study:
@@ -74,6 +78,13 @@ class Study:
             values["preset"] = preset
         config = load_config(values, " with ".join(map(str, paths)))
         return cls(config, paths[0].parent / "workflow" if workflow is None else Path(workflow))
+
+    @cached_property
+    def artifacts(self) -> Graph:
+        """The graph of everything that is made."""
+        from fsar_core.study.artifacts.graph import Graph
+
+        return Graph(self)
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:

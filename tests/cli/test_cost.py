@@ -16,7 +16,7 @@ from fsar_core.stores.layout import create, read_plan
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.writer import Block, write_job
 from tests.builders import toy_index
-from tests.workflow.conftest import SMOKE, study
+from tests.workflow.folders import SMOKE, study
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ["--config", str(ROOT / "config.yaml"), "--workflow", str(ROOT / "workflow")]

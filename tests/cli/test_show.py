@@ -14,7 +14,7 @@ from fsar_core.data.index import write_index
 from fsar_core.documentation.things import tell
 from fsar_core.evaluation.results import write
 from tests.builders import toy_index
-from tests.workflow.conftest import SMOKE, study
+from tests.workflow.folders import SMOKE, study
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ["--config", str(ROOT / "config.yaml"), "--workflow", str(ROOT / "workflow"), "--configfile", str(SMOKE)]

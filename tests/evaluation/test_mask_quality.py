@@ -97,8 +97,9 @@ def stores(clips=30):
     return features.astype(np.float32), (255 * masks).astype(np.uint8), frames.astype(np.uint8)
 
 
-def quality(head, measured, others, shown=3):
-    features, masks, frames = stores()
+def quality(head, measured, others, shown=3, masks=None):
+    features, sharp_masks, frames = stores()
+    masks = sharp_masks if masks is None else masks
     spec = run_spec("bimhm").model_copy(update={"head": Component(name="ipm", params={"r": 1})})
     torch.manual_seed(0)
     model = model_of(spec, dim=4)
@@ -143,6 +144,27 @@ def test_a_faint_head_is_right_at_its_own_cut():
     found, _ = quality(Faint(), np.arange(10), np.arange(10, 30))
     assert found["iou"].tolist() == [0.0] * 10 and found["tuned_iou"].tolist() == [1.0] * 10
     assert 0 <= found["level"] < 0.15
+
+
+def test_a_pixel_at_the_cut_is_not_part_of_the_mask():
+    class Undecided(Reveals):
+        """Predicts 0.5 on the mask and 0 elsewhere."""
+
+        def decoder(self, instances):
+            return 0.5 * super().decoder(instances)
+
+    qualities, _ = quality(Undecided(), np.arange(10), np.arange(10, 30))
+    assert qualities["iou"].tolist() == [0.0] * 10
+    assert qualities["tuned_iou"].tolist() == [1.0] * 10
+
+
+def test_a_pixel_half_covered_by_a_true_mask_does_not_belong_to_it():
+    """Stripes of one column average to exactly 0.5 at the decoder's resolution."""
+    striped = np.zeros_like(stores()[1])
+    striped[..., ::2] = 255
+    qualities, _ = quality(Reveals(), np.arange(10), np.arange(10, 30), masks=striped)
+    assert qualities["0.true"].min() == qualities["0.true"].max() == 0.5
+    assert qualities["iou"].tolist() == [0.0] * 10
 
 
 def test_masks_are_predicted_in_evaluation_mode():

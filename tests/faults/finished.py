@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fsar_core.specs import RunSpec
 from fsar_core.study import Study
-from tests.workflow.conftest import Folder, runs_of, study
+from tests.workflow.folders import Folder, runs_of, study
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import yaml
 from fsar_core.config import overlay
 from tests.builders import toy_dataset
 from tests.faults.runs import REPOSITORY, Project
-from tests.workflow.conftest import smoke_config
+from tests.workflow.folders import smoke_config
 
 DATASET = "mine"
 # Rows 0 to 44 are training clips, 45 to 89 validation, 90 to 134 test. A shard holds 64 rows and a job

@@ -34,7 +34,7 @@ from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.reader import StoreReader
 from tests.faults.finished import Project
 from tests.faults.tally import FOUND, HARMLESS, LOST, Tally
-from tests.workflow.conftest import REPOSITORY
+from tests.workflow.folders import REPOSITORY
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 

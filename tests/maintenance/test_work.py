@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fsar_core.maintenance.work import Works, grid_values
-from tests.workflow.conftest import study
+from tests.workflow.folders import study
 
 CLIPS = {"train": 24 * 8, "val": 8 * 7, "test": 16 * 7}  # of a demo data set in tests/workflow/smoke.yaml
 ALL = sum(CLIPS.values())

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fsar_core.report.contents import PAGES, contents, figures_of, models, papers, runs, tables_of
-from tests.workflow.conftest import study
+from tests.workflow.folders import study
 
 
 @pytest.fixture(scope="module")

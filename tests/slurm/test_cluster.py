@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from tests.slurm import cluster
-from tests.workflow.conftest import REPOSITORY
+from tests.workflow.folders import REPOSITORY
 
 LINE = f"no Slurm to test with (slurmctld, slurmd not found); on Debian: {cluster.INSTALL}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster, Stay, missing
-from tests.workflow.conftest import FRONT, REPOSITORY, SMOKE, Folder
+from tests.workflow.folders import FRONT, REPOSITORY, SMOKE, Folder
 
 TABLE = "results/tables/table2.csv"
 GPU_RULES = ("train_backbone", "fill_features", "train_head", "evaluate_head")

@@ -138,8 +138,8 @@ def test_parse_spec_finds_the_kind(spec):
     [
         ("frames", "--spec is no JSON object"),
         ("[1]", "--spec is no JSON object"),
-        ("{}", "--spec names the unknown kind of store 'None'; valid: frames, features"),
-        ('{"kind": "masques"}', "--spec names the unknown kind of store 'masques'; valid: frames, features"),
+        ("{}", "--spec names the unknown kind of store 'None'; valid: features, frames, masks"),
+        ('{"kind": "masques"}', "--spec names the unknown kind of store 'masques'; valid: features, frames, masks"),
         ('{"kind": ["frames"]}', "--spec names the unknown kind of store"),
         ('{"kind": "frames"}', "--spec is no FrameSpec: dataset: Field required"),
         (toy_frame_spec().json_text.replace('"crop"', '"stretch"'), "--spec is no FrameSpec: fit: "),

@@ -12,7 +12,7 @@ from fsar_core.evaluation.statistics import Estimate
 from fsar_core.paper import Table
 from fsar_core.tables.accuracy import Resolved, frame, latex, markdown, measure, write
 from tests.rendering.test_web import Cells
-from tests.workflow.conftest import study
+from tests.workflow.folders import study
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 

@@ -22,7 +22,7 @@ from fsar_core.storage.places import MARK, ObjectPath
 from fsar_core.stores.reader import StoreReader
 from fsar_core.study import Study
 from tests.buckets import new_bucket
-from tests.workflow.conftest import FRONT, REPOSITORY, Folder, smoke_config
+from tests.workflow.folders import FRONT, REPOSITORY, Folder, smoke_config
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from fsar_core.maintenance.work import Works
-from tests.workflow.conftest import Folder, study
+from tests.workflow.folders import Folder, study
 
 pytestmark = pytest.mark.workflow
 

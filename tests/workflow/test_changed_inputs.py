@@ -18,7 +18,7 @@ from fsar_core.data.index import read_index
 from fsar_core.storage.provenance import file_sha256
 from fsar_core.study import Study
 from tests.builders import write_code_video
-from tests.workflow.conftest import FRONT, REPOSITORY, overlay, smoke_config
+from tests.workflow.folders import FRONT, REPOSITORY, overlay, smoke_config
 from tests.workflow.test_own_data import CARD
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.timeout(1800)]

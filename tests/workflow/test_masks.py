@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.mask_providers.teachers import tiny_clipseg
-from tests.workflow.conftest import SMOKE, Folder, study, summaries
+from tests.workflow.folders import SMOKE, Folder, study, summaries
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ import yaml
 from fsar_core.config import load_config
 from fsar_core.data import demo, splits
 from fsar_core.study import Study
-from tests.workflow.conftest import FRONT, REPOSITORY, overlay, smoke_config
+from tests.workflow.folders import FRONT, REPOSITORY, overlay, smoke_config
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

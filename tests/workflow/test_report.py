@@ -7,7 +7,7 @@ import re
 import pytest
 
 from fsar_core.report.contents import PAGES, papers
-from tests.workflow.conftest import REPOSITORY, Folder, study
+from tests.workflow.folders import REPOSITORY, Folder, study
 
 pytestmark = pytest.mark.workflow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import FRONT, REPOSITORY, Folder, study
+from tests.workflow.folders import FRONT, REPOSITORY, Folder, study
 
 pytestmark = pytest.mark.workflow
 

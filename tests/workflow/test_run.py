@@ -18,7 +18,7 @@ import zarr
 from fsar_core.config import load_config
 from fsar_core.storage.provenance import file_sha256
 from fsar_core.study import Study
-from tests.workflow.conftest import (
+from tests.workflow.folders import (
     FRONT,
     METHODS,
     REPOSITORY,

@@ -11,7 +11,7 @@ import torch
 
 from fsar_core.config import load_config
 from fsar_core.study import Study
-from tests.workflow.conftest import REPOSITORY, Folder, overlay, smoke_config, study, summaries
+from tests.workflow.folders import REPOSITORY, Folder, overlay, smoke_config, study, summaries
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

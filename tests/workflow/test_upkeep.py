@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import FRONT, METHODS, REPOSITORY, SMOKE, Folder, run_ids, runs_of, study, summaries
+from tests.workflow.folders import FRONT, METHODS, REPOSITORY, SMOKE, Folder, run_ids, runs_of, study, summaries
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ from fsar_core.config import load_config
 from fsar_core.data.index import read_index
 from fsar_core.stores.reader import StoreReader
 from fsar_core.study import Study
-from tests.workflow.conftest import REPOSITORY, SMOKE, overlay, smoke_config
+from tests.workflow.folders import REPOSITORY, SMOKE, overlay, smoke_config
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

@@ -20,9 +20,9 @@ rule demo_videos:
         jobs=PRESET.demo_videos.jobs,
     params:
         spec=canonical_json(PRESET.demo_videos.model_dump(mode="json", exclude={"jobs"})),
-        generator=lambda wildcards: DATASETS[wildcards.dataset].card.generator,
+        generator=given("demo_videos", "generator"),
         seed=STUDY.config.seed,
-        folder=lambda wildcards: str(DATASETS[wildcards.dataset].folder),
+        folder=given("demo_videos", "folder"),
     shell:
         "python -m fsar_core demo-videos --dataset {params.generator:q} --spec {params.spec:q} --seed {params.seed}"
         " --folder {params.folder:q} --job {wildcards.job} --jobs {resources.jobs}"
@@ -32,7 +32,7 @@ rule demo_videos:
 rule clip_index:
     """Opens every listed clip once: which can be used, how many frames, and what is wrong with the others."""
     input:
-        demo=lambda wildcards: demo_receipts(wildcards.dataset),
+        demo=needs("clip_index", "demo"),
         # What decides pixels, classes and splits is in the digest of the output's name; a new title makes nothing again.
         card=ancient(str(WORKFLOW / "datasets" / "{dataset}" / "card.yaml")),
     output:
@@ -51,9 +51,9 @@ rule clip_index:
         runtime=240,
         decode_timeout=PRESET.resources.decode_timeout,
     params:
-        min_frames=lambda wildcards: DATASETS[wildcards.dataset].card.min_frames,
-        max_failures=lambda wildcards: DATASETS[wildcards.dataset].card.max_failures,
-        folder=lambda wildcards: str(DATASETS[wildcards.dataset].folder),
+        min_frames=given("clip_index", "min_frames"),
+        max_failures=given("clip_index", "max_failures"),
+        folder=given("clip_index", "folder"),
     shell:
         "python -m fsar_core index --card {input.card:q} --folder {params.folder:q} --threads {threads}"
         " --timeout {resources.decode_timeout} --problems {log.problems:q} --out {output.index:q} > {log.text:q} 2>&1"
@@ -64,7 +64,7 @@ rule plan_frames:
     seal over with their own inputs.
     """
     input:
-        index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
+        index=needs("frames", "index"),
     output:
         plan=made(ROOTS.stores / "frames" / "{store}" / "plan.json"),
     log:
@@ -75,9 +75,9 @@ rule plan_frames:
         mem_mb=memory(),
         runtime=30,
     params:
-        spec=json_of(frames_spec),
+        spec=given("frames", "spec"),
         store=lambda wildcards, output: store_of(output.plan),
-        clips_per_job=PRESET.frames.clips_per_job,
+        clips_per_job=given("frames", "clips_per_job"),
     shell:
         "python -m fsar_core plan --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
         " --clips-per-job {params.clips_per_job} > {log:q} 2>&1"
@@ -87,7 +87,7 @@ rule fill_frames:
     """Decodes a share of the clips into their frame store; the receipt says what is in it, and what failed."""
     input:
         plan=stored(ROOTS.stores / "frames" / "{store}" / "plan.json"),
-        index=lambda wildcards: index_of(frames_spec(wildcards).dataset),
+        index=needs("frames", "index"),
     output:
         receipt=made(ROOTS.stores / "frames" / "{store}" / "receipts" / "{job}.json"),
     log:
@@ -102,9 +102,9 @@ rule fill_frames:
         runtime=240,
         decode_timeout=PRESET.resources.decode_timeout,
     params:
-        spec=json_of(frames_spec),
+        spec=given("frames", "spec"),
         store=lambda wildcards, input: store_of(input.plan),
-        folder=lambda wildcards: str(DATASETS[frames_spec(wildcards).dataset].folder),
+        folder=given("frames", "folder"),
     shell:
         "python -m fsar_core fill --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
         " --job {wildcards.job} --receipt {output.receipt:q} --folder {params.folder:q} --threads {threads}"
@@ -117,7 +117,7 @@ rule seal_frames:
     """
     input:
         plan=stored(ROOTS.stores / "frames" / "{store}" / "plan.json"),
-        receipts=lambda wildcards: receipts_of(frames_spec(wildcards)),
+        receipts=receipts_of("frames"),
     output:
         manifest=made(ROOTS.stores / "frames" / "{store}" / "manifest.json"),
     log:
@@ -129,7 +129,7 @@ rule seal_frames:
         runtime=30,
     params:
         store=lambda wildcards, input: store_of(input.plan),
-        max_failures=lambda wildcards: DATASETS[frames_spec(wildcards).dataset].card.max_failures,
+        max_failures=given("frames", "max_failures"),
     shell:
         "python -m fsar_core seal --store {params.store:q} --max-failures {params.max_failures} > {log:q} 2>&1"
 
@@ -138,10 +138,10 @@ rule seal_frames:
 rule index:
     """The clip index of every data set."""
     input:
-        [index_of(dataset) for dataset in DATASETS],
+        every("clip_index"),
 
 
 rule frames:
     """Every frame store."""
     input:
-        [manifest_of(spec) for spec in FRAMES.values()],
+        every("frames"),

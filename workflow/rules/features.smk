@@ -4,8 +4,8 @@
 rule train_backbone:
     """Trains a small backbone on the training classes of a data set."""
     input:
-        frames=lambda wildcards: manifest_of(backbone_spec(wildcards).frames),
-        index=lambda wildcards: index_of(backbone_spec(wildcards).frames.dataset),
+        frames=needs("backbone", "frames"),
+        index=needs("backbone", "index"),
     output:
         weights=update(str(ROOTS.weights / "trained" / "{backbone}.pt")),
         history=update(str(ROOTS.weights / "trained" / "{backbone}.csv")),
@@ -23,7 +23,7 @@ rule train_backbone:
         runtime=240,
         device=PRESET.resources.device,
     params:
-        spec=json_of(backbone_spec),
+        spec=given("backbone", "spec"),
         frames=lambda wildcards, input: store_of(input.frames),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train-backbone --spec {params.spec:q}"
@@ -34,7 +34,7 @@ rule train_backbone:
 use rule plan_frames as plan_features with:
     """Decides the arrays of a feature store and creates them empty."""
     input:
-        index=lambda wildcards: index_of(features_spec(wildcards).dataset),
+        index=needs("features", "index"),
     output:
         plan=made(ROOTS.stores / "features" / "{store}" / "plan.json"),
     log:
@@ -42,18 +42,18 @@ use rule plan_frames as plan_features with:
     conda:
         "../../envs/torch-cpu.yaml"
     params:
-        spec=json_of(features_spec),
+        spec=given("features", "spec"),
         store=lambda wildcards, output: store_of(output.plan),
-        clips_per_job=lambda wildcards: STUDY.specs.backbone_of(features_spec(wildcards)).clips_per_job,
+        clips_per_job=given("features", "clips_per_job"),
 
 
 rule fill_features:
     """Runs a backbone up to its cut on a share of the clips."""
     input:
         plan=stored(ROOTS.stores / "features" / "{store}" / "plan.json"),
-        index=lambda wildcards: index_of(features_spec(wildcards).dataset),
-        frames=lambda wildcards: manifest_of(features_spec(wildcards).frames),
-        trained=lambda wildcards: trained_weights(features_spec(wildcards)),
+        index=needs("features", "index"),
+        frames=needs("features", "frames"),
+        trained=needs("features", "trained"),
     output:
         receipt=made(ROOTS.stores / "features" / "{store}" / "receipts" / "{job}.json"),
     log:
@@ -70,13 +70,13 @@ rule fill_features:
         runtime=240,
         # How it is computed, not what: a change of a resource makes nothing run again.
         device=PRESET.resources.device,
-        batch_clips=lambda wildcards: STUDY.specs.backbone_of(features_spec(wildcards)).batch_clips,
+        batch_clips=given("features", "batch_clips"),
         precision="mixed" if PRESET.resources.mixed_precision else "full",
     params:
-        spec=json_of(features_spec),
+        spec=given("features", "spec"),
         store=lambda wildcards, input: store_of(input.plan),
         frames=lambda wildcards, input: store_of(input.frames),
-        weights=lambda wildcards: STUDY.specs.weights_option(features_spec(wildcards)),
+        weights=given("features", "weights"),
         weights_root=str(ROOTS.weights),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core fill --spec {params.spec:q}"
@@ -90,17 +90,17 @@ use rule seal_frames as seal_features with:
     """Checks and seals a feature store."""
     input:
         plan=stored(ROOTS.stores / "features" / "{store}" / "plan.json"),
-        receipts=lambda wildcards: receipts_of(features_spec(wildcards)),
+        receipts=receipts_of("features"),
     output:
         manifest=made(ROOTS.stores / "features" / "{store}" / "manifest.json"),
     log:
         log_of("seal_features/{store}"),
     params:
         store=lambda wildcards, input: store_of(input.plan),
-        max_failures=lambda wildcards: DATASETS[features_spec(wildcards).dataset].card.max_failures,
+        max_failures=given("features", "max_failures"),
 
 
 rule features:
     """Every feature store."""
     input:
-        [manifest_of(spec) for spec in FEATURES.values()],
+        every("features"),

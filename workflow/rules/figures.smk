@@ -6,13 +6,13 @@ rule inspect_run:
     is given of episodes, or masks that it predicts.
     """
     input:
-        features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
-        frames=lambda wildcards: manifest_of(run_spec(wildcards).tested_on.frames),
-        trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
-        episodes=lambda wildcards: str(STUDY.paths.episodes(look_of(wildcards)[0].episodes)),
-        checkpoint=lambda wildcards: checkpoint_of(run_spec(wildcards)),
-        index=lambda wildcards: index_of(run_spec(wildcards).tested_on.dataset),
-        masks=masks_looked_at,
+        features=needs("inspection", "features"),
+        frames=needs("inspection", "frames"),
+        trained=needs("inspection", "trained"),
+        episodes=needs("inspection", "episodes"),
+        checkpoint=needs("inspection", "checkpoint"),
+        index=needs("inspection", "index"),
+        masks=needs("inspection", "masks"),
     output:
         found=str(ROOTS.results / "inspections" / "{figure}" / "{run}.npz"),
     log:
@@ -30,15 +30,15 @@ rule inspect_run:
         device=PRESET.resources.device,
         memory_gib=str(PRESET.resources.memory_gib),
     params:
-        spec=json_of(run_spec),
+        spec=given("inspection", "spec"),
         features=lambda wildcards, input: store_of(input.features),
         frames=lambda wildcards, input: store_of(input.frames),
-        weights=lambda wildcards: STUDY.specs.weights_option(run_spec(wildcards).tested_on),
+        weights=given("inspection", "weights"),
         weights_root=str(ROOTS.weights),
-        episode_spec=lambda wildcards: look_of(wildcards)[0].episodes.json_text,
-        wanted=lambda wildcards: canonical_json(look_of(wildcards)[1]),
-        masks=lambda wildcards: masks_store(run_spec(wildcards)),
-        code=lambda wildcards: code_digest("fsar_core.cli.jobs.inspect", *components_of(run_spec(wildcards))),
+        episode_spec=given("inspection", "episode_spec"),
+        wanted=given("inspection", "wanted"),
+        masks=given("inspection", "masks"),
+        code=code_of("inspection", "inspect"),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core inspect --spec {params.spec:q}"
         " --features {params.features:q} --episodes {input.episodes:q} --episode-spec {params.episode_spec:q}"
@@ -51,9 +51,9 @@ rule inspect_run:
 rule inspect_saliency:
     """Takes out of a saliency store what a figure shows of it, and pictures of a few of its clips."""
     input:
-        saliency=lambda wildcards: manifest_of(saliency_spec(wildcards)),
-        frames=lambda wildcards: manifest_of(saliency_spec(wildcards).features.frames),
-        index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
+        saliency=needs("actionness", "saliency"),
+        frames=needs("actionness", "frames"),
+        index=needs("actionness", "index"),
     output:
         found=str(ROOTS.results / "actionness" / "{figure}" / "{store}.npz"),
     log:
@@ -66,11 +66,11 @@ rule inspect_saliency:
         mem_mb=memory(),
         runtime=60,
     params:
-        spec=json_of(saliency_spec),
+        spec=given("actionness", "spec"),
         store=lambda wildcards, input: store_of(input.saliency),
         frames=lambda wildcards, input: store_of(input.frames),
-        intervals=lambda wildcards: intervals_of(saliency_spec(wildcards).dataset),
-        examples=lambda wildcards: examples_of(wildcards.figure),
+        intervals=given("actionness", "intervals"),
+        examples=given("actionness", "examples"),
         code=code_digest("fsar_core.cli.jobs.inspect_saliency"),
     shell:
         "python -m fsar_core inspect-saliency --spec {params.spec:q} --store {params.store:q} --frames {params.frames:q}"
@@ -80,17 +80,17 @@ rule inspect_saliency:
 rule figure:
     """Draws a paper's figure, writes what is drawn as a table, and its page of the report: the picture with its caption."""
     input:
-        summaries=lambda wildcards: sorted({summary_of(point.run) for point in STUDY.experiments.points(wildcards.figure)}),
-        inspections=lambda wildcards: inspections_of(wildcards.figure),
-        watched=lambda wildcards: [path for _, path in watched_by(wildcards.figure)],
+        summaries=needs("figure", "summaries"),
+        inspections=needs("figure", "inspections"),
+        watched=needs("figure", "watched"),
     output:
         expand(str(ROOTS.results / "figures" / "{{figure}}.{ending}"), ending=("pdf", "csv", "png")),
         page=report(
             str(ROOTS.results / "figures" / "{figure}.html"),
             caption="../report/figure.rst",
-            category=paper_of,
+            category=paper_of("figure"),
             subcategory="Figures",
-            labels=title_of,
+            labels=title_of("figure"),
         ),
     log:
         log_of("figure/{figure}"),
@@ -102,7 +102,7 @@ rule figure:
         mem_mb=memory(),
         runtime=30,
     params:
-        spec=figure_spec,
+        spec=given("figure", "spec"),
         runs=str(ROOTS.results / "runs"),
         out=lambda wildcards, output: str(Path(output.page).with_suffix("")),
         code=code_digest("fsar_core.cli.jobs.figure"),
@@ -114,4 +114,4 @@ rule figure:
 rule figures:
     """Every figure of every paper."""
     input:
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=STUDY.figure_names),
+        every("figure"),

@@ -4,8 +4,8 @@
 rule draw_episodes:
     """Draws frozen test or validation episodes, the same for every method."""
     input:
-        index=lambda wildcards: index_of(episodes_spec(wildcards).dataset),
-        frames=lambda wildcards: manifest_of(STUDY.specs.frames(episodes_spec(wildcards).dataset)),
+        index=needs("episodes", "index"),
+        frames=needs("episodes", "frames"),
     output:
         table=str(ROOTS.results / "episodes" / "{episodes}.npz"),
     log:
@@ -16,7 +16,7 @@ rule draw_episodes:
         mem_mb=memory(),
         runtime=30,
     params:
-        spec=json_of(episodes_spec),
+        spec=given("episodes", "spec"),
         frames=lambda wildcards, input: store_of(input.frames),
         code=code_digest("fsar_core.cli.jobs.draw_episodes"),
     shell:
@@ -27,14 +27,14 @@ rule draw_episodes:
 rule train_head:
     """Trains a model: a head and a metric on a data set at a shot; the best of its validations is kept."""
     input:
-        features=lambda wildcards: manifest_of(model_spec(wildcards).features),
-        trained=lambda wildcards: trained_weights(model_spec(wildcards).features),
-        index=lambda wildcards: index_of(model_spec(wildcards).features.dataset),
-        masks=lambda wildcards: masks_of(model_spec(wildcards)),
-        saliency=lambda wildcards: saliency_of(model_spec(wildcards)),
-        classifier=lambda wildcards: classifier_of(model_spec(wildcards)),
-        others=lambda wildcards: other_input_manifests(model_spec(wildcards)),
-        validation=lambda wildcards: str(STUDY.paths.episodes(model_spec(wildcards).validation)),
+        features=needs("model", "features"),
+        trained=needs("model", "trained"),
+        index=needs("model", "index"),
+        masks=needs("model", "masks"),
+        saliency=needs("model", "saliency"),
+        classifier=needs("model", "classifier"),
+        others=needs("model", "others"),
+        validation=needs("model", "validation"),
     output:
         checkpoint=str(ROOTS.results / "models" / "{model}" / "checkpoint.pt"),
         history=str(ROOTS.results / "models" / "{model}" / "history.csv"),
@@ -54,15 +54,15 @@ rule train_head:
         memory_gib=str(PRESET.resources.memory_gib),
         evaluation_batch=PRESET.resources.evaluation_batch,
     params:
-        spec=json_of(model_spec),
+        spec=given("model", "spec"),
         features=lambda wildcards, input: store_of(input.features),
-        weights=lambda wildcards: STUDY.specs.weights_option(model_spec(wildcards).features),
+        weights=given("model", "weights"),
         weights_root=str(ROOTS.weights),
-        masks=lambda wildcards: masks_store(model_spec(wildcards)),
-        saliency=lambda wildcards: saliency_store(model_spec(wildcards)),
-        others=lambda wildcards: other_input_options(model_spec(wildcards)),
+        masks=given("model", "masks"),
+        saliency=given("model", "saliency"),
+        others=given("model", "others"),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
-        code=lambda wildcards: code_digest("fsar_core.cli.jobs.train", *training_modules_of(model_spec(wildcards))),
+        code=code_of("model", "train"),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train --spec {params.spec:q}"
         " --features {params.features:q} --index {input.index:q} --validation {input.validation:q} --threads {threads}"
@@ -75,10 +75,10 @@ rule train_head:
 rule evaluate_head:
     """Tests a model on frozen episodes and keeps the result of every query."""
     input:
-        features=lambda wildcards: manifest_of(run_spec(wildcards).tested_on),
-        trained=lambda wildcards: trained_weights(run_spec(wildcards).tested_on),
-        episodes=lambda wildcards: str(STUDY.paths.episodes(run_spec(wildcards).test)),
-        checkpoint=lambda wildcards: checkpoint_of(run_spec(wildcards)),
+        features=needs("run", "features"),
+        trained=needs("run", "trained"),
+        episodes=needs("run", "episodes"),
+        checkpoint=needs("run", "checkpoint"),
     output:
         queries=str(ROOTS.results / "runs" / "{run}" / "queries.csv.gz"),
         summary=str(ROOTS.results / "runs" / "{run}" / "summary.json"),
@@ -98,12 +98,12 @@ rule evaluate_head:
         memory_gib=str(PRESET.resources.memory_gib),
         evaluation_batch=PRESET.resources.evaluation_batch,
     params:
-        spec=json_of(run_spec),
+        spec=given("run", "spec"),
         features=lambda wildcards, input: store_of(input.features),
-        weights=lambda wildcards: STUDY.specs.weights_option(run_spec(wildcards).tested_on),
+        weights=given("run", "weights"),
         weights_root=str(ROOTS.weights),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
-        code=lambda wildcards: code_digest("fsar_core.cli.jobs.evaluate", *components_of(run_spec(wildcards))),
+        code=code_of("run", "evaluate"),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core evaluate --spec {params.spec:q}"
         " --features {params.features:q} --episodes {input.episodes:q} --checkpoint {input.checkpoint:q}"
@@ -115,10 +115,10 @@ rule evaluate_head:
 rule episodes:
     """All frozen episodes."""
     input:
-        [str(STUDY.paths.episodes(spec)) for spec in EPISODES.values()],
+        every("episodes"),
 
 
 rule heads:
     """Every run of every table and figure, trained and tested."""
     input:
-        [summary_of(spec) for spec in RUNS.values()],
+        every("run"),

@@ -1,5 +1,6 @@
 # Masks stores: instance masks of training clips, by the provider that the preset names. The frame rules' three with other inputs; and
 # pictures of what is in them.
+from fsar_core.store_kinds.masks import key_pattern
 
 
 rule fetch_mask_weights:
@@ -17,7 +18,7 @@ rule fetch_mask_weights:
         mem_mb=memory(),
         runtime=120,
     params:
-        address=mask_weights_address,
+        address=given("mask_weights", "address"),
     shell:
         "python -m fsar_core fetch --address {params.address:q} --sha256 {wildcards.sha256} --out {output.weights:q}"
         " > {log:q} 2>&1"
@@ -26,7 +27,7 @@ rule fetch_mask_weights:
 use rule plan_frames as plan_masks with:
     """Decides the arrays of a masks store and creates them empty."""
     input:
-        index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
+        index=needs("masks", "index"),
     output:
         plan=made(ROOTS.stores / "masks" / "{store}" / "plan.json"),
     log:
@@ -34,17 +35,17 @@ use rule plan_frames as plan_masks with:
     conda:
         "../../envs/torch-cpu.yaml"
     params:
-        spec=json_of(masks_spec),
+        spec=given("masks", "spec"),
         store=lambda wildcards, output: store_of(output.plan),
-        clips_per_job=PRESET.masks.clips_per_job,
+        clips_per_job=given("masks", "clips_per_job"),
 
 
 rule fill_masks:
     """Stores the masks that come with a data set, of a share of its training clips."""
     input:
         plan=stored(ROOTS.stores / "masks" / "{store}" / "plan.json"),
-        index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
-        frames=lambda wildcards: manifest_of(masks_spec(wildcards).frames),
+        index=needs("masks", "index"),
+        frames=needs("masks", "frames"),
     output:
         receipt=made(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json"),
     log:
@@ -52,17 +53,17 @@ rule fill_masks:
     benchmark:
         benchmark_of("fill_masks/{store}.{job}")
     wildcard_constraints:
-        store=masks_stores(lambda provider: provider["loads"] is None),
+        store=key_pattern(loads=False),
     conda:
         "../../envs/torch-cpu.yaml"
     resources:
         mem_mb=memory(),
         runtime=240,
     params:
-        spec=json_of(masks_spec),
+        spec=given("masks", "spec"),
         store=lambda wildcards, input: store_of(input.plan),
         frames=lambda wildcards, input: store_of(input.frames),
-        folder=lambda wildcards: str(DATASETS[masks_spec(wildcards).dataset].folder),
+        folder=given("masks", "folder"),
     shell:
         "python -m fsar_core fill --spec {params.spec:q} --store {params.store:q} --index {input.index:q}"
         " --job {wildcards.job} --receipt {output.receipt:q} --frames {params.frames:q} --folder {params.folder:q}"
@@ -75,10 +76,10 @@ rule seem_masks:
     """
     input:
         plan=stored(ROOTS.stores / "masks" / "{store}" / "plan.json"),
-        index=lambda wildcards: index_of(masks_spec(wildcards).dataset),
-        frames=lambda wildcards: manifest_of(masks_spec(wildcards).frames),
+        index=needs("masks", "index"),
+        frames=needs("masks", "frames"),
         # Another file is another store, by its digest; a touched one is no reason to look at all frames again.
-        weights=lambda wildcards: ancient(mask_weights(wildcards)),
+        weights=lambda wildcards: ancient(artifact("masks", wildcards).params["weights"]),
     output:
         receipt=made(ROOTS.stores / "masks" / "{store}" / "receipts" / "{job}.json"),
     log:
@@ -86,7 +87,7 @@ rule seem_masks:
     benchmark:
         benchmark_of("seem_masks/{store}.{job}")
     wildcard_constraints:
-        store=masks_stores(lambda provider: provider["loads"] is not None),
+        store=key_pattern(loads=True),
     conda:
         "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.backbone_threads
@@ -98,10 +99,10 @@ rule seem_masks:
         device=PRESET.resources.device,
         batch_frames=PRESET.masks.batch_frames,
     params:
-        spec=json_of(masks_spec),
+        spec=given("masks", "spec"),
         store=lambda wildcards, input: store_of(input.plan),
         frames=lambda wildcards, input: store_of(input.frames),
-        weights=mask_weights,
+        weights=given("masks", "weights"),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core fill --spec {params.spec:q}"
         " --store {params.store:q} --index {input.index:q} --job {wildcards.job} --receipt {output.receipt:q}"
@@ -113,28 +114,28 @@ use rule seal_frames as seal_masks with:
     """Checks and seals a masks store."""
     input:
         plan=stored(ROOTS.stores / "masks" / "{store}" / "plan.json"),
-        receipts=lambda wildcards: receipts_of(masks_spec(wildcards)),
+        receipts=receipts_of("masks"),
     output:
         manifest=made(ROOTS.stores / "masks" / "{store}" / "manifest.json"),
     log:
         log_of("seal_masks/{store}"),
     params:
         store=lambda wildcards, input: store_of(input.plan),
-        max_failures=lambda wildcards: DATASETS[masks_spec(wildcards).dataset].card.max_failures,
+        max_failures=given("masks", "max_failures"),
 
 
 rule look_at_masks:
     """Draws what the masks of a data set look like, and how well a teacher thinks that they fit."""
     input:
-        masks=lambda wildcards: manifest_of(STUDY.specs.masks_of(wildcards.dataset)),
-        frames=lambda wildcards: manifest_of(STUDY.specs.frames(wildcards.dataset)),
-        index=lambda wildcards: index_of(wildcards.dataset),
+        masks=needs("mask_pictures", "masks"),
+        frames=needs("mask_pictures", "frames"),
+        index=needs("mask_pictures", "index"),
     output:
         expand(str(ROOTS.results / "masks" / "{{dataset}}.{ending}"), ending=("png", "pdf", "csv")),
     log:
         log_of("look_at_masks/{dataset}"),
     wildcard_constraints:
-        dataset="|".join(DATASETS),
+        dataset="|".join(STUDY.datasets),
     conda:
         "../../envs/decode.yaml"
     resources:
@@ -155,4 +156,4 @@ rule masks:
     that need them.
     """
     input:
-        [manifest_of(spec) for spec in USUAL_MASKS],
+        [stored(path) for one in GRAPH.of_kind("mask_pictures").values() for path in one.input_files("masks")],

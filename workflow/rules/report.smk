@@ -10,7 +10,7 @@ rule complexity:
     log:
         log_of("complexity/{table}"),
     wildcard_constraints:
-        table="|".join(name for name in STUDY.table_names if complexity_of(name)),
+        table="|".join(GRAPH.of_kind("complexity")),
     conda:
         "../../envs/torch-gpu.yaml"
     threads: PRESET.resources.backbone_threads
@@ -21,8 +21,8 @@ rule complexity:
         runtime=60,
         device=PRESET.resources.device,
     params:
-        spec=lambda wildcards: canonical_json(STUDY.table(wildcards.table).complexity()),
-        code=lambda wildcards: code_digest("fsar_core.cli.jobs.complexity", *complexity_modules(wildcards.table)),
+        spec=given("complexity", "spec"),
+        code=code_of("complexity", "complexity"),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core complexity --spec {params.spec:q}"
         " --threads {threads} --device {resources.device} --out {output.measured:q} > {log:q} 2>&1"
@@ -33,20 +33,18 @@ rule table:
     could not be used.
     """
     input:
-        summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in STUDY.experiments.cells(wildcards.table)}),
-        indices=lambda wildcards: [index_of(card) for card in cards_counted(wildcards.table)],
-        complexity=lambda wildcards: complexity_of(wildcards.table),
-        frames=lambda wildcards: [
-            stored(f"{s}/manifest.json") for stores in frames_behind(wildcards.table).values() for s in stores
-        ],
+        summaries=needs("table", "summaries"),
+        indices=needs("table", "indices"),
+        complexity=needs("table", "complexity"),
+        frames=needs("table", "frames"),
     output:
-        expand(str(ROOTS.results / "tables" / "{{table}}.{ending}"), ending=ENDINGS),
+        expand(str(ROOTS.results / "tables" / "{{table}}.{ending}"), ending=("csv", "md", "tex")),
         page=report(
             str(ROOTS.results / "tables" / "{table}.html"),
             caption="../report/table.rst",
-            category=paper_of,
+            category=paper_of("table"),
             subcategory="Tables",
-            labels=title_of,
+            labels=title_of("table"),
         ),
         left_out=str(ROOTS.results / "tables" / "{table}.left_out.csv"),
     log:
@@ -59,7 +57,7 @@ rule table:
         mem_mb=memory(),
         runtime=30,
     params:
-        spec=table_spec,
+        spec=given("table", "spec"),
         runs=str(ROOTS.results / "runs"),
         out=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
         code=code_digest("fsar_core.cli.jobs.table"),
@@ -94,29 +92,29 @@ rule page:
     modules, run times.
     """
     input:
-        summaries=lambda wildcards: sorted({summary_of(cell.run) for cell in cells_of(wildcards.paper)}),
-        trained=lambda wildcards: sorted({checkpoint_of(cell.run) for cell in cells_of(wildcards.paper)}),
-        indices=lambda wildcards: counted_by(wildcards.paper),
+        summaries=needs("page", "summaries"),
+        trained=needs("page", "trained"),
+        indices=needs("page", "indices"),
     output:
         page=report(
             str(ROOTS.results / "report" / "{paper}" / "{kind}.html"),
             caption="../report/page.rst",
-            category=paper_of,
+            category=paper_of("page"),
             subcategory="How it came about",
-            labels=lambda wildcards: {"what": PAGES[wildcards.kind]},
+            labels=title_of("page"),
         ),
     log:
         log_of("page/{paper}.{kind}"),
     wildcard_constraints:
-        paper="|".join(PAPERS),
-        kind="|".join(PAGES),
+        paper="|".join(GRAPH.of_kind("paper")),
+        kind="|".join(sorted({page.spec.page for page in GRAPH.of_kind("page").values()})),
     conda:
         "../../envs/decode.yaml"
     resources:
         mem_mb=memory(),
         runtime=60,
     params:
-        spec=page_spec,
+        spec=given("page", "spec"),
         code=code_digest("fsar_core.cli.jobs.page"),
     shell:
         "python -m fsar_core page --kind {wildcards.kind} --paper {wildcards.paper} --spec {params.spec:q}"
@@ -126,43 +124,24 @@ rule page:
 rule tables:
     """Every table of every paper."""
     input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=STUDY.table_names),
+        every("table"),
 
 
-rule dmgal:
-    """Every table and figure of the DMGAL paper."""
-    input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=numbered_tables_of("dmgal")),
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "dmgal")),
+# Papers by name, and their reports.
+for PAPER in GRAPH.of_kind("paper"):
 
+    rule:
+        """Every table and figure of the paper."""
+        name:
+            PAPER
+        input:
+            files_of("paper", PAPER),
+        localrule: True
 
-rule i2st:
-    """Every table and figure of the I2ST paper."""
-    input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=numbered_tables_of("i2st")),
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "i2st")),
-
-
-rule sgtm:
-    """Every table and figure of the SGTM paper."""
-    input:
-        expand(str(ROOTS.results / "tables" / "{table}.csv"), table=numbered_tables_of("sgtm")),
-        expand(str(ROOTS.results / "figures" / "{figure}.png"), figure=figures_of(STUDY, "sgtm")),
-
-
-rule report_dmgal:
-    """What `make report` shows of the DMGAL paper."""
-    input:
-        pages_of("dmgal"),
-
-
-rule report_i2st:
-    """What `make report` shows of the I2ST paper."""
-    input:
-        pages_of("i2st"),
-
-
-rule report_sgtm:
-    """What `make report` shows of the SGTM paper."""
-    input:
-        pages_of("sgtm"),
+    rule:
+        """What `make report` shows of the paper."""
+        name:
+            f"report_{PAPER}"
+        input:
+            files_of("report", PAPER),
+        localrule: True

@@ -5,8 +5,8 @@
 rule train_classifier:
     """Trains the classifier of frames behind actionness."""
     input:
-        features=lambda wildcards: manifest_of(classifier_spec(wildcards).features),
-        index=lambda wildcards: index_of(classifier_spec(wildcards).features.dataset),
+        features=needs("classifier", "features"),
+        index=needs("classifier", "index"),
     output:
         checkpoint=update(str(ROOTS.weights / "saliency" / "{classifier}.pt")),
         history=update(str(ROOTS.weights / "saliency" / "{classifier}.csv")),
@@ -24,7 +24,7 @@ rule train_classifier:
         runtime=240,
         device=PRESET.resources.device,
     params:
-        spec=json_of(classifier_spec),
+        spec=given("classifier", "spec"),
         features=lambda wildcards, input: store_of(input.features),
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core train-classifier --spec {params.spec:q}"
@@ -35,7 +35,7 @@ rule train_classifier:
 use rule plan_frames as plan_saliency with:
     """Decides the arrays of a saliency store and creates them empty."""
     input:
-        index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
+        index=needs("saliency", "index"),
     output:
         plan=made(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
     log:
@@ -43,18 +43,18 @@ use rule plan_frames as plan_saliency with:
     conda:
         "../../envs/torch-cpu.yaml"
     params:
-        spec=json_of(saliency_spec),
+        spec=given("saliency", "spec"),
         store=lambda wildcards, output: store_of(output.plan),
-        clips_per_job=PRESET.saliency.clips_per_job,
+        clips_per_job=given("saliency", "clips_per_job"),
 
 
 rule fill_saliency:
     """Scores the actionness of every frame of a share of the clips."""
     input:
         plan=stored(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
-        index=lambda wildcards: index_of(saliency_spec(wildcards).dataset),
-        features=lambda wildcards: manifest_of(saliency_spec(wildcards).features),
-        classifier=lambda wildcards: str(STUDY.paths.classifier(saliency_spec(wildcards).classifier)),
+        index=needs("saliency", "index"),
+        features=needs("saliency", "features"),
+        classifier=needs("saliency", "classifier"),
     output:
         receipt=made(ROOTS.stores / "saliency" / "{store}" / "receipts" / "{job}.json"),
     log:
@@ -68,7 +68,7 @@ rule fill_saliency:
         mem_mb=memory(),
         runtime=240,
     params:
-        spec=json_of(saliency_spec),
+        spec=given("saliency", "spec"),
         store=lambda wildcards, input: store_of(input.plan),
         features=lambda wildcards, input: store_of(input.features),
     shell:
@@ -81,17 +81,17 @@ use rule seal_frames as seal_saliency with:
     """Checks and seals a saliency store."""
     input:
         plan=stored(ROOTS.stores / "saliency" / "{store}" / "plan.json"),
-        receipts=lambda wildcards: receipts_of(saliency_spec(wildcards)),
+        receipts=receipts_of("saliency"),
     output:
         manifest=made(ROOTS.stores / "saliency" / "{store}" / "manifest.json"),
     log:
         log_of("seal_saliency/{store}"),
     params:
         store=lambda wildcards, input: store_of(input.plan),
-        max_failures=lambda wildcards: DATASETS[saliency_spec(wildcards).dataset].card.max_failures,
+        max_failures=given("saliency", "max_failures"),
 
 
 rule saliency:
     """Every saliency store."""
     input:
-        [manifest_of(spec) for spec in SALIENCY.values()],
+        every("saliency"),

@@ -1,4 +1,4 @@
-"""Test a trained run on its frozen episodes: one row per query, and a summary with its 95 % interval."""
+"""Test a trained run on its frozen episodes: one row per query, and a summary with an interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One toy-size run of the workflow, shared by the tests of this folder."""
+"""What tests of the workflow share: its folders, and the runs of its toy configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 import yaml
 
 from fsar_core.config import load_config, overlay
@@ -91,11 +90,3 @@ def summaries(*methods: str, **options) -> list[str]:
 
 
 METHODS = ("OTAM", "DMGAL-FT (OTAM)", "Bi-MHM")
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> Folder:
-    """A folder in which three runs of Table II are done, from the videos on."""
-    folder = Folder(tmp_path_factory.mktemp("smoke"))
-    folder.ok("--", *summaries(*METHODS))
-    return folder

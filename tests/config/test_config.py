@@ -21,7 +21,7 @@ from fsar_core.config import (
 from fsar_core.errors import FsarError
 from fsar_core.paper import Table, load_table, printed_number, validate_figure, validate_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = read_yaml(ROOT / "config.yaml")
 
 CARD = {
