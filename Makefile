@@ -20,7 +20,7 @@ report: set-up
 
 # A process per core; the tests of one file run in one process.
 test: set-up
-	python -m pytest -n $(CORES) --dist loadgroup
+	python -m pytest -n $(CORES)
 
 # The main job at toy size on a Slurm cluster of two nodes that comes up for it on this machine; needs Slurm's programs, no root.
 test-slurm: set-up

@@ -17,7 +17,7 @@ import sys
 import numpy as np
 from _side_by_side import Line, in_turn, ratios, short
 
-from fsar_core.storage.places import ObjectPath
+from fsar_core.storage.object_paths import ObjectPath
 from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader

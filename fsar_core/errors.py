@@ -107,6 +107,22 @@ def mend(path: Path) -> str:
     return f"mend it with `fsar repair {shlex.quote(str(path))}`"
 
 
+def first_line(error: BaseException, limit: int | None = None) -> str:
+    """Return the first line of what an exception of another library says, or its type's name.
+
+    Args:
+        limit: characters at most.
+
+    Example:
+        >>> first_line(ValueError("no such key\\nin file x"))
+        'no such key'
+        >>> first_line(ValueError())
+        'ValueError'
+    """
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:limit]
+
+
 def one_of(owner: str, name: str, value: object, valid: tuple) -> None:
     """FsarError unless the option `name` of the component `owner` is one of `valid`, which the message lists."""
     if value not in valid:

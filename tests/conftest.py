@@ -1,10 +1,13 @@
 import os
+import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 import xdist
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.buckets import bucket, s3_address  # noqa: F401
 from tests.builders import shared
@@ -41,18 +44,36 @@ def pytest_ignore_collect(collection_path, config):
     return None if any(path.is_relative_to(FAULTS) for path in named) else True
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(session, items):
-    """Say which tests stay together if several processes run them (`pytest -n 2 --dist loadgroup`).
+class FilesTogether(LoadScopeScheduling):
+    """Several processes (`pytest -n 2`) run whole files, in the order in which they were collected.
 
-    The tests of a file share a process, and so do all tests of the `smoke` run, which is made once.
-    Workflow tests take longest and go first.
+    All files whose tests use the `smoke` run go to one process, which makes it once.
     """
+
+    def __init__(self, config, log=None):
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid):
+        file = nodeid.split("::")[0]
+        return "smoke" if _uses_smoke(file) else file
+
+
+@cache
+def _uses_smoke(file):
+    source = Path(__file__).parents[1].joinpath(file).read_text()
+    return re.search(r"^def \w+\([^)]*\bsmoke\b", source, re.MULTILINE) is not None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return FilesTogether(config, log)
+
+
+def pytest_collection_modifyitems(session, items):
+    """Several processes start with the workflow tests, which take longest."""
     if xdist.is_xdist_worker(session):
         items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
-    for item in items:
-        group = "smoke" if "smoke" in item.fixturenames else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(tryfirst=True)

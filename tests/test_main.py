@@ -127,8 +127,8 @@ def words_of(verb: str, path: str, text: str) -> list[str]:
     return [verb, *words]
 
 
-# `lease` becomes another program, `list` takes no path, and the others need a whole specification first.
-@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"lease", "list", "complexity", "figure", "page", "table"}))
+# `lease` becomes another program, and `list` takes no path.
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"lease", "list"}))
 def test_a_path_that_is_too_long_is_one_line(verb, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FSAR_ERRORS", raising=False)
@@ -154,6 +154,35 @@ def test_a_spec_that_is_no_json_object_is_one_line(words, text, capsys, monkeypa
     _, err = capsys.readouterr()
     assert err.startswith("fsar: error: --spec: ") and err.count("\n") == 1 and "expected a JSON object" in err
     assert len(err) < 200
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["table", "--name", "t", "--runs", "r", "--out", "o"], "table"),
+        (["figure", "--name", "f", "--runs", "r", "--out", "o"], "figure"),
+        (["page", "--kind", "times", "--paper", "p", "--out", "o"], "runs_folder"),
+        (["complexity", "--out", "o"], "rows"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_spec_that_lacks_a_key_is_one_line(words, key, capsys, monkeypatch):
+    monkeypatch.delenv("FSAR_ERRORS", raising=False)
+    assert main([*words, "--spec", "{}"]) == 2
+    _, err = capsys.readouterr()
+    assert err.startswith(f"fsar: error: --spec: the key '{key}' is missing")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["plan", "fill"])
+@pytest.mark.parametrize("kind", ["frames", "features", "masks", "saliency"])
+def test_an_incomplete_spec_of_a_store_is_one_line(verb, kind, capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("FSAR_ERRORS", raising=False)
+    words = ["--store", str(tmp_path), "--index", "i", "--spec", f'{{"kind": "{kind}"}}']
+    more = ["--clips-per-job", "1"] if verb == "plan" else ["--job", "0", "--receipt", "r"]
+    assert main([verb, *words, *more]) == 2
+    _, err = capsys.readouterr()
+    assert err.startswith("fsar: error: --spec is no ") and err.count("\n") == 1
 
 
 def test_signs_that_a_terminal_does_not_have():
@@ -226,7 +255,7 @@ def test_the_stages_are_verbs():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_short_and_explains_itself(verb, capsys):
-    text = (CLI / f"{VERBS[verb]}.py").read_text(encoding="utf-8")
+    text = (CLI / f"{VERBS[verb].replace('.', '/')}.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) < 90
     first = ast.get_docstring(ast.parse(text)).splitlines()[0]
     assert len(first) > 20

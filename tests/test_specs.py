@@ -279,7 +279,7 @@ def test_keys_and_run_id():
 
 def test_a_model_is_what_its_tests_have_in_common():
     assert MODEL.model_id == f"ssv2.resnet50.dmgal.otam.1shot.{MODEL.digest[:8]}"
-    assert set(RunSpec.model_fields) - set(ModelSpec.model_fields) == {"test", "test_features"}
+    assert set(RunSpec.model_fields) - set(ModelSpec.model_fields) == {"test", "test_features", "test_inputs"}
     five = RUN.model_copy(update={"test": EPISODES.model_copy(update={"way": 10, "shot": 5})})
     assert five.model == MODEL and five.digest != RUN.digest
     other = FEATURES.model_copy(update={"frames": FRAMES.model_copy(update={"dataset": "hmdb51"})})

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fsar_core.components.weights import read_state_dict
-from fsar_core.errors import FsarError
+from fsar_core.errors import FsarError, first_line
 from fsar_core.storage.provenance import file_sha256
 
 # What stands beside `visual.` in a state dict of the whole of CLIP.
@@ -73,7 +73,7 @@ def published_file(architecture: str, tag: str, root: str | Path | None) -> Path
     try:
         path = Path(held[0] if held else download_pretrained(source, cache_dir=folder))
     except Exception as error:  # open_clip wraps some errors of huggingface_hub and of its HTTP client, not all
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error, 200)
         raise FsarError(
             f"weights '{tag}' cannot be downloaded ({reason}); fetch {HF_SAFE_WEIGHTS_NAME} of {repository} elsewhere, name "
             f"that file as `weights:` of the preset's backbone, and its `activation` in the backbone's parameters"

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
-from fsar_core.cli import _configuration
+from fsar_core.cli.options import configuration
 from fsar_core.config import Card, load
 from fsar_core.data.cards import card_file, card_names
 from fsar_core.errors import FsarError
@@ -15,12 +15,12 @@ from fsar_core.study.checks.components import check_ways
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    _configuration.arguments(parser)
+    configuration.arguments(parser)
     parser.add_argument("--workflow", type=Path, default=Path("workflow"))
 
 
 def run(args: argparse.Namespace) -> None:
-    study = Study(_configuration.load(args), args.workflow)
+    study = Study(configuration.load(args), args.workflow)
     for name in card_names(args.workflow / "datasets"):
         load(Card, card_file(args.workflow / "datasets", name))
     for name in study.table_names:
@@ -32,7 +32,9 @@ def run(args: argparse.Namespace) -> None:
             shown.run.run_id: shown.run.tested_on.dataset
             for shown in (*study.experiments.points(name), *study.experiments.looks(name))
         }
-        used = sorted({*runs.values(), *(watch.saliency.dataset for watch in study.experiments.watches(name))})
+        used = sorted(
+            {*runs.values(), *(watch.saliency.dataset for watch in study.experiments.watches(name))}
+        )
         print(f"{name}: {_counted(runs)} on {', '.join(used)}")
     check_ways(study)
     try:

@@ -1,4 +1,5 @@
-"""Remove stores, episodes, models, runs, tables and report pages that no configuration uses; shows first what and how much."""
+"""Remove stores, episodes, models, runs, tables and report pages that no configuration uses; shows
+first what and how much."""
 
 from __future__ import annotations
 
@@ -6,32 +7,41 @@ import argparse
 import sys
 from pathlib import Path
 
-from fsar_core.cli import _configuration
+from fsar_core.cli.options import configuration
 from fsar_core.maintenance import clean
 from fsar_core.stores.access import InUse
 from fsar_core.study import Study
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    _configuration.arguments(parser)
-    parser.add_argument("--preset", nargs="+", help="what these use is kept; default: the preset of the configuration")
+    configuration.arguments(parser)
+    parser.add_argument(
+        "--preset",
+        nargs="+",
+        help="what these use is kept; default: the preset of the configuration",
+    )
     parser.add_argument("--workflow", type=Path, default=Path("workflow"))
     parser.add_argument("--yes", action="store_true", help="remove without a question")
-    parser.add_argument("--min-age", type=float, default=1.0, help="hours since the last change; younger is left alone")
+    parser.add_argument(
+        "--min-age",
+        type=float,
+        default=1.0,
+        help="hours since the last change; younger is left alone",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    config = _configuration.load(args)
+    config = configuration.load(args)
     presets = args.preset or [config.preset]
-    studies = [Study(_configuration.with_preset(config, name), args.workflow) for name in presets]
+    studies = [Study(configuration.with_preset(config, name), args.workflow) for name in presets]
     gone, left = clean.unused(studies, args.min_age * 3600)
     for item in left:
         print(f"left alone  {_size(item.bytes)}  {item.path}: {item.reason}")
     for item in gone:
         print(f"unused      {_size(item.bytes)}  {item.path}")
-    total = (
-        f"{len(gone)} unused, {_size(sum(item.bytes for item in gone)).strip()} in {sum(i.files for i in gone)} files"
-    )
+    size = _size(sum(item.bytes for item in gone)).strip()
+    files = sum(item.files for item in gone)
+    total = f"{len(gone)} unused, {size} in {files} files"
     print(f"{total}; kept is what {', '.join(presets)} uses")
     if not gone or not _agreed(args.yes):
         return

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from fsar_core.cli import _budget, _configuration
+from fsar_core.cli import _budget
+from fsar_core.cli.options import configuration
 from fsar_core.maintenance.cost import Cost, by_rule, size
 from fsar_core.maintenance.counted import CountedStudy
 from fsar_core.maintenance.work import Works
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    _configuration.arguments(parser)
+    configuration.arguments(parser)
     _budget.arguments(parser)
     parser.add_argument("--preset", help="in place of the configuration's")
     parser.add_argument("--cores", type=int, default=1, help="to say how long it takes on a machine of so many")
@@ -19,9 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    config = _configuration.load(args)
+    config = configuration.load(args)
     if args.preset is not None:
-        config = _configuration.with_preset(config, args.preset)
+        config = configuration.with_preset(config, args.preset)
     study = CountedStudy(config, args.workflow)
     works = Works(study)
     speeds = _budget.speeds(args, works)

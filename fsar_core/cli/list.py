@@ -18,7 +18,10 @@ TITLES = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workflow", type=Path, default=Path("workflow"), help="the folder with datasets/, tables/, figures/"
+        "--workflow",
+        type=Path,
+        default=Path("workflow"),
+        help="the folder with datasets/, tables/, figures/",
     )
 
 

@@ -9,14 +9,16 @@ from fsar_core.maintenance.repair import repair
 from fsar_core.storage.places import place
 
 WORDS = (
-    "stores, folders of runs or files, as `fsar verify` names them; behind `--` the options of your snakemake command, as in "
-    "`fsar repair STORE -- --cores 8 --configfile mine.yaml`"
+    "stores, folders of runs or files, as `fsar verify` names them; behind `--` the options of "
+    "your snakemake command, as in `fsar repair STORE -- --cores 8 --configfile mine.yaml`"
 )
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     # With all words in one argument, those behind `--` stay apart.
-    parser.add_argument("paths", nargs=argparse.REMAINDER, metavar="PATH ... -- OPTIONS", help=WORDS)
+    parser.add_argument(
+        "paths", nargs=argparse.REMAINDER, metavar="PATH ... -- OPTIONS", help=WORDS
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsar_core.cli import _budget, _configuration
+from fsar_core.cli import _budget
+from fsar_core.cli.options import configuration
 from fsar_core.errors import FsarError
 from fsar_core.maintenance.cost import Cost, by_rule, size, time
 from fsar_core.maintenance.verify import lost_in_index
@@ -18,12 +19,12 @@ from fsar_core.study import Study
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    _configuration.arguments(parser)
+    configuration.arguments(parser)
     _budget.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    works = Works(Study(_configuration.load(args), args.workflow))
+    works = Works(Study(configuration.load(args), args.workflow))
     speeds = _budget.speeds(args, works)
     targets = _budget.chosen(args.names, works)
     done = 0

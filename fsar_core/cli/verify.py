@@ -1,11 +1,12 @@
-"""Check every byte of stores, clip indices, episodes, models and results against their checksums."""
+"""Check every byte of stores, clip indices, episodes, models and results against their
+checksums."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 
-from fsar_core.cli import _configuration
+from fsar_core.cli.options import configuration
 from fsar_core.errors import FsarError
 from fsar_core.maintenance import verify
 from fsar_core.storage.places import place
@@ -13,14 +14,17 @@ from fsar_core.storage.places import place
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", type=place, nargs="*", help="stores, folders of runs, single files; default: everything"
+        "paths",
+        type=place,
+        nargs="*",
+        help="stores, folders of runs, single files; default: everything",
     )
-    _configuration.arguments(parser)
+    configuration.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     paths = list(dict.fromkeys(map(verify.unit_of, args.paths)))
-    paths = paths or verify.everything(_configuration.load(args).roots)
+    paths = paths or verify.everything(configuration.load(args).roots)
     bad = []
     for path in paths:
         found = verify.check(path)
@@ -28,7 +32,6 @@ def run(args: argparse.Namespace) -> None:
         for line in found.faults or [found.note]:
             print(f"{path}: {line}", flush=True)
     if bad:
-        raise FsarError(
-            f"{len(bad)} of {len(paths)} checked are damaged; mend with `fsar repair {shlex.join(map(str, bad))}`"
-        )
+        command = f"fsar repair {shlex.join(map(str, bad))}"
+        raise FsarError(f"{len(bad)} of {len(paths)} checked are damaged; mend with `{command}`")
     print(f"{len(paths)} checked, none damaged")

@@ -36,7 +36,7 @@ class Head(Component):
     supplied = ("dim", "frames", "tail", "classes")
 
     inputs: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Inputs besides features: name of a module in `fsar_core.storage.bindings` -> when it is needed.
+    """Inputs besides features: name of a module in `fsar_core.inputs` -> when it is needed.
 
     The condition maps parameters of this head to the values under which the input is needed, a
     tuple, or `True` for any value but 0, False and None. All must hold; an empty mapping means

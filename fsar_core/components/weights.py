@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fsar_core.errors import FsarError, mend
+from fsar_core.errors import FsarError, first_line, mend
 from fsar_core.storage.provenance import zip_damage
 
 
@@ -37,7 +37,7 @@ def read_state_dict(path: Path, inside: str | None = None) -> dict[str, Tensor]:
     except FsarError:
         raise
     except Exception as error:  # UnpicklingError, RuntimeError, EOFError, SafetensorError, zipfile errors ...
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        reason = first_line(error, 120)
         raise FsarError(
             f"{path}: not a state dict that loads with weights_only=True ({reason}); expected a file written by "
             f"torch.save(model.state_dict()), or *.safetensors"

@@ -24,7 +24,8 @@ from fsar_core.config.training import check_training_keys
 from fsar_core.config.validation import load, validate
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.specs import TrainingSpec
-from fsar_core.storage.places import ObjectPath, Place
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import Place
 from fsar_core.storage.places import place as place_of
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from fsar_core.data import splits
 from fsar_core.errors import FsarError, mend
-from fsar_core.storage.places import Place, place
+from fsar_core.storage.places import Place
 from fsar_core.storage.provenance import atomic_write, check_format, digest
 
 FORMAT = 1  # raised by hand when what an index holds changes
@@ -38,14 +38,14 @@ def write_index(path: Place, index: pd.DataFrame) -> None:
         stream.write(text + MARK + f"{FORMAT}, sha256 {hashlib.sha256(text).hexdigest()}\n".encode())
 
 
-def read_index(path: str | Place) -> pd.DataFrame:
+def read_index(path: Place) -> pd.DataFrame:
     """The index as it was written; text columns stay text. One without a last line is of before there were checksums.
 
     Raises:
         FsarError: missing, damaged, no clip index, or of a newer format.
     """
     try:
-        text = _checked(place(path).read_bytes(), path)
+        text = _checked(path.read_bytes(), path)
         options = dict(dtype=dict.fromkeys(TEXT, str) | NUMBERS, keep_default_na=False)
         index = pd.read_csv(io.BytesIO(text), sep="\t", **options)
     except OSError as error:
@@ -86,7 +86,7 @@ def lost_clips(index: pd.DataFrame) -> list[str]:
 
 def index_sums(path: Place) -> set[str]:
     """What may be the checksum of the lines that were written: the last line's, and that of the lines above it."""
-    data = place(path).read_bytes()
+    data = path.read_bytes()
     start = data.rfind(MARK)
     found = LAST_LINE.fullmatch(data, max(start, 0))
     above = hashlib.sha256(data[:start] if start >= 0 else data).hexdigest()

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
-from fsar_core.config import SPLITS, Files
+from fsar_core.config import SPLITS, Card, Files, validate
+from fsar_core.data import splits
 from fsar_core.data.duplicates import check_distinct, digests_of_equal_sizes, equal_content, warnings
 from fsar_core.data.files import PICTURES, FileFinder
 from fsar_core.data.splits import COLUMNS
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.runtime.seeding import rng
+from fsar_core.storage.provenance import atomic_write
 
 # Source: the naming of UCF101 (v_Archery_g03_c01), HMDB51 (Film_1_kick_f_cm_np1_ba_bad_0) and Kinetics (id_000012_000022).
 SOURCES = {
@@ -98,6 +101,38 @@ def propose(folder: Path, chosen: dict[str, list[str]] | None = None, way: int =
     clips = clips.assign(file=clips.path.map(files))
     copies = warnings(equal_content(clips, digests_of_equal_sizes(folder, clips.file)))
     return Proposal(entries, ignored, broken, sources, unusable, copies)
+
+
+def write_dataset(
+    target: Path, proposal: Proposal, folder: str, flip: bool = False, spatial: bool = False
+) -> None:
+    """Write the card and the split list of a proposal.
+
+    Args:
+        target: the folder of the data set; its name is the data set's.
+        folder: of the videos, below the data root.
+        flip: whether a mirrored clip keeps its class.
+        spatial: whether objects and scene tell the classes apart, not time.
+    Raises:
+        FsarError: the proposed split is not valid.
+    """
+    card = {
+        "title": target.name,
+        "source": "my own recordings",
+        "citation": "none",
+        "licence": "not stated",
+        "modality": "spatial" if spatial else "temporal",
+        "folder": folder,
+        "split": {"format": "split_tsv", "file": "split.tsv"},
+        "flip": flip,
+        "groups": proposal.sources is not None,
+        "max_failures": 0.0,
+    }
+    checked = validate(Card, card, str(target / "card.yaml"))
+    splits.check(proposal.entries, checked, target / "split.tsv")
+    splits.write(target / "split.tsv", proposal.entries)
+    with atomic_write(target / "card.yaml") as stream:
+        yaml.safe_dump(card, stream, sort_keys=False, allow_unicode=True)
 
 
 def _clips(folder: Path) -> tuple[list[tuple[str, str]], list[str], list[str]]:

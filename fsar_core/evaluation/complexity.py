@@ -24,6 +24,37 @@ from fsar_core.components.registry import accepted, build
 from fsar_core.episodes.loader import EpisodeFeatures
 from fsar_core.models.episode_model import EpisodeModel
 from fsar_core.models.losses import episodic_cross_entropy
+from fsar_core.runtime.devices import torch_device
+from fsar_core.storage.provenance import environment, write_json
+
+
+def write_costs(spec: dict[str, Any], out: Path, device: str = "auto", threads: int = 1) -> int:
+    """Count or measure the rows of a table, write a record as JSON and return their number.
+
+    Args:
+        spec: as for `count` or, with `repeats`, for `measure`.
+        device: `cpu`, `cuda`, or `auto`: a GPU where there is one.
+        threads: of the CPU.
+    """
+    record = {"spec": spec, "environment": environment()}
+    if "repeats" in spec:
+        torch.set_num_threads(threads)
+        measured_on = torch_device(device)
+        record["rows"] = measure(spec, measured_on)
+        record["environment"] |= {
+            "device": _device_name(measured_on, threads),
+            "threads": str(threads),
+        }
+    else:
+        record["rows"] = count(spec)
+    write_json(out, record)
+    return len(record["rows"])
+
+
+def _device_name(device: torch.device, threads: int) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, threads: {threads}"
 
 
 def parameters(module: torch.nn.Module) -> int:

@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from fsar_core.data import intervals as action_intervals
 from fsar_core.data.augmentation import apply, draw
+from fsar_core.data.index import index_identity, read_index
 from fsar_core.errors import FsarError
+from fsar_core.evaluation import arrays
 from fsar_core.specs import SaliencySpec
+from fsar_core.storage.bindings import check_index
+from fsar_core.storage.places import Place
 from fsar_core.store_kinds.frames import frames_taken
 from fsar_core.stores.reader import StoreReader
+
+
+def inspect_saliency(
+    spec: SaliencySpec,
+    store: Place,
+    frames: Place,
+    index: Place,
+    intervals: Path | None,
+    examples: int,
+    out: Path,
+) -> int:
+    """Take actionness out of a saliency store, write it as .npz and return the number of clips.
+
+    Args:
+        store: the saliency store.
+        frames: the frame store, for pictures.
+        index: the clip index.
+        intervals: in which frames of its clips the action is; None if the data set does not say.
+        examples: test clips that are shown.
+    Raises:
+        FsarError: files are missing, damaged or do not belong together.
+    """
+    scores = StoreReader(store, "actionness", spec)
+    pictures = StoreReader(frames, "frames", spec.features.frames)
+    acting = None if intervals is None else action_intervals.read(intervals)
+    clips = read_index(index)
+    check_index(index, index_identity(clips), [scores, pictures])
+    found = taken_out(spec, scores, pictures, clips, acting, examples)
+    arrays.save(out, {"dataset": np.array(spec.dataset), **found})
+    return len(found["rows"])
 
 
 def taken_out(
@@ -45,8 +81,12 @@ def taken_out(
         "actionness": store.read(rows),
     }
     if intervals is not None:
-        found["inside"] = np.stack([_inside(spec, clip, intervals) for clip in sound.to_dict("records")])
-    for number, row in enumerate(test[np.linspace(0, len(test) - 1, min(examples, len(test))).round().astype(int)]):
+        found["inside"] = np.stack(
+            [_inside(spec, clip, intervals) for clip in sound.to_dict("records")]
+        )
+    for number, row in enumerate(
+        test[np.linspace(0, len(test) - 1, min(examples, len(test))).round().astype(int)]
+    ):
         clip = frames.read_clip(int(row))
         crop = spec.features.crop
         found |= {

@@ -91,8 +91,10 @@ def of_model(model: ModelSpec) -> list[Input]:
 
 
 def of_test(run: RunSpec) -> list[Input]:
-    """Return the inputs that a run is tested with."""
-    return [get(name) for name in names() if get(name).test_spec_of(run) is not None]
+    """Return the inputs that a run is tested with, as in `of_model`."""
+    recorded = [get(name) for name in names() if get(name).test_spec_of(run) is not None]
+    others = [each for each in wanted(run.head) if not each.has_artifact]
+    return recorded + [each for each in others if each.at_test]
 
 
 def open_for_training(

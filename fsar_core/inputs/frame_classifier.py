@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsar_core.inputs.base import Input, Planner, Source
 from fsar_core.specs import ClassifierSpec, ModelSpec
+from fsar_core.storage.bindings import check_trained_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +43,14 @@ class FrameClassifier(Input):
         model: ModelSpec,
         index: pd.DataFrame | None = None,
     ) -> ClassifierSource:
+        from fsar_core.data.index import index_identity
         from fsar_core.storage import checkpoint
         from fsar_core.storage.provenance import file_sha256
 
-        state = checkpoint.load(path, spec.digest)["model"]
-        return ClassifierSource(state, file_sha256(path))
+        saved = checkpoint.load(path, spec.digest)
+        recorded = saved.get("inputs", {})
+        check_trained_on(path, recorded, index_identity(index), "train_classifier")
+        return ClassifierSource(saved["model"], file_sha256(path))
 
 
 class ClassifierSource(Source):

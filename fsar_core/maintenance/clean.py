@@ -22,8 +22,9 @@ from fsar_core.maintenance.verify import REMOVED, STORE_FILES
 from fsar_core.report.contents import PAGES, papers
 from fsar_core.specs import Spec, StoreSpec
 from fsar_core.storage import locks
-from fsar_core.storage.places import Held, ObjectPath, Place
-from fsar_core.storage.places import remove as remove_objects
+from fsar_core.storage.object_paths import Held, ObjectPath
+from fsar_core.storage.object_paths import remove as remove_objects
+from fsar_core.storage.places import Place
 from fsar_core.stores import access
 from fsar_core.study import Study
 

@@ -21,7 +21,8 @@ from typing import NamedTuple
 from fsar_core.data.index import index_sums
 from fsar_core.errors import FsarError
 from fsar_core.maintenance.verify import check, repair_note, unit_of
-from fsar_core.storage.places import ObjectPath, Place
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import Place
 from fsar_core.storage.provenance import digest, json_sums, read_json, write_json
 from fsar_core.stores import access
 from fsar_core.stores import verify as stores

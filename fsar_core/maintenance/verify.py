@@ -11,7 +11,8 @@ from fsar_core.data.index import lost_clips as lost_clips_of_index
 from fsar_core.data.index import read_index
 from fsar_core.errors import FsarError, mend
 from fsar_core.evaluation.results import read_queries
-from fsar_core.storage.places import ObjectPath, Place, place
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import Place, place
 from fsar_core.storage.provenance import read_json, zip_damage
 from fsar_core.stores import verify as stores
 from fsar_core.stores.manifest import lost_clips, tracked

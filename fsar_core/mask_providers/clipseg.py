@@ -16,7 +16,7 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from fsar_core.components.parameters import Fraction, Precision
-from fsar_core.errors import FsarError
+from fsar_core.errors import FsarError, first_line
 from fsar_core.mask_providers._prompted import PromptedTeacher
 
 PUBLISHED = "CIDAS/clipseg-rd64-refined"
@@ -101,7 +101,7 @@ def _load(folder: Path):
         )
         processor = CLIPSegProcessor.from_pretrained(folder, **where)
     except Exception as error:  # OSError, ValueError, KeyError, SafetensorError ...
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        reason = first_line(error, 160)
         raise FsarError(
             f"{folder}: no CLIPSeg as transformers writes it ({reason}); expected config.json, model.safetensors, "
             f"preprocessor_config.json and the tokenizer's files, as in {PUBLISHED}"

@@ -36,7 +36,7 @@ def page(paper: str, spec: dict[str, Any]) -> str:
     parts += [web.heading("Data sets"), web.table(["Data set of the paper", "measured on", "that is"], lines)]
     counted, lost = [], {}
     for name, card in cards.items():
-        index = read_index(card["index"])
+        index = read_index(place(card["index"]))
         for store in map(place, card["frames"]):
             inputs = read_manifest(store).get("inputs", {})
             if "index" in inputs:
@@ -52,7 +52,8 @@ def page(paper: str, spec: dict[str, Any]) -> str:
     parts.append(web.table(header, counted))
     parts += [web.heading("Clips that could not be used"), *_failures(lost)]
     parts += [web.heading("Settings and versions"), web.table(["setting", "value"], _settings(spec))]
-    stores = [(store, _size(read_manifest(store)["bytes"])) for card in cards.values() for store in card["frames"]]
+    frames = [place(store) for card in cards.values() for store in card["frames"]]
+    stores = [(str(store), _size(read_manifest(store)["bytes"])) for store in frames]
     parts += [web.heading("Frame stores"), web.table(["store", "size"], stores)]
     return web.page(f"{paper.upper()}: what was run on which data", *parts)
 

@@ -20,10 +20,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from fsar_core.errors import FsarError
-from fsar_core.storage.places import ObjectPath, Place
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import Place
 from fsar_core.storage.provenance import digest
 
 
@@ -78,6 +80,23 @@ def check_store_index(path: Place, identity: str, store: Place, inputs: Mapping[
         raise FsarError(
             f"{path}: lists other clips than the index that {store} was made from; restore the index "
             f"of this store, or {remake('clip_index', store / 'manifest.json')}"
+        )
+
+
+def check_trained_on(path: Path, recorded: Mapping[str, str], identity: str, rule: str) -> None:
+    """Check that weights were trained on the clips of a clip index.
+
+    Args:
+        path: of the weights.
+        recorded: what the training depended on.
+        identity: `data.index.index_identity` of the index.
+        rule: that trains them.
+    Raises:
+        FsarError: they were trained on other clips.
+    """
+    if changed(recorded, {"index": identity}):
+        raise FsarError(
+            f"{path}: trained on other clips than the clip index lists; {remake(rule, path)}"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fsar_core.errors import FsarError, mend
+from fsar_core.errors import FsarError, first_line, mend
 from fsar_core.storage.provenance import atomic_write, check_format, zip_damage
 
 FORMAT = 1  # raised by hand when what a checkpoint holds changes
@@ -30,7 +30,7 @@ def load(path: Path, run: str | None = None) -> dict[str, Any]:
     except FileNotFoundError:
         raise FsarError(f"{path}: no such checkpoint; run snakemake to train this run") from None
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zipfile errors ...
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        reason = first_line(error, 120)
         raise FsarError(f"{path}: damaged or foreign checkpoint ({reason}); {mend(path)}") from None
     if isinstance(value, dict):
         check_format(value.get("format", 1), FORMAT, path)

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from fsar_core.errors import FsarError, naming
-from fsar_core.storage.places import NoConditions, ObjectPath, Place, place
+from fsar_core.storage.object_paths import NoConditions, ObjectPath
+from fsar_core.storage.places import Place
 
 try:
     import fcntl
@@ -96,7 +97,6 @@ def alone(path: Place, work: str) -> Iterator[None]:
     Args:
         work: what is done under it, for those who wait.
     """
-    path = place(path)
     with contextlib.ExitStack() as stack:
         if isinstance(path, ObjectPath):
             stack.enter_context(_renewed(path, work))

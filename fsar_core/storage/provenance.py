@@ -25,7 +25,8 @@ from typing import IO, Any
 
 from fsar_core.errors import FsarError, mend, naming
 from fsar_core.storage import locks
-from fsar_core.storage.places import ObjectPath, Place, place
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import Place
 
 SUM = "sha256"  # the key of a JSON file's own checksum
 _ASKING = threading.Lock()  # for the umask, which there is no asking without setting
@@ -42,7 +43,8 @@ NEUTRAL = frozenset(
         *("", ".config", ".errors", ".components", ".runtime", ".storage"),
         *(".components.parameters", ".components.registry", ".components.source"),
         *(".components.validation", ".runtime.devices"),
-        *(".storage.bindings", ".storage.locks", ".storage.places", ".storage.provenance"),
+        *(".storage.bindings", ".storage.locks", ".storage.object_paths"),
+        *(".storage.places", ".storage.provenance"),
     )
 )
 
@@ -138,7 +140,6 @@ def environment() -> dict[str, str]:
 def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
     """Write a file that is either whole or not there: a temporary file beside it, flushed to disk, then renamed. An object is
     put by one request."""
-    path = place(path)
     if isinstance(path, ObjectPath):
         stream = io.BytesIO() if "b" in mode else io.StringIO(newline="\n")
         yield stream
@@ -182,7 +183,6 @@ def read_json(path: Place, remedy: str) -> dict[str, Any]:
     Raises:
         FsarError: missing (with the remedy), no JSON object, or another content than the checksum's.
     """
-    path = place(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -200,7 +200,7 @@ def read_json(path: Place, remedy: str) -> dict[str, Any]:
 
 def json_sums(path: Place) -> set[str]:
     """What may be the checksum of the content that was written: what stands in the file, and what its content amounts to."""
-    text = place(path).read_bytes().decode(errors="replace")
+    text = path.read_bytes().decode(errors="replace")
     found = set(re.findall(rf'^ "{SUM}": "([0-9a-f]{{64}})"', text, re.MULTILINE))  # nested ones stand further right
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(text)

@@ -6,13 +6,16 @@ Rows and views are those of the feature store behind it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from fsar_core.data.index import index_identity
 from fsar_core.specs import LAYOUT_VERSION, ClassifierSpec, SaliencySpec
+from fsar_core.storage.bindings import check_trained_on
 from fsar_core.stores.inputs import SPLIT_COLUMNS, file_digest, job_inputs, shards_digest
 from fsar_core.stores.kinds import FillJob, StoreKind, Task
 from fsar_core.stores.layout import FILE_CLIPS, Plan, whole_files
@@ -67,8 +70,11 @@ class Saliency(StoreKind):
             from fsar_core.storage import checkpoint
 
             torch.set_num_threads(options.threads)
-            state = checkpoint.load(options.weights, spec.classifier.digest)["model"]
-            classifier = trained(spec.classifier, state)
+            weights = Path(options.weights)
+            saved = checkpoint.load(weights, spec.classifier.digest)
+            recorded = saved.get("inputs", {})
+            check_trained_on(weights, recorded, index_identity(job.index), "train_classifier")
+            classifier = trained(spec.classifier, saved["model"])
             features = StoreReader(options.features, "features", spec.features)
             shape = job.plan.shapes["actionness"]
             return blocks(classifier, features, job.index, job.rows, shape)

@@ -11,7 +11,7 @@ import importlib
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -45,6 +45,7 @@ class FillOptions:
         timeout: seconds that decoding a clip may take.
         frames: the frame store.
         features: the feature store.
+        inputs: other stores and files, by name (`--input NAME=PATH`).
         weights: a file, or a published name.
         weights_root: where published weights are kept.
         batch_clips: clips of one forward pass.
@@ -59,12 +60,25 @@ class FillOptions:
     timeout: float = 60.0
     frames: Place | None = None
     features: Place | None = None
+    inputs: Mapping[str, Place] = field(default_factory=dict)
     weights: str | None = None
     weights_root: Path | None = None
     batch_clips: int = 16
     batch_frames: int = 8
     mixed_precision: bool = False
     meter: Meter = field(default_factory=Meter)
+
+    def given(self, name: str) -> Any:
+        """Return the option of a name, or the input; None if it is not given."""
+        own = {each.name for each in fields(self)}
+        return getattr(self, name) if name in own else self.inputs.get(name)
+
+    @classmethod
+    def option(cls, name: str) -> str:
+        """Return how the command line gives an option or input of a name."""
+        if name in {each.name for each in fields(cls)}:
+            return f"--{name.replace('_', '-')}"
+        return f"--input {name}=PATH"
 
 
 @dataclass(frozen=True)
@@ -108,8 +122,8 @@ class StoreKind:
     """What messages call it, for example `masks store`."""
 
     requires: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Options of `fsar fill` that a job cannot do without, named as in `FillOptions`, and what each
-    one is."""
+    """What a job cannot do without and what each is: options of `fsar fill`, named as in
+    `FillOptions`; other names stand for `--input NAME=PATH`."""
 
     @property
     def name(self) -> str:

@@ -17,9 +17,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from fsar_core.errors import FsarError, mend
+from fsar_core.errors import FsarError, first_line, mend
 from fsar_core.specs import LAYOUT_VERSION, StoreSpec
-from fsar_core.storage.places import ObjectPath, Place, place
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import Place
 from fsar_core.storage.provenance import read_json, write_json
 from fsar_core.stores import kinds
 
@@ -92,7 +93,7 @@ def parse_spec(text: str) -> StoreSpec:
 def create(store: Place, plan: Plan) -> None:
     """Create the empty arrays (kept where they exist with the same plan) and write plan.json last."""
     create_arrays(store, plan)
-    write_json(place(store) / "plan.json", asdict(plan))
+    write_json(store / "plan.json", asdict(plan))
 
 
 def create_arrays(store: Place, plan: Plan) -> None:
@@ -100,7 +101,6 @@ def create_arrays(store: Place, plan: Plan) -> None:
     import zarr
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    store = place(store)
     present, raw = open_arrays(store, plan.shapes, mode="a"), plan.spec.get("compression") == "none"
     for name, shape in plan.shapes.items():
         full = (plan.clips, plan.views, *shape)
@@ -134,7 +134,7 @@ def open_arrays(
     """
     import zarr
 
-    path = place(store) / "data.zarr"
+    path = store / "data.zarr"
     try:
         # Zarr would look for zeros in every chunk, which takes longer than compressing it.
         with zarr.config.set({"array.write_empty_chunks": True}):
@@ -143,7 +143,7 @@ def open_arrays(
     except FsarError:  # the object store cannot be reached
         raise
     except Exception as error:  # zarr raises its own kinds, KeyError and JSONDecodeError
-        reason = (str(error).splitlines() or [repr(error)])[0]
+        reason = first_line(error)
         raise FsarError(f"{path}: cannot be opened ({reason}); {mend(store)}") from None
     for name, array in found.items():
         # Numbers are all that fsar stores; nothing else is decoded.
@@ -163,7 +163,7 @@ def _as_zarr(path: Place, sums: Files | None = None) -> Any:
 
 def read_plan(store: Place) -> Plan:
     """plan.json; FsarError where it is missing, damaged or of a newer layout."""
-    path = place(store) / "plan.json"
+    path = store / "plan.json"
     value = read_json(path, "make it with `fsar plan`")
     check_layout(value, path)
     try:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fsar_core.errors import FsarError
 from fsar_core.storage import locks
-from fsar_core.storage.places import ObjectPath
+from fsar_core.storage.object_paths import ObjectPath
 
 
 class Lease:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from fsar_core.errors import FsarError, mend
-from fsar_core.storage.places import ObjectPath, Place, place, sizes
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import Place, sizes
 from fsar_core.storage.provenance import digest, file_sha256, read_json, write_json
 from fsar_core.stores.layout import Plan, check_layout, read_plan
 
@@ -20,7 +21,7 @@ def seal(store: Place, max_failures: float) -> dict[str, Any]:
         FsarError: a receipt or shard file is missing or damaged, receipts were made from different clip indices or weights, or
             more clips failed than the card allows.
     """
-    store, plan = place(store), read_plan(store)
+    plan = read_plan(store)
     files: dict[str, dict] = {}
     failures: list[dict] = []
     inputs: list[dict | None] = []
@@ -89,8 +90,8 @@ def _common_inputs(store: Place, inputs: list[dict | None]) -> dict[str, str]:
 
 def remake(store: Place, jobs: Iterable[int]) -> str:
     """The command that does jobs of a store again and seals it."""
-    receipts = [tracked(place(store) / "receipts" / f"{job}.json") for job in jobs]
-    return f"snakemake -R {shlex.join(receipts)} -- {shlex.quote(tracked(place(store) / 'manifest.json'))}"
+    receipts = [tracked(store / "receipts" / f"{job}.json") for job in jobs]
+    return f"snakemake -R {shlex.join(receipts)} -- {shlex.quote(tracked(store / 'manifest.json'))}"
 
 
 def tracked(path: Place) -> str:
@@ -110,7 +111,7 @@ def lost_jobs(plan: Plan, failures: Iterable[dict]) -> dict[int, list[dict]]:
 def lost_clips(store: Place) -> str:
     """A line about the clips of a sealed store that were lost with their decoder, with the command that tries them again; an
     empty text where there are none."""
-    store, manifest = place(store), read_manifest(store)
+    manifest = read_manifest(store)
     if not any(failure.get("lost") for failure in manifest["failures"]):
         return ""
     jobs = lost_jobs(Plan(**{name: manifest[name] for name in PLANNED}), manifest["failures"])
@@ -140,7 +141,7 @@ def metadata_files(plan: Plan) -> list[str]:
 
 def read_receipt(store: Place, job: int) -> dict[str, Any]:
     """The receipt of a job; FsarError where it is not done."""
-    path = place(store) / "receipts" / f"{job}.json"
+    path = store / "receipts" / f"{job}.json"
     return read_json(path, f"job {job} of this store is not done; run snakemake again")
 
 
@@ -149,12 +150,12 @@ def unfinished_mark(store: Place, job: int) -> Place:
 
     A missing receipt would say the same, but Snakemake puts the old one back where a job fails.
     """
-    return place(store) / "locks" / f"unfinished_{job}.lock"
+    return store / "locks" / f"unfinished_{job}.lock"
 
 
 def unfinished_jobs(store: Place) -> list[int]:
     """Jobs that began to change shard files and did not write their receipt, or are at it."""
-    folder = place(store) / "locks"
+    folder = store / "locks"
     if isinstance(folder, ObjectPath):
         names = [held.path.name for held in folder.objects()]
     else:
@@ -162,9 +163,9 @@ def unfinished_jobs(store: Place) -> list[int]:
     return sorted(int(match[1]) for name in names if (match := re.fullmatch(r"unfinished_(\d+)\.lock", name)))
 
 
-def read_manifest(store: str | Place) -> dict[str, Any]:
+def read_manifest(store: Place) -> dict[str, Any]:
     """manifest.json; FsarError where the store is not sealed or its layout is newer than this version knows."""
-    path = place(store) / "manifest.json"
+    path = store / "manifest.json"
     value = read_json(path, "the store is not complete; run snakemake again to finish it")
     check_layout(value, path)
     return value
@@ -173,7 +174,7 @@ def read_manifest(store: str | Place) -> dict[str, Any]:
 def check_metadata(store: Place, manifest: dict[str, Any]) -> None:
     """Zarr's own files are those that were sealed: one that is not would turn sound bytes into other numbers."""
     for key, expected in manifest.get("metadata", {}).items():  # sealed before there were sums: none
-        path = place(store) / key
+        path = store / key
         if not path.is_file():
             raise FsarError(f"{path}: missing; {mend(store)}")
         if file_sha256(path) != expected:
@@ -182,7 +183,6 @@ def check_metadata(store: Place, manifest: dict[str, Any]) -> None:
 
 def check_files(store: Place, files: dict[str, dict]) -> None:
     """Every shard file is there with its recorded size. FsarError names the first that is not and how to mend it."""
-    store = place(store)
     present = sizes(store, files)
     for key, entry in files.items():
         path, size = store / key, present.get(key)

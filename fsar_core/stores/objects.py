@@ -11,7 +11,7 @@ from zarr.abc.store import Store
 from zarr.core.buffer import Buffer
 from zarr.storage import WrapperStore
 
-from fsar_core.storage.places import ObjectPath
+from fsar_core.storage.object_paths import ObjectPath
 from fsar_core.stores.layout import FILE_CLIPS, Files, shard_file
 from fsar_core.stores.shards import ABSENT, INDEX, SUM, ShardFiles, check_recorded, check_sum, clip_sums
 

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from fsar_core.errors import FsarError, mend
+from fsar_core.errors import FsarError, first_line, mend
 from fsar_core.specs import StoreSpec, difference
-from fsar_core.storage.places import ObjectPath, Place, place
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import Place
 from fsar_core.stores import access, jpeg
 from fsar_core.stores.layout import FILE_CLIPS, Files, open_arrays, shard_file
 from fsar_core.stores.manifest import check_files, check_metadata, read_manifest
@@ -36,7 +37,7 @@ class StoreReader:
         Args:
             spec: what the caller expects; FsarError names the first field in which the store differs.
         """
-        self.store = place(store)
+        self.store = store
         self._access = access.shared(self.store)  # before the manifest is read: from here on it stays
         try:
             self._open(array, spec)
@@ -170,7 +171,7 @@ class StoreReader:
             raise ValueError("its shard is missing")
 
     def _damaged(self, row: int, view: int, error: Exception) -> FsarError:
-        reason = (str(error).splitlines() or [repr(error)])[0]
+        reason = first_line(error)
         return FsarError(
             f"{self.store}: array '{self._name}' row {row} is damaged ({reason}), in "
             f"{shard_file(self._name, row, view, len(self._stored_shape))}; {mend(self.store)}"

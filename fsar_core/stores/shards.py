@@ -18,7 +18,7 @@ import google_crc32c
 import numpy as np
 from numcodecs.zstd import Zstd
 
-from fsar_core.storage.places import Place, place
+from fsar_core.storage.places import Place
 from fsar_core.storage.provenance import atomic_write
 from fsar_core.stores.layout import FILE_CLIPS, ZSTD_LEVEL, Files, shard_file
 
@@ -43,7 +43,7 @@ class ShardFiles:
     def __init__(
         self, store: Place, name: str, array: zarr.Array, compressed: bool, files: Files | None = None
     ) -> None:
-        self.store, self.name, self._files = place(store), name, files
+        self.store, self.name, self._files = store, name, files
         self.clip_shape, self.dtype = array.shape[2:], array.dtype
         self._zstd = Zstd(level=ZSTD_LEVEL) if compressed else None
         self._checked: dict[tuple[int, int], tuple[int, ...]] = {}

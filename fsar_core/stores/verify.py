@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsar_core.errors import FsarError
-from fsar_core.storage.places import ObjectPath, Place, place
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import Place
 from fsar_core.storage.provenance import file_sha256, write_json
 from fsar_core.stores import access
 from fsar_core.stores.layout import Plan, create_arrays, open_arrays, read_plan
@@ -50,7 +51,6 @@ def examine(store: Place) -> Findings:
     Raises:
         FsarError: neither a plan nor a manifest is there, or the layout is newer than this version knows.
     """
-    store = place(store)
     with access.shared(store) as held:
         if not (store / "manifest.json").exists():
             held.close()  # jobs that fill it need not wait for this
@@ -144,7 +144,6 @@ def remove_bad(store: Place, found: Findings) -> list[str]:
     Raises:
         InUse: somebody reads the store. Nothing is changed then.
     """
-    store = place(store)
     with access.exclusive(store, "repair", wait=False):
         return _remove_bad(store, found)
 

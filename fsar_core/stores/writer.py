@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fsar_core.errors import FsarError
-from fsar_core.storage.places import ObjectPath, Place, place, remove, sizes
+from fsar_core.storage.object_paths import ObjectPath, remove
+from fsar_core.storage.places import Place, sizes
 from fsar_core.storage.provenance import atomic_write, environment, file_sha256, read_json, write_json
 from fsar_core.stores import access
 from fsar_core.stores.layout import FILE_CLIPS, Files, Plan, open_arrays, read_plan, shard_file
@@ -40,7 +41,7 @@ def finished_job(store: Place, job: int, receipt: Place, inputs: dict[str, Any])
 
     It was made from the same `inputs`, no clip was lost with its decoder, and its shard files are what it says.
     """
-    store, plan = place(store), read_plan(store)
+    plan = read_plan(store)
     rows = plan.rows(job)
     try:
         told = read_json(receipt, "")
@@ -72,7 +73,6 @@ def write_job(
     Raises:
         FsarError: values that the dtype cannot hold (an infinity or NaN in a feature), a full disk.
     """
-    store, receipt = place(store), place(receipt)
     plan = read_plan(store)
     rows = plan.rows(job)
     begun = unfinished_mark(store, job)

@@ -12,6 +12,7 @@ from fsar_core.data.index import read_index
 from fsar_core.paper import DatasetsTable
 from fsar_core.rendering import tables as render
 from fsar_core.rendering.tables import Block
+from fsar_core.storage.places import Place
 
 COUNTS = [(what, split) for what in ("classes", "videos") for split in SPLITS]
 
@@ -67,7 +68,7 @@ def frame(table: DatasetsTable, behind: dict[str, str], counted: dict[str, Count
 
 
 def write(
-    table: DatasetsTable, behind: dict[str, str], modalities: dict[str, str], indices: dict[str, str], prefix: Path
+    table: DatasetsTable, behind: dict[str, str], modalities: dict[str, str], indices: dict[str, Place], prefix: Path
 ) -> None:
     """Write `<prefix>.csv`, `.md` and `.tex`, each atomically.
 

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from fsar_core.__main__ import main
-from fsar_core.cli.jobs import fetch as cli_fetch
+from fsar_core.storage import download
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -89,7 +89,7 @@ def test_a_sha256_has_64_hexadecimal_digits(served, tmp_path, capsys, sha256):
 @pytest.fixture
 def silent(monkeypatch):
     """silent(said) is the address of a server that says so much and then keeps the connection open."""
-    monkeypatch.setattr(cli_fetch, "TIMEOUT", 0.5)
+    monkeypatch.setattr(download, "TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         connections = []
 

@@ -44,11 +44,11 @@ class Project:
 
     def __init__(self, root: Path, stores: Place | None = None) -> None:
         self.root, self.videos, self.stores = root, root / "data" / "toy", stores or root
-        self.paths.index, self.weights, self.classifier = root / "index.tsv", root / "cnn.pt", root / "classifier.pt"
+        self.index_file, self.weights, self.classifier = root / "index.tsv", root / "cnn.pt", root / "classifier.pt"
 
     @property
     def index(self):
-        return read_index(self.paths.index)
+        return read_index(self.index_file)
 
     def video(self, row: int) -> Path:
         return self.videos / self.index.file[row]
@@ -58,11 +58,11 @@ class Project:
         return self.videos / "masks" / Path(clip.file).parent.name / f"{Path(clip.file).stem}.png"
 
     def make_index(self) -> None:
-        entries = self.index[["split", "class", "path", "group"]] if self.paths.index.exists() else self.entries
-        write_index(self.paths.index, build_index(entries, Card.model_validate(toy_card()), self.videos))
+        entries = self.index[["split", "class", "path", "group"]] if self.index_file.exists() else self.entries
+        write_index(self.index_file, build_index(entries, Card.model_validate(toy_card()), self.videos))
 
     def plan(self, kind: str) -> None:
-        self.run("plan", kind, "--index", self.paths.index, "--clips-per-job", 64)
+        self.run("plan", kind, "--index", self.index_file, "--clips-per-job", 64)
 
     def fill(self, kind: str, job: int = 0, code: int = 0) -> None:
         options = {
@@ -72,7 +72,7 @@ class Project:
             "saliency": ["--features", self.stores / "features", "--weights", self.classifier],
         }[kind]
         receipt = self.receipt_path(kind, job)
-        self.run("fill", kind, "--index", self.paths.index, "--job", job, "--receipt", receipt, *options, code=code)
+        self.run("fill", kind, "--index", self.index_file, "--job", job, "--receipt", receipt, *options, code=code)
 
     def seal(self, kind: str) -> None:
         assert main(["seal", "--store", str(self.stores / kind), "--max-failures", "0.1"]) == 0
@@ -107,7 +107,7 @@ def finished(tmp_path_factory) -> Path:
     for kind, jobs in (("frames", 2), ("masks", 1), ("features", 2)):
         _make(project, kind, jobs)
     words = ["train-classifier", "--spec", CLASSIFIER.json_text, "--features", project.root / "features"]
-    words += ["--index", project.paths.index, "--device", "cpu", "--out", project.classifier]
+    words += ["--index", project.index_file, "--device", "cpu", "--out", project.classifier]
     assert main([str(word) for word in (*words, "--history", project.root / "history.csv")]) == 0
     _make(project, "saliency", 2)
     return project.root
@@ -192,7 +192,7 @@ def test_a_video_that_changed_after_the_index_was_made_is_refused(project, capsy
 
 def test_an_older_index_without_sums_still_notices_a_changed_video(project, capsys):
     index = project.index.drop(columns="sha256")
-    write_index(project.paths.index, index)
+    write_index(project.index_file, index)
     assert not is_done_again(project, capsys, "frames", 0)
     write_code_video(project.video(3), frames=6, clip=99, height=32, width=32)
     assert is_done_again(project, capsys, "frames", 0)

@@ -60,14 +60,23 @@ class Project:
 
     def check(self) -> str:
         """Run `fsar check` on the test's configuration."""
-        return self.fsar("check", "--config", str(self._write_config()), "--workflow", self._workflow)
+        return self.fsar(
+            "check", "--config", str(self._write_config()), "--workflow", self._workflow
+        )
 
     def snakemake(self, *words: str) -> str:
         """Run Snakemake in the working directory and return its output; fail unless it succeeds."""
         options = ["--snakefile", str(self.root / "Snakefile"), "--directory", str(self.folder)]
         options += ["--configfile", str(self._write_config()), "--cores", "2"]
         options += ["--workflow-profile", str(self.root / "profiles" / "default")]
+        # Only what is missing or older than its inputs: the copy has its cards at another path than
+        # the project whose stores it starts from.
+        options += ["--rerun-triggers", "mtime"]
         return self._run(str(FRONT), *options, *words)
+
+    def files(self, pattern: str) -> list[Path]:
+        """Return files and folders below the working directory, sorted."""
+        return sorted(self.folder.glob(pattern))
 
     @property
     def _workflow(self) -> str:
@@ -81,7 +90,9 @@ class Project:
     def _run(self, *command: str) -> str:
         env = {key: value for key, value in os.environ.items() if key != "FSAR_ERRORS"}
         env["PYTHONPATH"] = str(self.root)
-        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=self.folder, timeout=900)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=env, cwd=self.folder, timeout=900
+        )
         text = done.stdout + done.stderr
         assert done.returncode == 0, text[-6000:]
         return text

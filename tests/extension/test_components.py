@@ -132,7 +132,13 @@ TABLE = {
         },
     ],
 }
-SETUP = {"name": "one_conv", "cut": "conv", "crop": 32, "training": {"epochs": 1}, "clips_per_job": 192}
+SETUP = {
+    "name": "one_conv",
+    "cut": "conv",
+    "crop": 32,
+    "training": {"epochs": 1},
+    "clips_per_job": 192,
+}
 
 
 @pytest.fixture
@@ -173,7 +179,9 @@ def test_new_components_are_listed_checked_and_run(project):
 
 def test_an_invalid_parameter_of_a_new_metric_is_refused_before_any_job(project):
     table = {**TABLE, "title": "Wrong"}
-    table["rows"] = [{**TABLE["rows"][0], "matching": {"name": "nearest_frame", "params": {"shots": "men"}}}]
+    table["rows"] = [
+        {**TABLE["rows"][0], "matching": {"name": "nearest_frame", "params": {"shots": "men"}}}
+    ]
     project.add("workflow/tables/additions_table2.yaml", yaml.safe_dump(table, sort_keys=False))
     with pytest.raises(AssertionError, match=r"shots='men'.*mean"):
         project.check()

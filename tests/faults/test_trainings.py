@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fsar_core.storage.places import ObjectPath
+from fsar_core.storage.object_paths import ObjectPath
 from tests.buckets import new_bucket
 from tests.faults import jobs
 from tests.faults import small as small_project

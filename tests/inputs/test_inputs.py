@@ -7,6 +7,7 @@ import torch
 from fsar_core import inputs
 from fsar_core.components import registry
 from fsar_core.components.registry import KINDS
+from fsar_core.data.index import index_identity
 from fsar_core.episodes.loader import FeatureBank, FrameBank
 from fsar_core.errors import FsarError
 from fsar_core.inputs.actionness import ActionnessSource
@@ -14,9 +15,10 @@ from fsar_core.inputs.bank import EpisodeBank
 from fsar_core.inputs.base import Source
 from fsar_core.inputs.class_ids import ClassSource
 from fsar_core.inputs.instance_masks import MaskSource
-from fsar_core.specs import AugmentationSpec, Component, ViewPolicy
+from fsar_core.specs import AugmentationSpec, ClassifierSpec, Component, ViewPolicy
+from fsar_core.storage import checkpoint
 from fsar_core.store_kinds.features import _seen
-from tests.builders import toy_feature_spec, toy_frame_spec
+from tests.builders import toy_feature_spec, toy_frame_spec, toy_index
 from tests.episodes.test_loader import NO_MEMORY, POLICIES, episodes_of
 from tests.training.toys import ArrayReader, run_spec
 
@@ -58,6 +60,28 @@ def test_a_head_asks_by_its_parameters():
 def test_a_model_is_trained_with_what_its_spec_records_or_episodes_tell():
     spec = run_spec().model_copy(update={"head": Component(name="i2st", params={"mask_weight": 0})})
     assert [each.name for each in inputs.of_model(spec)] == ["class_ids"]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_classifier_of_other_clips_is_refused(tmp_path, recorded):
+    features = toy_feature_spec()
+    settings = dict(epochs=1, batch=8, lr=0.01, weight_decay=0.0, hidden=4, dropout=0.0, kernel=1)
+    spec = ClassifierSpec(
+        features=features, rectified=True, loss="cross_entropy", seed=0, **settings
+    )
+    listed, other = toy_index({"train": 2}, clips=3), toy_index({"train": 2}, clips=4)
+    value = {"run": spec.digest, "model": {}}
+    if recorded:
+        value["inputs"] = {"index": index_identity(listed)}
+    path = tmp_path / "classifier.pt"
+    checkpoint.save(path, value)
+    wanted = inputs.get("frame_classifier")
+    assert wanted.open(path, spec, run_spec(), listed).digests.keys() == {"classifier"}
+    if recorded:
+        with pytest.raises(FsarError, match=r"classifier\.pt: trained on other clips than"):
+            wanted.open(path, spec, run_spec(), other)
+    else:
+        wanted.open(path, spec, run_spec(), other)
 
 
 class Curious(Source):

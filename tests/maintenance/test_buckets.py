@@ -8,7 +8,8 @@ import yaml
 from fsar_core.__main__ import main
 from fsar_core.config import load_config, overlay, read_yaml
 from fsar_core.maintenance import clean
-from fsar_core.storage.places import ObjectPath, check_usable
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import check_usable
 from fsar_core.study import Study
 from tests.stores.conftest import planned
 

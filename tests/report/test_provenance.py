@@ -8,7 +8,7 @@ import pytest
 from fsar_core.report import provenance as provenance_page
 from fsar_core.stores import left_out
 from tests.rendering.test_web import Cells
-from tests.stores.test_left_out import BROKEN
+from tests.stores.test_left_out import BROKEN, stores  # noqa: F401
 from tests.tables.runs import write_run
 
 
@@ -50,7 +50,7 @@ def test_counts_failures_and_settings(spec):
     assert ["s", "3.0 MB"] in rows
 
 
-def test_broken_clips_of_a_real_store_are_shown(stores, tmp_path):
+def test_broken_clips_of_a_real_store_are_shown(stores, tmp_path):  # noqa: F811
     """Three of 26: two that the index found, and one that crashed the decoder when one of two stores was filled."""
     index, made, clips = stores
     write_run(tmp_path, "r1", [[1, 0], [1, 1]])

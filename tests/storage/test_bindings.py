@@ -9,7 +9,7 @@ import pytest
 
 from fsar_core.errors import FsarError
 from fsar_core.storage.bindings import changed, check_episodes, check_index, remake, store_content
-from fsar_core.storage.places import ObjectPath
+from fsar_core.storage.object_paths import ObjectPath
 
 
 def reader(content="c", failed=(), **inputs):

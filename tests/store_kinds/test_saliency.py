@@ -144,6 +144,28 @@ def test_another_classifier_is_refused(toy, tmp_path, capsys):
     assert not (store / "receipts/0.json").exists()
 
 
+def test_a_classifier_of_other_clips_is_refused(toy, tmp_path, capsys):
+    _, features, _, saliency = toy
+    classifier, _ = trained(toy, tmp_path)
+    saved = torch.load(classifier, weights_only=True)
+    assert set(saved["inputs"]) == {"index", "features"}
+    inputs = {**saved["inputs"], "index": "0" * 64}
+    torch.save({**saved, "inputs": inputs}, classifier)
+    store = tmp_path / "store"
+    common = ("--spec", saliency.json_text, "--index", tmp_path / "index.tsv", "--store", store)
+    assert run("plan", *common, "--clips-per-job", 64) == 0
+    job = ("--job", 0, "--receipt", store / "receipts/0.json")
+    files = ("--features", features, "--weights", classifier)
+    assert run("fill", *common, *job, *files) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"{classifier}: trained on other clips than the clip index lists; make it" in line
+    assert "-R train_classifier" in line
+    # A checkpoint from before this was recorded is used as it is.
+    del saved["inputs"]
+    torch.save(saved, classifier)
+    assert run("fill", *common, *job, *files) == 0
+
+
 def test_features_are_read_piece_by_piece(toy, monkeypatch):
     _, features, spec, _ = toy
     reader, rows = StoreReader(features, "features", spec), np.array([0, 1, 2, 4, 5, 80])

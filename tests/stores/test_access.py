@@ -16,9 +16,12 @@ from pathlib import Path
 import pytest
 
 from fsar_core.storage import locks
-from fsar_core.storage.places import Forbidden, ObjectPath, Place
-from fsar_core.stores import access, leases
+from fsar_core.storage.object_paths import Forbidden, ObjectPath
+from fsar_core.storage.places import Place
+from fsar_core.stores import leases
 from fsar_core.stores.access import InUse, exclusive, reader_of, shared, unseal
+from fsar_core.stores.access import bucket as bucket_access
+from fsar_core.stores.access import folder as folder_access
 
 READER = """
 import sys
@@ -170,11 +173,11 @@ def test_many_readers_cost_nothing_that_stays(folder):
     gc.collect()
     opened = (os.readlink(handle) for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink())
     assert not any(target.startswith(str(folder)) for target in opened)
-    assert (folder / "locks" / "readers.lock").stat().st_size <= access.MANY + 200
+    assert (folder / "locks" / "readers.lock").stat().st_size <= folder_access.MANY + 200
 
 
 def test_names_are_kept_while_somebody_reads(folder, monkeypatch):
-    monkeypatch.setattr(access, "MANY", 0)
+    monkeypatch.setattr(folder_access, "MANY", 0)
     with process(READER, folder) as reader:
         assert reader.stdout.readline() == "open\n"
         for _ in range(3):
@@ -236,7 +239,7 @@ def test_a_store_that_may_only_be_read_is_read(folder, monkeypatch, exists):
             raise OSError(errno.EROFS, "Read-only file system", str(path))
         return original(path, flags, *mode)
 
-    monkeypatch.setattr(access.os, "open", read_only)
+    monkeypatch.setattr(folder_access.os, "open", read_only)
     with shared(folder), process(UNSEALER, folder) as unsealer:
         if exists:
             assert " is open in " in unsealer.stderr.readline() and unsealer.poll() is None
@@ -257,7 +260,7 @@ def test_where_a_file_system_knows_no_locks_nothing_is_held(folder, monkeypatch)
         def flock(*_):
             raise OSError(error, os.strerror(error))
 
-        monkeypatch.setattr(access.fcntl, "flock", flock)
+        monkeypatch.setattr(folder_access.fcntl, "flock", flock)
 
     refuse(errno.ENOLCK)
     with shared(folder), exclusive(folder, "clean", wait=False):
@@ -327,7 +330,7 @@ def test_a_process_that_ends_leaves_no_lease(bucket):
 
 def test_a_reader_of_another_machine_that_does_not_renew_its_lease_has_ended(bucket, monkeypatch):
     monkeypatch.setattr(locks, "STALE", 2.0)
-    monkeypatch.setattr(access, "POLL", 0.2)
+    monkeypatch.setattr(bucket_access, "POLL", 0.2)
     store = bucket / "store"
     lease(store, "readers")
     with pytest.raises(InUse, match="process 1 on elsewhere since then: read"), exclusive(store, "clean", wait=False):

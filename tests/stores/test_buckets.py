@@ -15,7 +15,7 @@ import pytest
 import zarr
 
 from fsar_core.errors import FsarError
-from fsar_core.storage.places import ObjectPath
+from fsar_core.storage.object_paths import ObjectPath
 from fsar_core.storage.provenance import write_json
 from fsar_core.stores.layout import FILE_CLIPS
 from fsar_core.stores.manifest import unfinished_jobs, unfinished_mark

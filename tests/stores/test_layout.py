@@ -160,7 +160,7 @@ def test_only_arrays_of_numbers_are_opened(tmp_path, dtype):
     ("error", "reason"),
     [
         (KeyError("features"), "'features'"),
-        (RuntimeError(), "RuntimeError()"),
+        (RuntimeError(), "RuntimeError"),
         (ValueError("first line\nsecond line"), "first line"),
         (OSError(5, "Input/output error"), "[Errno 5] Input/output error"),
     ],

@@ -15,7 +15,7 @@ from fsar_core.data.index import write_index
 from fsar_core.store_kinds import frames as frame_store
 from fsar_core.stores import layout, left_out, manifest, writer
 from tests.builders import array_blocks, toy_frame_spec, toy_index
-from tests.tables.test_accuracy import TABLE
+from tests.tables.test_accuracy import TABLE, runs  # noqa: F401
 
 BROKEN = {3: "missing: no such file", 7: 'unreadable: a, "b"'}
 
@@ -78,7 +78,7 @@ def test_an_index_tells_of_data_sets_that_are_only_counted(stores):
     )
 
 
-def test_the_verb_writes_the_note_and_the_list(stores, runs, tmp_path):
+def test_the_verb_writes_the_note_and_the_list(stores, runs, tmp_path):  # noqa: F811
     _, made, _ = stores
     cells = [[method, "toy", shot, run.name] for (method, shot), run in runs.items()]
     spec = {

@@ -44,7 +44,7 @@ def table() -> DatasetsTable:
 
 def written(tmp_path, index, behind):
     cards = set(behind.values())
-    write(table(), behind, dict.fromkeys(cards, "spatial"), dict.fromkeys(cards, str(index)), tmp_path / "out" / "toy")
+    write(table(), behind, dict.fromkeys(cards, "spatial"), dict.fromkeys(cards, index), tmp_path / "out" / "toy")
     return [(tmp_path / "out" / f"toy.{ending}").read_text(encoding="utf-8") for ending in ("csv", "md", "tex")]
 
 

@@ -18,7 +18,8 @@ from fsar_core.config import load_config, overlay
 from fsar_core.errors import FsarError
 from fsar_core.evaluation.results import read_summary
 from fsar_core.maintenance import verify
-from fsar_core.storage.places import MARK, ObjectPath
+from fsar_core.storage.object_paths import ObjectPath
+from fsar_core.storage.places import MARK
 from fsar_core.stores.reader import StoreReader
 from fsar_core.study import Study
 from tests.buckets import new_bucket

@@ -79,6 +79,7 @@ rule evaluate_head:
         trained=needs("run", "trained"),
         episodes=needs("run", "episodes"),
         checkpoint=needs("run", "checkpoint"),
+        others=needs("run", "others"),
     output:
         queries=str(ROOTS.results / "runs" / "{run}" / "queries.csv.gz"),
         summary=str(ROOTS.results / "runs" / "{run}" / "summary.json"),
@@ -102,6 +103,7 @@ rule evaluate_head:
         features=lambda wildcards, input: store_of(input.features),
         weights=given("run", "weights"),
         weights_root=str(ROOTS.weights),
+        others=given("run", "others"),
         mixed_precision=flag("--mixed-precision", PRESET.resources.mixed_precision),
         code=code_of("run", "evaluate"),
     shell:
@@ -109,7 +111,7 @@ rule evaluate_head:
         " --features {params.features:q} --episodes {input.episodes:q} --checkpoint {input.checkpoint:q}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
         " --memory-gib {resources.memory_gib} --evaluation-batch {resources.evaluation_batch} {params.mixed_precision}"
-        " --threads {threads} --queries {output.queries:q} --summary {output.summary:q} > {log:q} 2>&1"
+        " --threads {threads} {params.others:q} --queries {output.queries:q} --summary {output.summary:q} > {log:q} 2>&1"
 
 
 rule episodes:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+from fsar_core.cli.options import json_spec
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spec",
         required=True,
-        help="JSON: rows of [name, head, metric or null], dim and frames; what is measured also names the episode",
+        help="JSON: rows of [name, head, metric or null], dim and frames; what is measured also "
+        "names the episode",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
@@ -19,21 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    import torch
+    from fsar_core.evaluation.complexity import write_costs
 
-    from fsar_core.evaluation import complexity
-    from fsar_core.runtime.devices import torch_device
-    from fsar_core.storage.provenance import environment, write_json
-
-    spec = json.loads(args.spec)
-    record = {"spec": spec, "environment": environment()}
-    if "repeats" in spec:
-        torch.set_num_threads(args.threads)
-        device = torch_device(args.device)
-        record["rows"] = complexity.measure(spec, device)
-        kind = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, threads: {args.threads}"
-        record["environment"] |= {"device": kind, "threads": str(args.threads)}
-    else:
-        record["rows"] = complexity.count(spec)
-    write_json(args.out, record)
-    print(f"{args.out}: {len(record['rows'])} rows")
+    spec = json_spec.with_keys(args.spec, "rows")
+    rows = write_costs(spec, args.out, args.device, args.threads)
+    print(f"{args.out}: {rows} rows")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsar_core.cli.jobs import _run
+from fsar_core.cli.options import inputs as input_options
+from fsar_core.cli.options import model as model_options
 from fsar_core.specs import RunSpec
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    _run.arguments(parser)
-    _run.input_argument(parser)
+    model_options.arguments(parser)
+    input_options.arguments(parser, "the artifact of an input that the head receives in tests")
     parser.add_argument("--episodes", type=Path, required=True, help="frozen test episodes")
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--queries", type=Path, required=True, help="out: one row per query")
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     from fsar_core.evaluation.evaluate_run import evaluate_run
 
     spec = RunSpec.parse(args.spec)
-    opened = _run.opened(args, spec, spec.tested_on)
+    opened = model_options.opened(args, spec, spec.tested_on)
     total = evaluate_run(
         spec,
         opened,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from fsar_core.cli.options import json_spec
 from fsar_core.figures import actionness, attention, cam, class_accuracy, class_gain, embedding, masks
 from fsar_core.figures import curves as figures
 from fsar_core.paper import validate_figure
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    spec = json.loads(args.spec)
+    spec = json_spec.with_keys(args.spec, "figure", "way", "points")
     figure, looks = validate_figure(spec["figure"], args.name), spec.get("looks", ())
     points = [figures.Point(*place, run=args.runs / run_id) for *place, run_id in spec["points"]]
     if figure.kind == "curves":

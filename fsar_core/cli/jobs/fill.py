@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fsar_core.cli.options import inputs as input_options
 from fsar_core.storage.places import place
 from fsar_core.stores import kinds, layout
 
@@ -22,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frames", type=place, help="features, masks: the frame store")
     parser.add_argument("--features", type=place, help="saliency: the feature store")
+    input_options.arguments(parser, "other kinds: another store or file that they are made from")
     parser.add_argument(
         "--weights", help="a file (saliency: the classifier), or a name that the backbone knows"
     )
@@ -42,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from fsar_core.stores.filling import fill
+    from fsar_core.stores.jobs import fill
 
     options = kinds.FillOptions(
         threads=args.threads,
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
         timeout=args.timeout,
         frames=args.frames,
         features=args.features,
+        inputs=dict(args.input),
         weights=args.weights,
         weights_root=args.weights_root,
         batch_clips=args.batch_clips,

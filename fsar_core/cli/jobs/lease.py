@@ -1,4 +1,5 @@
-"""Run a command with GPUs of its own: `fsar lease -n 1 -- COMMAND ...` waits for free devices and becomes COMMAND."""
+"""Run a command with GPUs of its own: `fsar lease -n 1 -- COMMAND ...` waits for free
+devices and becomes COMMAND."""
 
 from __future__ import annotations
 
@@ -8,7 +9,13 @@ from fsar_core.runtime.devices import lease
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", type=int, required=True, metavar="COUNT", help="devices; 0 runs the command without any")
+    parser.add_argument(
+        "-n",
+        type=int,
+        required=True,
+        metavar="COUNT",
+        help="devices; 0 runs the command without any",
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after --")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from fsar_core.cli.options import json_spec
 from fsar_core.rendering import web
 from fsar_core.report import classes, effects, times, training
 from fsar_core.report import provenance as provenance_page
@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    spec = json.loads(args.spec)
+    spec = json_spec.with_keys(args.spec, "runs_folder", "models_folder")
     runs, models = Path(spec["runs_folder"]), Path(spec["models_folder"])
     if args.kind == "data":
         content = provenance_page.page(args.paper, spec)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from fsar_core.data.index import read_index
-from fsar_core.storage.locks import alone
 from fsar_core.storage.places import place
-from fsar_core.stores import kinds, layout
+from fsar_core.stores import jobs, layout
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +16,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    spec = layout.parse_spec(args.spec)
-    plan = kinds.get(spec.kind).plan(spec, read_index(args.index), args.clips_per_job)
-    with alone(args.store / "locks" / "store.lock", "plan"):
-        layout.create(args.store, plan)
+    jobs.plan(layout.parse_spec(args.spec), args.store, args.index, args.clips_per_job)

@@ -4,13 +4,14 @@ clips that could not be used."""
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from fsar_core.cli.options import json_spec
 from fsar_core.errors import FsarError
 from fsar_core.paper import AnyTable, validate_table
 from fsar_core.storage.bindings import remake
+from fsar_core.storage.places import place
 from fsar_core.storage.provenance import canonical_json, read_json
 from fsar_core.stores import left_out
 from fsar_core.tables import accuracy as tables
@@ -31,15 +32,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    spec = json.loads(args.spec)
+    spec = json_spec.with_keys(args.spec, "table", "behind", "way", "cells")
     table, behind = validate_table(spec["table"], args.name), spec["behind"]
     lost = left_out.of_table(spec)
     table = table.model_copy(update={"notes": [*table.notes, *left_out.notes(lost, args.out)]})
     complexity = None
     if spec.get("complexity"):
-        complexity = _measured(spec["complexity"], table)
+        complexity = _measured(Path(spec["complexity"]), table)
     if table.kind == "datasets":
-        datasets.write(table, behind, spec["modalities"], spec["indices"], args.out)
+        indices = {card: place(path) for card, path in spec["indices"].items()}
+        datasets.write(table, behind, spec["modalities"], indices, args.out)
     elif table.kind == "parameters":
         parameters.write(table, complexity, args.out)
     else:
@@ -48,12 +50,12 @@ def run(args: argparse.Namespace) -> None:
     left_out.write(lost, args.out)
 
 
-def _measured(path: str, table: AnyTable) -> dict[str, Any]:
+def _measured(path: Path, table: AnyTable) -> dict[str, Any]:
     """What `fsar complexity` wrote for a table. FsarError where it counted or measured other rows."""
     record = read_json(path, "run snakemake to measure it")
     expected = table.complexity()
     if canonical_json(record.get("spec", expected)) != canonical_json(expected):
         raise FsarError(
-            f"{path}: measured of other rows or sizes than the table has; {remake('complexity', Path(path))}"
+            f"{path}: measured of other rows or sizes than the table has; {remake('complexity', path)}"
         )
     return record

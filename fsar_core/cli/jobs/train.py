@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fsar_core.cli.jobs import _run
+from fsar_core.cli.options import inputs as input_options
+from fsar_core.cli.options import model as model_options
 from fsar_core.specs import ModelSpec
 from fsar_core.storage.places import place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    _run.arguments(parser)
-    _run.input_argument(parser)
+    model_options.arguments(parser)
+    input_options.arguments(parser, "the artifact of another input that the spec names")
     parser.add_argument("--index", type=place, required=True)
     parser.add_argument("--masks", type=place, help="the masks store, if the spec has one")
     parser.add_argument("--saliency", type=place, help="the saliency store, if the spec has one")
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     from fsar_core.training.train_model import train_model
 
     spec = ModelSpec.parse(args.spec)
-    opened = _run.opened(args, spec, spec.features)
+    opened = model_options.opened(args, spec, spec.features)
     paths = {"masks": args.masks, "saliency": args.saliency, "classifier": args.classifier}
     train_model(
         opened,

@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fsar_core import inputs as head_inputs
 from fsar_core.specs import RunSpec
 from fsar_core.storage.places import Place
 from fsar_core.study.artifacts.base import CLIP_FRAMES, Artifact, Work
 from fsar_core.study.artifacts.graph import Graph
-from fsar_core.study.artifacts.model import component_modules, stage
+from fsar_core.study.artifacts.model import OTHERS, component_modules, stage
 
 
 class Run(Artifact):
@@ -57,16 +58,25 @@ class Run(Artifact):
             "trained": self.graph.weights_of(features),
             "episodes": [self.graph.of(self.spec.test)],
             "checkpoint": [self.model],
+            OTHERS: list(self._head_inputs.values()),
         }
+
+    @cached_property
+    def _head_inputs(self) -> dict[str, Artifact]:
+        """The artifacts of inputs that the head receives in tests, by the input's key."""
+        specs = {each.key: each.test_spec_of(self.spec) for each in head_inputs.of_test(self.spec)}
+        return {key: self.graph.of(spec) for key, spec in specs.items() if spec is not None}
 
     @property
     def params(self) -> Mapping[str, Any]:
         weights = self.study.specs.weights_option(self.spec.tested_on)
-        return {"spec": self.spec.json_text, "weights": weights}
+        others = [f"--input={key}={one.argument}" for key, one in self._head_inputs.items()]
+        return {"spec": self.spec.json_text, "weights": weights, OTHERS: others}
 
     @property
     def modules(self) -> Sequence[str]:
-        return component_modules(self.spec)
+        of_inputs = [each.module for each in head_inputs.of_test(self.spec)]
+        return [*component_modules(self.spec), *of_inputs]
 
     @property
     def work(self) -> Work:

@@ -1,4 +1,4 @@
-"""What the verbs for people share: the configuration, laid over one another as snakemake does it."""
+"""Options that name the configuration, whose files are laid over one another as by snakemake."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ USUAL = Path("config.yaml")
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, default=USUAL)
     parser.add_argument(
-        "--configfile", type=Path, nargs="+", default=[], help="laid over it in this order, as snakemake does"
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="laid over it in this order, as snakemake does",
     )
 
 
 def load(args: argparse.Namespace) -> Config:
     if args.config == USUAL and not USUAL.exists():
-        raise FsarError(f"{USUAL}: no such file; start fsar in the project's folder, or name the file with --config")
+        raise FsarError(
+            f"{USUAL}: no such file; start fsar in the project's folder, or name the file with "
+            f"--config"
+        )
     files = [args.config, *args.configfile]
     return load_config(read_merged(files), " with ".join(map(str, files)))
 
@@ -28,5 +35,7 @@ def load(args: argparse.Namespace) -> Config:
 def with_preset(config: Config, name: str) -> Config:
     """The configuration with another of its presets."""
     if name not in config.presets:
-        raise FsarError(f"--preset: '{name}' is not among presets{did_you_mean(name, config.presets)}")
+        raise FsarError(
+            f"--preset: '{name}' is not among presets{did_you_mean(name, config.presets)}"
+        )
     return config.model_copy(update={"preset": name})

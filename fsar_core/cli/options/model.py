@@ -1,4 +1,4 @@
-"""Options that `train`, `evaluate` and `inspect` share, and the model that they describe."""
+"""Options of verbs that work with a model, and the model that they describe."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsar_core.specs import FeatureSpec, ModelSpec
-from fsar_core.storage.places import Place, place
+from fsar_core.storage.places import place
 
 if TYPE_CHECKING:
     from fsar_core.models.assembly import OpenModel
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `train`, `evaluate` and `inspect`."""
     parser.add_argument("--spec", required=True, help="JSON of a ModelSpec (train) or RunSpec")
     parser.add_argument(
         "--features",
@@ -37,18 +38,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def input_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the option for stores of inputs that have no option of their own."""
-    parser.add_argument(
-        "--input",
-        type=_named_place,
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="the store of another input that the spec names; may be repeated",
-    )
-
-
 def opened(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec) -> OpenModel:
     """Open the features that the options name and build the model.
 
@@ -69,10 +58,3 @@ def opened(args: argparse.Namespace, spec: ModelSpec, features: FeatureSpec) -> 
 
 def _batch(text: str) -> int | None:
     return None if text == "auto" else int(text)
-
-
-def _named_place(text: str) -> tuple[str, Place]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise argparse.ArgumentTypeError(f"'{text}': expected NAME=PATH")
-    return name, place(path)

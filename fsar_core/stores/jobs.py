@@ -1,4 +1,4 @@
-"""Do one job of a planned store, unless it is already done from the same inputs."""
+"""The jobs that make a store: plan it, fill its rows share by share, seal it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ from fsar_core.runtime.devices import torch_device
 from fsar_core.storage.locks import alone
 from fsar_core.storage.places import Place
 from fsar_core.storage.provenance import read_json
-from fsar_core.stores import kinds, layout, writer
+from fsar_core.stores import access, kinds, layout, manifest, writer
 from fsar_core.stores.inputs import UNKNOWN, Inputs, changed_since
+
+STORE_LOCK = "store.lock"  # of jobs that plan or seal a store
+
+
+def plan(spec: Any, store: Place, index: Place, clips_per_job: int) -> None:
+    """Decide the arrays of a store, create them empty and write plan.json.
+
+    Args:
+        spec: of the store.
+        index: the clip index.
+    """
+    decided = kinds.get(spec.kind).plan(spec, read_index(index), clips_per_job)
+    with alone(store / "locks" / STORE_LOCK, "plan"):
+        layout.create(store, decided)
 
 
 def fill(
@@ -24,7 +38,7 @@ def fill(
     options: kinds.FillOptions,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Fill the rows of a job and write its receipt.
+    """Fill the rows of a job and write its receipt, unless it is done from the same inputs.
 
     Args:
         spec: of the store.
@@ -37,11 +51,11 @@ def fill(
     """
     kind = kinds.get(spec.kind)
     for name, what in kind.requires.items():
-        if not getattr(options, name):
-            option = f"--{name.replace('_', '-')}"
-            raise FsarError(f"{option}: missing; a {kind.title} needs {what}")
-    plan = layout.read_plan(store)
-    job = kinds.FillJob(spec, plan, read_index(index), plan.rows(number), options)
+        if not options.given(name):
+            raise FsarError(f"{options.option(name)}: missing; a {kind.title} needs {what}")
+    planned = layout.read_plan(store)
+    rows = planned.rows(number)
+    job = kinds.FillJob(spec, planned, read_index(index), rows, options)
     clips = len(job.rows)
     with alone(store / "locks" / f"{number}.lock", f"fill job {number}"):
         task = kind.task(job)
@@ -64,6 +78,19 @@ def fill(
         f"job {number}: {clips} clips in {value['seconds']:.1f} s, {rate:.1f} a second{counts}, "
         f"{len(value['failures'])} failed"
     )
+
+
+def seal(store: Place, max_failures: float) -> dict[str, Any]:
+    """Check the receipts and files of a filled store, write manifest.json and return its value.
+
+    Args:
+        max_failures: share of clips that may have failed, 0..1.
+    Raises:
+        FsarError: the store is not complete, or more clips have failed.
+    """
+    # Shared access: no job may remove a receipt between its check and the seal.
+    with alone(store / "locks" / STORE_LOCK, "seal"), access.shared(store):
+        return manifest.seal(store, max_failures)
 
 
 def _reason_to_redo(receipt: Place, inputs: Inputs) -> str:
