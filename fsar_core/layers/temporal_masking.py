@@ -3,6 +3,14 @@
 Source: "Saliency-Guided Fine-Grained Temporal Mask Learning for Few-Shot Action Recognition"
 (SGTM), section 3.2 (which frames are hidden), Eq. 3 (encoder of the visible tokens) and Eq. 4
 (decoder). A frame is cut into `parts` tokens; token k of frame t is at place t * parts + k.
+
+Where the text is silent:
+
+    ranks           of equal frames the earlier is more salient.
+    Eq. 4, concat   latents go back to the places of their tokens, the mask token to all others.
+    PE              fixed sines and cosines of a token's place in the whole video, the same in
+                    encoder and decoder; added once, before the blocks, at full size
+                    (`position_scale`).
 """
 
 from __future__ import annotations
