@@ -112,9 +112,6 @@ class SGTM(Head):
         reconstruct: tokens of the loss, "all" or "masked".
         detach_target: whether the features that are to be rebuilt get no gradient from it.
         position_scale: factor of the positions.
-
-    Raises:
-        FsarError: a value outside these.
     """
 
     inputs: ClassVar = {
@@ -173,9 +170,7 @@ class SGTM(Head):
         # Parts used at test come first: equal seeds give them equal weights with and without mask.
         self.encoder = PositionedTransformer(tokens, encoder_layers, **placed)
         self.metric = Transformer(metric_layers, **block)
-        self.mask = None
-        self.decoder = None
-        self.classifier = None
+        self.mask = self.decoder = self.classifier = None
         if mask is not None:
             self.mask = TemporalMask(frames, masked, mask, owner=self.name)
             self.decoder = MaskDecoder(tokens, layers=decoder_layers, **placed)
