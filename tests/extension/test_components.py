@@ -136,8 +136,9 @@ SETUP = {
     "name": "one_conv",
     "cut": "conv",
     "crop": 32,
-    "training": {"epochs": 1},
+    "training": {"epochs": 1, "batch": 16, "lr": 0.002, "weight_decay": 0.0},
     "clips_per_job": 192,
+    "batch_clips": 16,
 }
 
 
