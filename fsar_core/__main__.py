@@ -1,4 +1,4 @@
-"""`fsar VERB ...`, also `python -m fsar_core VERB ...`: one verb a stage, each a file in fsar_core/cli."""
+"""`fsar VERB ...`, also `python -m fsar_core VERB ...`: each verb is a module of fsar_core.cli."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        0; 2 after one line on standard error for a mistake of the user's; 141 where the reader of a pipe (`| head`) is gone.
+        0; 2 after one line on standard error, for a mistake of the user; 141 if the reader of a
+        pipe (`| head`) is gone.
     """
     for stream in (sys.stdout, sys.stderr):
         _make_writable(stream)
@@ -65,13 +66,19 @@ def _main(argv: list[str]) -> int:
     except BrokenPipeError:
         if not _reader_is_gone(sys.stdout):  # another pipe, for example to a worker: a bug of ours
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python flushes once more when it ends
         return _STATUS_OF_SIGPIPE
     except OSError as error:
         # What lies in the user's hands is one line; anything else is a bug and keeps its traceback.
         if error.errno not in _USERS_ERRORS:
             raise
-        return report(FsarError(f"{_shortened(error.filename)}: {error.strerror}; {_USERS_ERRORS[error.errno]}"))
+        return report(
+            FsarError(
+                f"{_shortened(error.filename)}: {error.strerror}; {_USERS_ERRORS[error.errno]}"
+            )
+        )
 
 
 _STATUS_OF_SIGPIPE = 128 + 13  # of a program that a shell saw end by this signal
@@ -93,7 +100,9 @@ def _run(argv: list[str]) -> int:
     if argv[0] not in VERBS:
         raise FsarError(f"unknown verb '{argv[0]}'{did_you_mean(argv[0], VERBS)}")
     module = importlib.import_module(f"fsar_core.cli.{VERBS[argv[0]]}")
-    parser = argparse.ArgumentParser(prog=f"fsar {argv[0]}", description=module.__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog=f"fsar {argv[0]}", description=module.__doc__, allow_abbrev=False
+    )
     parser.color = False  # of Python 3.14: colors are escape sequences, which would be written out
     module.arguments(parser)
     args = parser.parse_args(argv[1:])
@@ -104,12 +113,17 @@ def _run(argv: list[str]) -> int:
 
 
 def _check_json(option: str, text: str | None) -> None:
-    """FsarError unless an option that holds JSON is a JSON object. What the object must hold is for the verb to check."""
+    """Raise FsarError unless an option that holds JSON is a JSON object.
+
+    The verb checks what the object contains.
+    """
     name = "--" + option.replace("_", "-")
     try:
         value = {} if text is None else json.loads(text)
     except RecursionError:
-        raise FsarError(f"{name}: nested too deeply; expected a JSON object, as the workflow passes it") from None
+        raise FsarError(
+            f"{name}: nested too deeply; expected a JSON object, as the workflow passes it"
+        ) from None
     except ValueError as error:
         raise FsarError(f"{name}: not readable as JSON: {error}; expected a JSON object") from None
     if not isinstance(value, dict):
@@ -117,9 +131,14 @@ def _check_json(option: str, text: str | None) -> None:
 
 
 def _make_writable(stream: TextIO | None) -> None:
-    """Let a stream write characters that its encoding does not have: `+-` for the sign ±, escape sequences for others."""
+    """Let a stream write characters that its encoding does not have.
+
+    The sign ± becomes `+-`, others become escape sequences.
+    """
     codecs.register_error("fsar", _in_ascii)
-    if isinstance(stream, io.TextIOWrapper):  # tests and notebooks may have put something else there
+    if isinstance(
+        stream, io.TextIOWrapper
+    ):  # tests and notebooks may have put something else there
         stream.reconfigure(errors="fsar")
 
 
@@ -147,13 +166,16 @@ def _shortened(path: object) -> str:
 
 
 def report(error: FsarError) -> int:
-    """One line on standard error, and into the file that the `snakemake` front reads (FSAR_ERRORS)."""
+    """Write one line to standard error and to the file that the `snakemake` front reads."""
     line = f"fsar: error: {error}"
     with contextlib.suppress(OSError):  # standard error may go to a log on a full disk
         print(line, file=sys.stderr, flush=True)
     target = os.environ.get("FSAR_ERRORS")
     if target:
-        with contextlib.suppress(OSError), open(target, "a", encoding="utf-8", errors="backslashreplace") as stream:
+        with (
+            contextlib.suppress(OSError),
+            open(target, "a", encoding="utf-8", errors="backslashreplace") as stream,
+        ):
             stream.write(line + "\n")
     return 2
 
@@ -169,7 +191,13 @@ def _help() -> str:
             text = (CLI / f"{VERBS[verb].replace('.', '/')}.py").read_text(encoding="utf-8")
             said = " ".join(text.split(chr(34) * 3)[1].split("\n\n")[0].split())
             lines.append(f"  {verb:17} {said}")
-    return "\n".join([*lines, "", "`fsar VERB --help` explains one; tables are made with snakemake: see README.md"])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "`fsar VERB --help` explains one; tables are made with snakemake: see README.md",
+        ]
+    )
 
 
 if __name__ == "__main__":

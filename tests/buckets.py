@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsar_core.storage import object_paths
+from fsar_core.storage import object_client
 from fsar_core.storage.object_paths import ObjectPath
 
 
@@ -33,7 +33,7 @@ def new_bucket(address: str, environment: pytest.MonkeyPatch) -> ObjectPath:
         environment.setenv(f"AWS_{name}", value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3"):
         environment.delenv(name, raising=False)
-    object_paths.client.cache_clear()
+    object_client.client.cache_clear()
     name = f"test-{uuid.uuid4().hex[:12]}"
     boto3.client("s3", region_name="us-east-1", endpoint_url=address).create_bucket(Bucket=name)
     return ObjectPath(name)
@@ -42,4 +42,4 @@ def new_bucket(address: str, environment: pytest.MonkeyPatch) -> ObjectPath:
 @pytest.fixture
 def bucket(s3_address, monkeypatch) -> Iterator[ObjectPath]:
     yield new_bucket(s3_address, monkeypatch)
-    object_paths.client.cache_clear()
+    object_client.client.cache_clear()

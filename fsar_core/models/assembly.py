@@ -1,4 +1,4 @@
-"""Assemble the model of a spec on the features that it works on: what training, tests and figures share."""
+"""Assemble the model of a spec on the features that it works on."""
 
 from __future__ import annotations
 

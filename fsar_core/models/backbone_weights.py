@@ -1,4 +1,4 @@
-"""Weights files of backbones: which file a backbone loads, which training it comes from, and whether a job got the right one.
+"""Weights files of backbones: which file a backbone loads, and whether a job got the right one.
 
 Imports torch only where weights are written or a published name has to be resolved.
 """
@@ -49,7 +49,7 @@ def save(path: Path, state: Mapping[str, torch.Tensor], training: str) -> None:
 
 
 def training_of(path: Path) -> str | None:
-    """Digest of the training that a file records; None for a file without a record.
+    """Return the digest of the training that a file records; None for a file without a record.
 
     Files that other programs wrote, or fsar before it kept a record, have none. So has a damaged
     file here: whoever reads its weights reports the damage.
@@ -57,11 +57,15 @@ def training_of(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             return str(json.loads(archive.read(MEMBER))["training"])
-    except Exception:  # BadZipFile, KeyError, ValueError, zlib.error ...: whatever another file gives
+    except (
+        Exception
+    ):  # BadZipFile, KeyError, ValueError, zlib.error ...: whatever another file gives
         return None
 
 
-def checked_sha256(weights: str | Path | None, spec: BackboneSpec, root: str | Path | None = None) -> str | None:
+def checked_sha256(
+    weights: str | Path | None, spec: BackboneSpec, root: str | Path | None = None
+) -> str | None:
     """Return the SHA-256 of the weights that a job is given, after checking them against its spec.
 
     Args:
@@ -84,8 +88,8 @@ def checked_sha256(weights: str | Path | None, spec: BackboneSpec, root: str | P
         )
     if source == "sha256" and sha256 != expected:
         raise FsarError(
-            f"{path}: its SHA-256 is {sha256}, expected {expected}; the file was replaced after the "
-            f"run was planned: restore it, or run snakemake again to use the new one"
+            f"{path}: its SHA-256 is {sha256}, expected {expected}; the file was replaced after "
+            f"the run was planned: restore it, or run snakemake again to use the new one"
         )
     return sha256
 

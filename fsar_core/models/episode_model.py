@@ -1,6 +1,8 @@
-"""A run's model: the tail of the backbone behind the cut, a head, a matching metric."""
+"""A model: the tail of the backbone behind the cut, a head and a metric."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from einops import reduce
@@ -14,10 +16,10 @@ from fsar_core.types import HeadOutput, Logits
 
 
 class EpisodeModel(nn.Module):
-    """support and query features at the cut -> logits [batch query way] and auxiliary losses.
+    """Turns features at the cut into logits [batch query way] and auxiliary losses.
 
-    A head that wraps the tail of the backbone (`wraps_tail`) holds it as `tail` and runs it itself; the
-    model's own is then nn.Identity.
+    A head that wraps the tail of the backbone (`wraps_tail`) holds it as `tail` and runs it itself;
+    the model's tail is then nn.Identity.
     """
 
     def __init__(
@@ -28,27 +30,74 @@ class EpisodeModel(nn.Module):
         train_tail: bool = False,
         batch_norm: str = "train",
     ) -> None:
+        """
+        Args:
+            train_tail: whether the tail is trained with the head.
+            batch_norm: of a trained tail; `train` or `frozen`, as in `ModelSpec`.
+        """
         super().__init__()
-        self.tail, self.head, self.matching = tail, head, matching
-        self.train_tail, self.batch_norm = train_tail, batch_norm
-        self._behind_the_cut.requires_grad_(train_tail)
+        self.tail = tail
+        self.head = head
+        self.matching = matching
+        self.train_tail = train_tail
+        self.batch_norm = batch_norm
+        self._backbone_tail.requires_grad_(train_tail)
 
     def train(self, mode: bool = True) -> EpisodeModel:
-        """A frozen tail stays in evaluation mode: its BatchNorm statistics are part of the cached features' definition."""
+        """Set the mode; a frozen tail stays in evaluation mode.
+
+        The statistics of its BatchNorm layers are part of what the cached features mean.
+        """
         super().train(mode)
-        self._behind_the_cut.train(mode and self.train_tail)
+        self._backbone_tail.train(mode and self.train_tail)
         if self.batch_norm == "frozen":
-            for module in self._behind_the_cut.modules():
+            for module in self._backbone_tail.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
 
     @property
-    def _behind_the_cut(self) -> nn.Module:
+    def _backbone_tail(self) -> nn.Module:
         return self.head.tail if self.head.wraps_tail else self.tail
 
     def forward(self, episodes: EpisodeFeatures) -> tuple[Logits, dict[str, Tensor]]:
+        """Return the logits and auxiliary losses of a batch of episodes."""
         return self.compare(*self.before_head(episodes), **episodes.aux)
+
+    def before_head(self, episodes: EpisodeFeatures) -> tuple[Tensor, Tensor]:
+        """Return support and query as the head receives them."""
+        return self.through_tail(episodes.support), self.through_tail(episodes.query)
+
+    def compare(
+        self, support: Tensor, query: Tensor, **aux: Tensor
+    ) -> tuple[Logits, dict[str, Tensor]]:
+        """Return logits and auxiliary losses of what `before_head` returned."""
+        out = self.head(support, query, **aux)
+        return self.matching(*self.pooled(out)), out.losses
+
+    def pooled(self, out: HeadOutput) -> tuple[Tensor, Tensor]:
+        """Return support and query as the metric receives them: without a grid, unless spatial."""
+        if self.matching.spatial:
+            return out.support, out.query
+        side = "batch way shot frames dim"
+        support = reduce(out.support, f"{side} height width -> {side}", "mean")
+        side = "batch query frames dim"
+        return support, reduce(out.query, f"{side} height width -> {side}", "mean")
+
+    def through_tail(self, features: Tensor) -> Tensor:
+        """Return features at the cut, [... dim height width], as the head receives them.
+
+        They are stored and moved in half precision, and computed with in single precision.
+        """
+        if features.dtype == torch.float16:
+            features = features.float()
+        if isinstance(self.tail, nn.Identity):
+            return features
+        *lead, dim, height, width = features.shape
+        out = self.tail(features.reshape(-1, dim, height, width))
+        return out.reshape(*lead, *out.shape[1:])
+
+    # Tests encode each clip once and relate the clips of many episodes.
 
     def encode(self, features: Tensor, metric: bool = True) -> tuple[Tensor, ...]:
         """Return what the tail, the head and the metric make of clips [clips ...], each clip alone.
@@ -64,7 +113,9 @@ class EpisodeModel(nn.Module):
             clips = reduce(clips, "clips frames dim height width -> clips frames dim", "mean")
         return self.matching.encode(clips) if metric else (clips,)
 
-    def relate(self, support: tuple[Tensor, ...], query: tuple[Tensor, ...], metric: bool = True) -> Logits:
+    def relate(
+        self, support: tuple[Tensor, ...], query: tuple[Tensor, ...], metric: bool = True
+    ) -> Logits:
         """Return the logits of episodes from what `encode` made of their clips."""
         if self.head.relates:
             return self.matching(*self.pooled(self.head.relate(*support, *query)))
@@ -72,66 +123,56 @@ class EpisodeModel(nn.Module):
             return self.matching.compare(support, query)
         return self.matching(*support, *query)
 
-    def before_head(self, episodes: EpisodeFeatures) -> tuple[Tensor, Tensor]:
-        """Support and query as the head is given them."""
-        return self.through_tail(episodes.support), self.through_tail(episodes.query)
-
-    def compare(self, support: Tensor, query: Tensor, **aux: Tensor) -> tuple[Logits, dict[str, Tensor]]:
-        """What follows `before_head`: logits and auxiliary losses."""
-        out = self.head(support, query, **aux)
-        return self.matching(*self.pooled(out)), out.losses
-
-    def pooled(self, out: HeadOutput) -> tuple[Tensor, Tensor]:
-        """Support and query as the metric is given them: without a grid, unless it is spatial."""
-        if self.matching.spatial:
-            return out.support, out.query
-        return (
-            reduce(out.support, "batch way shot frames dim height width -> batch way shot frames dim", "mean"),
-            reduce(out.query, "batch query frames dim height width -> batch query frames dim", "mean"),
-        )
-
-    def through_tail(self, features: Tensor) -> Tensor:
-        """Features at the cut, [... dim height width], as the head is given them. Stored and moved in half precision, they are
-        computed with in single precision."""
-        if features.dtype == torch.float16:
-            features = features.float()
-        if isinstance(self.tail, nn.Identity):
-            return features
-        *lead, dim, height, width = features.shape
-        out = self.tail(features.reshape(-1, dim, height, width))
-        return out.reshape(*lead, *out.shape[1:])
+    # Checkpoints.
 
     def learned(self) -> dict[str, Tensor]:
-        """The state dict without a frozen tail: that is the backbone's, whose weights have a file of their own."""
-        return {key: value for key, value in self.state_dict().items() if not key.startswith(self._frozen)}
+        """Return the state dict without a frozen tail, whose weights have a file of their own."""
+        state = self.state_dict()
+        return {key: value for key, value in state.items() if not key.startswith(self._frozen)}
 
     def load_learned(self, state: dict[str, Tensor]) -> None:
-        """Take what `learned` gave; every key has to be there, and no other."""
-        frozen = {key: value for key, value in self.state_dict().items() if key.startswith(self._frozen)}
+        """Load what `learned` returned; the keys must be exactly those."""
+        own = self.state_dict()
+        frozen = {key: value for key, value in own.items() if key.startswith(self._frozen)}
         self.load_state_dict(frozen | state)
 
     @property
     def _frozen(self) -> tuple[str, ...]:
-        """What the names of all parameters and statistics of a frozen tail start with."""
-        return () if self.train_tail else ("head.tail." if self.head.wraps_tail else "tail.",)
+        """Prefixes of the names of a frozen tail's parameters and statistics."""
+        if self.train_tail:
+            return ()
+        return ("head.tail.",) if self.head.wraps_tail else ("tail.",)
 
     @property
     def trainable(self) -> list[nn.Parameter]:
-        return [p for p in self.parameters() if p.requires_grad]
+        """The parameters that training changes."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
 
 def build_model(spec: ModelSpec, tail: nn.Module, dim: int, frames: int) -> EpisodeModel:
-    """The model of a spec. `dim` is that of the last stage's features, where head and metric work.
+    """Return the model of a spec, with initial weights.
 
-    A head that wraps the tail works before that stage: it is given the tail in place of sizes that it can read off it.
+    Head and metric draw their weights from random streams of their own. Equal heads, and equal
+    metrics, start from equal weights, whatever else differs between two runs, so that a comparison
+    on the same episodes does not compare initial draws.
 
-    Head and metric have random streams of their own: equal heads, and equal metrics, start from equal weights, whatever
-    else two runs differ in, so that their comparison on the same episodes is not one of initial draws.
+    Args:
+        tail: of the backbone. A head that wraps it reads its sizes off it.
+        dim: channels of the last stage's features, where head and metric work.
+        frames: of a clip.
     """
-    parts = []
-    for kind, component in (("heads", spec.head), ("matching", spec.matching)):
-        offered = {k: v for k, v in dict(dim=dim, frames=frames, tail=tail).items() if k not in component.params}
-        torch.manual_seed(derive(spec.seed, "init", kind, component.name))
-        parts.append(build(kind, component.name, **accepted(kind, component.name, **offered), **component.params))
-    wrapped = entry("heads", spec.head.name).attributes["wraps_tail"]
-    return EpisodeModel(nn.Identity() if wrapped else tail, *parts, spec.train_tail, spec.batch_norm)
+    offered = {"dim": dim, "frames": frames, "tail": tail}
+    head = _part("heads", spec, offered)
+    matching = _part("matching", spec, offered)
+    if entry("heads", spec.head.name).attributes["wraps_tail"]:
+        tail = nn.Identity()
+    return EpisodeModel(tail, head, matching, spec.train_tail, spec.batch_norm)
+
+
+def _part(kind: str, spec: ModelSpec, offered: dict[str, Any]) -> nn.Module:
+    """Return the head or the metric of a spec, which takes what it needs of what is offered."""
+    component = spec.head if kind == "heads" else spec.matching
+    missing = {key: value for key, value in offered.items() if key not in component.params}
+    torch.manual_seed(derive(spec.seed, "init", kind, component.name))
+    supplied = accepted(kind, component.name, **missing)
+    return build(kind, component.name, **supplied, **component.params)

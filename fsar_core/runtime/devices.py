@@ -1,7 +1,8 @@
 """Which device a job computes on, and the lease that gives a local job a GPU of its own.
 
-Snakemake counts GPUs and never says which one a job gets. `fsar lease -n N -- COMMAND` takes N free devices under file
-locks before torch starts, sets CUDA_VISIBLE_DEVICES and becomes COMMAND; the kernel frees the locks when it ends.
+Snakemake counts GPUs and never says which one a job gets. `fsar lease -n N -- COMMAND` takes N free
+devices under file locks before torch starts, sets CUDA_VISIBLE_DEVICES and becomes COMMAND; the
+kernel frees the locks when it ends.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-# Of the clips of one forward pass in evaluation: what a processor's cache holds, and enough to fill a GPU.
+# Of the clips of one forward pass in evaluation: what a processor's cache holds, and enough to fill
+# a GPU.
 PASS_BYTES = {"cpu": 12 * 2**20, "cuda": 2**30}
 
 
 @dataclass
 class Meter:
-    """What a job's log tells at its end: where it computed, and how much of its time it waited for data."""
+    """Counts how much of its time a job waited for data, for the end of its log."""
 
     started: float = field(default_factory=lambda: time.perf_counter())
     waited: float | None = None
@@ -57,13 +59,17 @@ class Meter:
             yield item
 
     def line(self, device: torch.device) -> str:
-        """Device, machine (its name in Slurm, where it has one), peak memory of a GPU, the share of time waited."""
+        """Return a line with device, machine, peak memory of a GPU and the share of time waited.
+
+        The machine has its name in Slurm, if it has one there.
+        """
         import torch
 
         on_gpu, given = device.type == "cuda", os.environ.get("CUDA_VISIBLE_DEVICES")
         told = f"device: {torch.cuda.get_device_name(device) if on_gpu else device}"
         told += f" on {os.environ.get('SLURMD_NODENAME') or socket.gethostname()}"
-        # Given, and yet not in use: torch was built for another kind of device, or the driver is too old.
+        # Given, and yet not in use: torch was built for another kind of device, or the driver is
+        # too old.
         told += f", CUDA_VISIBLE_DEVICES={given}" if given else ""
         if on_gpu:
             told += f"; peak memory {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB"
@@ -79,7 +85,8 @@ class Machine:
 
     Attributes:
         mixed_precision: autocast, on a GPU only.
-        evaluation_batch: episodes of one forward pass in evaluation; None: by the size of their clips.
+        evaluation_batch: episodes of one forward pass in evaluation; None: by the size of their
+            clips.
     """
 
     device: torch.device
@@ -98,26 +105,37 @@ class Machine:
 
 
 def torch_device(name: str):
-    """`auto`, `cpu` or `cuda` as a torch.device; FsarError where a GPU is demanded and none is visible."""
+    """Return `auto`, `cpu` or `cuda` as a torch.device.
+
+    Raises:
+        FsarError: a GPU is demanded and none is visible.
+    """
     import torch
 
     present = torch.cuda.is_available()
     if name == "cuda" and not present:
         raise FsarError(
-            "device: cuda is demanded in config.yaml, but torch sees no GPU; set `device: auto` or free one"
+            "device: cuda is demanded in config.yaml, but torch sees no GPU; set `device: auto` or "
+            "free one"
         )
     return torch.device("cuda" if present and name != "cpu" else "cpu")
 
 
 def room(device: torch.device, memory_gib: float) -> float:
-    """Bytes that data may take where a device computes: of a GPU half of what is free there, else `memory_gib`."""
+    """Return the bytes that data may take.
+
+    On a GPU they are half of its free memory, else `memory_gib`.
+    """
     import torch
 
     return torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else memory_gib * 2**30
 
 
 def visible_devices() -> list[str]:
-    """UUIDs of the GPUs that this process may use; FSAR_FAKE_DEVICES="a,b" stands for them in tests."""
+    """Return the UUIDs of the GPUs that this process may use.
+
+    In tests, FSAR_FAKE_DEVICES="a,b" stands for them.
+    """
     if "FSAR_FAKE_DEVICES" in os.environ:
         found = [name for name in os.environ["FSAR_FAKE_DEVICES"].split(",") if name]
     else:
@@ -132,7 +150,11 @@ def visible_devices() -> list[str]:
             return []
         if text.returncode != 0:
             return []
-        pairs = [[word.strip() for word in line.split(",")] for line in text.stdout.splitlines() if "," in line]
+        pairs = [
+            [word.strip() for word in line.split(",")]
+            for line in text.stdout.splitlines()
+            if "," in line
+        ]
         allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
         if allowed is not None:
             wanted = [word.strip() for word in allowed.split(",") if word.strip()]
@@ -144,8 +166,8 @@ def visible_devices() -> list[str]:
 def lease(count: int, command: list[str]) -> None:
     """Become `command` with `count` devices of its own; waits until they are free. Does not return.
 
-    Inside a scheduler's job that already sees exactly `count` devices nothing is leased; without a GPU the command gets
-    an empty CUDA_VISIBLE_DEVICES and runs on the CPU.
+    Inside a scheduler's job that already sees exactly `count` devices nothing is leased; without a
+    GPU the command gets an empty CUDA_VISIBLE_DEVICES and runs on the CPU.
     """
     if not command:
         raise FsarError("fsar lease: no command; expected `fsar lease -n 1 -- COMMAND ...`")
@@ -154,7 +176,8 @@ def lease(count: int, command: list[str]) -> None:
     if count > 0 and devices and not (scheduled and len(devices) == count):
         if count > len(devices):
             raise FsarError(
-                f"fsar lease: {count} devices asked, this machine has {len(devices)}; lower `gpu` of the rule"
+                f"fsar lease: {count} devices asked, this machine has {len(devices)}; lower `gpu` "
+                f"of the rule"
             )
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_take(count, devices))
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
@@ -193,13 +216,17 @@ def _take(count: int, devices: list[str]) -> list[str]:
 
 
 def _lock_folder_path() -> Path:
-    return Path(os.environ.get("FSAR_LEASE_DIR") or Path(tempfile.gettempdir()) / f"fsar-lease-{os.getuid()}")
+    return Path(
+        os.environ.get("FSAR_LEASE_DIR")
+        or Path(tempfile.gettempdir()) / f"fsar-lease-{os.getuid()}"
+    )
 
 
 def _lock_folder() -> int:
     """The folder of the device locks, opened; created where it is missing.
 
-    In a shared temporary directory another user can create a folder of this name first, with links in it that lead anywhere.
+    In a shared temporary directory another user can create a folder of this name first, with links
+    in it that lead anywhere.
 
     Raises:
         FsarError: it is no folder of this user's, or others can write to it.
@@ -210,13 +237,18 @@ def _lock_folder() -> int:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:  # a file, a symbolic link, a folder that this user may not enter
-        raise FsarError(f"{path}: the folder of the device locks cannot be used ({error.strerror}); {remedy}") from None
+        raise FsarError(
+            f"{path}: the folder of the device locks cannot be used ({error.strerror}); {remedy}"
+        ) from None
     status = os.fstat(folder)
     if status.st_uid != os.getuid():
-        raise FsarError(f"{path}: the folder of the device locks belongs to user {status.st_uid}; {remedy}")
+        raise FsarError(
+            f"{path}: the folder of the device locks belongs to user {status.st_uid}; {remedy}"
+        )
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise FsarError(
-            f"{path}: other users can write to the folder of the device locks; run `chmod 700 {shlex.quote(str(path))}`, "
+            f"{path}: other users can write to the folder of the device locks; run "
+            f"`chmod 700 {shlex.quote(str(path))}`, "
             "or name another folder by the environment variable FSAR_LEASE_DIR"
         )
     return folder
@@ -228,4 +260,6 @@ def _open_lock(name: str, folder: int) -> int:
         return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     except OSError as error:
         path = _lock_folder_path() / name
-        raise FsarError(f"{path}: cannot be used as a device lock ({error.strerror}); remove it") from None
+        raise FsarError(
+            f"{path}: cannot be used as a device lock ({error.strerror}); remove it"
+        ) from None

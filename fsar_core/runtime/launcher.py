@@ -1,9 +1,10 @@
 """The thin front under the name `snakemake`.
 
 Snakemake's parser takes every word after `--resources` for a resource, so the natural line
-`snakemake --cores 32 --resources gpu=4 results/tables/table2.csv` fails in every version. This front puts the words that
-cannot be resources back among the targets and hands everything else to Snakemake untouched. At the end it repeats the one-line
-errors of failed jobs, which Snakemake's own report buries, and exits with status 2 for them.
+`snakemake --cores 32 --resources gpu=4 results/tables/table2.csv` fails in every version. This
+front puts the words that cannot be resources back among the targets and hands everything else to
+Snakemake untouched. At the end it repeats the one-line errors of failed jobs, which Snakemake's own
+report buries, and exits with status 2 for them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ OPTIONS = (
 
 
 def untangle(argv: list[str]) -> list[str]:
-    """Move words without `=` that follow a NAME=VALUE option to the front, or behind a `--`, where they are targets."""
+    """Return the words with targets moved where Snakemake's parser takes them for targets.
+
+    These are words without `=` after an option of NAME=VALUE pairs; they go to the front, or after
+    a `--`.
+    """
     targets: list[str] = []
     rest: list[str] = []
     inside = False
@@ -57,7 +62,10 @@ def _full(folder: Path) -> str | None:
     free = shutil.disk_usage(folder).free if folder.is_dir() else SPACE
     if free >= SPACE:
         return None
-    return f"fsar: error: {folder.resolve()}: the disk is full ({free} bytes left); free space and run the same command again"
+    return (
+        f"fsar: error: {folder.resolve()}: the disk is full ({free} bytes left); free space and "
+        f"run the same command again"
+    )
 
 
 def _directory(argv: list[str]) -> Path:
@@ -71,8 +79,11 @@ def main() -> None:
     """Entry point of the console script `snakemake`."""
     from snakemake.cli import main as snakemake
 
-    # The rules say `python`: the one beside this front, whether or not its environment is activated.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    # The rules say `python`: the one beside this front, whether or not its environment is
+    # activated.
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    )
     with tempfile.TemporaryDirectory(prefix="fsar-errors-") as folder:
         told = Path(folder) / "errors"
         os.environ["FSAR_ERRORS"] = str(told)
@@ -85,7 +96,9 @@ def main() -> None:
         lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
         if status == 1 and (full := _full(_directory(argv))):
             lines.append(full)
-    if status == 1:  # jobs failed; a mistake in the configuration was told last anyway, with status 2
+    if (
+        status == 1
+    ):  # jobs failed; a mistake in the configuration was told last anyway, with status 2
         for line in dict.fromkeys(lines):
             print(printable(line), file=sys.stderr)
     sys.exit(2 if lines and status else status)

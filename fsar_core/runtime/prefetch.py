@@ -1,7 +1,7 @@
-"""Reading ahead: while the caller computes on one item, the next is read and, for a GPU, copied there; and what a GPU made is
-copied from it while it makes the next.
+"""Read ahead: while the caller computes with one item, the next is read and copied to the GPU.
 
-From page-locked memory the copy runs beside the kernels, on a stream of its own; the caller's stream waits for it, not the
+Results of a GPU are copied back while it computes the next. From page-locked memory a copy runs at
+the same time as kernels, on a stream of its own; the caller's stream waits for it, not the
 processor. On a CPU an item is what was read.
 """
 
@@ -56,8 +56,11 @@ def prefetched(
 
 
 def arrived(copies: Iterable[torch.Tensor], device: torch.device) -> Iterator[np.ndarray]:
-    """Tensors in memory as arrays, in order. Copies from a GPU may be under way when they come: one is given when it is there,
-    while the next is computed."""
+    """Yield tensors in memory as arrays, in order.
+
+    Copies from a GPU may not be complete when they come: each is yielded when it is, while the next
+    is computed.
+    """
     if device.type != "cuda":
         yield from (copy.numpy() for copy in copies)
         return

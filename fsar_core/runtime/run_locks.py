@@ -1,9 +1,10 @@
-"""Signed Snakemake locks: every lock file says which process holds it, and locks of dead runs are removed.
+"""Signed Snakemake locks: lock files name their process, and locks of dead runs are removed.
 
-Snakemake locks files of a working directory by lists in `.snakemake/locks`. A killed run leaves its lists behind, and nothing
-in them tells whether the run still lives. The workflow therefore calls `sign_locks` while Snakemake reads it: from then on
-that process writes its identity into the first line of its lock files. Before a run takes its locks, it removes those that
-are there if every one of them was signed by a process that has provably ended. In every other case nothing is touched:
+Snakemake locks files of a working directory by lists in `.snakemake/locks`. A killed run leaves its
+lists behind, and nothing in them tells whether the run still lives. The workflow therefore calls
+`sign_locks` while Snakemake reads it: from then on that process writes its identity into the first
+line of its lock files. Before a run takes its locks, it removes those that are there if every one
+of them was signed by a process that has provably ended. In every other case nothing is touched:
 Snakemake's message appears, followed by who holds the locks.
 
 Locks of other workflows are never signed, so they are never removed.
@@ -23,7 +24,8 @@ from pathlib import Path
 
 from fsar_core.storage.locks import alone
 
-SIGNATURE = "# fsar holder: "  # begins the first line of a lock file; no path of the workflow begins like this
+# Begins the first line of a lock file; no path of the workflow begins like this.
+SIGNATURE = "# fsar holder: "
 LONGEST_COMMAND = 500  # characters; the signature must fit into the first block that is written
 PROC = Path("/proc")
 MACHINE_ID = Path("/etc/machine-id")
@@ -79,7 +81,11 @@ class Holder:
             holder = cls(**json.loads(line.removeprefix(SIGNATURE)))
         except (ValueError, TypeError, RecursionError):
             return None
-        well_formed = isinstance(holder.pid, int) and 0 < holder.pid < 2**31 and isinstance(holder.started, int)
+        well_formed = (
+            isinstance(holder.pid, int)
+            and 0 < holder.pid < 2**31
+            and isinstance(holder.started, int)
+        )
         return holder if well_formed else None
 
     @property
@@ -91,7 +97,9 @@ class Holder:
         here = Holder.this_process()
         if here is None or self.host != here.host or self.machine != here.machine:
             return False
-        if self.boot != here.boot:  # the machine was restarted, unless it only has the name of another one
+        if (
+            self.boot != here.boot
+        ):  # the machine was restarted, unless it only has the name of another one
             return self.machine != ""
         if self.namespace != here.namespace:
             return False
@@ -118,7 +126,10 @@ def _state_and_start(pid: int) -> tuple[str, int]:
 
 
 def read_holders(folder: Path) -> dict[Path, Holder | None]:
-    """Who holds each lock file of a folder; None where a file does not say. Empty files lock nothing and are left out."""
+    """Return the holder of each lock file of a folder; None if a file does not say.
+
+    Empty files lock nothing and are left out.
+    """
     holders = {}
     for path in sorted(Path(folder).glob("*")):
         try:
@@ -134,21 +145,28 @@ def read_holders(folder: Path) -> dict[Path, Holder | None]:
 
 
 def free_dead_locks(folder: Path) -> None:
-    """Remove all lock files of a folder if every one of them belongs to a dead run; otherwise remove none."""
+    """Remove all lock files of a folder if each belongs to a dead run; otherwise remove none."""
     if not _all_dead(read_holders(folder)):
         return
     with alone(folder.parent / "fsar.lock", "removing the locks of dead runs"):
-        holders = read_holders(folder)  # another run may have removed them, and have locked files itself
+        holders = read_holders(
+            folder
+        )  # another run may have removed them, and have locked files itself
         if not _all_dead(holders):
             return
         for path in holders:
             path.unlink(missing_ok=True)
     for holder in sorted(set(map(str, holders.values()))):
-        print(f"fsar: {folder.parent.parent}: removed the locks of a killed run ({holder})", file=sys.stderr)
+        print(
+            f"fsar: {folder.parent.parent}: removed the locks of a killed run ({holder})",
+            file=sys.stderr,
+        )
 
 
 def _all_dead(holders: dict[Path, Holder | None]) -> bool:
-    return bool(holders) and all(holder is not None and holder.is_dead() for holder in holders.values())
+    return bool(holders) and all(
+        holder is not None and holder.is_dead() for holder in holders.values()
+    )
 
 
 def explain(folder: Path) -> None:
@@ -159,8 +177,9 @@ def explain(folder: Path) -> None:
         print(f"fsar: {project} is locked by {holder}", file=sys.stderr)
     if None in holders.values():
         print(
-            f"fsar: {project} has locks that do not name their holder: of another workflow, or of an earlier version of "
-            "fsar; if no snakemake works there any more, run `snakemake --unlock` there, then this command again",
+            f"fsar: {project} has locks that do not name their holder: of another workflow, or of "
+            "an earlier version of fsar; if no snakemake works there any more, run "
+            "`snakemake --unlock` there, then this command again",
             file=sys.stderr,
         )
 
@@ -187,7 +206,10 @@ class SignedLocks:
             yield
 
     def _write_locks(self, lock_type: str, keys: Iterable[str]) -> None:
-        """Write a lock file whose first line names this process. Snakemake takes that line for a path that nobody makes."""
+        """Write a lock file whose first line names this process.
+
+        Snakemake takes that line for a path that nobody makes.
+        """
         paths = list(keys)
         holder = Holder.this_process()
         if paths and holder is not None:
@@ -196,7 +218,10 @@ class SignedLocks:
         super()._write_locks(lock_type, paths)
 
     def _delete_locks(self) -> None:
-        """Remove this run's lock files. Snakemake removes those of all other runs as well, which is right for --unlock only."""
+        """Remove this run's lock files.
+
+        Snakemake would remove those of all other runs as well, which is right for --unlock only.
+        """
         if not self._takes_locks:
             super()._delete_locks()
             return
@@ -210,12 +235,17 @@ class SignedLocks:
 def sign_locks() -> None:
     """Make this Snakemake process sign the lock files that it writes.
 
-    Versions of Snakemake that keep locks differently are left alone: there nothing is signed, hence nothing removed.
+    Versions of Snakemake that keep locks differently are left alone: there nothing is signed, hence
+    nothing removed.
     """
     from snakemake import workflow
 
     plain = getattr(workflow, "FilePersistence", None)
     needed = ("lock", "_write_locks", "_delete_locks")
-    if plain is None or issubclass(plain, SignedLocks) or not all(hasattr(plain, name) for name in needed):
+    if (
+        plain is None
+        or issubclass(plain, SignedLocks)
+        or not all(hasattr(plain, name) for name in needed)
+    ):
         return
     workflow.FilePersistence = type("SignedFilePersistence", (SignedLocks, plain), {})

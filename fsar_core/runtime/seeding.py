@@ -1,4 +1,4 @@
-"""All randomness of the project comes from here: a generator named by a seed and words, never by call order."""
+"""All randomness: generators named by a seed and words, independent of the order of calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 
 
 def derive(seed: int, *names: str | int) -> int:
-    """A 63-bit integer that depends on `seed` and every name, the same on every machine and Python version.
+    """Return a 63-bit integer that depends on `seed` and every name.
+
+    It is the same on every machine and Python version.
 
     >>> derive(0, "episodes", "test", 3) == derive(0, "episodes", "test", 3)
     True

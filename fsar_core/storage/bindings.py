@@ -42,7 +42,9 @@ def remake(rule: str, target: Place) -> str:
     """What to do about a file that belongs to other inputs: the command, ready to be pasted."""
     command = f"snakemake --cores all -R {rule}"
     # Snakemake knows an object under another name than its address.
-    aimed = command if isinstance(target, ObjectPath) else f"{command} -- {shlex.quote(str(target))}"
+    aimed = (
+        command if isinstance(target, ObjectPath) else f"{command} -- {shlex.quote(str(target))}"
+    )
     return f"make it again with `{aimed}`"
 
 
@@ -58,7 +60,9 @@ def changed(recorded: Mapping[str, str], current: Mapping[str, str]) -> list[str
         >>> changed({"index": "a", "features": "b"}, {"index": "a", "features": "c", "masks": "d"})
         ['features']
     """
-    return sorted(name for name in recorded.keys() & current.keys() if recorded[name] != current[name])
+    return sorted(
+        name for name in recorded.keys() & current.keys() if recorded[name] != current[name]
+    )
 
 
 def check_index(path: Place, identity: str, stores: Iterable[SealedStore]) -> None:
@@ -78,8 +82,8 @@ def check_store_index(path: Place, identity: str, store: Place, inputs: Mapping[
     """`check_index` of one store, by the `inputs` of its manifest."""
     if changed(inputs, {"index": identity}):
         raise FsarError(
-            f"{path}: lists other clips than the index that {store} was made from; restore the index "
-            f"of this store, or {remake('clip_index', store / 'manifest.json')}"
+            f"{path}: lists other clips than the index that {store} was made from; restore the "
+            f"index of this store, or {remake('clip_index', store / 'manifest.json')}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read as tensors and plain values only, every byte checked."""
+"""Checkpoints: written whole or not at all; only tensors and plain values are read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fsar_core.errors import FsarError, first_line, mend
 from fsar_core.storage.provenance import atomic_write, check_format, zip_damage
 
 FORMAT = 1  # raised by hand when what a checkpoint holds changes
+REASON = 120  # characters of torch's reason at most
 
 
 def save(path: Path, value: dict[str, Any]) -> None:
@@ -22,14 +23,22 @@ def save(path: Path, value: dict[str, Any]) -> None:
 
 
 def load(path: Path, run: str | None = None) -> dict[str, Any]:
-    """Read a checkpoint (of the run with the digest `run`); FsarError for another run's, a damaged or a foreign file."""
+    """Return the value of a checkpoint.
+
+    Args:
+        run: digest of the spec that it must be of; None for any.
+    Raises:
+        FsarError: the checkpoint is missing, damaged, of another run, or no checkpoint.
+    """
     try:
         if bad := zip_damage(path):  # torch itself reads tensors without a look at their checksums
             raise ValueError(f"'{bad}' is not as its checksum says")
         value = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FsarError(f"{path}: no such checkpoint; run snakemake to train this run") from None
-    except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zipfile errors ...
+    except (
+        Exception
+    ) as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zipfile errors ...
         reason = first_line(error, 120)
         raise FsarError(f"{path}: damaged or foreign checkpoint ({reason}); {mend(path)}") from None
     if isinstance(value, dict):
@@ -37,13 +46,14 @@ def load(path: Path, run: str | None = None) -> dict[str, Any]:
     found = value.get("run") if isinstance(value, dict) else None
     if found is None or run not in (None, found):
         raise FsarError(
-            f"{path}: checkpoint of run {found}, expected {run or 'one'}; remove it and run snakemake again"
+            f"{path}: checkpoint of run {found}, expected {run or 'one'}; remove it and run "
+            f"snakemake again"
         )
     return value
 
 
 def content(state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of a state dict: names, types, shapes and values of its tensors, in the order of names."""
+    """Return the SHA-256 of names, types, shapes and values of a state dict's tensors."""
     total = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()

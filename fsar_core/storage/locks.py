@@ -1,10 +1,12 @@
-"""Locks of the kernel's, which end with the process that holds them, however it ends.
+"""Locks: one process at a time does a piece of work.
 
-Of a piece of work: two runs over one folder of stores, or a job that outlived its killed Snakemake and the one that is to make
-the same again, take turns. Who comes second says whom it waits for, and finds the work done.
+Two runs over one folder of stores take turns, and so do a job that outlived its killed Snakemake
+and the one that makes the same again. The second says whom it waits for, and finds the work done.
 
-In a bucket there are no such locks. There a lock is an object that only one can put, and that its holder renews: who has seen it
-unchanged for longer than that takes it over, by a request that fails where another was faster. No clocks are compared.
+In a folder these are kernel locks, which end with the process that holds them, however it ends. In
+a bucket a lock is an object that only one process can put, and that its holder renews. A process
+that has seen it unchanged for longer takes it over, by a request that fails if another was faster.
+No clocks are compared.
 """
 
 from __future__ import annotations
@@ -31,7 +33,11 @@ except ImportError:  # no such locks there: as without the front
     fcntl = None
 
 
-NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}  # of some network file systems: then nothing is held
+NO_LOCKS = {
+    errno.ENOLCK,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+}  # of some network file systems: then nothing is held
 
 
 RENEWED = 10.0  # seconds after which the holder of a lock in a bucket renews it
@@ -92,7 +98,7 @@ def _put_first(path: ObjectPath, mine: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def alone(path: Place, work: str) -> Iterator[None]:
-    """Hold the lock file `path` as the only process; wait, and say for whom, where another holds it.
+    """Hold a lock file as the only process; wait for another holder, and say for whom.
 
     Args:
         work: what is done under it, for those who wait.
@@ -118,7 +124,9 @@ def _wait(stream, path: Path) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         stream.seek(0)
-        holders = [text for text in map(_told, stream.read().splitlines()) if text] or ["another process"]
+        holders = [text for text in map(_told, stream.read().splitlines()) if text] or [
+            "another process"
+        ]
         _say_waiting(path, holders[-1])
         fcntl.flock(stream, fcntl.LOCK_EX)
 
@@ -129,12 +137,19 @@ def _say_waiting(path: Place, holder: str) -> None:
 
 def _sign(stream, work: str) -> None:
     line = json.dumps(_mine(work)) + "\n"
-    with naming(stream.name):  # at once: what a buffer kept of a failed write, closing it would try again
+    with naming(
+        stream.name
+    ):  # at once: what a buffer kept of a failed write, closing it would try again
         os.write(stream.fileno(), line.encode())
 
 
 def _mine(work: str) -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T"), "work": work}
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": time.strftime("%F %T"),
+        "work": work,
+    }
 
 
 def _told(line: str) -> str | None:
@@ -160,7 +175,13 @@ def _alive(pid: int) -> bool:
 
 
 def try_lock(handle: int, kind: int) -> bool:
-    """Take a kernel lock on an open file if nobody else holds one that excludes it. `kind` is LOCK_SH or LOCK_EX."""
+    """Take a kernel lock on an open file unless somebody holds one that excludes it.
+
+    Args:
+        kind: LOCK_SH or LOCK_EX.
+    Returns:
+        Whether it was taken.
+    """
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -169,7 +190,7 @@ def try_lock(handle: int, kind: int) -> bool:
 
 
 def mark_busy(handle: int) -> None:
-    """Lock a file for as long as it stays open, so that `is_busy` knows that it is being written."""
+    """Lock a file while it is open, so that `is_busy` knows that it is being written."""
     if fcntl is not None:
         with contextlib.suppress(OSError):  # no locks here: the file's age has to do
             try_lock(handle, fcntl.LOCK_EX)
@@ -184,7 +205,10 @@ def is_busy(path: Path) -> bool:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Hold a lock file that exists, without waiting; yields whether nobody else holds it. True where there are no locks."""
+    """Hold an existing lock file without waiting; yield whether nobody else holds it.
+
+    It yields True if the file system has no locks.
+    """
     with contextlib.ExitStack() as stack:
         free = True
         if fcntl is not None:

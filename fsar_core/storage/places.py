@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fsar_core.errors import FsarError
-from fsar_core.storage.object_paths import EXTRA, ObjectPath
+from fsar_core.storage.object_client import EXTRA
+from fsar_core.storage.object_paths import ObjectPath
 
 MARK = "fsar.json"  # the object that is left in a bucket
 

@@ -1,8 +1,8 @@
-"""Where a result comes from: digests of specs and code, the environment of a job, and files that are whole or absent.
+"""Where a result comes from: digests of specs and code, the environment of a job, whole files.
 
-Snakemake sees a change of a rule's text and parameters but not of the package behind `python -m fsar_core VERB`, so the
-rules carry `code_digest(...)` of what they run. Digests are taken of the syntax tree without docstrings: comments,
-docstrings and layout change nothing, a formula does.
+Snakemake sees a change of a rule's text and parameters but not of the package behind `python -m
+fsar_core VERB`, so the rules carry `code_digest(...)` of what they run. Digests are taken of the
+syntax tree without docstrings: comments, docstrings and layout change nothing, a formula does.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NEUTRAL = frozenset(
         *("", ".config", ".errors", ".components", ".runtime", ".storage"),
         *(".components.parameters", ".components.registry", ".components.source"),
         *(".components.validation", ".runtime.devices"),
-        *(".storage.bindings", ".storage.locks", ".storage.object_paths"),
+        *(".storage.bindings", ".storage.locks", ".storage.object_client", ".storage.object_paths"),
         *(".storage.places", ".storage.provenance"),
     )
 )
@@ -51,7 +51,9 @@ NEUTRAL = frozenset(
 
 def canonical_json(value: Any) -> str:
     """One text for equal values: sorted keys, no blanks, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
 
 
 def digest(value: Any, length: int = 12) -> str:
@@ -68,9 +70,12 @@ def file_sha256(path: Place) -> str:
 
 
 def code_digest(*modules: str) -> str:
-    """Digest of the named modules and of every fsar_core module that they import, blind to docstrings and comments.
+    """Return a digest of modules and of every fsar_core module that they import.
 
-    Components reached through the registry by name are not imports: name those that a spec uses beside the entry module.
+    Docstrings and comments do not count.
+
+    Components reached through the registry by name are not imports: name those that a spec uses
+    beside the entry module.
     """
     closure: set[str] = set()
     pending = list(modules)
@@ -83,9 +88,14 @@ def code_digest(*modules: str) -> str:
 
 
 def _source(module: str) -> Path | None:
-    """The file of a module of this package. `importlib.util.find_spec` would import the parents, and torch with them."""
+    """Return the file of a module of this package.
+
+    `importlib.util.find_spec` would import the parents, and torch with them.
+    """
     path = Path(__file__).parents[2].joinpath(*module.split("."))
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+    return next(
+        (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None
+    )
 
 
 @cache
@@ -106,7 +116,7 @@ def _module_digest(module: str) -> str:
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
-    """Return whether a statement is a docstring: of a module, a class, a function or an attribute."""
+    """Say whether a statement is a docstring: of a module, class, function or attribute."""
     if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Constant):
         return False
     return isinstance(statement.value.value, str)
@@ -125,10 +135,14 @@ def _imports(module: str) -> tuple[str, ...]:
 
 
 def environment() -> dict[str, str]:
-    """What may change a result besides the spec: versions, machine, threads. Imports nothing heavy by itself."""
+    """Return what may change a result besides the spec: versions, machine, threads."""
     from importlib import metadata
 
-    record = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+    record = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             record[package] = metadata.version(package)
@@ -138,8 +152,10 @@ def environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
-    """Write a file that is either whole or not there: a temporary file beside it, flushed to disk, then renamed. An object is
-    put by one request."""
+    """Write a file that is either whole or does not exist.
+
+    A temporary file next to it is flushed to disk and renamed; an object is put by one request.
+    """
     if isinstance(path, ObjectPath):
         stream = io.BytesIO() if "b" in mode else io.StringIO(newline="\n")
         yield stream
@@ -152,7 +168,9 @@ def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
     try:
         with (
             naming(path),
-            os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})) as stream,
+            os.fdopen(
+                handle, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": "\n"})
+            ) as stream,
         ):
             yield stream
             stream.flush()
@@ -169,8 +187,10 @@ def atomic_write(path: Place, mode: str = "w") -> Iterator[IO]:
 
 
 def write_json(path: Place, value: dict[str, Any]) -> None:
-    """A readable JSON file, written atomically, with sorted keys and the SHA-256 of its content under `sha256`."""
-    plain = json.loads(json.dumps({key: of for key, of in value.items() if key != SUM}, allow_nan=False))
+    """Write a readable JSON file atomically, with sorted keys and its SHA-256 under `sha256`."""
+    plain = json.loads(
+        json.dumps({name: each for name, each in value.items() if name != SUM}, allow_nan=False)
+    )
     summed = {**plain, SUM: digest(plain, length=64)}
     with atomic_write(path) as stream:
         json.dump(summed, stream, indent=1, sort_keys=True, allow_nan=False)
@@ -178,10 +198,11 @@ def write_json(path: Place, value: dict[str, Any]) -> None:
 
 
 def read_json(path: Place, remedy: str) -> dict[str, Any]:
-    """What `write_json` wrote, without its checksum. Files of before there was one are read as they are.
+    """Return what `write_json` wrote, without its checksum, which older files lack.
 
     Raises:
-        FsarError: missing (with the remedy), no JSON object, or another content than the checksum's.
+        FsarError: missing (with the remedy), no JSON object, or another content than the
+        checksum's.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -199,9 +220,14 @@ def read_json(path: Place, remedy: str) -> dict[str, Any]:
 
 
 def json_sums(path: Place) -> set[str]:
-    """What may be the checksum of the content that was written: what stands in the file, and what its content amounts to."""
+    """Return what may be the checksum of the written content.
+
+    That is the recorded one, and that of the present content.
+    """
     text = path.read_bytes().decode(errors="replace")
-    found = set(re.findall(rf'^ "{SUM}": "([0-9a-f]{{64}})"', text, re.MULTILINE))  # nested ones stand further right
+    found = set(
+        re.findall(rf'^ "{SUM}": "([0-9a-f]{{64}})"', text, re.MULTILINE)
+    )  # nested ones stand further right
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(text)
         value.pop(SUM, None)
@@ -210,12 +236,13 @@ def json_sums(path: Place) -> set[str]:
 
 
 def check_format(found: Any, known: int, path: Path) -> None:
-    """FsarError unless a file is of a format that this version knows."""
+    """Raise FsarError unless a file is of a format that this version knows."""
     if type(found) is not int or found < 1:
         raise FsarError(f"{path}: damaged (format {found!r}); {mend(path)}")
     if found > known:
         raise FsarError(
-            f"{path}: has format {found}, and this fsar knows formats up to {known}: use the fsar that wrote it (or a later "
+            f"{path}: has format {found}, and this fsar knows formats up to {known}: use the fsar "
+            f"that wrote it (or a later "
             f"one), or move the file away and run snakemake to make it anew"
         )
 

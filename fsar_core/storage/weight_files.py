@@ -1,4 +1,4 @@
-"""The file or folder that a provider loads: which one it is, and where a downloaded one lies. Torch-free."""
+"""The file or folder that a mask provider loads: its identity, and where a download is kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _READ = (".json", ".safetensors", ".txt")
 
 
 def identity(path: Path) -> str:
-    """`sha256:...` of a file's bytes; of a folder, of the names and bytes of its *.json, *.safetensors and *.txt."""
+    """Return `sha256:...` of a file's bytes.
+
+    For a folder, names and bytes of its *.json, *.safetensors and *.txt count.
+    """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in _READ and file.is_file())
         return f"sha256:{digest({file.name: file_sha256(file) for file in files}, length=64)}"
@@ -28,7 +31,8 @@ def check(path: Path | None, expected: str | None) -> None:
         raise FsarError(f"--weights: no '{path}'; expected what has {expected}")
     if identity(path) != expected:
         raise FsarError(
-            f"--weights: {path} is not what this store is made with: expected {expected}, found {identity(path)}; it was "
+            f"--weights: {path} is not what this store is made with: expected {expected}, found "
+            f"{identity(path)}; it was "
             f"replaced meanwhile: run snakemake again"
         )
 
@@ -39,5 +43,10 @@ def is_address(text: str) -> bool:
 
 
 def downloaded(root: Path, address: str, sha256: str) -> Path:
-    """Where the file of an address is kept: files of one name and other bytes lie beside each other."""
-    return Path(root) / "downloaded" / sha256 / (Path(unquote(urlsplit(address).path)).name or "weights")
+    """Return where the file of an address is kept, apart from other files of its name."""
+    return (
+        Path(root)
+        / "downloaded"
+        / sha256
+        / (Path(unquote(urlsplit(address).path)).name or "weights")
+    )

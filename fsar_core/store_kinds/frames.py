@@ -111,12 +111,14 @@ def blocks(
     workers: int = 1,
     timeout: float = 60.0,
 ) -> Iterator[Block]:
-    """Frames of `rows`, FILE_CLIPS at a time: uint8 [clip view frames height width channels], or [clip view bytes] as JPEG.
-    Counts are of the decoders.
+    """Yield frames of `rows`, FILE_CLIPS at a time.
+
+    They are uint8 [clip view frames height width channels] or, as JPEG, [clip view bytes]. Receipts
+    count the clips of each decoder.
 
     Args:
-        workers: processes; a clip that makes one of them die or takes longer than `timeout` seconds, twice, is a failure
-            with `"lost": True`.
+        workers: processes. A clip that makes one of them die or takes longer than `timeout`
+            seconds, twice, is a failure with `"lost": True`.
     """
     clips = index.iloc[rows.start : rows.stop].to_dict("records")
     (name, shape), *_ = plan(spec, index, FILE_CLIPS).shapes.items()
@@ -150,7 +152,10 @@ def blocks(
 
 
 def _failure(clip: dict, result: str | Lost) -> dict:
-    """A receipt's entry of a clip that could not be decoded; `lost` where another attempt may succeed."""
+    """Return a receipt's entry of a clip that could not be decoded.
+
+    It is `lost` if another attempt may succeed.
+    """
     entry = {"row": int(clip["row"]), "path": clip["path"]}
     if isinstance(result, str):
         return entry | {"problem": result}
@@ -158,7 +163,7 @@ def _failure(clip: dict, result: str | Lost) -> dict:
 
 
 def _clip(spec: FrameSpec, folder: Path, clip: dict) -> tuple[np.ndarray, str] | str:
-    """Frames of every view, as they are stored, and who decoded them, or why the clip cannot be had."""
+    """Return the frames of every view as they are stored, and the decoder; or the problem."""
     if clip["problem"]:
         return clip["problem"]
     wanted = frames_taken(spec, clip)
@@ -177,21 +182,25 @@ def _clip(spec: FrameSpec, folder: Path, clip: dict) -> tuple[np.ndarray, str] |
 
 
 def frames_taken(spec: FrameSpec, clip: dict) -> np.ndarray:
-    """int64 [view frames]: the frames that the store holds of a clip (a row of the index). Only training clips are seen from
-    several views."""
+    """Return the numbers of the frames that a store holds of a clip, int64 [view frames].
+
+    Only training clips have several views.
+
+    Args:
+        clip: a row of the clip index.
+    """
     total, fps = int(clip["frames"]), float(clip["fps"]) or 30.0
     views = range(spec.views if clip["split"] == "train" else 1)
     policies = [spec.train_policy if view else spec.policy for view in views]
-    return np.stack(
-        [
-            frame_indices(policy, total, spec.count, _view_rng(spec, clip["path"], view), fps=fps)
-            for view, policy in zip(views, policies)
-        ]
-    )
+    taken = []
+    for view, policy in zip(views, policies):
+        random = _view_rng(spec, clip["path"], view)
+        taken.append(frame_indices(policy, total, spec.count, random, fps=fps))
+    return np.stack(taken)
 
 
 def _view_rng(spec: FrameSpec, path: str, view: int) -> np.random.Generator | None:
-    """View 0 is deterministic unless the policy itself is random; every view has a stream of its own."""
+    """Return the random stream of a view; None for view 0, unless its policy is random."""
     if view == 0 and spec.policy != "segment_random":
         return None
     return rng(spec.seed, "view", spec.dataset, path, view)

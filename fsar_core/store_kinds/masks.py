@@ -1,5 +1,8 @@
-"""Masks stores: what a job of `fsar fill --kind masks` writes. Rows are those of the frame store, as far as training clips go:
-they come first, and no other clip needs a mask."""
+"""Masks stores: instance masks of training clips.
+
+Rows are those of the frame store, as far as training clips go: they come first, and no other clip
+needs a mask.
+"""
 
 from __future__ import annotations
 
@@ -118,9 +121,7 @@ def provider_loads(provider: str) -> bool:
 
 def key_pattern(loads: bool) -> str:
     """Return what the keys of stores look like whose provider does, or does not, load weights."""
-    providers = [
-        name for name in registry.names("instance_masks") if provider_loads(name) == loads
-    ]
+    providers = [name for name in registry.names("instance_masks") if provider_loads(name) == loads]
     return rf"[A-Za-z0-9_-]+\.({'|'.join(providers)})\.[0-9a-f]+"
 
 
@@ -187,8 +188,11 @@ def _arrays(spec: MaskSpec) -> dict[str, tuple[tuple[int, ...], str]]:
 def blocks(
     spec: MaskSpec, provider: MaskProvider, index: pd.DataFrame, frames: StoreReader, rows: range
 ) -> Iterator[Block]:
-    """{"masks": [clip view frames height width]} of `rows`, FILE_CLIPS at a time, and {"score": [clip view frames]} of a provider
-    that gives scores. Of one that looks at frames the receipt counts how many it was shown."""
+    """Yield masks of `rows`, FILE_CLIPS at a time.
+
+    They are `masks` [clip view frames height width] and, for a provider that gives scores, `score`
+    [clip view frames]. Receipts count the frames that a provider was shown.
+    """
     arrays, views = _arrays(spec), spec.frames.views
     looks = registry.entry("instance_masks", spec.provider.name).attributes["needs_frames"]
     with tqdm(total=len(rows), desc="masks", unit="clip", mininterval=1) as bar:

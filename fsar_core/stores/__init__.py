@@ -13,4 +13,7 @@
     verify          compares every byte with its checksum
     access          readers and those who change a store exclude each other
     leases, objects stores in a bucket
+
+A job plans a store, several jobs fill it and write receipts, and one job seals it. Stores in
+folders and in buckets are used by the same functions.
 """

@@ -1,7 +1,8 @@
 """What a job of a store was made from: `inputs` of its receipt.
 
-A job is skipped only where all of it is as it was. Digests stand for contents: of the job's rows of the clip index, of the
-videos or masks files, of those shard files of another store that hold the job's rows, and of the weights file.
+A job is skipped only if none of it has changed. Digests stand for contents: of the job's rows of
+the clip index, of videos or masks files, of the shard files of another store that hold the job's
+rows, and of the weights file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,18 @@ Inputs = dict[str, Any]
 UNKNOWN = "unknown"
 # Columns of the clip index that decide which frames are stored, and what a mask is compared to.
 FRAME_COLUMNS = ("row", "split", "path", "file", "frames", "fps", "decoder", "problem")
-MASK_COLUMNS = ("row", "split", "class", "path", "file", "frames", "fps", "height", "width", "decoder")
+MASK_COLUMNS = (
+    "row",
+    "split",
+    "class",
+    "path",
+    "file",
+    "frames",
+    "fps",
+    "height",
+    "width",
+    "decoder",
+)
 SPLIT_COLUMNS = ("row", "split")
 
 
@@ -35,9 +47,10 @@ def job_inputs(
     columns: Iterable[str],
     **others: str | None,
 ) -> Inputs:
-    """What every job is made from, and `others` (name -> digest) that its kind of store adds; None is left out.
+    """Return what a job is made from.
 
     Args:
+        others: digests that its kind of store adds, by name; None is left out.
         columns: of the clip index that influence what the job writes.
     """
     listed = index.iloc[rows.start : rows.stop][list(columns)].astype(str).to_numpy().tolist()
@@ -53,7 +66,9 @@ def job_inputs(
 
 
 def shards_digest(store: Place, rows: range, failures_only: bool = False) -> str:
-    """Digest of the shard files of a sealed store that hold these rows, and of which of the rows failed.
+    """Return a digest of the shard files of a sealed store that hold some rows.
+
+    It also depends on which of the rows failed.
 
     Args:
         failures_only: leave out the shard files, for a job that does not read them.
@@ -70,15 +85,20 @@ def shards_digest(store: Place, rows: range, failures_only: bool = False) -> str
 
 
 def file_digest(path: Place | str) -> str:
-    """SHA-256 of a weights file. FsarError where it cannot be read."""
+    """Return the SHA-256 of a weights file; raise FsarError if it cannot be read."""
     try:
         return file_sha256(place(path))
     except OSError as error:
-        raise FsarError(f"{path}: cannot be read ({error.strerror}); expected a file of weights") from None
+        raise FsarError(
+            f"{path}: cannot be read ({error.strerror}); expected a file of weights"
+        ) from None
 
 
 def changed_since(old: Inputs | None, new: Inputs) -> list[str]:
-    """Names of the inputs that differ from those of an older receipt; [UNKNOWN] where it has none."""
+    """Return the names of the inputs that differ from those of an older receipt.
+
+    They are [UNKNOWN] if the receipt does not record them.
+    """
     if old is None:
         return [UNKNOWN]
     return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))

@@ -1,8 +1,9 @@
-"""Frames as JPEG: a ninth or so of their size, with an error of about one grey level; for those who have not the disk.
+"""Frames as JPEG: about a ninth of their size, with an error of about one gray level.
 
-A clip and view is one row of bytes, of the length that its frames have uncompressed: the lengths of its JPEG files (uint32 each,
-little-endian), the files one behind the other, zeros. The zeros cost nothing: Zarr compresses them. Any JPEG reader opens a file.
-Quality 95 without subsampling of the colours; the decoder's version stands in every receipt.
+A clip and view is one row of bytes, as long as its uncompressed frames: the lengths of its JPEG
+files (little-endian uint32), the files, and zeros, which cost nothing because Zarr compresses them.
+Any JPEG reader opens a file. The quality is 95, without subsampling of the colors; every receipt
+records the version of the decoder.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ QUALITY = 95
 
 
 def encode(frames: np.ndarray) -> np.ndarray:
-    """uint8 [frames height width 3] to uint8 [frames * height * width * 3].
+    """Return frames as one row of bytes.
 
+    Args:
+        frames: uint8 [frames height width 3].
+    Returns:
+        uint8 [frames * height * width * 3].
     Raises:
         ValueError: they do not get smaller.
     """
@@ -28,7 +33,10 @@ def encode(frames: np.ndarray) -> np.ndarray:
         files.append(stream.getvalue())
     packed = np.array([len(file) for file in files], "<u4").tobytes() + b"".join(files)
     if len(packed) > frames.nbytes:
-        raise ValueError(f"frames of {frames.nbytes} bytes are {len(packed)} bytes as JPEG; set `compression: zstd`")
+        raise ValueError(
+            f"frames of {frames.nbytes} bytes are {len(packed)} bytes as JPEG; set "
+            f"`compression: zstd`"
+        )
     out = np.zeros(frames.nbytes, np.uint8)
     out[: len(packed)] = np.frombuffer(packed, np.uint8)
     return out
@@ -45,8 +53,10 @@ def decode(packed: np.ndarray, out: np.ndarray) -> None:
     if not all(lengths) or start + sum(lengths) > len(packed):
         raise ValueError("no row of JPEG files")
     for frame, length in zip(out, lengths):
-        with Image.open(io.BytesIO(packed[start : start + length].tobytes()), formats=["JPEG"]) as picture:
+        file = io.BytesIO(packed[start : start + length].tobytes())
+        with Image.open(file, formats=["JPEG"]) as picture:
             if (picture.height, picture.width, 3) != frame.shape or picture.mode != "RGB":
-                raise ValueError(f"a JPEG of {picture.width} x {picture.height} {picture.mode}, expected {frame.shape}")
+                found = f"{picture.width} x {picture.height} {picture.mode}"
+                raise ValueError(f"a JPEG of {found}, expected {frame.shape}")
             frame[...] = np.asarray(picture)
         start += length

@@ -116,7 +116,11 @@ class StoreKind:
     """One kind of store: its spec, its arrays, and how a job fills its rows."""
 
     spec_type: ClassVar[type[Spec]]
-    """Spec of a store; its field `kind` has the name of the module as its only value."""
+    """Spec of a store.
+
+    Its field `kind` has the name of the module as its only value. Its `dataset` is the data set of
+    the rows, and its `key`, `<dataset>.<words>.<digest>`, names the folder of the store.
+    """
 
     title: ClassVar[str]
     """What messages call it, for example `masks store`."""

@@ -3,11 +3,12 @@
     <stores>/<kind>/<key>/plan.json            spec, rows, arrays, jobs
     <stores>/<kind>/<key>/data.zarr/<array>    Zarr v3, created empty with its final shape
     <stores>/<kind>/<key>/receipts/<job>.json  rows done, files with checksums, failures, seconds
-    <stores>/<kind>/<key>/manifest.json        written last; a store without it does not exist for readers
+    <stores>/<kind>/<key>/manifest.json        written last; without it, readers refuse the store
 
-A chunk is one clip and view; a shard file holds `FILE_CLIPS` clips; a job fills whole shard files, so that jobs never
-share one. Chunks are zstd level 1 (numcodecs), or as they are where the spec says so, with a crc32c behind it: a ReLU's zeros
-lie in runs, which shuffling breaks.
+A chunk is one clip and view; a shard file holds `FILE_CLIPS` clips; a job fills whole shard files,
+so that jobs never share one. Chunks are compressed with zstd level 1 (numcodecs), unless the spec
+says otherwise, and followed by a crc32c. They are not shuffled, which would break the runs of zeros
+that a ReLU leaves.
 """
 
 from __future__ import annotations
@@ -73,7 +74,11 @@ def whole_files(clips_per_job: int) -> int:
 
 
 def shard_file(array: str, row: int, view: int, axes: int) -> str:
-    """The file that holds a row and view of an array whose clips have `axes` axes; below the store."""
+    """Return the file that holds a row and view of an array, below the store.
+
+    Args:
+        axes: of a clip and view.
+    """
     return "/".join(["data.zarr", array, "c", str(row // FILE_CLIPS), str(view), *["0"] * axes])
 
 
@@ -91,7 +96,7 @@ def parse_spec(text: str) -> StoreSpec:
 
 
 def create(store: Place, plan: Plan) -> None:
-    """Create the empty arrays (kept where they exist with the same plan) and write plan.json last."""
+    """Create the empty arrays and write plan.json last; arrays of the same plan are kept."""
     create_arrays(store, plan)
     write_json(store / "plan.json", asdict(plan))
 
@@ -117,7 +122,8 @@ def create_arrays(store: Place, plan: Plan) -> None:
             )
         elif present[name].shape != full or str(present[name].dtype) != plan.dtypes[name]:
             raise FsarError(
-                f"{store}: holds an array '{name}' of another shape; remove the folder and run again"
+                f"{store}: holds an array '{name}' of another shape; remove the folder and run "
+                f"again"
             )
 
 
@@ -127,10 +133,13 @@ def open_arrays(
     mode: Literal["r", "r+", "a"] = "r",
     sums: Files | None = None,
 ) -> dict[str, zarr.Array]:
-    """Arrays by name. Mode `a` makes the group and leaves out absent arrays; FsarError where metadata is damaged.
+    """Return arrays by name.
 
     Args:
-        sums: filled with what is written, of an object store alone: path below the store -> bytes and sha256.
+        mode: `a` makes the group, and leaves out arrays that do not exist.
+        sums: filled with bytes and sha256 of what is written to a bucket, by path below the store.
+    Raises:
+        FsarError: Zarr's metadata is damaged.
     """
     import zarr
 
@@ -179,6 +188,7 @@ def check_layout(value: dict[str, Any], path: Place) -> None:
         raise FsarError(f"{path}: damaged (layout {layout!r}); {mend(path.parent)}")
     if layout > LAYOUT_VERSION:
         raise FsarError(
-            f"{path}: the store has layout {layout}, and this fsar knows layouts up to {LAYOUT_VERSION}: open it with the fsar "
-            f"that wrote it (or a later one), or move {path.parent} away and run snakemake to make it anew"
+            f"{path}: the store has layout {layout}, and this fsar knows layouts up to "
+            f"{LAYOUT_VERSION}: open it with the fsar that wrote it (or a later one), or move "
+            f"{path.parent} away and run snakemake to make it anew"
         )

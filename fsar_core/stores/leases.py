@@ -1,8 +1,8 @@
 """Leases: objects in a bucket that say that their process still runs and works on a store.
 
-A lease is renewed by a thread of its own and deleted at the end. One that has not been renewed for `locks.STALE` seconds
-belongs to a process that was killed. Its age is measured by the clock of the object store alone: it is compared with a lease
-that the asking process has just put itself.
+A lease is renewed by a thread of its own and deleted at the end. One that has not been renewed for
+`locks.STALE` seconds belongs to a process that was killed. Its age is measured by the clock of the
+object store alone: it is compared with a lease that the asking process has just put.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ class Lease:
         signature = json.loads(locks.signature(work)) | {"processes": _process_table()}
         data = json.dumps(signature).encode()
         path.write_bytes(data)
-        self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()  # the one signal that a finalizer may give
-        self._thread = threading.Thread(target=self._renew, args=(data,), daemon=True)  # keeps this object
+        self._ended: queue.SimpleQueue[None] = (
+            queue.SimpleQueue()
+        )  # the one signal that a finalizer may give
+        self._thread = threading.Thread(
+            target=self._renew, args=(data,), daemon=True
+        )  # keeps this object
         self._thread.start()
         _leases.add(self)
 
@@ -79,7 +83,9 @@ def _end_leases() -> None:
 
 
 def living(store: ObjectPath, kind: str, mine: ObjectPath) -> list[str]:
-    """Processes with a living lease on a store, as text. Leases that have not been renewed are deleted.
+    """Return the processes with a living lease on a store, as text.
+
+    Leases that have not been renewed are deleted.
 
     Args:
         kind: the folder of the leases below `locks/`.
@@ -100,7 +106,7 @@ def living(store: ObjectPath, kind: str, mine: ObjectPath) -> list[str]:
 
 
 def _lease_holder(path: ObjectPath) -> str | None:
-    """The process behind a lease, as text; None if it has ended for certain."""
+    """Return the process that holds a lease, as text; None if it has certainly ended."""
     try:
         text = path.read_text()
     except FileNotFoundError:
@@ -115,7 +121,14 @@ def _lease_holder(path: ObjectPath) -> str | None:
 
 
 def _process_table() -> str:
-    """What process numbers refer to. Machines and containers can share a host name and still number their processes apart."""
+    """Return what process numbers refer to.
+
+    Machines and containers can share a host name and still number their processes separately.
+    """
     with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + " " + os.readlink("/proc/self/ns/pid")
+        return (
+            Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+            + " "
+            + os.readlink("/proc/self/ns/pid")
+        )
     return ""

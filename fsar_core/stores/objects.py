@@ -13,14 +13,25 @@ from zarr.storage import WrapperStore
 
 from fsar_core.storage.object_paths import ObjectPath
 from fsar_core.stores.layout import FILE_CLIPS, Files, shard_file
-from fsar_core.stores.shards import ABSENT, INDEX, SUM, ShardFiles, check_recorded, check_sum, clip_sums
+from fsar_core.stores.shards import (
+    ABSENT,
+    INDEX,
+    SUM,
+    ShardFiles,
+    check_recorded,
+    check_sum,
+    clip_sums,
+)
 
 IN_FLIGHT = 8  # requests at a time: an object store answers late, but many at once
 CLIPS = 16  # of a shard by one request: what is under way has to be held in memory
 
 
 class SummedStore(WrapperStore[Store]):
-    """Zarr's view of a bucket, which notes bytes, SHA-256 and the clips' checksums of every shard that is put."""
+    """Zarr's view of a bucket, which records every shard that is put.
+
+    It records bytes, SHA-256 and the checksums of the clips.
+    """
 
     def __init__(self, path: ObjectPath, sums: Files, store: Store | None = None) -> None:
         super().__init__(path.zarr_store() if store is None else store)
@@ -41,9 +52,10 @@ class SummedStore(WrapperStore[Store]):
 
 
 class ShardObjects(ShardFiles):
-    """The clips of one array, where its shards are objects. Every chunk's checksum is checked every time.
+    """The clips of one array whose shards are objects. Every chunk is checked every time.
 
-    The index of a shard is read once. Where a chunk is not what it says, it is read again: the shard may have been mended.
+    The index of a shard is read once, and again if a chunk does not match it: the shard may have
+    been repaired.
     """
 
     def __init__(self, *args) -> None:
@@ -52,7 +64,7 @@ class ShardObjects(ShardFiles):
         self._pool = ThreadPoolExecutor(IN_FLIGHT)
 
     def fill(self, places: list[tuple[int, int, np.ndarray]]) -> list[tuple[int, int, Exception]]:
-        """Fill every `out` of (row, view, out) with its clip, several shards at a time; what failed, and why.
+        """Fill every `out` of (row, view, out) with its clip, several shards at a time.
 
         Raises:
             FsarError: the object store cannot be reached.
@@ -60,8 +72,14 @@ class ShardObjects(ShardFiles):
         shards: dict[tuple[int, int], list] = {}
         for row, view, out in places:
             shards.setdefault((row // FILE_CLIPS, view), []).append((row, view, out))
-        list(self._pool.map(self._know, shards))  # first: parts of one shard would ask for it several times
-        parts = [part[first : first + CLIPS] for part in shards.values() for first in range(0, len(part), CLIPS)]
+        list(
+            self._pool.map(self._know, shards)
+        )  # first: parts of one shard would ask for it several times
+        parts = [
+            part[first : first + CLIPS]
+            for part in shards.values()
+            for first in range(0, len(part), CLIPS)
+        ]
         return [fault for faults in self._pool.map(self._fill, parts) for fault in faults]
 
     def _know(self, shard: tuple[int, int]) -> None:
@@ -86,7 +104,9 @@ class ShardObjects(ShardFiles):
             for (row, view, out), chunk in zip(part, found):
                 try:
                     self._decode(chunk, out, self._recorded(key, row))
-                except Exception as error:  # codecs raise ValueError, RuntimeError or their own kinds
+                except (
+                    Exception
+                ) as error:  # codecs raise ValueError, RuntimeError or their own kinds
                     faults.append((row, view, error))
         if not faults or again:
             return faults
@@ -101,7 +121,10 @@ class ShardObjects(ShardFiles):
         return self.store / self._key(shard)
 
     def _index(self, shard: tuple[int, int]) -> np.ndarray | None:
-        """uint64 [FILE_CLIPS 2] (offset, bytes) of a shard; None where there is no object: nothing but zeros."""
+        """Return the index of a shard, uint64 [FILE_CLIPS 2]: offset and bytes.
+
+        It is None if there is no object, which means zeros.
+        """
         if self._is_zeros(self._key(shard)):
             return None
         if shard not in self._indices:
@@ -118,12 +141,18 @@ class ShardObjects(ShardFiles):
             index = stored[:-SUM].view("<u8").reshape(-1, 2)
             there = (index != ABSENT).any(axis=1)
             # In two steps: a sum of damaged numbers might wrap around.
-            if (index[there] > size).any() or (index[there].sum(axis=1) > size).any() or (index[there, 1] < SUM).any():
+            if (
+                (index[there] > size).any()
+                or (index[there].sum(axis=1) > size).any()
+                or (index[there, 1] < SUM).any()
+            ):
                 raise ValueError(f"an index beyond the {size} bytes of the object")
             self._indices[shard] = index
         return self._indices[shard]
 
-    def _chunks(self, index: np.ndarray | None, path: ObjectPath, part: list) -> list[np.ndarray | None]:
+    def _chunks(
+        self, index: np.ndarray | None, path: ObjectPath, part: list
+    ) -> list[np.ndarray | None]:
         """The stored bytes of clips of a shard; None of those that are nothing but zeros."""
         found: list[np.ndarray | None] = [None] * len(part)
         if index is None:

@@ -1,6 +1,10 @@
-"""Reading a sealed store: refused without a manifest, with another spec, with a shard file of another size or with Zarr metadata
-that is not as it was sealed. The bytes of a clip are checked when it is read, by the checksums inside the shard files and those
-that the manifest recorded for it. While a reader is open, nobody unseals the store (`stores/access`)."""
+"""Read a sealed store.
+
+A store is refused without a manifest, with another spec, with a shard file of another size or with
+Zarr metadata other than those that were sealed. The bytes of a clip are checked when it is read, by
+the checksums inside the shard files and those that the manifest recorded. While a reader is open,
+nobody unseals the store (`fsar_core.stores.access`).
+"""
 
 from __future__ import annotations
 
@@ -20,25 +24,32 @@ from fsar_core.stores.shards import ShardFiles
 
 
 class StoreReader:
-    """One array of a sealed store, which stays as it is until the reader is closed or garbage-collected.
+    """One array of a sealed store, which does not change until the reader is closed.
+
+    A reader that is garbage-collected is closed.
 
     Attributes:
         clips, views: rows and views of the array.
         clip_shape: of one clip and view.
         failed: rows that hold nothing.
         content: digest of all shard files.
-        inputs: what the store was made from, by name; `index` is the identity of its clip index. Empty
-            for a store that was sealed before manifests recorded it.
+        inputs: what the store was made from, by name; `index` is the identity of its clip index.
+            Empty for a store that was sealed before manifests recorded it.
     """
 
     def __init__(self, store: Place, array: str, spec: StoreSpec | None = None) -> None:
         """Open a store.
 
         Args:
-            spec: what the caller expects; FsarError names the first field in which the store differs.
+            array: name of the array, for example `features`.
+            spec: what the caller expects.
+        Raises:
+            FsarError: the store is not sealed, is damaged, or differs from the spec; the message
+                names the first field that differs.
         """
         self.store = store
-        self._access = access.shared(self.store)  # before the manifest is read: from here on it stays
+        # Before the manifest is read: from here on it does not change.
+        self._access = access.shared(self.store)
         try:
             self._open(array, spec)
         except BaseException:
@@ -59,12 +70,14 @@ class StoreReader:
         manifest = read_manifest(self.store)
         if spec is not None:
             found = manifest["spec"]
-            with contextlib.suppress(ValueError):  # a field that is younger than the store has its default
+            # A field added after the store was made has its default.
+            with contextlib.suppress(ValueError):
                 found = type(spec).model_validate(found).model_dump(mode="json")
             differs = difference(spec.model_dump(mode="json"), found)
             if differs:
                 raise FsarError(
-                    f"{self.store}: built by another spec: {differs}; build the store of this spec with snakemake"
+                    f"{self.store}: built by another spec: {differs}; build the store of this spec "
+                    f"with snakemake"
                 )
         check_files(self.store, manifest["files"])
         check_metadata(self.store, manifest)
@@ -78,9 +91,12 @@ class StoreReader:
         self._files: Files = manifest["files"]
         self._shards = self._in_shards()
         self.clips, self.views, *self._stored_shape = self._array.shape
-        self.clip_shape = [self.spec["count"], *[self.spec["size"]] * 2, 3] if self._jpeg else self._stored_shape
+        self.clip_shape = self._stored_shape
+        if self._jpeg:
+            self.clip_shape = [self.spec["count"], self.spec["size"], self.spec["size"], 3]
         self.dtype = self._array.dtype
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None  # of the last reading by several threads
+        # Of the last reading by several threads.
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
     @property
     def clip_bytes(self) -> int:
@@ -88,7 +104,14 @@ class StoreReader:
         return int(np.prod(self.clip_shape)) * self.dtype.itemsize
 
     def read(self, rows: np.ndarray, view: int | np.ndarray = 0, threads: int = 1) -> np.ndarray:
-        """[len(rows) ...] of one view, or of a view for each row, clip by clip."""
+        """Return the clips of some rows, [len(rows) ...].
+
+        Args:
+            view: of all rows, or one for each row.
+            threads: that read at a time.
+        Raises:
+            FsarError: a clip has failed, or its chunk is damaged.
+        """
         out = np.empty((len(rows), *self.clip_shape), self.dtype)
         places = list(zip(rows.tolist(), np.broadcast_to(view, len(rows)).tolist(), out))
 
@@ -107,7 +130,7 @@ class StoreReader:
         return out
 
     def read_clip(self, row: int, view: int = 0) -> np.ndarray:
-        """One clip and view. FsarError for a failed clip or a damaged chunk."""
+        """Return one clip and view; raise FsarError for a failed clip or a damaged chunk."""
         out = np.empty(self.clip_shape, self.dtype)
         self._fill(row, view, out)
         return out
@@ -120,7 +143,7 @@ class StoreReader:
         return ShardObjects.of(self.store, self._name, self._array, self._files)
 
     def _fill_by_requests(self, places: list) -> None:
-        """Of a bucket: the requests of many clips are under way at the same time, whatever the number of threads."""
+        """Read clips of a bucket by many requests at a time, whatever the number of threads."""
         for row, view, _ in places:
             self._check(row, view)
         # A row of JPEG files is as long as its frames: not all are held beside them.
@@ -142,11 +165,13 @@ class StoreReader:
     def _check(self, row: int, view: int) -> None:
         if not (0 <= row < self.clips and 0 <= view < self.views):
             raise FsarError(
-                f"{self.store}: no row {row} view {view}; it holds the rows 0..{self.clips - 1} and the views "
-                f"0..{self.views - 1}; were the episodes drawn from another data set?"
+                f"{self.store}: no row {row} view {view}; it holds the rows 0..{self.clips - 1} "
+                f"and the views 0..{self.views - 1}; were the episodes drawn from another data set?"
             )
         if row in self.failed:
-            raise FsarError(f"{self.store}: row {row} failed when the store was built and cannot be read")
+            raise FsarError(
+                f"{self.store}: row {row} failed when the store was built and cannot be read"
+            )
 
     def _fill(self, row: int, view: int, out: np.ndarray) -> None:
         self._check(row, view)
@@ -160,7 +185,8 @@ class StoreReader:
                 jpeg.decode(stored, out)
         except FsarError:  # a bucket that cannot be reached
             raise
-        except Exception as error:  # codecs raise ValueError, RuntimeError or their own kinds on damaged bytes
+        # Codecs raise ValueError, RuntimeError or their own kinds on damaged bytes.
+        except Exception as error:
             raise self._damaged(row, view, error) from None
 
     def _read_with_zarr(self, row: int, view: int, out: np.ndarray) -> None:

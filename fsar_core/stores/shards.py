@@ -1,9 +1,10 @@
 """Shard files: single clips read straight into the caller's memory, and whole files written.
 
-What is read and written is Zarr v3 as `layout.create_arrays` has Zarr write it: the chunks of a file (a clip and view each) one
-behind the other, at the end an index of where they lie (two uint64 a chunk: offset and bytes; all ones: none) and its crc32c;
-every chunk has its own crc32c behind it. Zarr itself does the same through event loop, codec pipeline and a copy each:
-benchmarks/README.md has the figures. Arrays of any other make are left to it.
+The files are Zarr v3 as `layout.create_arrays` has Zarr write them: the chunks of a file, a clip
+and view each, every one followed by its crc32c; then an index of their positions (two uint64 for
+each: offset and bytes; all ones for none) and the crc32c of the index. Zarr does the same through
+an event loop, a pipeline of codecs and a copy each: benchmarks/README.md has the figures. Arrays
+with another arrangement are left to Zarr.
 """
 
 from __future__ import annotations
@@ -33,15 +34,21 @@ INDEX = FILE_CLIPS * 16 + SUM
 class ShardFiles:
     """The clips of one array.
 
-    A chunk that is stored as it is, uncompressed, is checked when it is read first, and again when its file has changed: its
-    checksum takes longer than its reading. Compressed ones are checked every time.
+    Uncompressed chunks are checked when they are first read, and again when their file has changed,
+    because a checksum takes longer than reading. Compressed ones are checked every time.
 
-    With the files of a manifest, a clip is zeros only if the manifest lists no file for it. A listed file must be there, and
-    the checksum stored behind a clip must be the one that was recorded for this clip: otherwise the file is another one.
+    With the files of a manifest, a clip is zeros only if the manifest lists no file for it. A
+    listed file must exist, and the checksum stored with a clip must be the one that was recorded
+    for this clip: otherwise the file is another one.
     """
 
     def __init__(
-        self, store: Place, name: str, array: zarr.Array, compressed: bool, files: Files | None = None
+        self,
+        store: Place,
+        name: str,
+        array: zarr.Array,
+        compressed: bool,
+        files: Files | None = None,
     ) -> None:
         self.store, self.name, self._files = store, name, files
         self.clip_shape, self.dtype = array.shape[2:], array.dtype
@@ -49,8 +56,12 @@ class ShardFiles:
         self._checked: dict[tuple[int, int], tuple[int, ...]] = {}
 
     @classmethod
-    def of(cls, store: Place, name: str, array: zarr.Array, files: Files | None = None) -> ShardFiles | None:
-        """None for an array that is not written as this project's are, or on a machine of the other byte order.
+    def of(
+        cls, store: Place, name: str, array: zarr.Array, files: Files | None = None
+    ) -> ShardFiles | None:
+        """Return the shard files of an array.
+
+        It is None if the array is arranged in another way, or on a big-endian machine.
 
         Args:
             files: those that the manifest lists; None for a store that is being written.
@@ -73,11 +84,22 @@ class ShardFiles:
             "codecs": tuple(codec["name"] for codec in inner["codecs"]),
             "index_codecs": tuple(codec["name"] for codec in inner["index_codecs"]),
         }
-        orders = [codec.get("configuration", {}) for key in ("codecs", "index_codecs") for codec in inner[key][:1]]
+        orders = [
+            codec.get("configuration", {})
+            for key in ("codecs", "index_codecs")
+            for codec in inner[key][:1]
+        ]
         if (
-            any(found[key] not in (of if isinstance(of, list) else [of]) for key, of in expected.items())
-            or any(getattr(of.get("endian"), "value", of.get("endian")) not in ("little", None) for of in orders)
-            or tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"]) != (FILE_CLIPS, *clip[1:])
+            any(
+                found[key] not in (of if isinstance(of, list) else [of])
+                for key, of in expected.items()
+            )
+            or any(
+                getattr(of.get("endian"), "value", of.get("endian")) not in ("little", None)
+                for of in orders
+            )
+            or tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+            != (FILE_CLIPS, *clip[1:])
             or array.fill_value != 0
         ):
             return None
@@ -151,16 +173,16 @@ class ShardFiles:
         return _summed(values.tobytes() if self._zstd is None else self._zstd.encode(values))
 
     def _is_zeros(self, key: str) -> bool:
-        """Whether the manifest says that a shard file holds nothing but zeros, by not listing it."""
+        """Say whether a shard file holds only zeros: a manifest does not list such a file."""
         return self._files is not None and key not in self._files
 
     def _check_absence(self, key: str) -> None:
-        """ValueError if the manifest lists a file that is missing."""
+        """Raise ValueError if the manifest lists a file that is missing."""
         if self._files is not None and key in self._files:
             raise ValueError("its shard is missing")
 
     def _recorded(self, key: str, row: int) -> str | None:
-        """The checksum recorded for a clip, in hexadecimal; None for a store sealed before they were recorded."""
+        """Return the checksum recorded for a clip, in hexadecimal; None in older manifests."""
         clips = (self._files or {}).get(key, {}).get("clips")
         if clips is None:
             return None
@@ -194,7 +216,7 @@ def _summed(values: bytes) -> bytes:
 
 
 def _take(file: int, size: int, offset: int) -> np.ndarray:
-    """uint8 [size] of a file from `offset` on."""
+    """Return the bytes of a file from `offset` on, uint8 [size]."""
     if size < SUM or offset < 0:
         raise ValueError(f"{size} bytes at {offset}")
     found = np.empty(size, np.uint8)
@@ -204,18 +226,19 @@ def _take(file: int, size: int, offset: int) -> np.ndarray:
 
 
 def check_sum(values: np.ndarray, stored: np.ndarray) -> None:
-    """ValueError where the crc32c of `values` is not the one that is stored."""
+    """Raise ValueError unless the crc32c of `values` is the stored one."""
     frozen = values.view()
     frozen.flags.writeable = False
-    computed = google_crc32c.value(frozen).to_bytes(4, "little")
+    computed = google_crc32c.value(frozen).to_bytes(SUM, "little")
     if computed != stored.tobytes():
         raise ValueError(
-            f"Stored and computed checksum do not match: stored {stored.tobytes().hex()}, computed {computed.hex()}"
+            f"Stored and computed checksum do not match: stored {stored.tobytes().hex()}, computed "
+            f"{computed.hex()}"
         )
 
 
 def check_recorded(stored: np.ndarray | None, recorded: str | None) -> None:
-    """ValueError if the checksum stored behind a clip is not the recorded one.
+    """Raise ValueError if the checksum stored with a clip is not the recorded one.
 
     Args:
         stored: uint8 [SUM]; None if the shard's index has no such clip.
@@ -226,11 +249,16 @@ def check_recorded(stored: np.ndarray | None, recorded: str | None) -> None:
     if stored is None:
         raise ValueError("its shard does not hold it")
     if stored.tobytes().hex() != recorded:
-        raise ValueError(f"another clip is in its place: checksum {stored.tobytes().hex()}, recorded {recorded}")
+        raise ValueError(
+            f"another clip is in its place: checksum {stored.tobytes().hex()}, recorded {recorded}"
+        )
 
 
 def clip_sums(shard: bytes) -> str | None:
-    """The checksums behind the clips of a whole shard, in order of rows and hexadecimal; None if it is not made as ours are."""
+    """Return the checksums stored with the clips of a shard, in the order of rows, in hexadecimal.
+
+    It is None if the shard is arranged in another way.
+    """
     index = shard[-INDEX:]
     if len(index) < INDEX or _summed(index[:-SUM]) != index:
         return None

@@ -1,4 +1,7 @@
-"""Checking every byte of a store against its receipts and its seal; taking away what is bad, so that it alone is made again."""
+"""Check every byte of a store against its receipts and its seal, and remove what is damaged.
+
+Only what was removed is then made again.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,23 @@ from fsar_core.storage.places import Place
 from fsar_core.storage.provenance import file_sha256, write_json
 from fsar_core.stores import access
 from fsar_core.stores.layout import Plan, create_arrays, open_arrays, read_plan
-from fsar_core.stores.manifest import PLANNED, check_metadata, metadata_files, read_manifest, read_receipt
+from fsar_core.stores.manifest import (
+    PLANNED,
+    check_metadata,
+    metadata_files,
+    read_manifest,
+    read_receipt,
+)
 from fsar_core.stores.writer import shard_keys
 
 
 @dataclass
 class Findings:
-    """What is wrong with a store; nothing, where all reasons are empty.
+    """What is wrong with a store; nothing if there are no reasons.
 
     Attributes:
-        planned: the plan as it should be; None where nothing sound says so.
-        sealed: there is a manifest.
+        planned: the plan as it should be; None if no sound file says so.
+        sealed: whether there is a manifest.
         manifest, plan: why the file is bad.
         metadata: Zarr's bad files (below the store) and why.
         jobs: those of a bad receipt or shard file -> the first such file and why.
@@ -39,17 +48,18 @@ class Findings:
 
     @property
     def reasons(self) -> list[str]:
-        """One line each, the file first."""
-        single = [f"{name}.json: {reason}" for name in ("plan", "manifest") if (reason := getattr(self, name))]
-        jobs = [f"job {job}: {reason}" for job, reason in self.jobs.items()]
-        return [*single, *(f"{key}: {reason}" for key, reason in self.metadata.items()), *jobs]
+        """One line for each, which starts with the file."""
+        files = {"plan.json": self.plan, "manifest.json": self.manifest, **self.metadata}
+        lines = [f"{key}: {reason}" for key, reason in files.items() if reason]
+        return [*lines, *(f"job {job}: {reason}" for job, reason in self.jobs.items())]
 
 
 def examine(store: Place) -> Findings:
-    """Read every byte of a store. As long as a sealed store is examined, nobody unseals it.
+    """Read every byte of a store. While a sealed store is examined, nobody unseals it.
 
     Raises:
-        FsarError: neither a plan nor a manifest is there, or the layout is newer than this version knows.
+        FsarError: there is neither a plan nor a manifest, or the layout is newer than this version
+            knows.
     """
     with access.shared(store) as held:
         if not (store / "manifest.json").exists():
@@ -63,10 +73,19 @@ def _examine(store: Place) -> Findings:
     if plan is None and manifest is None and not (plan_fault or manifest_fault):
         raise FsarError(f"{store}: no store; expected a folder with plan.json or manifest.json")
     # Sealed before manifests held it: nothing but plan.json says how the store is arranged.
-    of_manifest = Plan(**{name: manifest[name] for name in PLANNED}) if manifest and "shapes" in manifest else None
+    of_manifest = (
+        Plan(**{name: manifest[name] for name in PLANNED})
+        if manifest and "shapes" in manifest
+        else None
+    )
     if of_manifest and plan != of_manifest:
         plan_fault = plan_fault or ("missing" if plan is None else "not the plan that was sealed")
-    found = Findings(of_manifest or plan, manifest is not None or bool(manifest_fault), manifest_fault, plan_fault)
+    found = Findings(
+        of_manifest or plan,
+        manifest is not None or bool(manifest_fault),
+        manifest_fault,
+        plan_fault,
+    )
     if found.planned is not None:
         found.metadata = _bad_metadata(store, found.planned, manifest or {})
         for job in range(found.planned.jobs):
@@ -75,7 +94,10 @@ def _examine(store: Place) -> Findings:
 
 
 def _read(reader, path: Place) -> tuple[Any, str]:
-    """What a reader finds, or None and why not; a file that is not there is no fault by itself. A newer layout is raised."""
+    """Return what a reader returns and no fault, or None and the fault.
+
+    A missing file is no fault by itself. The error about a newer layout is raised.
+    """
     if not path.is_file():
         return None, ""
     try:
@@ -87,7 +109,7 @@ def _read(reader, path: Place) -> tuple[Any, str]:
 
 
 def reason(error: FsarError) -> str:
-    """An error's reason without the file before it and the remedy behind it."""
+    """Return an error's reason, without the file before it and the remedy after it."""
     return str(error).partition(": ")[2].rpartition("; ")[0]
 
 
@@ -103,7 +125,9 @@ def _bad_metadata(store: Place, plan: Plan, manifest: dict[str, Any]) -> dict[st
             for name, array in open_arrays(store, plan.shapes).items():
                 full = (plan.clips, plan.views, *plan.shapes[name])
                 if array.shape != full or str(array.dtype) != plan.dtypes[name]:
-                    bad[f"data.zarr/{name}/zarr.json"] = f"shape {array.shape}, {array.dtype}, expected {full}"
+                    bad[f"data.zarr/{name}/zarr.json"] = (
+                        f"shape {array.shape}, {array.dtype}, expected {full}"
+                    )
         except FsarError as error:  # no sums: which of the files it is cannot be told
             return dict.fromkeys(metadata_files(plan), reason(error))
     return bad
@@ -134,13 +158,13 @@ def _check_job(store: Place, job: int, manifest: dict[str, Any], found: Findings
 
 
 def remove_bad(store: Place, found: Findings) -> list[str]:
-    """Take away what `examine` found bad, and write anew what follows from what is sound: the plan, Zarr's own files.
+    """Remove what `examine` reported, and write what follows from sound files again.
 
-    What is left is a store that snakemake finishes by making the bad jobs again and sealing it.
+    That is the plan and Zarr's own files. Snakemake then finishes the store by making the damaged
+    jobs again and sealing it.
 
     Returns:
-        what was done, a line each.
-
+        What was done, one line for each.
     Raises:
         InUse: somebody reads the store. Nothing is changed then.
     """
@@ -167,22 +191,31 @@ def _remove_bad(store: Place, found: Findings) -> list[str]:
         write_json(store / "plan.json", {name: getattr(found.planned, name) for name in PLANNED})
         done.append("wrote plan.json as the manifest has it")
         # No newer than what was made by it: a plan that looks new would have every job made again.
-        receipts = [] if isinstance(store, ObjectPath) else list((store / "receipts").glob("*.json"))
+        receipts = (
+            [] if isinstance(store, ObjectPath) else list((store / "receipts").glob("*.json"))
+        )
         if receipts:
-            os.utime(store / "plan.json", ns=(min(path.stat().st_mtime_ns for path in receipts),) * 2)
+            os.utime(
+                store / "plan.json", ns=(min(path.stat().st_mtime_ns for path in receipts),) * 2
+            )
         elif isinstance(store, ObjectPath):
             _put_again(store)
     if found.metadata:
         removed(*found.metadata)
         create_arrays(store, found.planned)
         done += [f"wrote {key}" for key in found.metadata]
-        if (store / "manifest.json").exists() and _bad_metadata(store, found.planned, read_manifest(store)):
+        if (store / "manifest.json").exists() and _bad_metadata(
+            store, found.planned, read_manifest(store)
+        ):
             removed("manifest.json")  # another Zarr words it otherwise: sealed anew
     return done
 
 
 def _put_again(store: ObjectPath) -> None:
-    """An object's time is when it was put: receipts and seal, in this order, are put as they are to be no older than the plan."""
+    """Put receipts and seal again as they are, so that they are no older than the plan.
+
+    The time of an object is when it was put.
+    """
     for name in ("receipts", "manifest.json"):
         path = store / name
         for file in [held.path for held in path.objects()] or [path] * path.is_file():

@@ -82,7 +82,7 @@ def train(
 def _episodes(
     spec: ModelSpec, split: Split, bank: EpisodeBank, session: Session, machine: Machine
 ) -> Iterator[EpisodeFeatures]:
-    """Return the batches of the steps that are left, on the device; episode i is a function of i."""
+    """Return the batches of the remaining steps, on the device; episode i is a function of i."""
     views = spec.features.training_views()
     per_step = spec.training.batch * spec.training.accumulate
 

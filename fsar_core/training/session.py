@@ -1,4 +1,4 @@
-"""The state of one training and what is done with it: resuming, saving, stopping on SIGTERM, progress."""
+"""The state of one training: resuming, saving, stopping on SIGTERM, progress."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ SETUP = {
     "name": "one_conv",
     "cut": "conv",
     "crop": 32,
-    "training": {"epochs": 1, "batch": 16, "lr": 0.002, "weight_decay": 0.0},
+    "training": {"epochs": 1, "batch": 32, "lr": 0.01, "weight_decay": 0.0001},
     "clips_per_job": 192,
     "batch_clips": 16,
 }

@@ -46,7 +46,7 @@ class MotionSpec(Spec):
 
     @property
     def key(self):
-        return f"{self.dataset}.{self.digest}"
+        return f"{self.dataset}.{self.frames.count}frames.{self.digest}"
 
 
 class Motion(StoreKind):

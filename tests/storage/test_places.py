@@ -13,7 +13,7 @@ import pytest
 
 from fsar_core.config import Roots
 from fsar_core.errors import FsarError
-from fsar_core.storage import locks, object_paths, places
+from fsar_core.storage import locks, object_client, object_paths, places
 from fsar_core.storage.locks import alone
 from fsar_core.storage.object_paths import ObjectPath, remove
 from fsar_core.storage.places import MARK, check_usable, place, sizes
@@ -148,8 +148,8 @@ def test_a_bucket_that_is_not_there_is_told(bucket):
 
 def test_a_server_that_does_not_answer_is_told_without_secrets(bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(object_paths, "RETRIES", {"max_retries": 0})
-    object_paths.client.cache_clear()
+    monkeypatch.setattr(object_client, "RETRIES", {"max_retries": 0})
+    object_client.client.cache_clear()
     for call in (bucket.is_dir, (bucket / "a").read_bytes, lambda: (bucket / "a").write_bytes(b"")):
         told = _failure(call)
         assert told.startswith(str(bucket)) and "check the network, AWS_ENDPOINT_URL" in told
@@ -247,11 +247,11 @@ def test_a_request_that_is_not_allowed_is_told_from_others(bucket, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-    object_paths.client.cache_clear()
+    object_client.client.cache_clear()
     with pytest.raises(object_paths.Forbidden, match="lacked the necessary privileges"):
         ObjectPath("bucket", "a").write_bytes(b"x")
     server.shutdown()
-    object_paths.client.cache_clear()
+    object_client.client.cache_clear()
 
 
 def test_where_conditions_are_unknown_nothing_is_held(monkeypatch):
@@ -273,8 +273,8 @@ def test_where_conditions_are_unknown_nothing_is_held(monkeypatch):
     for name, value in {"ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}", "ACCESS_KEY_ID": "k"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    monkeypatch.setattr(object_paths, "RETRIES", {"max_retries": 0})
-    object_paths.client.cache_clear()
+    monkeypatch.setattr(object_client, "RETRIES", {"max_retries": 0})
+    object_client.client.cache_clear()
     path, done = ObjectPath("bucket", "1.lock"), []
     path.write_bytes(b"")
     with pytest.raises(object_paths.NoConditions):
@@ -283,4 +283,4 @@ def test_where_conditions_are_unknown_nothing_is_held(monkeypatch):
         done.append("mine")
     assert done == ["mine"]
     server.shutdown()
-    object_paths.client.cache_clear()
+    object_client.client.cache_clear()

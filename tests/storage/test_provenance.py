@@ -125,6 +125,7 @@ NEUTRAL = {
     "fsar_core.errors": "words of messages",
     "fsar_core.storage.bindings": "compares digests and refuses; computes nothing that is kept but them",
     "fsar_core.storage.locks": "who may write; not what",
+    "fsar_core.storage.object_client": "reaches an object store",
     "fsar_core.storage.object_paths": "moves bytes unchanged; their checksums are compared",
     "fsar_core.storage.places": "moves bytes to and from stores unchanged; their checksums are compared",
     "fsar_core.storage.provenance": "digests and whole files; checksums inside the files find a changed byte",

@@ -4,7 +4,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fsar_core.errors import FsarError
 from fsar_core.training import optim
 from tests.training.toys import training_spec
 
@@ -96,9 +95,3 @@ def test_first_updates_by_hand():
     assert found["sgd"] == pytest.approx(2 - 0.1 * (3 + 0.5 * 2))
     assert found["adam"] == pytest.approx(1.9, abs=1e-6)
     assert found["adamw"] == pytest.approx(2 * (1 - 0.05) - 0.1, abs=1e-6)
-
-
-def test_unknown_optimizer():
-    spec = training_spec().model_copy(update={"optimizer": "lion"})
-    with pytest.raises(FsarError, match="unknown optimizer 'lion'; valid: adam, adamw, sgd"):
-        optim.optimizer(spec, [torch.nn.Parameter(torch.ones(1))])

@@ -9,7 +9,7 @@ from fsar_core.__main__ import report as report_error
 from fsar_core.config import load_config, read_yaml
 from fsar_core.errors import FsarError
 from fsar_core.runtime.run_locks import sign_locks
-from fsar_core.storage import object_paths, places
+from fsar_core.storage import object_client, places
 from fsar_core.storage.provenance import canonical_json, code_digest
 from fsar_core.study import Study
 from fsar_core.study.checks.components import check_place
@@ -103,7 +103,7 @@ def stored(path):
     """A file as Snakemake knows it. In a bucket, it looks at its time stamp alone; jobs are given its address."""
     if isinstance(path, Path):
         return str(path)
-    return storage.s3(str(path), retrieve=False, region=object_paths.region())
+    return storage.s3(str(path), retrieve=False, region=object_client.region())
 
 
 def files_of(kind, key):

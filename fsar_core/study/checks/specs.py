@@ -85,6 +85,9 @@ class SpecChecks:
         """Check that a model can be trained and tested."""
         self.check_model(spec)
         self.check_features(spec.tested_on)
+        for each in inputs.of_test(spec):
+            if each.has_artifact:
+                each.check(self, each.test_spec_of(spec))
         self.check_episodes(spec.test)
 
     def _check_draw(self, dataset: str, split: str, way: int, shot: int, query: int) -> None:
