@@ -121,9 +121,3 @@ def first_line(error: BaseException, limit: int | None = None) -> str:
     """
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:limit]
-
-
-def one_of(owner: str, name: str, value: object, valid: tuple) -> None:
-    """FsarError unless the option `name` of the component `owner` is one of `valid`, which the message lists."""
-    if value not in valid:
-        raise FsarError(f"{owner}: {name}={value!r} is not valid; valid: {', '.join(map(repr, valid))}")

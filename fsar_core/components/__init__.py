@@ -1,7 +1,12 @@
 """What backbones, heads, metrics and mask providers have in common.
 
-`parameters` describes the constraints that a signature states, `source` reads a component's class
-without importing it, `registry` finds components by name and builds them, and `base`, `head`,
-`metric`, `backbone` and `mask_provider` hold the base classes. Nothing here imports torch except
-the base classes.
+`head`, `metric`, `backbone` and `mask_provider` hold the base class of each kind, whose attributes
+say what a component needs and can do; `base` holds the class above them. `parameters` describes the
+constraints that a signature states, `validation` enforces them, `source` reads a component's class
+without importing it, and `registry` finds components by name and builds them. `weights` reads the
+files of pretrained networks.
+
+To add a component, add a file to the package of its kind; nothing is registered by hand. To add a
+kind, write its base class here and name both in `registry.KINDS` and `registry.BASES`. Only the
+base classes and `weights` import torch.
 """

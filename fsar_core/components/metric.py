@@ -25,7 +25,13 @@ class Metric(Component):
     """Whether clips are [frames dim height width]; otherwise they are [frames dim]."""
 
     global_tokens: ClassVar[int] = 0
-    """Entries before the frames that stand for the whole clip. Heads with the same number go with it."""
+    """Entries before the frames that stand for the whole clip.
+
+    Heads with the same number go with the metric.
+    """
+
+    sums_frames: ClassVar[bool] = False
+    """Whether logits are sums over the frames of both clips, so that they grow with the frames."""
 
     def encode(self, clips: Tensor) -> tuple[Tensor, ...]:
         """Encode each clip alone: any number of tensors, each with the leading axes of `clips`.

@@ -13,14 +13,12 @@ import importlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from fsar_core.components.parameters import REQUIRED, Parameter
-from fsar_core.components.source import read_class, read_module
+from fsar_core.components.source import PACKAGE, read_class, read_module
 from fsar_core.errors import FsarError, did_you_mean
 
-PACKAGE = Path(__file__).parents[1]
 # Kinds of components, by the names that configurations use, and the package of each.
 KINDS = {
     "backbones": "backbones",
@@ -204,7 +202,8 @@ def modules(kind: str, name: str, params: Mapping[str, Any]) -> list[str]:
     """Return the modules that a component with these parameters is built from.
 
     These are its own and those of the components that its parameters name
-    (`Component.subcomponents`), to any depth. Results depend on the code of all of them.
+    (`Component.subcomponents`), to any depth. Results depend on the code of all of them and of
+    what they import, such as layers, which `storage.provenance.code_digest` follows.
 
     Example:
         >>> modules("matching", "global_local", {"local": "otam"})

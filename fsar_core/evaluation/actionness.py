@@ -33,7 +33,7 @@ def separation(actionness: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, 
 
 def groups(actionness: np.ndarray, salient: int) -> np.ndarray:
     """int64 [... frames]: 0 for the `salient` frames of highest actionness, 2 for as many of lowest, 1 for the ambiguous
-    ones between them, as `heads.sgtm.TemporalMask` ranks: of equal frames the earlier is more salient."""
+    ones between them, as `layers.temporal_masking.TemporalMask` ranks: of equal frames the earlier is more salient."""
     frames = actionness.shape[-1]
     places = np.argsort(np.argsort(-actionness, axis=-1, kind="stable"), axis=-1, kind="stable")
     return np.where(places < salient, 0, np.where(places >= frames - salient, 2, 1))

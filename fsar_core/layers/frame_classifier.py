@@ -20,6 +20,7 @@ the range in which floats near 1 differ.
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -83,6 +84,51 @@ class FrameClassifier(nn.Module):
         scores = scores.relu() if self.rectified else scores
         frames = rearrange(scores, "videos classes frames -> videos frames classes")
         return frames.unflatten(0, features.shape[:-2])
+
+
+class FrozenFrameClassifier(FrameClassifier):
+    """Φ_cls as a part of a head: trained before, never changed, always without dropout.
+
+    Args:
+        As in `FrameClassifier`.
+    """
+
+    def __init__(
+        self, dim: int, classes: int, hidden: int = 512, kernel: int = 1, rectified: bool = True
+    ) -> None:
+        # It never runs with dropout, so the rate of its training does not matter here.
+        super().__init__(dim, classes, hidden=hidden, kernel=kernel, rectified=rectified)
+        self.trained = False
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> FrozenFrameClassifier:
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    def load_trained(self, state: dict[str, Tensor], owner: str) -> None:
+        """Load the weights of a trained classifier.
+
+        Args:
+            state: its state.
+            owner: name of the head, for errors.
+
+        Raises:
+            FsarError: the weights do not fit.
+        """
+        expected = {name: list(value.shape) for name, value in self.state_dict().items()}
+        given = {name: list(value.shape) for name, value in state.items()}
+        if expected != given:
+            raise FsarError(
+                f"{owner}: the classifier's weights are {given}, expected {expected}; "
+                f"train it on the same features and classes"
+            )
+        self.load_state_dict(state)
+        self.trained = True
+
+    def actionness(self, features: FrameFeatures) -> FrameScores:
+        """Rank frames without gradient, at full precision: half precision would tie scores."""
+        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+            return actionness(self(features.to(self.inner.weight.dtype)))
 
 
 def actionness(scores: ClassScores) -> FrameScores:

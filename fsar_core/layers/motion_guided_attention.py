@@ -21,11 +21,9 @@ from fsar_core.layers.motion import (
     motion_guided_attention,
     motion_guided_weights,
 )
-from fsar_core.layers.positions import sinusoid
+from fsar_core.layers.positions import TRX_POSITION_SCALE, sinusoid
 from fsar_core.layers.sizes import divide
 from fsar_core.types import GridQuery, GridSupport
-
-POSITION_SCALE = 0.1
 
 Variant = Literal["paper", "released"]
 Kernel = Literal["3x3", "3x1x1"]
@@ -75,7 +73,7 @@ class SelfMotionGuidedAttention(nn.Module):
 
     def _placed_motion(self, clips: Float[Tensor, "batch frames dim height width"]) -> MotionPair:
         motion = self.motion(clips)
-        positions = POSITION_SCALE * sinusoid(*motion[0].shape[-2:], like=motion[0])
+        positions = TRX_POSITION_SCALE * sinusoid(*motion[0].shape[-2:], like=motion[0])
         return tuple(self.dropout(tokens + positions) for tokens in motion)
 
     def weights(self, videos: Videos) -> Float[Tensor, "*batch frames patches patches"]:

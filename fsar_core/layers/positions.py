@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+# Factor of the positions in TRX's public code, and in the methods that follow it.
+TRX_POSITION_SCALE = 0.1
+
 
 def sinusoid(length: int, channels: int, like: Tensor) -> Float[Tensor, "length channels"]:
     """Sine on even channels, cosine on odd ones, wavelengths from 2π to 10000·2π.

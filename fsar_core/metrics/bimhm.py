@@ -25,6 +25,8 @@ class BiMHM(CosineMetric):
         shots: "distance" averages the clips' distances over a class, "prototype" their features first.
     """
 
+    sums_frames = True
+
     def __init__(self, cosine_eps: Positive = 0.01, shots: Shots = "distance") -> None:
         super().__init__(cosine_eps, shots)
 

@@ -18,13 +18,10 @@ from einops import reduce
 
 from fsar_core.components.metric import Metric
 from fsar_core.components.parameters import Positive, PositiveInt, Shots
-from fsar_core.components.registry import accepted, build, entry
+from fsar_core.components.registry import accepted, build, entry, having
 from fsar_core.errors import FsarError
 from fsar_core.layers.distances import cosine_distances, merge_shots
 from fsar_core.types import FrameQuery, FrameSupport, Logits
-
-# Metrics whose logits are sums over the frames of both clips.
-SUMS = ("bimhm", "otam")
 
 
 class GlobalLocal(Metric):
@@ -63,8 +60,12 @@ class GlobalLocal(Metric):
             raise FsarError("global_local: local=None with global_=False leaves nothing to compare; set one of them")
         if local is None and local_params:
             raise FsarError("global_local: local_params without a local metric; set local")
-        if scale == "mean" and local not in SUMS:
-            raise FsarError(f"global_local: scale='mean' needs a local metric that sums over frames: {', '.join(SUMS)}")
+        sums = local is not None and entry("matching", local).attributes["sums_frames"]
+        if scale == "mean" and not sums:
+            raise FsarError(
+                f"global_local: scale='mean' needs a local metric that sums over frames: "
+                f"{', '.join(having('matching', 'sums_frames'))}"
+            )
         self.global_, self.scale, self.cosine_eps, self.shots = global_, scale, cosine_eps, shots
         self.local = None if local is None else _local_metric(local, dict(local_params or {}), dim, frames)
 

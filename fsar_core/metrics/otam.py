@@ -34,6 +34,8 @@ class OTAM(CosineMetric):
         shots: "distance" averages the clips' distances over a class, "prototype" their features first.
     """
 
+    sums_frames = True
+
     def __init__(self, lambda_: Positive = 0.5, cosine_eps: Positive = 0.01, shots: Shots = "distance") -> None:
         super().__init__(cosine_eps, shots)
         self.lambda_ = lambda_

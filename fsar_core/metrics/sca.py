@@ -17,10 +17,8 @@ from torch import Tensor, nn
 from fsar_core.components.metric import Metric, check_episode
 from fsar_core.components.parameters import PositiveInt, Probability
 from fsar_core.layers.distances import attended_distances
-from fsar_core.layers.positions import sinusoid
+from fsar_core.layers.positions import TRX_POSITION_SCALE, sinusoid
 from fsar_core.types import GridQuery, GridSupport, Logits
-
-POSITION_SCALE = 0.1
 
 
 class SCA(Metric):
@@ -67,5 +65,5 @@ class SCA(Metric):
     def embed(self, grids: Float[Tensor, "... patches dim"]) -> tuple[Tensor, Tensor]:
         """Keys and values [... patches out_dim]."""
         grids = grids.to(self.v_linear.weight.dtype)
-        grids = self.dropout(grids + POSITION_SCALE * sinusoid(*grids.shape[-2:], like=grids))
+        grids = self.dropout(grids + TRX_POSITION_SCALE * sinusoid(*grids.shape[-2:], like=grids))
         return self.norm_qk(self.qk_linear(grids)), self.v_linear(grids)

@@ -25,10 +25,8 @@ from fsar_core.components.metric import Metric, check_episode
 from fsar_core.components.parameters import PositiveInt, Probability
 from fsar_core.errors import FsarError
 from fsar_core.layers.distances import attended_distances
-from fsar_core.layers.positions import sinusoid
+from fsar_core.layers.positions import TRX_POSITION_SCALE, sinusoid
 from fsar_core.types import FrameQuery, FrameSupport, Logits
-
-POSITION_SCALE = 0.1
 
 
 class TRX(Metric):
@@ -103,7 +101,7 @@ class TemporalCrossTransformer(nn.Module):
     def embed(self, clips: Float[Tensor, "... frames dim"]) -> tuple[Tensor, Tensor]:
         """Keys and values [... tuples out_dim]."""
         clips = clips.to(self.k_linear.weight.dtype)
-        clips = self.dropout(clips + POSITION_SCALE * sinusoid(*clips.shape[-2:], like=clips))
+        clips = self.dropout(clips + TRX_POSITION_SCALE * sinusoid(*clips.shape[-2:], like=clips))
         return self.norm_k(self.over_tuples(self.k_linear, clips)), self.over_tuples(self.v_linear, clips)
 
     def over_tuples(self, linear: nn.Linear, clips: Float[Tensor, "... frames dim"]) -> Tensor:

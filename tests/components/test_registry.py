@@ -350,4 +350,5 @@ def test_the_modules_behind_a_component(kind, name, params, modules):
 def test_components_that_have_an_attribute():
     assert registry.having("heads", "wraps_tail") == ["aim", "dmgal_adapter", "st_adapter"]
     assert registry.having("matching", "global_tokens") == ["global_local"]
+    assert registry.having("matching", "sums_frames") == ["bimhm", "otam"]
     assert registry.having("backbones", "trainable") == ["demo_cnn", "demo_vit"]

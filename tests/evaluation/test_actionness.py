@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fsar_core.evaluation.actionness import groups, separation, shares
-from fsar_core.heads.sgtm import TemporalMask
+from fsar_core.layers.temporal_masking import TemporalMask
 
 
 def test_separation_by_hand():

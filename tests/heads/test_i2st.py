@@ -12,15 +12,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsar_core.errors import FsarError
-from fsar_core.heads.i2st import (
-    I2ST,
+from fsar_core.heads.i2st import I2ST, contrastive_loss
+from fsar_core.layers.instance_perception import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss
+from fsar_core.layers.joint_attention import (
     FusionBranch,
     GlobalFusion,
     MultiHeadAttention,
     SpatialTemporalAttention,
-    contrastive_loss,
 )
-from fsar_core.layers.instance_perception import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss
 from fsar_core.metrics.global_local import GlobalLocal
 from tests.oracles import i2st as oracle
 

@@ -13,19 +13,17 @@ from torch import nn
 
 from fsar_core.components.registry import build, entry
 from fsar_core.errors import FsarError
-from fsar_core.heads.sgtm import (
+from fsar_core.heads.sgtm import SGTM
+from fsar_core.layers.frame_classifier import FrameClassifier
+from fsar_core.layers.temporal_masking import (
     GUIDED,
-    SGTM,
-    Block,
     MaskDecoder,
-    MaskEncoder,
-    MetricTransformer,
     TemporalMask,
     at_places,
     scattered,
     visible_places,
 )
-from fsar_core.layers.frame_classifier import FrameClassifier
+from fsar_core.layers.transformer import PositionedTransformer, Transformer, TransformerBlock
 from tests.oracles import sgtm as oracle
 
 TINY = dict(dim=8, frames=4, width=4, heads=2, masked=2)
@@ -226,7 +224,7 @@ class TestPlaces:
 class TestAgainstTheEquations:
     @pytest.mark.parametrize("heads, mlp_ratio", [(1, 1), (2, 2), (4, 3)])
     def test_a_block(self, heads, mlp_ratio):
-        module = random_state(Block(4, heads, mlp_ratio)).double().eval()
+        module = random_state(TransformerBlock(4, heads, mlp_ratio)).double().eval()
         tokens = torch.randn(2, 3, 4, dtype=torch.float64)
         for row, got in zip(tokens, module(tokens)):
             np.testing.assert_allclose(got.detach(), oracle.block(list(row.numpy()), arrays(module), heads), atol=1e-12)
@@ -234,7 +232,7 @@ class TestAgainstTheEquations:
     @pytest.mark.parametrize("layers", [0, 1, 2])
     def test_encoder_and_decoder(self, layers):
         options = dict(tokens=6, layers=layers, width=4, heads=2, position_scale=0.7)
-        encoder = random_state(MaskEncoder(**options)).double().eval()
+        encoder = random_state(PositionedTransformer(**options)).double().eval()
         decoder = random_state(MaskDecoder(**options), seed=1).double().eval()
         places = torch.tensor([[0, 1, 4], [2, 3, 5]])
         latents = torch.randn(2, 3, 4, dtype=torch.float64)
@@ -247,7 +245,7 @@ class TestAgainstTheEquations:
             np.testing.assert_allclose(decoded[v].detach(), expected, atol=1e-12)
 
     def test_no_places_are_all_places_in_order(self):
-        encoder = random_state(MaskEncoder(tokens=6, width=4, heads=2)).double().eval()
+        encoder = random_state(PositionedTransformer(tokens=6, width=4, heads=2)).double().eval()
         tokens = torch.randn(1, 6, 4, dtype=torch.float64)
         torch.testing.assert_close(encoder(tokens), encoder(tokens, torch.arange(6)[None]))
 
@@ -618,7 +616,7 @@ class TestDropout:
                 head(*features, **scores_of(*features)).query, head(*features, **scores_of(*features)).query
             )
             assert torch.equal(head.eval()(*features).query, head.eval()(*features).query)
-        block = Block(64, 2, 2, 0.4).train()
+        block = TransformerBlock(64, 2, 2, 0.4).train()
         seen = []
         block.dropout.register_forward_hook(
             lambda module, inputs, output: seen.append((output == 0).float().mean().item())
@@ -635,7 +633,7 @@ class TestTables:
     def test_a_row_trains(self, row):
         params = ROWS[row]
         head = head_of(frames=8, **dict(masked=4) | params).train()
-        assert isinstance(head.metric, MetricTransformer) and len(head.metric.blocks) == 2
+        assert isinstance(head.metric, Transformer) and len(head.metric.blocks) == 2
         features = episode(frames=8)
         out = head(*features, **scores_of(*features))
         assert len(out.losses) == (0 if params.get("mask", "saliency") is None else 1)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from fsar_core.components.registry import build, check, names
+from fsar_core.components.registry import build, check, having, names
 from fsar_core.errors import FsarError
-from fsar_core.metrics.global_local import SUMS, GlobalLocal
+from fsar_core.metrics.global_local import GlobalLocal
 from tests.oracles import i2st as oracle
 from tests.oracles import matching
 
@@ -44,7 +44,7 @@ def test_oracle(local):
     torch.testing.assert_close(module(support, query)[0], torch.tensor(expected), atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("local", SUMS)
+@pytest.mark.parametrize("local", having("matching", "sums_frames"))
 def test_mean_divides_the_local_term_by_both_clips_frames(local):
     module, (support, query) = metric(local, scale="mean"), random_episode(1)
     expected = oracle.global_local_logits(support[0].tolist(), query[0].tolist(), oracle_of(local, module), divide=True)

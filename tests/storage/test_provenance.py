@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import fsar_core
+from fsar_core.components import registry
 from fsar_core.errors import FsarError
 from fsar_core.storage import provenance
 from fsar_core.storage.provenance import (
@@ -179,6 +180,22 @@ def test_code_digest_covers_every_named_module():
     assert code_digest("fsar_core.heads.identity", "fsar_core.metrics.otam") == both
     # otam already imports its distances.
     assert code_digest("fsar_core.metrics.otam", "fsar_core.layers.distances") == one
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "layers"),
+    [
+        ("heads", "sgtm", {"transformer", "temporal_masking", "frame_classifier", "positions"}),
+        ("heads", "i2st", {"joint_attention", "instance_perception", "distances", "positions"}),
+        ("heads", "dmgal", {"motion", "motion_guided_attention", "positions"}),
+        ("heads", "aim", {"adapters", "vision_transformer"}),
+        ("matching", "global_local", {"distances"}),
+    ],
+)
+def test_code_digest_of_a_component_covers_the_layers_it_uses(kind, name, layers):
+    modules = registry.modules(kind, name, {})
+    alone = code_digest(*modules)
+    assert code_digest(*modules, *(f"fsar_core.layers.{layer}" for layer in layers)) == alone
 
 
 def test_a_module_that_does_not_exist_is_told():
