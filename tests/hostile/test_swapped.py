@@ -199,15 +199,17 @@ class Project:
         return self.verb("table", name="toy", spec=json.dumps(spec), runs=self / "runs", out=self / "table")
 
     def page(self, kind: str, run: RunSpec) -> int:
-        about = {"dataset": "toy", "shot": 1, "method": "TRX", "model": run.model.model_id}
-        about |= {"run": run.run_id, "column": "1-shot"}
-        folders = {"runs_folder": str(self / "runs"), "models_folder": str(self / "models")}
+        about = {"dataset": "toy", "method": "TRX"}
+        runs = {"runs_folder": str(self / "runs")}
         card = {"title": "T", "index": str(self / "index.tsv"), "frames": [str(self / "frames")], "licence": "",
                 "source": "", "max_failures": 1.0}  # fmt: skip
-        spec = {"models": [about], "runs": [about], "datasets": {"toy": card}, "behind": {"ssv2_small": "toy"}}
-        spec |= {"preset": "demo", "seed": 0} | folders
-        if kind == "data":
-            spec["runs"] = [run.run_id]
+        data = {"datasets": {"toy": card}, "behind": {"ssv2_small": "toy"}, "preset": "demo", "seed": 0}
+        model = about | {"shot": 1, "model": run.model.model_id}
+        spec = {
+            "classes": {"runs": [about | {"run": run.run_id, "column": "1-shot"}], **runs},
+            "data": {**data, "runs": [run.run_id], **runs},
+            "training": {"models": [model], "models_folder": str(self / "models")},
+        }[kind]
         return self.verb("page", kind=kind, paper="toy", spec=json.dumps(spec), out=self / "page.html")
 
     def fill_saliency(self) -> int:

@@ -265,7 +265,7 @@ def test_a_repair_that_is_really_killed_is_finished(made, snakemake, capsys):
     script = """
 import subprocess, sys, time
 from fsar_core.__main__ import main
-from fsar_core.upkeep import repair
+from fsar_core.maintenance import repair
 def run(command, **_):
     if "--dry-run" not in command:
         print("snakemake", flush=True)
