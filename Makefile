@@ -56,6 +56,7 @@ dry-run: set-up
 lint: set-up
 	ruff check fsar_core tests benchmarks
 	ruff format --check fsar_core tests benchmarks
+	lint-imports --no-cache
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

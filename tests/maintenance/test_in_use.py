@@ -222,8 +222,9 @@ def test_a_temporary_file_that_is_young_or_being_written_stays(project, capsys):
     young = project.put(folder / ".last.pt.a1b2c3d4", age=60)
     script = f"""
 import sys
+from pathlib import Path
 from fsar_core.storage.provenance import atomic_write
-with atomic_write({str(project.path / folder / "checkpoint.pt")!r}) as stream:
+with atomic_write(Path({str(project.path / folder / "checkpoint.pt")!r})) as stream:
     print(stream.name, flush=True)
     sys.stdin.readline()
 """

@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from fsar_core.storage.object_paths import ObjectPath
 from fsar_core.storage.places import Place
 from fsar_core.stores.access import bucket, folder
+from fsar_core.stores.access.folder import READERS
 from fsar_core.stores.access.holders import InUse, SharedAccess
 
-__all__ = ["InUse", "SharedAccess", "exclusive", "reader_of", "shared", "unseal"]
+__all__ = ["READERS", "InUse", "SharedAccess", "exclusive", "reader_of", "shared", "unseal"]
 
 
 def shared(store: Place) -> SharedAccess:
