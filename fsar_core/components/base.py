@@ -22,9 +22,9 @@ class Component(nn.Module):
         >>> class Widget(Component):
         ...     def __init__(self, size: PositiveInt = 1) -> None:
         ...         super().__init__()
-        >>> Widget(size=0)
+        >>> Widget(size=0)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        fsar_core.errors.FsarError: widget: size=0 is not valid; valid: whole numbers from 1
+        fsar_core.errors.FsarError: ...: size=0 is not valid; valid: whole numbers from 1
     """
 
     supplied: ClassVar[tuple[str, ...]] = ()

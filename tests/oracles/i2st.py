@@ -1,6 +1,6 @@
 """I2ST from its equations, one number at a time, in evaluation mode.
 
-Source: Qian et al. (I2ST), Eq. 1-6, with what fsar_core/heads/i2st.py and _instance.py take where the text is silent. Weights
+Source: Qian et al. (I2ST), Eq. 1-6, with what the head and its layers take where the text is silent. Weights
 come as a dictionary of arrays under the names of the module's state.
 """
 
