@@ -6,5 +6,6 @@ and how much work that is. Its spec has a field `kind` with the name of the modu
 
 To add a kind, add that module and a rule file `workflow/rules/name.smk` with the rules `plan_name`,
 `fill_name` and `seal_name`; saliency is the shortest example. Planning, checks, costs, verifying
-and repairing follow from the class. An input (`fsar_core.inputs`) gives a store to heads.
+and repairing follow from the class. An input (`fsar_core.inputs`) gives a store to heads; it makes
+the spec with `kinds.get("name").spec_type`.
 """

@@ -174,9 +174,9 @@ class Motion(Input):
     at_test = True
 
     def plan(self, study, dataset, setup, count):
-        from fsar_core.store_kinds.motion import MotionSpec
+        from fsar_core.stores import kinds
 
-        return MotionSpec(frames=study.frames(dataset, count))
+        return kinds.get("motion").spec_type(frames=study.frames(dataset, count))
 
     def open(self, path, spec, model, index=None):
         from fsar_core.stores.reader import StoreReader
