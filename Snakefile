@@ -38,7 +38,7 @@ localrules:
 
 
 onerror:
-    forget(workflow.scheduler.failed)
+    forget(workflow.scheduler.failed, workflow.persistence)
 
 
 rule all:

@@ -292,6 +292,7 @@ def test_verbs_for_people_know_a_new_kind_of_store(project):
     workflow = ("--workflow", str(project.root / "workflow"))
     assert "train_head" in project.fsar("status", *config, *workflow, "additions_table1")
     assert f"{store.name}: " in project.fsar("verify", str(store))
+    assert store.name not in project.fsar("clean", *config, *workflow, "--min-age", "0")
 
 
 def _frames_key(motion: StoreReader) -> str:

@@ -3,11 +3,10 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.io import is_flagged
-
 from fsar_core.__main__ import report as report_error
 from fsar_core.config import load_config, read_yaml
 from fsar_core.errors import FsarError
+from fsar_core.runtime.failed_jobs import forget
 from fsar_core.runtime.run_locks import sign_locks
 from fsar_core.storage import object_client, places
 from fsar_core.storage.provenance import canonical_json, code_digest
@@ -132,22 +131,6 @@ def log_of(name):
 
 def benchmark_of(name):
     return str(ROOTS.results / "benchmarks" / f"{name}.tsv")
-
-
-def forget(failed):
-    """Have the next run of Snakemake do failed jobs again.
-
-    Snakemake (9.27) records a failed job as done with its present inputs, and puts the old version of a file that the job
-    was to update back with a new time stamp. Left alone, the next run would find that nothing is to be done, and what was
-    made from the old inputs would stay. A job whose inputs are not newer, that `-R` alone asked for, has to be asked for
-    again.
-    """
-    for job in [job for one in failed for job in (one.jobs if one.is_group() else [one])]:
-        workflow.persistence.cleanup(job)
-        for path in [Path(file) for file in job.output if is_flagged(file, "update")]:
-            if path.exists():
-                path.unlink()
-                print(f"removed {path}: the job that was to update it failed", file=sys.stderr)
 
 
 # -- resources -----------------------------------------------------------------------------------------------------------
