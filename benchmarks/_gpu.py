@@ -29,7 +29,9 @@ def _seconds(way: Callable[[], object], times: int = 20) -> float:
     return (time.perf_counter() - started) / times
 
 
-def columns(way: Callable[[], object], took: float, device: torch.device, parts: int = 1) -> list[str]:
+def columns(
+    way: Callable[[], object], took: float, device: torch.device, parts: int = 1
+) -> list[str]:
     """The last two cells of a line: the least time that the GPU could need, and for how much of `took` it is busy.
 
     Args:
@@ -46,5 +48,7 @@ def columns(way: Callable[[], object], took: float, device: torch.device, parts:
         torch.cuda.synchronize()
     kernels = sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
     rate, flop = product_rate(device), counter.get_total_flops() / parts
-    least = f"{time_text(flop / rate)} ({short(flop / 1e12)} TFLOP at {short(rate / 1e12)} a second)"
+    least = (
+        f"{time_text(flop / rate)} ({short(flop / 1e12)} TFLOP at {short(rate / 1e12)} a second)"
+    )
     return [least, f"{100 * min(kernels / took, 1):.0f} %"]

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 HEADER = "| what | here | compared with | | ratio (least to most) | goal | reached |\n|---|---|---|---|---|---|---|"
-GPU_HEADER = "\n".join(a + b for a, b in zip(HEADER.split("\n"), (" the GPU's limit | GPU busy |", "---|---|")))
+GPU_HEADER = "\n".join(
+    a + b for a, b in zip(HEADER.split("\n"), (" the GPU's limit | GPU busy |", "---|---|"))
+)
 
 
 @dataclass
@@ -36,7 +38,10 @@ class Line:
     def show(self) -> None:
         middle = statistics.median(self.ratios)
         words, _, number = self.goal.rpartition(" ")
-        met = {"at least": middle >= float(number or 0), "at most": middle <= float(number or 0)}.get(words)
+        met = {
+            "at least": middle >= float(number or 0),
+            "at most": middle <= float(number or 0),
+        }.get(words)
         reached = "" if met is None else "yes" if met else "**no**"
         spread = f"{short(middle)} ({short(min(self.ratios))} to {short(max(self.ratios))})"
         print(

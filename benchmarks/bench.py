@@ -26,7 +26,12 @@ PARTS = {
     "training": [],
     "dmgal": [],
 }
-ON_GPU = {"features": ["--clips", "1024", "--batch", "64"], "episodes": [], "training": [], "dmgal": ["--repeats", "3"]}
+ON_GPU = {
+    "features": ["--clips", "1024", "--batch", "64"],
+    "episodes": [],
+    "training": [],
+    "dmgal": ["--repeats", "3"],
+}
 
 
 def main() -> None:
@@ -35,7 +40,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     args = parser.parse_args()
     on_gpu = args.device == "cuda"
-    parts = {name: [*words, "--device", "cuda"] for name, words in ON_GPU.items()} if on_gpu else PARTS
+    parts = (
+        {name: [*words, "--device", "cuda"] for name, words in ON_GPU.items()} if on_gpu else PARTS
+    )
     wanted = chosen(parser, args.parts, parts)
     started = time.monotonic()
     print(GPU_HEADER if on_gpu else HEADER, flush=True)
@@ -43,7 +50,9 @@ def main() -> None:
     for name in wanted:
         script = Path(__file__).with_name(f"{name}.py")
         failed += [name] * bool(
-            subprocess.run([sys.executable, script, *parts[name]], stderr=subprocess.DEVNULL).returncode
+            subprocess.run(
+                [sys.executable, script, *parts[name]], stderr=subprocess.DEVNULL
+            ).returncode
         )
     print(f"\n{(time.monotonic() - started) / 60:.0f} minutes")
     if failed:

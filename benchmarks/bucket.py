@@ -62,7 +62,10 @@ def compare(compression: str, clips: int, repeats: int) -> None:
             for row in rows:
                 array[row, 0]
 
-    for what, parts in (("episodes of 10 clips", episodes), ("all clips in order", [np.arange(clips)])):
+    for what, parts in (
+        ("episodes of 10 clips", episodes),
+        ("all clips in order", [np.arange(clips)]),
+    ):
         count = sum(map(len, parts)) * reader.clip_bytes / 1e6
         here, other = in_turn(lambda p=parts: ours(p), lambda p=parts: by_zarr(p), repeats=repeats)
         rates = [f"{short(count / statistics.median(times))} MB/s" for times in (here, other)]

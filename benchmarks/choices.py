@@ -45,12 +45,17 @@ def codecs(name: str, values: np.ndarray, repeats: int) -> None:
     for codec in CODECS.values():
         if isinstance(codec, Blosc):
             codec.typesize = values.itemsize
-    packed = {label: [codec.encode(clip.view(values.dtype)) for clip in clips] for label, codec in CODECS.items()}
+    packed = {
+        label: [codec.encode(clip.view(values.dtype)) for clip in clips]
+        for label, codec in CODECS.items()
+    }
     encoding = in_turn(
-        *(lambda c=c: [c.encode(v.view(values.dtype)) for v in clips] for c in CODECS.values()), repeats=repeats
+        *(lambda c=c: [c.encode(v.view(values.dtype)) for v in clips] for c in CODECS.values()),
+        repeats=repeats,
     )
     decoding = in_turn(
-        *(lambda n=n, c=c: [c.decode(p, out) for p in packed[n]] for n, c in CODECS.items()), repeats=repeats
+        *(lambda n=n, c=c: [c.decode(p, out) for p in packed[n]] for n, c in CODECS.items()),
+        repeats=repeats,
     )
     for label, written, read in zip(CODECS, encoding, decoding):
         size = sum(len(each) for each in packed[label]) / values.nbytes
@@ -61,9 +66,16 @@ def codecs(name: str, values: np.ndarray, repeats: int) -> None:
 def stored(path: Path, values: np.ndarray, raw: bool, shard: int) -> zarr.Array:
     clip = values.shape[1:]
     compressors = [*([] if raw else [ZstdCodec(level=1)]), Crc32cCodec()]
-    make = dict(shape=(len(values), 1, *clip), chunks=(1, 1, *clip), shards=(shard, 1, *clip), dtype=values.dtype)
+    make = dict(
+        shape=(len(values), 1, *clip),
+        chunks=(1, 1, *clip),
+        shards=(shard, 1, *clip),
+        dtype=values.dtype,
+    )
     with zarr.config.set({"array.write_empty_chunks": True}):
-        array = zarr.create_array(path / "data.zarr", name="features", compressors=compressors, fill_value=0, **make)
+        array = zarr.create_array(
+            path / "data.zarr", name="features", compressors=compressors, fill_value=0, **make
+        )
         for start in range(0, len(values), shard):
             array[start : start + shard, 0] = values[start : start + shard]
     return zarr.open_array(path / "data.zarr" / "features", mode="r")
@@ -86,7 +98,10 @@ def readers(path: Path, array: zarr.Array, rows: np.ndarray) -> dict[str, Callab
         import tensorstore
 
         opened = tensorstore.open(
-            {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path / "data.zarr" / "features")}}
+            {
+                "driver": "zarr3",
+                "kvstore": {"driver": "file", "path": str(path / "data.zarr" / "features")},
+            }
         ).result()
         ways["tensorstore, all at once (threads)"] = lambda: [
             each.result() for each in [opened[int(row), 0].read() for row in rows]
@@ -98,7 +113,9 @@ def readers(path: Path, array: zarr.Array, rows: np.ndarray) -> dict[str, Callab
 
         with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
             piped = zarr.open_array(path / "data.zarr" / "features", mode="r")
-        ways["zarrs under zarr-python, a clip at a time"] = lambda: [piped[int(row), 0] for row in rows]
+        ways["zarrs under zarr-python, a clip at a time"] = lambda: [
+            piped[int(row), 0] for row in rows
+        ]
     except ImportError:
         pass
     return ways
@@ -123,9 +140,12 @@ def main() -> None:
             print(f"\n| reader, {'uncompressed' if raw else 'zstd 1'} | MB/s |\n|---|---|")
             for name, times in zip(ways, in_turn(*ways.values(), repeats=args.repeats)):
                 print(
-                    f"| {name} | {short(len(rows) * values[0].nbytes / 1e6 / statistics.median(times))} |", flush=True
+                    f"| {name} | {short(len(rows) * values[0].nbytes / 1e6 / statistics.median(times))} |",
+                    flush=True,
                 )
-        print("\n| clips in a shard file, zstd 1 | written MB/s | files for 72,000 clips |\n|---|---|---|")
+        print(
+            "\n| clips in a shard file, zstd 1 | written MB/s | files for 72,000 clips |\n|---|---|---|"
+        )
         sizes = (16, 64, 192)
 
         def write(shard: int) -> None:
@@ -134,7 +154,9 @@ def main() -> None:
             for file in sorted(path.rglob("*"), reverse=True):
                 file.rmdir() if file.is_dir() else file.unlink()
 
-        for shard, times in zip(sizes, in_turn(*(lambda s=s: write(s) for s in sizes), repeats=args.repeats)):
+        for shard, times in zip(
+            sizes, in_turn(*(lambda s=s: write(s) for s in sizes), repeats=args.repeats)
+        ):
             rate = short(values.nbytes / 1e6 / statistics.median(times))
             print(f"| {shard} | {rate} | {-(-72000 // shard):,} |", flush=True)
 

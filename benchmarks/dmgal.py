@@ -33,7 +33,9 @@ def cross_attention(device: torch.device) -> tuple[Callable, Callable]:
 
     @torch.inference_mode()
     def copied():
-        return module(support.repeat(25, 1, 1, 1, 1, 1, 1), query.transpose(0, 1).contiguous())[1].transpose(0, 1)
+        return module(support.repeat(25, 1, 1, 1, 1, 1, 1), query.transpose(0, 1).contiguous())[
+            1
+        ].transpose(0, 1)
 
     close = 1e-3 if device.type == "cuda" else 1e-4
     torch.testing.assert_close(ours(), copied(), atol=close, rtol=close)

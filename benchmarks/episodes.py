@@ -43,7 +43,9 @@ class Held:
     def __init__(self, clips: int, grid: int) -> None:
         random = np.random.default_rng(0)
         # The clips of a group share one draw, shifted: random numbers take longer than everything else.
-        drawn = random.standard_normal((min(clips, 64), 1, FRAMES, DIM, grid, grid), dtype=np.float32)
+        drawn = random.standard_normal(
+            (min(clips, 64), 1, FRAMES, DIM, grid, grid), dtype=np.float32
+        )
         scales = random.uniform(0.5, 1.5, (clips, 1, FRAMES, DIM, 1, 1)).astype(np.float32)
         parts = [drawn[i % len(drawn)] * scales[i] for i in range(clips)]
         self.values = np.stack([np.maximum(part, 0).astype(np.float16) for part in parts])
@@ -56,7 +58,9 @@ class Held:
 
 def split(classes: int, clips: int) -> Split:
     names = np.repeat([f"class {i:02d}" for i in range(classes)], clips)
-    index = pd.DataFrame({"row": np.arange(len(names)), "class": names, "split": "test", "group": "", "problem": ""})
+    index = pd.DataFrame(
+        {"row": np.arange(len(names)), "class": names, "split": "test", "group": "", "problem": ""}
+    )
     return Split.from_index(index, "test")
 
 
@@ -105,14 +109,20 @@ def trx_loop(metric: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
             positions = 0.1 * sinusoid(FRAMES, DIM).to(support.device)
             sides = []
             for clips in (support, query):
-                joined = torch.stack([(clips + positions)[:, place].flatten(1) for place in places], dim=1)
-                sides.append((transformer.norm_k(transformer.k_linear(joined)), transformer.v_linear(joined)))
+                joined = torch.stack(
+                    [(clips + positions)[:, place].flatten(1) for place in places], dim=1
+                )
+                sides.append(
+                    (transformer.norm_k(transformer.k_linear(joined)), transformer.v_linear(joined))
+                )
             (support_keys, support_values), (query_keys, query_values) = sides
             distances = torch.zeros(len(query), len(support), device=support.device)
             for number in range(len(support)):
                 scores = query_keys @ support_keys[number].T / support_keys.shape[-1] ** 0.5
                 prototypes = scores.softmax(dim=-1) @ support_values[number]
-                distances[:, number] = (query_values - prototypes).square().sum((1, 2)) / len(places)
+                distances[:, number] = (query_values - prototypes).square().sum((1, 2)) / len(
+                    places
+                )
             found.append(-distances)
         return torch.stack(found).mean(0)
 
@@ -120,7 +130,9 @@ def trx_loop(metric: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def sinusoid(count: int, dim: int) -> Tensor:
-    angles = torch.arange(count)[:, None] * torch.exp(torch.arange(0, dim, 2) * (-np.log(10000.0) / dim))
+    angles = torch.arange(count)[:, None] * torch.exp(
+        torch.arange(0, dim, 2) * (-np.log(10000.0) / dim)
+    )
     waves = torch.zeros(count, dim)
     waves[:, 0::2], waves[:, 1::2] = angles.sin(), angles.cos()
     return waves
@@ -135,7 +147,9 @@ def head_loop(model: EpisodeModel) -> Callable[[Tensor, Tensor], Tensor]:
         if not model.head.relates:
             return model(EpisodeFeatures(support, query, labels))[0][0]
         copies = support.repeat(query.shape[1], 1, 1, 1, 1, 1, 1)
-        return model(EpisodeFeatures(copies, query.transpose(0, 1), labels.transpose(0, 1)))[0][:, 0]
+        return model(EpisodeFeatures(copies, query.transpose(0, 1), labels.transpose(0, 1)))[0][
+            :, 0
+        ]
 
     return logits
 
@@ -153,15 +167,24 @@ class Test:
         looped: int,
         device: torch.device,
     ) -> None:
-        self.model, self.episode_logits, self.episodes, self.looped = model.eval().to(device), loop, episodes, looped
+        self.model, self.episode_logits, self.episodes, self.looped = (
+            model.eval().to(device),
+            loop,
+            episodes,
+            looped,
+        )
         self.split = split(classes, held.clips // classes)
-        shape = dict(split="test", way=5, shot=1, query=1, count=episodes, seed=0, group_disjoint=False)
+        shape = dict(
+            split="test", way=5, shot=1, query=1, count=episodes, seed=0, group_disjoint=False
+        )
         self.spec = EpisodeSpec(dataset="random", card="0", **shape)
         self.bank = FeatureBank(held, np.arange(held.clips), memory_gib=20, device=device)
         self.machine = Machine(device, False, None)
 
     def here(self) -> np.ndarray:
-        self.found = protocol.logits(self.model, self.bank, tables.draw(self.spec, self.split), self.machine)
+        self.found = protocol.logits(
+            self.model, self.bank, tables.draw(self.spec, self.split), self.machine
+        )
         return self.found
 
     @torch.inference_mode()
@@ -169,7 +192,9 @@ class Test:
         found = []
         for number in range(self.looped):
             episode = sample(0, self.split, 5, 1, 1, number)
-            support, query = (self.bank.clips(rows).float() for rows in (episode.support[:, 0], episode.query))
+            support, query = (
+                self.bank.clips(rows).float() for rows in (episode.support[:, 0], episode.query)
+            )
             if support.shape[-1] == 1 and not hasattr(self.model.head, "together"):
                 support, query = support[..., 0, 0], query[..., 0, 0]
             found.append(self.episode_logits(support, query))

@@ -46,18 +46,27 @@ def main() -> None:
     device, mixed = torch.device(args.device), args.device == "cuda"
     layout = torch.channels_last if mixed else torch.contiguous_format
     backbone = build("backbones", args.backbone).eval().to(device)
-    values = np.random.default_rng(0).integers(0, 256, (min(args.clips, 64), 1, 8, 64, 64, 3), np.uint8)
-    values = values.repeat(4, axis=3).repeat(4, axis=4)  # blocks, so that zstd has the work that it has with pictures
+    values = np.random.default_rng(0).integers(
+        0, 256, (min(args.clips, 64), 1, 8, 64, 64, 3), np.uint8
+    )
+    values = values.repeat(4, axis=3).repeat(
+        4, axis=4
+    )  # blocks, so that zstd has the work that it has with pictures
     blocks = [values[: args.clips - start] for start in range(0, args.clips, 64)]
     frames_spec = toy_frame_spec(size=256)
-    spec = toy_feature_spec(cut=args.cut, crop=224, dtype="float16" if mixed else "float32").model_copy(
-        update={"frames": frames_spec}
-    )
+    spec = toy_feature_spec(
+        cut=args.cut, crop=224, dtype="float16" if mixed else "float32"
+    ).model_copy(update={"frames": frames_spec})
     with tempfile.TemporaryDirectory() as scratch:
         frames, store = Path(scratch) / "frames", Path(scratch) / "features"
         plan = frame_store.plan(frames_spec, pd.DataFrame(index=range(args.clips)), args.clips)
         create(frames, plan)
-        write_job(frames, 0, [Block({"frames": block}, []) for block in blocks], frames / "receipts" / "0.json")
+        write_job(
+            frames,
+            0,
+            [Block({"frames": block}, []) for block in blocks],
+            frames / "receipts" / "0.json",
+        )
         seal(frames, 0)
         features = feature_store.plan(spec, backbone.cpu(), args.clips, args.clips)
         images = torch.from_numpy(values[:, 0, :, 16:240, 16:240]).movedim(-1, 2).flatten(0, 1)
@@ -69,7 +78,15 @@ def main() -> None:
             reader, shape = StoreReader(frames, "frames", frames_spec), features.shapes["features"]
             how = dict(mixed_precision=mixed, threads=args.threads if mixed else 1)
             made = feature_store.blocks(
-                spec, backbone, reader, frozenset(), shape, features.rows(0), args.batch, device, **how
+                spec,
+                backbone,
+                reader,
+                frozenset(),
+                shape,
+                features.rows(0),
+                args.batch,
+                device,
+                **how,
             )
             write_job(store, 0, made, store / "receipts" / "0.json", args.threads if mixed else 1)
 
@@ -79,7 +96,9 @@ def main() -> None:
             with torch.autocast(device.type, enabled=mixed):
                 for block in blocks:
                     for start in range(0, len(block), args.batch):
-                        backbone.to_cut(images[start * 8 : min(start + args.batch, len(block)) * 8], args.cut)
+                        backbone.to_cut(
+                            images[start * 8 : min(start + args.batch, len(block)) * 8], args.cut
+                        )
 
         whole, alone = in_turn(job, forward, repeats=args.repeats)
         gpu = columns(forward, statistics.median(whole), device, args.clips)

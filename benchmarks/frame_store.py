@@ -37,17 +37,40 @@ from fsar_core.store_kinds import frames as frame_store
 from fsar_core.stores import layout
 
 KINDS = {
-    "like Kinetics": dict(suffix=".mp4", codec="libx264", height=256, width=340, frames=300, options={"g": "250"}),
+    "like Kinetics": dict(
+        suffix=".mp4", codec="libx264", height=256, width=340, frames=300, options={"g": "250"}
+    ),
     "like Something-Something": dict(
-        suffix=".webm", codec="libvpx-vp9", height=240, width=427, frames=40, options={"cpu-used": "8", "b": "600k"}
+        suffix=".webm",
+        codec="libvpx-vp9",
+        height=240,
+        width=427,
+        frames=40,
+        options={"cpu-used": "8", "b": "600k"},
     ),
 }
-SPEC = FrameSpec(dataset="x", card="0" * 12, count=8, policy="segment_centre", size=256, fit="crop", views=1, seed=0)
+SPEC = FrameSpec(
+    dataset="x",
+    card="0" * 12,
+    count=8,
+    policy="segment_centre",
+    size=256,
+    fit="crop",
+    views=1,
+    seed=0,
+)
 DRAWN = 16  # different videos; the other clips are links to them
 
 
 def draw(
-    folder: Path, clips: int, suffix: str, codec: str, height: int, width: int, frames: int, options: dict
+    folder: Path,
+    clips: int,
+    suffix: str,
+    codec: str,
+    height: int,
+    width: int,
+    frames: int,
+    options: dict,
 ) -> None:
     """`clips` files in folder/{a,b,c}: textures that slide, so that every frame costs the codec something."""
     import av
@@ -67,7 +90,11 @@ def draw(
             for frame in range(frames):
                 x, y = frame % 120 * 4, int(20 + 20 * np.sin(frame / 9))
                 picture = texture[y : y + height, x : x + stream.width]
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+                container.mux(
+                    stream.encode(
+                        av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                    )
+                )
             container.mux(stream.encode())
 
 
@@ -99,10 +126,30 @@ class Job:
         """Runs the job. Watched: the largest memory of the process and its workers, in bytes, looked at five times a second."""
         shutil.rmtree(self.store, ignore_errors=True)  # what is done is not done again
         layout.create(self.store, self.plan)
-        command = [sys.executable, "-m", "fsar_core", "fill", "--spec", SPEC.json_text, "--store", self.store]
-        command += ["--index", self.index, "--folder", self.folder, "--job", 0, "--threads", workers]
+        command = [
+            sys.executable,
+            "-m",
+            "fsar_core",
+            "fill",
+            "--spec",
+            SPEC.json_text,
+            "--store",
+            self.store,
+        ]
+        command += [
+            "--index",
+            self.index,
+            "--folder",
+            self.folder,
+            "--job",
+            0,
+            "--threads",
+            workers,
+        ]
         command += ["--receipt", self.store / "receipts" / "0.json"]
-        process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         largest = 0
         while watched and process.poll() is None:
             largest = max(largest, sum(map(resident, family(process.pid))))
@@ -132,7 +179,11 @@ def resident(process: int) -> int:
 def measure(name: str, folder: Path, clips: int, repeats: int, scratch: Path, table: bool) -> None:
     entries = new_dataset.propose(folder, way=1).entries[:clips]
     index = probing.build_index(entries, Card.model_construct(), folder, workers=2)
-    index = index[index.problem == ""].reset_index(drop=True).assign(row=lambda table: range(len(table)))
+    index = (
+        index[index.problem == ""]
+        .reset_index(drop=True)
+        .assign(row=lambda table: range(len(table)))
+    )
     job = Job(index, folder, scratch)
     times: dict[str, list[float]] = {"bare": [], "one": [], "two": []}
     for _ in range(repeats):
@@ -144,7 +195,12 @@ def measure(name: str, folder: Path, clips: int, repeats: int, scratch: Path, ta
         figures = [time_text(statistics.median(times[way]) / len(index)) for way in ("one", "bare")]
         what = f"frame store of {len(index)} clips {name}, a clip"
         Line(
-            what, figures[0], "the bare decoder", figures[1], ratios(times["one"], times["bare"]), "at most 1.15"
+            what,
+            figures[0],
+            "the bare decoder",
+            figures[1],
+            ratios(times["one"], times["bare"]),
+            "at most 1.15",
         ).show()
         return
     against = statistics.median(one / plain for one, plain in zip(times["one"], times["bare"]))
@@ -161,7 +217,9 @@ def measure_memory(folder: Path, clips: int, scratch: Path) -> None:
     index = probing.build_index(entries, Card.model_construct(), folder, workers=2)
     found = []
     for count in (clips // 4, clips):
-        many = pd.concat([index] * -(-count // len(index)), ignore_index=True)[:count].assign(row=range(count))
+        many = pd.concat([index] * -(-count // len(index)), ignore_index=True)[:count].assign(
+            row=range(count)
+        )
         found.append(Job(many, folder, scratch / str(count)).fill(2, watched=True) / 2**20)
     print(
         f"largest memory of a job with 2 workers: {found[0]:.0f} MiB at {clips // 4} clips, {found[1]:.0f} MiB at {clips} "
@@ -175,7 +233,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="class/clip files")
     parser.add_argument(
-        "--table", action="store_true", help="lines for the table of `make bench`; memory is not measured"
+        "--table",
+        action="store_true",
+        help="lines for the table of `make bench`; memory is not measured",
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -184,7 +244,9 @@ def main() -> None:
             folders[name] = Path(scratch) / name
             draw(folders[name], args.clips, **kind)
         for number, (name, folder) in enumerate(folders.items()):
-            measure(name, folder, args.clips, args.repeats, Path(scratch) / f"job{number}", args.table)
+            measure(
+                name, folder, args.clips, args.repeats, Path(scratch) / f"job{number}", args.table
+            )
         if args.table:
             return
         (Path(scratch) / "memory").mkdir()

@@ -25,7 +25,9 @@ def pixel_features(name: str, clips: int, seed: int) -> np.ndarray:
     """float64 [clip frames values]: what is compared in the pixel version."""
     out = []
     for index in range(clips):
-        video, _ = demo.draw_clip("demo_temporal", name, seed, index, frames=24, height=48, width=64)
+        video, _ = demo.draw_clip(
+            "demo_temporal", name, seed, index, frames=24, height=48, width=64
+        )
         frames = video[frame_indices("segment_centre", len(video), 8)].mean(-1)
         small = frames.reshape(8, 12, 4, 16, 4).mean((2, 4)).reshape(8, -1)
         out.append(small - small.mean(0))
@@ -85,7 +87,9 @@ def with_run(run: Path, stores: Path, episodes: int) -> tuple[Estimate, Estimate
     reader = StoreReader(stores / "features" / spec.features.key, "features", spec.features)
     index_file = stores / "index" / f"{spec.features.dataset}.{spec.features.frames.card}.tsv"
     split = Split.from_index(read_index(index_file), "test")
-    model = build_model(spec, torch.nn.Identity(), reader.clip_shape[1], reader.clip_shape[0]).eval()
+    model = build_model(
+        spec, torch.nn.Identity(), reader.clip_shape[1], reader.clip_shape[0]
+    ).eval()
     trained = run.parents[1] / "models" / spec.model.model_id / "checkpoint.pt"
     model.load_learned(checkpoint.load(trained, spec.model.digest)["model"])
     bank = FeatureBank(reader, np.concatenate(split.rows), memory_gib=2.0)
@@ -93,7 +97,10 @@ def with_run(run: Path, stores: Path, episodes: int) -> tuple[Estimate, Estimate
     scores: dict[bool, list[float]] = {False: [], True: []}
     for number in range(episodes):
         chosen = [split.classes.index(name) for name in pairs[number % len(pairs)]]
-        two = Split("test", *(tuple(part[c] for c in chosen) for part in (split.classes, split.rows, split.groups)))
+        two = Split(
+            "test",
+            *(tuple(part[c] for c in chosen) for part in (split.classes, split.rows, split.groups)),
+        )
         batch = bank.batch([sample(spec.seed, two, 2, spec.test.shot, 1, number)])
         for mix in (False, True):
             support, query = batch.support.clone(), batch.query.clone()
@@ -116,7 +123,11 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=1000)
     args = parser.parse_args()
     name = args.run.name if args.run else "pixels"
-    real, mixed = with_run(args.run, args.stores, args.episodes) if args.run else on_pixels(args.clips, args.seed)
+    real, mixed = (
+        with_run(args.run, args.stores, args.episodes)
+        if args.run
+        else on_pixels(args.clips, args.seed)
+    )
     print(
         f"{name}: real order {real.mean:.1f} ± {real.ci95:.1f} %, shuffled {mixed.mean:.1f} ± {mixed.ci95:.1f} % (chance 50 %)"
     )

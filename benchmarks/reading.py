@@ -54,11 +54,15 @@ DRAWN = 16  # different clips
 
 def drawn_frames() -> np.ndarray:
     """uint8 [clip frames height width channels]: of demo videos that were written, decoded and resized as for a store."""
-    names = [(name, of) for name in demo.DATASETS[:2] for of in demo.class_names(name)[:: 96 // DRAWN]]
+    names = [
+        (name, of) for name in demo.DATASETS[:2] for of in demo.class_names(name)[:: 96 // DRAWN]
+    ]
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for number, (dataset, name) in enumerate(names[:DRAWN]):
-            path = demo.write_clip(folder, dataset, name, seed=0, index=number, frames=32, height=256, width=340)
+            path = demo.write_clip(
+                folder, dataset, name, seed=0, index=number, frames=32, height=256, width=340
+            )
             decoded, _ = decode(path, np.arange(2, 32, 4), "decord")
             found.append(fit_square(decoded, 256, "crop"))
     return np.stack(found)
@@ -76,7 +80,9 @@ def layer4(frames: np.ndarray, weights: Path | None) -> np.ndarray:
                 module.momentum = None  # the mean of what is seen
         backbone.train().to_cut(clips[:, ::4].flatten(0, 1), "layer4")
     found = torch.stack([backbone.eval().to_cut(clip, "layer4") for clip in clips])
-    if weights is None:  # the last thing before this is a BatchNorm, an addition and a ReLU: a bias less
+    if (
+        weights is None
+    ):  # the last thing before this is a BatchNorm, an addition and a ReLU: a bias less
         found = (found - found.flatten()[::97].quantile(0.56)).relu()
     return found.numpy().astype(np.float16)
 
@@ -86,7 +92,12 @@ def our_store(folder: Path, values: np.ndarray, compression: str, threads: int) 
     plan = feature_plan(spec, values.shape[1:], len(values))
     create(folder, plan)
     for job in range(plan.jobs):
-        write_job(folder, job, array_blocks(values[:, None], plan.rows(job)), folder / "receipts" / f"{job}.json")
+        write_job(
+            folder,
+            job,
+            array_blocks(values[:, None], plan.rows(job)),
+            folder / "receipts" / f"{job}.json",
+        )
     seal(folder, 0)
 
     def opened() -> Read:
@@ -108,7 +119,9 @@ def mapped(path: Path, values: np.ndarray) -> Store:
 
 def hdf5(path: Path, values: np.ndarray, compression: str | None) -> Store:
     with h5py.File(path, "w") as file:
-        file.create_dataset("features", data=values, chunks=(1, *values.shape[1:]), compression=compression)
+        file.create_dataset(
+            "features", data=values, chunks=(1, *values.shape[1:]), compression=compression
+        )
 
     def opened() -> Read:
         held = h5py.File(path, "r")["features"]
@@ -125,7 +138,10 @@ def hdf5(path: Path, values: np.ndarray, compression: str | None) -> Store:
 
 
 def lightning(folder: Path, values: np.ndarray) -> Store:
-    with lmdb.open(str(folder), map_size=2 * values.nbytes + 2**24) as base, base.begin(write=True) as writing:
+    with (
+        lmdb.open(str(folder), map_size=2 * values.nbytes + 2**24) as base,
+        base.begin(write=True) as writing,
+    ):
         for row, value in enumerate(values):
             writing.put(b"%08d" % row, value.tobytes())
     bases = []
@@ -139,7 +155,9 @@ def lightning(folder: Path, values: np.ndarray) -> Store:
             out = np.empty((len(rows), *values.shape[1:]), values.dtype)
             with bases[0].begin(buffers=True) as reading:
                 for place, row in enumerate(rows.tolist()):
-                    out[place] = np.frombuffer(reading.get(b"%08d" % row), values.dtype).reshape(values.shape[1:])
+                    out[place] = np.frombuffer(reading.get(b"%08d" % row), values.dtype).reshape(
+                        values.shape[1:]
+                    )
             return out
 
         return read
@@ -166,7 +184,9 @@ def rates(stores: dict[str, Store], clips: int, values: np.ndarray, cold: bool, 
             for start in range(0, len(values), clips):
                 readers[name](np.arange(start, min(start + clips, len(values))))
     for _ in range(repeats):
-        episodes = [random.choice(len(values), clips, replace=False) for _ in range(8 if cold else EPISODES)]
+        episodes = [
+            random.choice(len(values), clips, replace=False) for _ in range(8 if cold else EPISODES)
+        ]
         for name, (path, opened) in stores.items():
             taken = 0.0
             for rows in episodes:
@@ -183,7 +203,11 @@ def rates(stores: dict[str, Store], clips: int, values: np.ndarray, cold: bool, 
 
 
 def size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    return (
+        path.stat().st_size
+        if path.is_file()
+        else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    )
 
 
 def main() -> None:
@@ -207,9 +231,13 @@ def main() -> None:
         ):
             folder = scratch / what
             arrays = {"x": list(stored.shape[1:])}, {"x": str(stored.dtype)}
-            plan = Plan(1, toy_frame_spec().model_dump(mode="json"), len(stored), 1, *arrays, FILE_CLIPS)
+            plan = Plan(
+                1, toy_frame_spec().model_dump(mode="json"), len(stored), 1, *arrays, FILE_CLIPS
+            )
             create(folder, plan)
-            write_job(folder, 0, [Block({"x": stored[:, None]}, [])], folder / "receipts" / "0.json")
+            write_job(
+                folder, 0, [Block({"x": stored[:, None]}, [])], folder / "receipts" / "0.json"
+            )
             data = size(folder / "data.zarr")
             figures = (f"{data / 2**20:.1f} MiB", f"{values.nbytes / 2**20:.1f} MiB")
             Line(what, figures[0], "raw", figures[1], [data / values.nbytes], goal).show()
@@ -234,7 +262,9 @@ def main() -> None:
                     ("here, uncompressed", "LMDB", ""),
                     ("here, zstd", "HDF5 with lzf", "at least 1"),
                 ):
-                    mine, others = (f"{short(statistics.median(found[n]) / 1e6)} MB/s" for n in (here, other))
+                    mine, others = (
+                        f"{short(statistics.median(found[n]) / 1e6)} MB/s" for n in (here, other)
+                    )
                     what = f"episodes of {clips} clips, {'cold' if cold else 'warm'}, {here.removeprefix('here, ')}"
                     Line(what, mine, other, others, ratios(found[here], found[other]), goal).show()
 

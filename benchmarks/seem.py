@@ -47,7 +47,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument(
+        "--precision", default="float32", choices=("float32", "bfloat16", "float16")
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", default="wall", choices=CLOCKS)
@@ -59,7 +61,9 @@ def main() -> None:
 
     network = SEEM(NETWORKS[args.network]).eval().requires_grad_(False).to(device)
     precision = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-    frames = torch.randint(256, (args.batch, 3, args.size, args.size), dtype=torch.uint8, device=device)
+    frames = torch.randint(
+        256, (args.batch, 3, args.size, args.size), dtype=torch.uint8, device=device
+    )
     with precision:
         text = network.encode_text(["playing ice hockey"])
     text = text.take(torch.zeros(args.batch, dtype=torch.long, device=device))

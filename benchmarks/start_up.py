@@ -22,9 +22,13 @@ BIN = Path(sys.executable).parent
 
 
 def run(*words: object) -> None:
-    done = subprocess.run([str(word) for word in words], cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(word) for word in words], cwd=REPOSITORY, capture_output=True, text=True
+    )
     if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, words))}: exit status {done.returncode}\n{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"{' '.join(map(str, words))}: exit status {done.returncode}\n{done.stderr[-2000:]}"
+        )
 
 
 def main() -> None:

@@ -17,7 +17,10 @@ import torch
 from fsar_core.components.registry import build
 from fsar_core.evaluation import complexity
 
-FEATURES = {"fill_features.resnet50": ("resnet50", "layer4"), "fill_features.clip_vit_b16": ("clip_vit_b16", "tokens")}
+FEATURES = {
+    "fill_features.resnet50": ("resnet50", "layer4"),
+    "fill_features.clip_vit_b16": ("clip_vit_b16", "tokens"),
+}
 HEADS = {
     "identity": ("otam", {}),
     "dmgal": ("otam", {}),
@@ -41,14 +44,19 @@ def measured(name: str, passes: int) -> dict[str, float]:
     """What of a name is measured."""
     if name in FEATURES:
         backbone, cut = FEATURES[name]
-        model, frames = build("backbones", backbone).eval(), torch.zeros(16, 3, 224, 224, dtype=torch.uint8)
+        model, frames = (
+            build("backbones", backbone).eval(),
+            torch.zeros(16, 3, 224, 224, dtype=torch.uint8),
+        )
         with torch.inference_mode():
             return {name: rate(lambda: model.to_cut(frames, cut), 2, passes)}
     metric, params = HEADS[name]
     rows = dict(name=name, params=params), dict(name=metric, params={})
     model, episode = complexity._model(EPISODE, *rows), complexity._episode(EPISODE)
     kinds = {"train_head": complexity._training_pass, "evaluate_head": complexity._test_pass}
-    return {f"{kind}.{name}": rate(make(model, episode), 30, passes) for kind, make in kinds.items()}
+    return {
+        f"{kind}.{name}": rate(make(model, episode), 30, passes) for kind, make in kinds.items()
+    }
 
 
 def main() -> None:

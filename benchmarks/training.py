@@ -53,24 +53,36 @@ class Trained:
         self.device = device
         self.steps = 20 if device.type == "cuda" else 1  # of one measurement
         module = build("heads", head, **accepted("heads", head, dim=2048, frames=8, classes=6))
-        self.model = EpisodeModel(nn.Identity(), module, build("matching", metric)).to(device).train()
+        self.model = (
+            EpisodeModel(nn.Identity(), module, build("matching", metric)).to(device).train()
+        )
         self.backbone = build("backbones", "resnet50").to(device).train()
         held = Held(120, 7)
         self.split = split(6, 20)
-        self.bank = EpisodeBank(FeatureBank(held, np.arange(120), memory_gib=20, device=device), [ClassSource()])
+        self.bank = EpisodeBank(
+            FeatureBank(held, np.arange(120), memory_gib=20, device=device), [ClassSource()]
+        )
         drawn = (sample(0, self.split, 5, 1, 1, number) for number in count())
         self.coming = batches(self.bank, drawn, 1, device)
         self.clips = torch.randint(0, 256, (10, 8, 3, 224, 224), dtype=torch.uint8)
         self.aux = self._aux(head)
         self.of_head = torch.optim.Adam(self.model.trainable, lr=1e-5)
-        self.of_all = torch.optim.Adam([*self.model.trainable, *self.backbone.parameters()], lr=1e-5)
+        self.of_all = torch.optim.Adam(
+            [*self.model.trainable, *self.backbone.parameters()], lr=1e-5
+        )
 
     def _aux(self, head: str) -> dict[str, torch.Tensor]:
         """What else a head learns from; both ways are given it."""
         if head == "i2st":
-            return {"support_masks": torch.rand(1, 5, 1, 8, 224, 224), "query_masks": torch.rand(1, 5, 8, 224, 224)}
+            return {
+                "support_masks": torch.rand(1, 5, 1, 8, 224, 224),
+                "query_masks": torch.rand(1, 5, 8, 224, 224),
+            }
         if head == "sgtm":
-            return {"support_saliency": torch.rand(1, 5, 1, 8), "query_saliency": torch.rand(1, 5, 8)}
+            return {
+                "support_saliency": torch.rand(1, 5, 1, 8),
+                "query_saliency": torch.rand(1, 5, 8),
+            }
         return {}
 
     def _episode(self):
@@ -97,9 +109,9 @@ class Trained:
         for _ in range(self.steps):
             episodes = self._episode()
             with self.precision():
-                features = self.backbone.to_cut(self.clips.to(self.device).flatten(0, 1), "layer4").unflatten(
-                    0, (10, 8)
-                )
+                features = self.backbone.to_cut(
+                    self.clips.to(self.device).flatten(0, 1), "layer4"
+                ).unflatten(0, (10, 8))
             episodes.support, episodes.query = features[None, :5, None], features[None, 5:]
             self.step(episodes, self.of_all)
 
@@ -115,14 +127,24 @@ def waiting(device: torch.device, repeats: int) -> Line:
         create(Path(folder), plan)
         for job in range(plan.jobs):
             write_job(
-                Path(folder), job, array_blocks(held.values, plan.rows(job)), Path(folder, f"receipts/{job}.json")
+                Path(folder),
+                job,
+                array_blocks(held.values, plan.rows(job)),
+                Path(folder, f"receipts/{job}.json"),
             )
         seal(Path(folder), 0)
-        bank = FeatureBank(StoreReader(Path(folder), "features", spec), np.arange(120), memory_gib=0)
+        bank = FeatureBank(
+            StoreReader(Path(folder), "features", spec), np.arange(120), memory_gib=0
+        )
         for repeat in range(repeats):
             meter = Meter()
-            drawn = (sample(0, trained.split, 5, 1, 1, repeat * steps + number) for number in range(steps))
-            for episodes in meter.waiting(batches(EpisodeBank(bank, [ClassSource()]), drawn, 1, device)):
+            drawn = (
+                sample(0, trained.split, 5, 1, 1, repeat * steps + number)
+                for number in range(steps)
+            )
+            for episodes in meter.waiting(
+                batches(EpisodeBank(bank, [ClassSource()]), drawn, 1, device)
+            ):
                 episodes.aux |= {name: tensor.to(device) for name, tensor in trained.aux.items()}
                 trained.step(episodes, trained.of_head)
             if device.type == "cuda":
@@ -151,7 +173,9 @@ def main() -> None:
         figures = [time_text(statistics.median(times) / trained.steps) for times in (fast, slow)]
         what = f"training step from the cache, {name}"
         gpu = columns(trained.cached, statistics.median(fast), trained.device, trained.steps)
-        Line(what, figures[0], "the step from the frames", figures[1], ratios(slow, fast), GOAL, gpu).show()
+        Line(
+            what, figures[0], "the step from the frames", figures[1], ratios(slow, fast), GOAL, gpu
+        ).show()
         del trained
     waiting(torch.device(args.device), args.repeats).show()
 

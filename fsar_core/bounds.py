@@ -15,7 +15,9 @@ MOST_FRAMES = 1024  # taken of a clip
 MOST_PIXELS = 4096  # of one side of a picture
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]  # clips, epochs, episodes, repeats
-Counted = Annotated[int, Field(ge=0, le=1_000_000_000)]  # what a data set holds, where it may be nothing
+Counted = Annotated[
+    int, Field(ge=0, le=1_000_000_000)
+]  # what a data set holds, where it may be nothing
 Pixels = Annotated[int, Field(ge=16, le=MOST_PIXELS)]
 Side = Annotated[int, Field(ge=1, le=MOST_PIXELS)]  # of a picture or a grid
 Channels = Annotated[int, Field(ge=1, le=1_000_000)]

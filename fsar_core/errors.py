@@ -97,7 +97,11 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     if close:
         strange = next((sign for sign in name if not sign.isascii() and sign not in close[0]), None)
-        told = f" ('{strange}' is {unicodedata.name(strange, f'U+{ord(strange):04X}')})" if strange else ""
+        told = (
+            f" ('{strange}' is {unicodedata.name(strange, f'U+{ord(strange):04X}')})"
+            if strange
+            else ""
+        )
         return f"; did you mean '{close[0]}'?{told}"
     return f"; valid: {', '.join(valid)}" if valid else "; nothing is valid here"
 

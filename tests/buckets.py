@@ -28,7 +28,12 @@ def new_bucket(address: str, environment: pytest.MonkeyPatch) -> ObjectPath:
     """An empty bucket; the variables of the environment say where it is and who may use it."""
     import boto3
 
-    told = {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "REGION": "us-east-1"}
+    told = {
+        "ENDPOINT_URL": address,
+        "ACCESS_KEY_ID": "key",
+        "SECRET_ACCESS_KEY": "secret",
+        "REGION": "us-east-1",
+    }
     for name, value in told.items():
         environment.setenv(f"AWS_{name}", value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3"):

@@ -41,7 +41,9 @@ def code_picture(clip: int, frame: int, height: int = 64, width: int = 64) -> np
     """uint8 [height width channels]: the code fills the central square; left of it is dark, right of it light grey."""
     if not (0 <= clip < 2**_HALF_BITS and 0 <= frame < 2**_HALF_BITS):
         raise ValueError(f"clip {clip}, frame {frame}: each must fit {_HALF_BITS} bits")
-    bits = np.array([int(bit) for bit in f"{clip:0{_HALF_BITS}b}{frame:0{_HALF_BITS}b}"]).reshape(CODE_SIDE, CODE_SIDE)
+    bits = np.array([int(bit) for bit in f"{clip:0{_HALF_BITS}b}{frame:0{_HALF_BITS}b}"]).reshape(
+        CODE_SIDE, CODE_SIDE
+    )
     side = min(height, width)
     block = -(-side // CODE_SIDE)
     square = np.kron(bits * 219 + 16, np.ones((block, block), int))[:side, :side]
@@ -67,7 +69,10 @@ def read_codes(frames: np.ndarray) -> list[tuple[int, int]]:
         centres = ((np.arange(CODE_SIDE) + 0.5) * side / CODE_SIDE).astype(int)
         reach = max(side // CODE_SIDE // 4, 1)
         blocks = np.array(
-            [[grey[y - reach : y + reach, x - reach : x + reach].mean() for x in centres] for y in centres]
+            [
+                [grey[y - reach : y + reach, x - reach : x + reach].mean() for x in centres]
+                for y in centres
+            ]
         )
         if ((blocks > 80) & (blocks < 176)).any():
             raise ValueError(f"no clear code: block means {blocks.round().astype(int).tolist()}")
@@ -98,7 +103,9 @@ def write_code_video(
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.thread_count = 1
         for number in range(frames):
-            picture = av.VideoFrame.from_ndarray(code_picture(clip, number, height, width), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(
+                code_picture(clip, number, height, width), format="rgb24"
+            )
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
     return path
@@ -181,9 +188,13 @@ def toy_dataset(
     """A card, its split list and its bar-code videos below `root`; `card` overrides keys of the card."""
     import yaml
 
-    made = ToyDataset(name, Path(root) / "workflow/datasets", Path(root) / "data", toy_entries(classes, clips))
+    made = ToyDataset(
+        name, Path(root) / "workflow/datasets", Path(root) / "data", toy_entries(classes, clips)
+    )
     made.card_file.parent.mkdir(parents=True, exist_ok=True)
-    made.card_file.write_text(yaml.safe_dump(toy_card(name, **card), sort_keys=False), encoding="utf-8")
+    made.card_file.write_text(
+        yaml.safe_dump(toy_card(name, **card), sort_keys=False), encoding="utf-8"
+    )
     splits.write(made.split_file, made.entries)
     made.folder.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(made.entries.path if videos else ()):
@@ -193,7 +204,16 @@ def toy_dataset(
 
 def toy_frame_spec(**changes: Any) -> FrameSpec:
     """A small frame store's spec."""
-    usual = dict(dataset="toy", card="0" * 12, count=8, policy="segment_centre", size=32, fit="crop", views=1, seed=0)
+    usual = dict(
+        dataset="toy",
+        card="0" * 12,
+        count=8,
+        policy="segment_centre",
+        size=32,
+        fit="crop",
+        views=1,
+        seed=0,
+    )
     return FrameSpec(**(usual | changes))
 
 
@@ -229,12 +249,16 @@ def toy_features(
             continue
         pattern = rng(seed, "toy class", clip["class"]).standard_normal((frames, dim, 1, 1))
         for view in range(views if clip["split"] == "train" else 1):
-            noise = rng(seed, "toy clip", clip["path"], view).standard_normal((frames, dim, height, width))
+            noise = rng(seed, "toy clip", clip["path"], view).standard_normal(
+                (frames, dim, height, width)
+            )
             out[position, view] = separation * pattern + noise
     return out
 
 
-def feature_plan(spec: FeatureSpec, shape: Iterable[int], clips: int, clips_per_job: int = FILE_CLIPS) -> Plan:
+def feature_plan(
+    spec: FeatureSpec, shape: Iterable[int], clips: int, clips_per_job: int = FILE_CLIPS
+) -> Plan:
     """The plan of a feature store whose clips have `shape` [frames dim height width]."""
     return Plan(
         layout=LAYOUT_VERSION,
@@ -247,12 +271,21 @@ def feature_plan(spec: FeatureSpec, shape: Iterable[int], clips: int, clips_per_
     )
 
 
-def array_blocks(values: np.ndarray, rows: range, index: pd.DataFrame | None = None) -> Iterator[Block]:
+def array_blocks(
+    values: np.ndarray, rows: range, index: pd.DataFrame | None = None
+) -> Iterator[Block]:
     """The rows of an array [clip view ...] as a job's blocks; clips with a problem in `index` are its failures."""
     for start in range(rows.start, rows.stop, FILE_CLIPS):
         stop = min(start + FILE_CLIPS, rows.stop)
-        broken = [] if index is None else index.iloc[start:stop].query("problem != ''").to_dict("records")
-        failures = [{"row": int(clip["row"]), "path": clip["path"], "problem": clip["problem"]} for clip in broken]
+        broken = (
+            []
+            if index is None
+            else index.iloc[start:stop].query("problem != ''").to_dict("records")
+        )
+        failures = [
+            {"row": int(clip["row"]), "path": clip["path"], "problem": clip["problem"]}
+            for clip in broken
+        ]
         yield Block({"features": values[start:stop]}, failures)
 
 
@@ -280,7 +313,12 @@ def toy_feature_store(
     plan = feature_plan(spec, values.shape[2:], len(index))
     create(store, plan)
     for job in range(plan.jobs):
-        write_job(store, job, array_blocks(values, plan.rows(job), index), store / "receipts" / f"{job}.json")
+        write_job(
+            store,
+            job,
+            array_blocks(values, plan.rows(job), index),
+            store / "receipts" / f"{job}.json",
+        )
     seal(store, max_failures=1.0)
     return store, spec
 
@@ -305,7 +343,9 @@ def toy_episodes(
     random = rng(seed, "toy episodes")
     pattern = separation * random.standard_normal((batch, way, frames, dim, 1, 1))
     labels = np.stack([random.permutation(np.repeat(np.arange(way), query)) for _ in range(batch)])
-    support = pattern[:, :, None] + random.standard_normal((batch, way, shot, frames, dim, height, width))
+    support = pattern[:, :, None] + random.standard_normal(
+        (batch, way, shot, frames, dim, height, width)
+    )
     of_class = np.take_along_axis(pattern, labels[:, :, None, None, None, None], axis=1)
     queries = of_class + random.standard_normal((batch, way * query, frames, dim, height, width))
     return EpisodeFeatures(

@@ -40,7 +40,9 @@ def pytest_ignore_collect(collection_path, config):
     """tests/faults takes long: collected only where it is named, or where `-m` speaks of it."""
     if collection_path != FAULTS or "faults" in (config.option.markexpr or ""):
         return None
-    named = (config.invocation_params.dir.joinpath(word.split("::")[0]).resolve() for word in config.args)
+    named = (
+        config.invocation_params.dir.joinpath(word.split("::")[0]).resolve() for word in config.args
+    )
     return None if any(path.is_relative_to(FAULTS) for path in named) else True
 
 
@@ -109,10 +111,14 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     happened = "FAILED" if config.getoption("--require-shared") else "NOT RUN"
     terminalreporter.section("missing reference data", sep="!", red=True, bold=True)
-    terminalreporter.write_line(f"{missing.total()} tests {happened}: {shared()} lacks their files. Not checked:")
+    terminalreporter.write_line(
+        f"{missing.total()} tests {happened}: {shared()} lacks their files. Not checked:"
+    )
     for checks, count in missing.items():
         terminalreporter.write_line(f"{count:5}  {checks}")
-    terminalreporter.write_line("Set FSAR_SHARED to the folder that has them; --require-shared makes these tests fail.")
+    terminalreporter.write_line(
+        "Set FSAR_SHARED to the folder that has them; --require-shared makes these tests fail."
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,14 +9,25 @@ from tests.test_layers import PACKAGE, ROOT
 
 GUIDE = ROOT / "ARCHITECTURE.md"
 DOCUMENTS = [GUIDE, *sorted((ROOT / "docs" / "design").glob("*.md"))]
-FOLDERS = ("fsar_core", "workflow", "tests", "docs", "profiles", "benchmarks", "envs", "config.yaml")
+FOLDERS = (
+    "fsar_core",
+    "workflow",
+    "tests",
+    "docs",
+    "profiles",
+    "benchmarks",
+    "envs",
+    "config.yaml",
+)
 LONGEST = 140  # lines: two pages
 
 
 def named_paths(text: str) -> list[str]:
     """Return the paths from the root that a document names in backquotes, without patterns."""
     names = re.findall(r"`([\w./-]+)`", text)
-    return [name for name in names if name.split("/")[0] in FOLDERS and ("/" in name or "." in name)]
+    return [
+        name for name in names if name.split("/")[0] in FOLDERS and ("/" in name or "." in name)
+    ]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -47,7 +58,9 @@ def test_diagram_shows_every_package():
 
 
 def test_diagram_has_the_order_of_the_contracts():
-    contract = re.search(r"^layers = \[\n(.*?)^\]", Path(ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    contract = re.search(
+        r"^layers = \[\n(.*?)^\]", Path(ROOT / "pyproject.toml").read_text(), re.M | re.S
+    )
     lines = [re.findall(r"\w+", line) for line in contract.group(1).splitlines()]
     existing = [[name for name in line if exists(name)] for line in lines]
     drawn = diagram().strip().splitlines()[1:]

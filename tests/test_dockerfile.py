@@ -49,7 +49,9 @@ def test_the_main_job_can_be_planned_in_what_is_copied(tmp_path):
         for source in sources:
             target = image / destination / ("" if (REPOSITORY / source).is_dir() else source)
             if (REPOSITORY / source).is_dir():
-                shutil.copytree(REPOSITORY / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(
+                    REPOSITORY / source, target, ignore=shutil.ignore_patterns("__pycache__")
+                )
             else:
                 shutil.copy(REPOSITORY / source, target)
     command = json.loads(LINES[-1].removeprefix("CMD "))
@@ -57,6 +59,8 @@ def test_the_main_job_can_be_planned_in_what_is_copied(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(image)}
     front = [sys.executable, "-c", "from fsar_core.runtime.launcher import main; main()"]
     work = ["-n", "--directory", str(tmp_path / "work")]
-    done = subprocess.run([*front, *command[1:], *work], cwd=image, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*front, *command[1:], *work], cwd=image, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^train_head +24$", done.stdout + done.stderr, re.MULTILINE)

@@ -52,7 +52,11 @@ def test_what_is_printed_cannot_steer_a_terminal(capsys):
             pass
     out, err = capsys.readouterr()
     assert out == "a\\x1b[2J b\tc\\rd\ne\\x07\n"
-    assert err.startswith("\r 50 %\\x1b[A\nf\\x1b[2J\n") and "\rg\\x1b[1m: 100%" in err and "\x1b" not in err
+    assert (
+        err.startswith("\r 50 %\\x1b[A\nf\\x1b[2J\n")
+        and "\rg\\x1b[1m: 100%" in err
+        and "\x1b" not in err
+    )
     # Afterwards everything is printed as it is.
     print("\x1b")
     assert capsys.readouterr().out == "\x1b\n"

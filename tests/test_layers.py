@@ -143,7 +143,9 @@ def test_contracts_hold():
     ],
 )
 def test_contract_is_broken_by(tmp_path, path, line, contract):
-    shutil.copytree(ROOT / PACKAGE, tmp_path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / PACKAGE, tmp_path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__")
+    )
     file = tmp_path / PACKAGE / path
     file.parent.mkdir(exist_ok=True)
     with file.open("a") as module:

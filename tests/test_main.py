@@ -40,7 +40,11 @@ def broken(monkeypatch, tmp_path):
 
 def fsar(*words, **options):
     return subprocess.run(
-        [sys.executable, "-m", "fsar_core", *words], capture_output=True, text=True, timeout=60, **options
+        [sys.executable, "-m", "fsar_core", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
     )
 
 
@@ -107,9 +111,15 @@ def test_a_bug_keeps_its_traceback(broken, bug):
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT])
 def test_a_full_disk_is_no_bug(broken, capsys, number):
     assert main(broken(OSError(number, "No room", "/data/x"))) == 2
-    assert capsys.readouterr().err == "fsar: error: /data/x: No room; free space or change the folder's rights\n"
+    assert (
+        capsys.readouterr().err
+        == "fsar: error: /data/x: No room; free space or change the folder's rights\n"
+    )
     assert main(broken(OSError(number, "No room"))) == 2
-    assert capsys.readouterr().err == "fsar: error: its output: No room; free space or change the folder's rights\n"
+    assert (
+        capsys.readouterr().err
+        == "fsar: error: its output: No room; free space or change the folder's rights\n"
+    )
 
 
 def words_of(verb: str, path: str, text: str) -> list[str]:
@@ -123,7 +133,11 @@ def words_of(verb: str, path: str, text: str) -> list[str]:
             continue
         value = path if takes_path else "1" if action.type in (int, float) else text
         value = next(iter(action.choices)) if action.choices else value
-        words = [*words, *action.option_strings[-1:], value] if action.option_strings else [value, *words]
+        words = (
+            [*words, *action.option_strings[-1:], value]
+            if action.option_strings
+            else [value, *words]
+        )
     return [verb, *words]
 
 
@@ -138,13 +152,26 @@ def test_a_path_that_is_too_long_is_one_line(verb, capsys, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["", "x", "{", '{"a": NaN', "[" * 100_000 + "]" * 100_000, "[1]", "1"], ids=range(7))
+@pytest.mark.parametrize(
+    "text", ["", "x", "{", '{"a": NaN', "[" * 100_000 + "]" * 100_000, "[1]", "1"], ids=range(7)
+)
 @pytest.mark.parametrize(
     "words",
     [
         ["table", "--name", "t", "--runs", "r", "--out", "o", "--spec"],
         ["draw-episodes", "--index", "i", "--frames", "f", "--out", "o", "--spec"],
-        ["demo-videos", "--dataset", "d", "--folder", "f", "--seed", "0", "--receipt", "r", "--spec"],
+        [
+            "demo-videos",
+            "--dataset",
+            "d",
+            "--folder",
+            "f",
+            "--seed",
+            "0",
+            "--receipt",
+            "r",
+            "--spec",
+        ],
     ],
     ids=lambda words: words[0],
 )
@@ -152,7 +179,11 @@ def test_a_spec_that_is_no_json_object_is_one_line(words, text, capsys, monkeypa
     monkeypatch.delenv("FSAR_ERRORS", raising=False)
     assert main([*words, text]) == 2
     _, err = capsys.readouterr()
-    assert err.startswith("fsar: error: --spec: ") and err.count("\n") == 1 and "expected a JSON object" in err
+    assert (
+        err.startswith("fsar: error: --spec: ")
+        and err.count("\n") == 1
+        and "expected a JSON object" in err
+    )
     assert len(err) < 200
 
 
@@ -196,7 +227,9 @@ def test_signs_that_a_terminal_does_not_have():
         ("utf-8", "49.2 ± 0.3, é, \\udcff\n".encode()),
     ):
         environment = os.environ | {"PYTHONIOENCODING": f"{encoding}:strict"}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, env=environment, timeout=60
+        )
         assert (done.returncode, done.stdout, done.stderr) == (0, printed, b"")
 
 
@@ -235,7 +268,11 @@ def test_help_names_every_verb(capsys, words):
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("  ")}
+    listed = {
+        line.split()[0]: line.split(maxsplit=1)[1]
+        for line in out.splitlines()
+        if line.startswith("  ")
+    }
     assert set(listed) == set(VERBS)
     # What people type stands first.
     assert tuple(listed)[: len(PEOPLES)] == PEOPLES and set(PEOPLES) < set(VERBS)
@@ -248,7 +285,17 @@ def test_version(capsys):
 
 
 def test_the_stages_are_verbs():
-    stages = {"demo-videos", "index", "plan", "fill", "seal", "train-backbone", "draw-episodes", "train", "evaluate"}
+    stages = {
+        "demo-videos",
+        "index",
+        "plan",
+        "fill",
+        "seal",
+        "train-backbone",
+        "draw-episodes",
+        "train",
+        "evaluate",
+    }
     assert stages | {"table", "list", "check", "lease", "verify"} <= set(VERBS)
     assert "-run" not in VERBS and "_run" not in VERBS
 
@@ -275,7 +322,9 @@ def test_every_verb_keeps_torch_for_its_run():
         "    importlib.import_module(f'fsar_core.cli.{name}').arguments(argparse.ArgumentParser())\n"
         "    if 'torch' in sys.modules: sys.exit(f'{name} imports torch')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, *VERBS.values()], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *VERBS.values()], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -13,7 +13,11 @@ ROOT = Path(__file__).parents[1]
 def run(tmp_path, *options, **environment):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
     command += ["tests/metrics/test_bimhm.py", "-k", "published"]
-    environment = os.environ | {"FSAR_SHARED": str(tmp_path / "missing"), "FSAR_REQUIRE_SHARED": "0"} | environment
+    environment = (
+        os.environ
+        | {"FSAR_SHARED": str(tmp_path / "missing"), "FSAR_REQUIRE_SHARED": "0"}
+        | environment
+    )
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
@@ -22,7 +26,9 @@ def test_skipped_tests_are_counted_and_described(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 0 and "4 skipped" in done.stdout, done.stdout + done.stderr
     assert f"4 tests NOT RUN: {tmp_path / 'missing'} lacks their files" in done.stdout
-    assert "4  logits of OTAM, Bi-MHM and TRX against those of public implementations" in done.stdout
+    assert (
+        "4  logits of OTAM, Bi-MHM and TRX against those of public implementations" in done.stdout
+    )
 
 
 @pytest.mark.slow

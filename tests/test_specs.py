@@ -45,7 +45,9 @@ FRAMES = FrameSpec(
     version=1,
     layout=1,
 )
-BACKBONE = BackboneSpec(name="resnet50", params={"a": 1, "b": [1, 2]}, weights="torchvision:IMAGENET1K_V1", version=1)
+BACKBONE = BackboneSpec(
+    name="resnet50", params={"a": 1, "b": [1, 2]}, weights="torchvision:IMAGENET1K_V1", version=1
+)
 BACKBONE_TRAINING = BackboneTrainingSpec(
     frames=FRAMES,
     backbone=Component(name="demo_cnn", params={"dim": 64}),
@@ -59,14 +61,24 @@ BACKBONE_TRAINING = BackboneTrainingSpec(
 )
 AUGMENTATION = AugmentationSpec(
     support=ViewPolicy(
-        crop="centre", flip=0.25, jitter=Jitter(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, gray=0.1)
+        crop="centre",
+        flip=0.25,
+        jitter=Jitter(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, gray=0.1),
     ),
     query=ViewPolicy(
-        crop="random", flip=0.5, jitter=Jitter(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25, gray=0.3)
+        crop="random",
+        flip=0.5,
+        jitter=Jitter(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25, gray=0.3),
     ),
 )
 FEATURES = FeatureSpec(
-    frames=FRAMES, backbone=BACKBONE, cut="layer4", crop=224, dtype="float16", augmentation=AUGMENTATION, layout=1
+    frames=FRAMES,
+    backbone=BACKBONE,
+    cut="layer4",
+    crop=224,
+    dtype="float16",
+    augmentation=AUGMENTATION,
+    layout=1,
 )
 EPISODES = EpisodeSpec(
     dataset="ssv2",
@@ -221,7 +233,8 @@ def test_every_field_belongs_to_the_identity(spec):
     fixed = {
         name
         for name, field in type(spec).model_fields.items()
-        if typing.get_origin(field.annotation) is typing.Literal and len(typing.get_args(field.annotation)) == 1
+        if typing.get_origin(field.annotation) is typing.Literal
+        and len(typing.get_args(field.annotation)) == 1
     }
     assert {name for name, _ in made} == set(type(spec).model_fields) - fixed
     assert len({spec.digest, *(new.digest for _, new in made)}) == len(made) + 1
@@ -237,7 +250,11 @@ def test_json_and_back(spec):
 @by_class
 def test_the_order_of_keys_does_not_matter(spec):
     def backwards(value):
-        return {key: backwards(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
+        return (
+            {key: backwards(value[key]) for key in reversed(value)}
+            if isinstance(value, dict)
+            else value
+        )
 
     text = json.dumps(backwards(spec.model_dump(mode="json")))
     assert text != spec.json_text
@@ -246,7 +263,10 @@ def test_the_order_of_keys_does_not_matter(spec):
 
 @given(
     st.dictionaries(
-        st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5), min_size=2, max_size=6
+        st.text(max_size=5),
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        min_size=2,
+        max_size=6,
     ).flatmap(lambda params: st.tuples(st.just(params), st.permutations(list(params.items()))))
 )
 def test_the_order_of_parameters_does_not_matter(drawn):
@@ -273,13 +293,20 @@ def test_keys_and_run_id():
     assert five.run_id.startswith("ssv2.resnet50.dmgal.otam.5shot.")
     assert five.run_id[-8:] != RUN.run_id[-8:]
     assert MASKS.key == f"ssv2.seem.{MASKS.digest}"
-    assert CLASSIFIER.key == f"ssv2.resnet50.{CLASSIFIER.digest}" and SALIENCY.key == f"ssv2.resnet50.{SALIENCY.digest}"
+    assert (
+        CLASSIFIER.key == f"ssv2.resnet50.{CLASSIFIER.digest}"
+        and SALIENCY.key == f"ssv2.resnet50.{SALIENCY.digest}"
+    )
     assert SALIENCY.features == FEATURES and SALIENCY.dataset == "ssv2"
 
 
 def test_a_model_is_what_its_tests_have_in_common():
     assert MODEL.model_id == f"ssv2.resnet50.dmgal.otam.1shot.{MODEL.digest[:8]}"
-    assert set(RunSpec.model_fields) - set(ModelSpec.model_fields) == {"test", "test_features", "test_inputs"}
+    assert set(RunSpec.model_fields) - set(ModelSpec.model_fields) == {
+        "test",
+        "test_features",
+        "test_inputs",
+    }
     five = RUN.model_copy(update={"test": EPISODES.model_copy(update={"way": 10, "shot": 5})})
     assert five.model == MODEL and five.digest != RUN.digest
     other = FEATURES.model_copy(update={"frames": FRAMES.model_copy(update={"dataset": "hmdb51"})})
@@ -297,11 +324,23 @@ def test_a_model_is_what_its_tests_have_in_common():
         (FrameSpec, "{", "--spec is no FrameSpec: the whole text: Invalid JSON"),
         (FrameSpec, "[]", "--spec is no FrameSpec: the whole text: "),
         (Component, '{"params": {}}', "--spec is no Component: name: Field required"),
-        (Component, '{"name": "x", "parms": {}}', "--spec is no Component: parms: Extra inputs are not permitted"),
+        (
+            Component,
+            '{"name": "x", "parms": {}}',
+            "--spec is no Component: parms: Extra inputs are not permitted",
+        ),
         (Component, '{"name": 3}', "--spec is no Component: name: Input should be a valid string"),
         (Component, '{"name": "x", "params": []}', "--spec is no Component: params: "),
-        (FrameSpec, FRAMES.json_text.replace("segment_centre", "middle"), "--spec is no FrameSpec: policy: "),
-        (FrameSpec, FRAMES.json_text.replace('"count":8', '"count":8.5'), "--spec is no FrameSpec: count: "),
+        (
+            FrameSpec,
+            FRAMES.json_text.replace("segment_centre", "middle"),
+            "--spec is no FrameSpec: policy: ",
+        ),
+        (
+            FrameSpec,
+            FRAMES.json_text.replace('"count":8', '"count":8.5'),
+            "--spec is no FrameSpec: count: ",
+        ),
         (FrameSpec, FEATURES.json_text, "--spec is no FrameSpec: "),
         (
             FeatureSpec,
@@ -397,14 +436,19 @@ def test_training_views():
 
     def views(count, augmentation, cut="layer4"):
         frames = FRAMES.model_copy(update={"views": count})
-        spec = FEATURES.model_copy(update={"frames": frames, "augmentation": augmentation, "cut": cut})
+        spec = FEATURES.model_copy(
+            update={"frames": frames, "augmentation": augmentation, "cut": cut}
+        )
         return spec.training_views()
 
     assert views(1, None) == ((0,), (0,)) and views(3, None) == ((0, 1, 2), (0, 1, 2))
     assert views(4, same) == ((1, 2, 3), (1, 2, 3))
     assert views(6, other) == ((1, 3, 5), (2, 4))
     # at the cut `frames` every stored view is augmented anew, the first one too
-    assert views(1, other, "frames") == ((0,), (0,)) and views(2, other, "frames") == ((0, 1), (0, 1))
+    assert views(1, other, "frames") == ((0,), (0,)) and views(2, other, "frames") == (
+        (0, 1),
+        (0, 1),
+    )
 
 
 def test_a_data_set_without_flips():

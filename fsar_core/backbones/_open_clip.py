@@ -13,7 +13,15 @@ from fsar_core.errors import FsarError, first_line
 from fsar_core.storage.provenance import file_sha256
 
 # What stands beside `visual.` in a state dict of the whole of CLIP.
-_REST = ("text.", "transformer.", "token_embedding.", "ln_final.", "positional_embedding", "text_projection", "logit_")
+_REST = (
+    "text.",
+    "transformer.",
+    "token_embedding.",
+    "ln_final.",
+    "positional_embedding",
+    "text_projection",
+    "logit_",
+)
 _COUNTS = ("input_resolution", "context_length", "vocab_size")
 
 
@@ -28,16 +36,23 @@ def read_visual_tower(
     Raises:
         FsarError: a failed download, a damaged or missing file, one that holds code.
     """
-    path = published_file(architecture, str(weights), root) if str(weights) in tags else Path(weights)
+    path = (
+        published_file(architecture, str(weights), root) if str(weights) in tags else Path(weights)
+    )
     if path.is_file() and zipfile.is_zipfile(path) and _is_script(path):
         raise FsarError(
             f"{path}: a TorchScript archive (OpenAI's own form); it holds code, and no code of a file is run. Use the tag "
             f"'openai', or a state dict or safetensors file of these weights"
         )
-    state = {key.removeprefix("module."): value for key, value in read_state_dict(path, inside="state_dict").items()}
+    state = {
+        key.removeprefix("module."): value
+        for key, value in read_state_dict(path, inside="state_dict").items()
+    }
     if any(key.startswith("visual.") for key in state):
         state = {
-            key.removeprefix("visual."): value for key, value in state.items() if not key.startswith(_REST + _COUNTS)
+            key.removeprefix("visual."): value
+            for key, value in state.items()
+            if not key.startswith(_REST + _COUNTS)
         }
     return {_stage_key(key): value for key, value in state.items()}
 
@@ -68,11 +83,18 @@ def published_file(architecture: str, tag: str, root: str | Path | None) -> Path
 
     source, folder = get_pretrained_cfg(architecture, tag), None if root is None else str(root)
     repository = source["hf_hub"].rstrip("/")
-    held = [try_to_load_from_cache(repository, name, folder) for name in (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)]
-    held = [path for path in held if isinstance(path, str)]  # neither None nor the mark of a file that does not exist
+    held = [
+        try_to_load_from_cache(repository, name, folder)
+        for name in (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
+    ]
+    held = [
+        path for path in held if isinstance(path, str)
+    ]  # neither None nor the mark of a file that does not exist
     try:
         path = Path(held[0] if held else download_pretrained(source, cache_dir=folder))
-    except Exception as error:  # open_clip wraps some errors of huggingface_hub and of its HTTP client, not all
+    except (
+        Exception
+    ) as error:  # open_clip wraps some errors of huggingface_hub and of its HTTP client, not all
         reason = first_line(error, 200)
         raise FsarError(
             f"weights '{tag}' cannot be downloaded ({reason}); fetch {HF_SAFE_WEIGHTS_NAME} of {repository} elsewhere, name "
@@ -80,5 +102,7 @@ def published_file(architecture: str, tag: str, root: str | Path | None) -> Path
         ) from None
     blob = path.resolve()
     if re.fullmatch("[0-9a-f]{64}", blob.name) and file_sha256(blob) != blob.name:
-        raise FsarError(f"{blob}: not the published weights '{tag}' (its SHA-256 is not that of its name); remove it")
+        raise FsarError(
+            f"{blob}: not the published weights '{tag}' (its SHA-256 is not that of its name); remove it"
+        )
     return path

@@ -30,7 +30,9 @@ def _held(published: type[WeightsEnum], weights: str, root: str | Path | None) -
     return folder / published[weights].url.split("/")[-1]
 
 
-def read_weights(published: type[WeightsEnum], weights: str | Path, root: str | Path | None) -> dict[str, torch.Tensor]:
+def read_weights(
+    published: type[WeightsEnum], weights: str | Path, root: str | Path | None
+) -> dict[str, torch.Tensor]:
     """The state dict behind `weights`: a name in `published` (looked for in `root`, else downloaded to it), or a file.
 
     Raises:
@@ -45,7 +47,12 @@ def read_weights(published: type[WeightsEnum], weights: str | Path, root: str | 
         )
     try:
         return torch.hub.load_state_dict_from_url(
-            url, model_dir=root, check_hash=True, weights_only=True, progress=False, map_location="cpu"
+            url,
+            model_dir=root,
+            check_hash=True,
+            weights_only=True,
+            progress=False,
+            map_location="cpu",
         )
     except (OSError, RuntimeError) as error:
         raise FsarError(

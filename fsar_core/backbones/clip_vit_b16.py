@@ -82,10 +82,16 @@ class ClipVitB16(Backbone):
     ) -> None:
         act = QuickGELU if _activation(weights, activation) == "quickgelu" else nn.GELU
         state = (
-            None if weights is None else read_visual_tower("ViT-B-16", weights, weights_root, self.published_weights)
+            None
+            if weights is None
+            else read_visual_tower("ViT-B-16", weights, weights_root, self.published_weights)
         )
         stages = vit_stages(768, 12, 12, 16, 224, act, out_dim=512 if projection else None)
-        super().__init__(stages, mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))
+        super().__init__(
+            stages,
+            mean=(0.48145466, 0.4578275, 0.40821073),
+            std=(0.26862954, 0.26130258, 0.27577711),
+        )
         if state is not None:
             if not projection:
                 state.pop("stages.pooled.proj", None)

@@ -36,7 +36,9 @@ class DemoCNN(Backbone):
         dim: Annotated[int, Ge(8), MultipleOf(4)] = 128,
     ) -> None:
         widths = (3, dim // 4, dim // 2, dim, dim)
-        stages = OrderedDict((cut, _stage(widths[i], widths[i + 1])) for i, cut in enumerate(self.cuts[1:]))
+        stages = OrderedDict(
+            (cut, _stage(widths[i], widths[i + 1])) for i, cut in enumerate(self.cuts[1:])
+        )
         super().__init__(stages, mean=(0.45,) * 3, std=(0.225,) * 3)
         if weights is not None:
             load_strictly(self, read_state_dict(Path(weights)), weights)
@@ -44,5 +46,7 @@ class DemoCNN(Backbone):
 
 def _stage(channels: int, dim: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(channels, dim, kernel_size=3, stride=2, padding=1, bias=False), nn.BatchNorm2d(dim), nn.ReLU()
+        nn.Conv2d(channels, dim, kernel_size=3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(dim),
+        nn.ReLU(),
     )

@@ -48,7 +48,9 @@ class MobilenetV2(Backbone):
 
         network = mobilenet_v2(weights=None)
         if weights is not None:
-            load_strictly(network, read_weights(MobileNet_V2_Weights, weights, weights_root), weights)
+            load_strictly(
+                network, read_weights(MobileNet_V2_Weights, weights, weights_root), weights
+            )
         if padding == "tensorflow":
             for module in network.features.modules():
                 if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
@@ -56,7 +58,8 @@ class MobilenetV2(Backbone):
                     module.register_forward_pre_hook(_pad_right_and_below)
         blocks, ends = list(network.features), (0, 2, 4, 7, 14, 18)
         stages = OrderedDict(
-            (cut, nn.Sequential(*blocks[start:end])) for cut, start, end in zip(self.cuts[1:], ends, ends[1:])
+            (cut, nn.Sequential(*blocks[start:end]))
+            for cut, start, end in zip(self.cuts[1:], ends, ends[1:])
         )
         super().__init__(stages, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

@@ -37,14 +37,20 @@ class ResNet50(Backbone):
 
         return published_file(ResNet50_Weights, weights, root)
 
-    def __init__(self, weights: str | Path | None = None, weights_root: str | Path | None = None) -> None:
+    def __init__(
+        self, weights: str | Path | None = None, weights_root: str | Path | None = None
+    ) -> None:
         from torchvision.models import ResNet50_Weights, resnet50
 
         network = resnet50(weights=None)
         network.fc = nn.Identity()
         if weights is not None:
             state = read_weights(ResNet50_Weights, weights, weights_root)
-            load_strictly(network, {key: value for key, value in state.items() if not key.startswith("fc.")}, weights)
+            load_strictly(
+                network,
+                {key: value for key, value in state.items() if not key.startswith("fc.")},
+                weights,
+            )
         stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
         stages = OrderedDict(
             layer1=nn.Sequential(stem, network.layer1),

@@ -17,8 +17,12 @@ from fsar_core.study.artifacts.base import Artifact
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="tables and figures; default: all")
     parser.add_argument("--workflow", type=Path, default=Path("workflow"))
-    parser.add_argument("--throughputs", type=Path, help="a file like workflow/throughputs.yaml, the default")
-    parser.add_argument("--shipped", action="store_true", help="do not look at how fast the jobs were that are done")
+    parser.add_argument(
+        "--throughputs", type=Path, help="a file like workflow/throughputs.yaml, the default"
+    )
+    parser.add_argument(
+        "--shipped", action="store_true", help="do not look at how fast the jobs were that are done"
+    )
 
 
 def chosen(names: Sequence[str], study: Study) -> dict[str, Artifact]:
@@ -49,9 +53,13 @@ def tell_time(total: Cost, cores: int, gpus: int) -> None:
     """How long everything takes at least, on a machine whose cores and GPUs are always busy."""
     if gpus:
         hours = max(total.gpu_hours / gpus, total.other_core_hours / cores)
-        print(f"at least {time(hours)} with {_counted(cores, 'core')} and {_counted(gpus, 'GPU')} that are always busy")
+        print(
+            f"at least {time(hours)} with {_counted(cores, 'core')} and {_counted(gpus, 'GPU')} that are always busy"
+        )
     else:
-        print(f"at least {time(total.core_hours / cores)} with {_counted(cores, 'core')}, always busy, and no GPU")
+        print(
+            f"at least {time(total.core_hours / cores)} with {_counted(cores, 'core')}, always busy, and no GPU"
+        )
 
 
 def _counted(count: int, what: str) -> str:

@@ -14,7 +14,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     configuration.arguments(parser)
     _budget.arguments(parser)
     parser.add_argument("--preset", help="in place of the configuration's")
-    parser.add_argument("--cores", type=int, default=1, help="to say how long it takes on a machine of so many")
+    parser.add_argument(
+        "--cores", type=int, default=1, help="to say how long it takes on a machine of so many"
+    )
     parser.add_argument("--gpus", type=int, default=0, help="of that machine")
 
 
@@ -29,12 +31,17 @@ def run(args: argparse.Namespace) -> None:
     total = sum(costs.values(), Cost())
     print(f"{'rule':18} {'jobs':>6} {'bytes':>10} {'core-hours':>11} {'or GPU-hours':>13}")
     for name, own in [*sorted(costs.items()), ("all", total)]:
-        stored, gpu = size(own.bytes) if own.bytes else "-", _hours(own.gpu_hours) if own.gpu_hours else "-"
+        stored, gpu = (
+            size(own.bytes) if own.bytes else "-",
+            _hours(own.gpu_hours) if own.gpu_hours else "-",
+        )
         print(f"{name:18} {own.jobs:6,} {stored:>10} {_hours(own.core_hours):>11} {gpu:>13}")
     _budget.tell_time(total, args.cores, args.gpus)
     for name in study.stand_ins:
         clips = study.dataset(name).clips.split.value_counts()
-        print(f"{name}: counted from its card, {clips['train']:,} + {clips['val']:,} + {clips['test']:,} clips")
+        print(
+            f"{name}: counted from its card, {clips['train']:,} + {clips['val']:,} + {clips['test']:,} clips"
+        )
     _budget.tell_sources(speeds)
 
 

@@ -66,10 +66,17 @@ def told(costs: dict[str, Cost]) -> str:
     """What is missing of a thing, on one line."""
     if not costs:
         return "done"
-    total, most = sum(costs.values(), Cost()), sorted(costs, key=lambda rule: (-costs[rule].jobs, rule))
-    shown = ", ".join(f"{costs[rule].jobs} {rule}" for rule in most[:3]) + (", ..." if len(most) > 3 else "")
+    total, most = (
+        sum(costs.values(), Cost()),
+        sorted(costs, key=lambda rule: (-costs[rule].jobs, rule)),
+    )
+    shown = ", ".join(f"{costs[rule].jobs} {rule}" for rule in most[:3]) + (
+        ", ..." if len(most) > 3 else ""
+    )
     parts = [f"missing: {total.jobs} job{'s' if total.jobs > 1 else ''} ({shown})"]
     parts += [f"{size(total.bytes)} of stores"] if total.bytes else []
     parts.append(f"{time(total.core_hours)} of one core")
     with_gpu = time(total.gpu_hours + total.other_core_hours)
-    return ", ".join(parts) + (f" ({with_gpu} with a GPU)" if with_gpu != time(total.core_hours) else "")
+    return ", ".join(parts) + (
+        f" ({with_gpu} with a GPU)" if with_gpu != time(total.core_hours) else ""
+    )

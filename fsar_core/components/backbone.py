@@ -23,7 +23,9 @@ class Normalise(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    def forward(self, images: UInt8[Tensor, "images 3 height width"]) -> Float[Tensor, "images 3 height width"]:
+    def forward(
+        self, images: UInt8[Tensor, "images 3 height width"]
+    ) -> Float[Tensor, "images 3 height width"]:
         return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
 
 
@@ -84,7 +86,9 @@ class Backbone(Component):
         name = component_name(cls)
         raise FsarError(f"{name} has no published weights; expected a file, found '{weights}'")
 
-    def to_cut(self, images: UInt8[Tensor, "images 3 height width"], cut: str) -> Float[Tensor, "images dim h w"]:
+    def to_cut(
+        self, images: UInt8[Tensor, "images 3 height width"], cut: str
+    ) -> Float[Tensor, "images dim h w"]:
         """Return the activations after the stage `cut`; at `frames` the images themselves.
 
         Raises:

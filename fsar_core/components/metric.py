@@ -86,7 +86,9 @@ def check_episode(metric: Metric, support: Tensor, query: Tensor, **sizes: int) 
     for axis, expected in sizes.items():
         size = query.shape[2 + axes.index(axis)]
         if size != expected:
-            raise FsarError(f"{metric.name}: built for {axis}={expected}, got features with {axis}={size}")
+            raise FsarError(
+                f"{metric.name}: built for {axis}={expected}, got features with {axis}={size}"
+            )
 
 
 def _check_axes(metric: str, side: str, clips: Tensor, axes: tuple[str, ...]) -> None:

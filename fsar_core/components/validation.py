@@ -46,4 +46,8 @@ def _constrained_parameters(function: Callable[..., Any]) -> list[Parameter]:
     annotations = inspect.get_annotations(function)
     annotations.pop("return", None)
     constraints = {name: constraint_of(annotation) for name, annotation in annotations.items()}
-    return [Parameter(name, REQUIRED, constraint) for name, constraint in constraints.items() if constraint is not Any]
+    return [
+        Parameter(name, REQUIRED, constraint)
+        for name, constraint in constraints.items()
+        if constraint is not Any
+    ]

@@ -26,7 +26,9 @@ def read_state_dict(path: Path, inside: str | None = None) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
-            if zipfile.is_zipfile(path) and (bad := zip_damage(path)):  # files of before torch 1.6 are no zip files
+            if zipfile.is_zipfile(path) and (
+                bad := zip_damage(path)
+            ):  # files of before torch 1.6 are no zip files
                 raise FsarError(
                     f"{path}: damaged ('{bad}' is not as its checksum says); {mend(path)} if the pipeline trained it, else get "
                     f"it anew"
@@ -36,7 +38,9 @@ def read_state_dict(path: Path, inside: str | None = None) -> dict[str, Tensor]:
         raise FsarError(f"{path}: no such weights file") from None
     except FsarError:
         raise
-    except Exception as error:  # UnpicklingError, RuntimeError, EOFError, SafetensorError, zipfile errors ...
+    except (
+        Exception
+    ) as error:  # UnpicklingError, RuntimeError, EOFError, SafetensorError, zipfile errors ...
         reason = first_line(error, 120)
         raise FsarError(
             f"{path}: not a state dict that loads with weights_only=True ({reason}); expected a file written by "
@@ -44,7 +48,9 @@ def read_state_dict(path: Path, inside: str | None = None) -> dict[str, Tensor]:
         ) from None
     if isinstance(state, dict) and inside in state:
         state = state[inside]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
         raise FsarError(f"{path}: expected a state dict of tensors, found {type(state).__name__}")
     return state
 
@@ -63,6 +69,9 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], path: Path | str)
     if missing or unknown or shapes:
         parts = [f"lacks '{missing[0]}' and {len(missing) - 1} more"] if missing else []
         parts += [f"has the unknown '{unknown[0]}' and {len(unknown) - 1} more"] if unknown else []
-        parts += [f"'{key}' is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}" for key in shapes[:1]]
+        parts += [
+            f"'{key}' is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+            for key in shapes[:1]
+        ]
         raise FsarError(f"{path}: no weights of {type(module).__name__}: {'; '.join(parts)}")
     module.load_state_dict(state)

@@ -85,7 +85,9 @@ class Files(Model):
         if value is not None:
             rest = relative(value).replace("{class}", "").replace("{video}", "")
             if "{video}" not in value or set(rest) & set("{}"):
-                raise ValueError(f"'{value}' must hold {{video}}, may hold {{class}}, and no other braces")
+                raise ValueError(
+                    f"'{value}' must hold {{video}}, may hold {{class}}, and no other braces"
+                )
         return value
 
 
@@ -155,7 +157,9 @@ class Card(Model):
         if value is not None:
             rest = relative(value).replace("{folder}", "").replace("{video}", "")
             if "{video}" not in value or set(rest) & set("{}"):
-                raise ValueError(f"'{value}' must hold {{video}}, may hold {{folder}}, and no other braces")
+                raise ValueError(
+                    f"'{value}' must hold {{video}}, may hold {{folder}}, and no other braces"
+                )
         return value
 
     @field_validator("group")

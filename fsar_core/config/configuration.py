@@ -78,7 +78,9 @@ class Config(Model):
     @model_validator(mode="after")
     def _preset_exists(self) -> Config:
         if self.preset not in self.presets:
-            raise ValueError(f"preset '{self.preset}' is not among presets{did_you_mean(self.preset, self.presets)}")
+            raise ValueError(
+                f"preset '{self.preset}' is not among presets{did_you_mean(self.preset, self.presets)}"
+            )
         return self
 
     @model_validator(mode="before")
@@ -92,8 +94,12 @@ class Config(Model):
     @model_validator(mode="after")
     def _setups_train(self) -> Config:
         for preset in self.presets.values():
-            different = {f"setups.{name}.training": setup.training for name, setup in preset.setups.items()}
-            different |= {f"head_training.{name}": changes for name, changes in preset.head_training.items()}
+            different = {
+                f"setups.{name}.training": setup.training for name, setup in preset.setups.items()
+            }
+            different |= {
+                f"head_training.{name}": changes for name, changes in preset.head_training.items()
+            }
             for place, changes in different.items():
                 check_training_keys(place, changes)
                 TrainingSpec.model_validate(preset.training.model_dump() | changes)

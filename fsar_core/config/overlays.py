@@ -52,7 +52,9 @@ def extended(presets: Mapping, name: str, extending: tuple[str, ...] = ()) -> An
         return preset
     base = preset["extends"]
     if base not in presets:
-        raise ValueError(f"presets.{name} extends '{base}': no such preset{did_you_mean(str(base), presets)}")
+        raise ValueError(
+            f"presets.{name} extends '{base}': no such preset{did_you_mean(str(base), presets)}"
+        )
     if base in (name, *extending):
         raise ValueError(f"presets.{name} extends '{base}': a circle")
     own = {key: value for key, value in preset.items() if key != "extends"}

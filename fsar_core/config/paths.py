@@ -18,7 +18,9 @@ def without_braces(path: str) -> str:
         ValueError: for a path that Snakemake would take for a pattern.
     """
     if set(path) & set("{}"):
-        raise ValueError(f"'{path}' holds braces, which Snakemake takes for wildcards; choose another name")
+        raise ValueError(
+            f"'{path}' holds braces, which Snakemake takes for wildcards; choose another name"
+        )
     return path
 
 
@@ -33,10 +35,14 @@ def relative(path: str) -> str:
     parts = set(path.split("/")) - {"", "."}
     if path.startswith("/") or ".." in parts or "\\" in path or not parts or CONTROL.search(path):
         shown = repr(path) if CONTROL.search(path) else f"'{path}'"
-        raise ValueError(f"{shown} must be a relative path without '..', backslashes and control characters")
+        raise ValueError(
+            f"{shown} must be a relative path without '..', backslashes and control characters"
+        )
     # UTF-8 takes at most four bytes for a character, so a short path needs no further check.
     if len(path) > LONGEST_NAME // 4 and _is_too_long(path, parts):
-        raise ValueError(f"'{path[:SHOWN]}...' is longer than a file system takes (255 bytes a name)")
+        raise ValueError(
+            f"'{path[:SHOWN]}...' is longer than a file system takes (255 bytes a name)"
+        )
     return path
 
 

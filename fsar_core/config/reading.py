@@ -61,7 +61,11 @@ def _unfolded(node: yaml.Node, counts: dict[int, int]) -> int:
         return 1
     if id(node) not in counts:
         counts[id(node)] = -1
-        parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+        parts = (
+            node.value
+            if isinstance(node, yaml.SequenceNode)
+            else [part for pair in node.value for part in pair]
+        )
         counts[id(node)] = 1 + sum(_unfolded(part, counts) for part in parts)
     elif counts[id(node)] < 0:
         raise ValueError(f"line {node.start_mark.line + 1} holds itself by an alias (`*name`)")
@@ -95,5 +99,7 @@ def _check_key(loader: yaml.SafeLoader, key: yaml.ScalarNode, lines: dict[Any, i
     name = key.value if key.tag == MERGE else loader.construct_object(key)
     line = key.start_mark.line + 1
     if name in lines:
-        raise ValueError(f"line {line}: the key '{key.value}' is in line {lines[name]} already; remove one of them")
+        raise ValueError(
+            f"line {line}: the key '{key.value}' is in line {lines[name]} already; remove one of them"
+        )
     lines[name] = line

@@ -27,7 +27,9 @@ class DemoVideos(Model):
     @classmethod
     def _all_splits(cls, value: dict[str, int]) -> dict[str, int]:
         if set(value) != set(SPLITS):
-            raise ValueError("expected a positive number of clips a class for each of train, val, test")
+            raise ValueError(
+                "expected a positive number of clips a class for each of train, val, test"
+            )
         return value
 
 
@@ -135,7 +137,11 @@ class Saliency(Model):
     @model_validator(mode="after")
     def _go_together(self) -> Saliency:
         if self.kernel % 2 == 0:
-            raise ValueError(f"kernel {self.kernel} must be odd, so that a frame lies in its middle")
+            raise ValueError(
+                f"kernel {self.kernel} must be odd, so that a frame lies in its middle"
+            )
         if self.loss == "binary" and self.rectified:
-            raise ValueError("loss 'binary' needs scores below 0; set `rectified: false`, or `loss: cross_entropy`")
+            raise ValueError(
+                "loss 'binary' needs scores below 0; set `rectified: false`, or `loss: cross_entropy`"
+            )
         return self

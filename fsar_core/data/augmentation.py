@@ -35,7 +35,9 @@ class Draw:
     colour: tuple[tuple[str, float], ...] = ()
 
 
-def draw(policy: ViewPolicy | None, size: int, crop: int, random: np.random.Generator | None = None) -> Draw:
+def draw(
+    policy: ViewPolicy | None, size: int, crop: int, random: np.random.Generator | None = None
+) -> Draw:
     """The draw of one clip; without a policy the centre crop of the test view.
 
     Args:
@@ -71,7 +73,9 @@ def live_draws(
 ) -> list[Draw]:
     """What is done to the clips of one side of an episode at the cut `frames`; `seed` is the episode's, None: centre crop."""
     random = None if seed is None else rng(seed, "augmentation", side)
-    policy = getattr(augmentation, side) if augmentation is not None and random is not None else None
+    policy = (
+        getattr(augmentation, side) if augmentation is not None and random is not None else None
+    )
     return [draw(policy, size, crop, random) for _ in range(clips)]
 
 

@@ -75,7 +75,9 @@ def card_file(folder: Path, name: str) -> Path:
     return Path(folder) / check_name(name, folder) / "card.yaml"
 
 
-def load_dataset(folder: Path, name: str, data_root: Path, demo_videos: DemoVideos, seed: int) -> Dataset:
+def load_dataset(
+    folder: Path, name: str, data_root: Path, demo_videos: DemoVideos, seed: int
+) -> Dataset:
     """Read a card and its split list. Looks at no video.
 
     Args:
@@ -119,8 +121,14 @@ def load_entries(file: Path, card: Card, folder: Path) -> pd.DataFrame:
 
     def located(name: str) -> Path:
         place = next((place for place in (beside, folder) if os.path.exists(place / name)), None)
-        if place is not None and card.files.links == "inside" and not is_inside(place, place / name):
-            raise FsarError(f"{place / name}: a link that leads out of {place}; put the file itself there")
+        if (
+            place is not None
+            and card.files.links == "inside"
+            and not is_inside(place, place / name)
+        ):
+            raise FsarError(
+                f"{place / name}: a link that leads out of {place}; put the file itself there"
+            )
         if place is None:
             # Published lists and labels are others' work: they are never shipped with a card.
             raise FsarError(
@@ -136,5 +144,7 @@ def load_entries(file: Path, card: Card, folder: Path) -> pd.DataFrame:
         return splits.check(splits.read(where), card, where)
     lists = {split: located(getattr(source, split)) for split in SPLITS}
     names = {split: located(name) for split, name in source.names.items()}
-    entries, _ = split_formats.read(source.format, lists, [located(name) for name in source.labels], names)
+    entries, _ = split_formats.read(
+        source.format, lists, [located(name) for name in source.labels], names
+    )
     return splits.check(split_formats.arranged(entries, card)[0], card, lists["train"].parent)

@@ -15,7 +15,9 @@ from fsar_core.storage.provenance import digest
 
 CLASS = "{class}"
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_NUMBER = re.compile(r"(train|val|test)\d+")  # a class of a published list whose names are not known
+_NUMBER = re.compile(
+    r"(train|val|test)\d+"
+)  # a class of a published list whose names are not known
 
 
 def words(name: str) -> str:

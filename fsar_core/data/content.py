@@ -29,7 +29,9 @@ def clip_sha256(path: Path, endings: tuple[str, ...] = PICTURES) -> str:
     return digest(pictures, length=64)
 
 
-def clip_sha256s(paths: Sequence[Path], threads: int = 1, endings: tuple[str, ...] = PICTURES) -> list[str]:
+def clip_sha256s(
+    paths: Sequence[Path], threads: int = 1, endings: tuple[str, ...] = PICTURES
+) -> list[str]:
     """`clip_sha256` of every path, several at a time."""
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(partial(clip_sha256, endings=endings), paths))

@@ -33,11 +33,17 @@ MAX_FRAMES = 1_000_000  # nine hours at 30 a second
 
 # FFmpeg tells a file by its content, not by its name, and a "video" may be a playlist that names other files or addresses.
 # Only formats that hold their pictures themselves are opened, and nothing but the file.
-CONTAINERS = (
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,ivf,dv,nut,gif,h264,hevc,m4v,mjpeg,yuv4mpegpipe"
-)
-OPENED_SO = {"metadata_errors": "ignore", "options": {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}}
-PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # of what PIL knows, none that runs another program
+CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,ivf,dv,nut,gif,h264,hevc,m4v,mjpeg,yuv4mpegpipe"
+OPENED_SO = {
+    "metadata_errors": "ignore",
+    "options": {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+}
+PICTURE_FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+)  # of what PIL knows, none that runs another program
 
 
 class VideoProblem(Exception):
@@ -121,7 +127,9 @@ class _Decord:
         decord.logging.set_level(decord.logging.QUIET)
         try:
             # An absolute path begins with no name of a protocol (`concat:...`).
-            self.reader = decord.VideoReader(os.path.abspath(path), ctx=decord.cpu(0), num_threads=1)
+            self.reader = decord.VideoReader(
+                os.path.abspath(path), ctx=decord.cpu(0), num_threads=1
+            )
             self.total, self.fps = len(self.reader), float(self.reader.get_avg_fps())
         except Exception as error:  # decord raises its own DECORDError, RuntimeError or OSError
             raise VideoProblem(_reason(error)) from None
@@ -235,7 +243,9 @@ def _rgb(picture: Image.Image) -> np.ndarray:
 def pictures_in(folder: Path, endings: tuple[str, ...]) -> list[str]:
     """Names of a folder's pictures in their natural order (2 before 10), hidden ones left out."""
     try:
-        names = [path.name for path in Path(folder).iterdir() if path.name.lower().endswith(endings)]
+        names = [
+            path.name for path in Path(folder).iterdir() if path.name.lower().endswith(endings)
+        ]
     except OSError as error:
         raise VideoProblem(_reason(error)) from None
     return sorted((name for name in names if not name.startswith(".")), key=_natural)
@@ -283,7 +293,9 @@ def _packets(path: Path) -> tuple[int, int, str, bool]:
                     if sizes is not None:
                         sizes.add(packet)
     except av.error.ArgumentError:
-        raise VideoProblem("pyav: not a container of video that is opened here (a playlist?)") from None
+        raise VideoProblem(
+            "pyav: not a container of video that is opened here (a playlist?)"
+        ) from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoProblem(f"pyav: {_reason(error)}") from None
     _check_frames(packets)
@@ -328,8 +340,14 @@ def _natural(name: str) -> tuple[list[str | int], str]:
 
 def _reason(error: Exception) -> str:
     """An error's own words without a stack trace and, as reasons are kept in indices and manifests, without the path."""
-    lines = [line for line in str(getattr(error, "strerror", None) or error).splitlines() if line.strip()]
+    lines = [
+        line for line in str(getattr(error, "strerror", None) or error).splitlines() if line.strip()
+    ]
     text = lines[0] if lines else type(error).__name__
-    text = re.sub(r"Error reading .*\.\.\.$", "not readable as a video", text.split("Check failed:")[-1].strip())
+    text = re.sub(
+        r"Error reading .*\.\.\.$",
+        "not readable as a video",
+        text.split("Check failed:")[-1].strip(),
+    )
     text = re.sub(r"cannot identify image file .*", "not readable as a picture", text)
     return text[:120]

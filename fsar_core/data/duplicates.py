@@ -84,7 +84,9 @@ def equal_content(clips: pd.DataFrame, digests: Mapping[str, str]) -> pd.DataFra
     """
     first_with: dict[str, tuple[str, str, str]] = {}
     kinds, reasons, positions = [], [], []
-    for position, row in enumerate(clips[["split", "class", "path", "file"]].itertuples(index=False, name=None)):
+    for position, row in enumerate(
+        clips[["split", "class", "path", "file"]].itertuples(index=False, name=None)
+    ):
         clip, file = row[:3], row[3]
         if file not in digests:
             continue

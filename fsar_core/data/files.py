@@ -34,8 +34,12 @@ class _Listing:
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
     loose_files: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    loose_folders: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # on the way to a clip
-    loose_frames: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # that are a clip
+    loose_folders: dict[str, list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # on the way to a clip
+    loose_frames: dict[str, list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # that are a clip
     broken: dict[str, str] = field(default_factory=dict)  # entries that cannot be examined, and why
 
 
@@ -94,7 +98,11 @@ class FileFinder:
             return place, place or "."
         for part in parents:
             listing = self._list(place)
-            found = part if part in listing.folders else _only(listing.loose_folders.get(_fold(part), []))
+            found = (
+                part
+                if part in listing.folders
+                else _only(listing.loose_folders.get(_fold(part), []))
+            )
             if not found:
                 return place, part
             place = _join(place, found)
@@ -148,7 +156,11 @@ class FileFinder:
             raise Missing(f"'{path}' is a link that leads out of the data set's folder")
 
     def _leads_out(self, entry: os.DirEntry) -> bool:
-        return self.files.links == "inside" and entry.is_symlink() and not is_inside(self.folder, entry.path)
+        return (
+            self.files.links == "inside"
+            and entry.is_symlink()
+            and not is_inside(self.folder, entry.path)
+        )
 
     def _preference(self, name: str) -> tuple[int, str]:
         return self.files.extensions.index(name[len(stem(name, self.files)) :].lower()), name
@@ -175,7 +187,9 @@ class FileFinder:
                     try:
                         is_file = entry.is_file()
                         is_folder = entry.is_dir()
-                    except OSError as error:  # a link to itself: one broken entry, not a broken folder
+                    except (
+                        OSError
+                    ) as error:  # a link to itself: one broken entry, not a broken folder
                         listing.broken[entry.name] = error.strerror
                         continue
                     if is_file:

@@ -54,7 +54,9 @@ def frame_indices(
         first, last = (start, start + length - rate) if length > rate else (0, total - 1)
         chosen = np.floor(np.linspace(first, last, count))
     else:
-        raise FsarError(f"unknown frame policy '{policy}'; valid: interval, linspace, segment_centre, segment_random")
+        raise FsarError(
+            f"unknown frame policy '{policy}'; valid: interval, linspace, segment_centre, segment_random"
+        )
     return np.clip(chosen, 0, total - 1).astype(np.int64)
 
 

@@ -51,7 +51,9 @@ class SizeScan:
         if self._split is not None and packet.size:
             with contextlib.suppress(FFmpegError):
                 frames = self._split.filter(packet)  # takes the packet's content away
-                self.changed |= any(vp9_frame_may_resize(bytes(memoryview(frame)[:VP9_HEADER])) for frame in frames)
+                self.changed |= any(
+                    vp9_frame_may_resize(bytes(memoryview(frame)[:VP9_HEADER])) for frame in frames
+                )
 
 
 def vp9_frame_may_resize(header: bytes) -> bool:

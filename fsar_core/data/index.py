@@ -35,7 +35,9 @@ def write_index(path: Place, index: pd.DataFrame) -> None:
     """Tab-separated, atomically."""
     text = index.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6g").encode()
     with atomic_write(path, "wb") as stream:
-        stream.write(text + MARK + f"{FORMAT}, sha256 {hashlib.sha256(text).hexdigest()}\n".encode())
+        stream.write(
+            text + MARK + f"{FORMAT}, sha256 {hashlib.sha256(text).hexdigest()}\n".encode()
+        )
 
 
 def read_index(path: Place) -> pd.DataFrame:
@@ -49,7 +51,9 @@ def read_index(path: Place) -> pd.DataFrame:
         options = dict(dtype=dict.fromkeys(TEXT, str) | NUMBERS, keep_default_na=False)
         index = pd.read_csv(io.BytesIO(text), sep="\t", **options)
     except OSError as error:
-        raise FsarError(f"{path}: no readable clip index ({error.strerror}); make it with `fsar index`") from None
+        raise FsarError(
+            f"{path}: no readable clip index ({error.strerror}); make it with `fsar index`"
+        ) from None
     except ValueError as error:
         raise FsarError(f"{path}: no readable clip index ({error}); {mend(path)}") from None
     for name in LATER:
@@ -57,7 +61,9 @@ def read_index(path: Place) -> pd.DataFrame:
             index[name] = ""
     missing = [name for name in COLUMNS if name not in index]
     if missing:
-        raise FsarError(f"{path}: no clip index, the column '{missing[0]}' is missing; make it with `fsar index`")
+        raise FsarError(
+            f"{path}: no clip index, the column '{missing[0]}' is missing; make it with `fsar index`"
+        )
     if index.row.tolist() != list(range(len(index))):
         raise FsarError(f"{path}: damaged (its rows are not numbered 0, 1, 2, ...); {mend(path)}")
     return index

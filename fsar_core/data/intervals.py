@@ -34,10 +34,16 @@ def read(path: Path) -> dict[str, tuple[int, int]]:
         ) from None
     if not rows or tuple(rows[0]) != COLUMNS:
         found = " ".join(rows[0]) if rows else "an empty file"
-        raise FsarError(f"{path} line 1: expected the header {' '.join(COLUMNS)} (tabs between), found {found}")
+        raise FsarError(
+            f"{path} line 1: expected the header {' '.join(COLUMNS)} (tabs between), found {found}"
+        )
     intervals: dict[str, tuple[int, int]] = {}
     for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(COLUMNS) or not all(word.isdecimal() for word in row[1:]) or int(row[1]) >= int(row[2]):
+        if (
+            len(row) != len(COLUMNS)
+            or not all(word.isdecimal() for word in row[1:])
+            or int(row[1]) >= int(row[2])
+        ):
             found = " ".join(row)
             raise FsarError(
                 f"{path} line {number}: expected a path and two whole numbers, start below end; found {found}"

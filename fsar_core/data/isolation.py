@@ -70,7 +70,9 @@ def isolated_map(
     waiting: deque[tuple[Any, Future]] = deque()
 
     def new_pool() -> ProcessPool:
-        return ProcessPool(workers, context=context, initializer=_limit_memory, initargs=[MEMORY_GIB])
+        return ProcessPool(
+            workers, context=context, initializer=_limit_memory, initargs=[MEMORY_GIB]
+        )
 
     pool = new_pool()
     times_broken = 0  # since an item was finished
@@ -150,8 +152,13 @@ def _limit_memory(gib: float) -> None:
     import resource
 
     held = next(line for line in status.read_text().splitlines() if line.startswith("VmData:"))
-    limit, hard = int(held.split()[1]) * 1024 + int(gib * 2**30), resource.getrlimit(resource.RLIMIT_DATA)[1]
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    limit, hard = (
+        int(held.split()[1]) * 1024 + int(gib * 2**30),
+        resource.getrlimit(resource.RLIMIT_DATA)[1],
+    )
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
+    )
 
 
 def _within_memory(function: Callable[[Any], Any], item: Any) -> Any:

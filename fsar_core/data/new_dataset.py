@@ -16,7 +16,12 @@ import yaml
 
 from fsar_core.config import SPLITS, Card, Files, validate
 from fsar_core.data import splits
-from fsar_core.data.duplicates import check_distinct, digests_of_equal_sizes, equal_content, warnings
+from fsar_core.data.duplicates import (
+    check_distinct,
+    digests_of_equal_sizes,
+    equal_content,
+    warnings,
+)
 from fsar_core.data.files import PICTURES, FileFinder
 from fsar_core.data.splits import COLUMNS
 from fsar_core.errors import FsarError, did_you_mean
@@ -26,7 +31,9 @@ from fsar_core.storage.provenance import atomic_write
 # Source: the naming of UCF101 (v_Archery_g03_c01), HMDB51 (Film_1_kick_f_cm_np1_ba_bad_0) and Kinetics (id_000012_000022).
 SOURCES = {
     "UCF101's _g01_c01": re.compile(r"(?P<group>.+_g\d+)_c\d+"),
-    "HMDB51's film_class_f_cm_np1_ba_bad_0": re.compile(r"(?P<group>.+)_[hufl]_(?:cm|nm)_np\d+_[a-z]{2}_[a-z]{3}_\d+"),
+    "HMDB51's film_class_f_cm_np1_ba_bad_0": re.compile(
+        r"(?P<group>.+)_[hufl]_(?:cm|nm)_np\d+_[a-z]{2}_[a-z]{3}_\d+"
+    ),
     "Kinetics' id_start_end": re.compile(r"(?P<group>.{11})_\d{6}_\d{6}"),
 }
 SHARES = {"train": 0.5, "val": 0.25, "test": 0.25}
@@ -69,15 +76,21 @@ class Proposal:
             else "source videos: not recognised in the names; every clip counts as a source of its own"
         )
         if self.ignored:
-            lines.append(f"ignored: {len(self.ignored)} files that are no video, first '{self.ignored[0]}'")
+            lines.append(
+                f"ignored: {len(self.ignored)} files that are no video, first '{self.ignored[0]}'"
+            )
         if self.broken:
-            lines.append(f"broken links: {len(self.broken)}, first '{self.broken[0]}'; these clips are left out")
+            lines.append(
+                f"broken links: {len(self.broken)}, first '{self.broken[0]}'; these clips are left out"
+            )
         for path, reason in list(self.unusable.items())[:1]:
             lines.append(f"cannot be read: {len(self.unusable)} clips, first '{path}': {reason}")
         return lines + self.copies
 
 
-def propose(folder: Path, chosen: dict[str, list[str]] | None = None, way: int = 5, seed: int = 0) -> Proposal:
+def propose(
+    folder: Path, chosen: dict[str, list[str]] | None = None, way: int = 5, seed: int = 0
+) -> Proposal:
     """Look at the names below `folder` and propose a split. Reads only videos that are equally large.
 
     Args:
@@ -90,7 +103,10 @@ def propose(folder: Path, chosen: dict[str, list[str]] | None = None, way: int =
     classes = sorted({name for name, _ in clips})
     split_of = _spread(folder, classes, chosen or {}, way, seed)
     sources, groups = _groups([path for _, path in clips])
-    rows = [(split_of[name], name, f"{name}/{path}", group) for (name, path), group in zip(clips, groups)]
+    rows = [
+        (split_of[name], name, f"{name}/{path}", group)
+        for (name, path), group in zip(clips, groups)
+    ]
     entries = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
     order = entries.split.map({split: number for number, split in enumerate(SPLITS)})
     entries = entries.assign(order=order).sort_values(["order", "class", "path"], ignore_index=True)
@@ -152,7 +168,9 @@ def _clips(folder: Path) -> tuple[list[tuple[str, str]], list[str], list[str]]:
                 broken.append(f"{entry.name}/{clip.name}")
                 continue
             is_video = clip.is_file() and clip.name.lower().endswith(tuple(Files().extensions))
-            if is_video or (clip.is_dir() and any(f.name.lower().endswith(PICTURES) for f in _listed(clip.path))):
+            if is_video or (
+                clip.is_dir() and any(f.name.lower().endswith(PICTURES) for f in _listed(clip.path))
+            ):
                 found.append((entry.name, clip.name))
             else:
                 ignored.append(f"{entry.name}/{clip.name}")
@@ -175,7 +193,9 @@ def _listed(folder: Path | str) -> list[os.DirEntry]:
         return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
 
 
-def _spread(folder: Path, classes: list[str], chosen: dict[str, list[str]], way: int, seed: int) -> dict[str, str]:
+def _spread(
+    folder: Path, classes: list[str], chosen: dict[str, list[str]], way: int, seed: int
+) -> dict[str, str]:
     """Class -> split."""
     split_of: dict[str, str] = {}
     for split, names in chosen.items():
@@ -183,7 +203,9 @@ def _spread(folder: Path, classes: list[str], chosen: dict[str, list[str]], way:
             if name not in classes:
                 raise FsarError(f"{folder}: no class '{name}'{did_you_mean(name, classes)}")
             if split_of.setdefault(name, split) != split:
-                raise FsarError(f"class '{name}' is chosen for {split_of[name]} and for {split}; choose it once")
+                raise FsarError(
+                    f"class '{name}' is chosen for {split_of[name]} and for {split}; choose it once"
+                )
     rest = [name for name in classes if name not in split_of]
     rest = [rest[i] for i in rng(seed, "init-dataset").permutation(len(rest))]
     free = [split for split in SPLITS if split not in chosen]
@@ -193,8 +215,13 @@ def _spread(folder: Path, classes: list[str], chosen: dict[str, list[str]], way:
             f"for each of train, val and test"
         )
     if rest and not free:
-        raise FsarError(f"class '{rest[0]}' is chosen for no split; name it under --train, --val or --test")
-    total, shares = len(rest), {split: SHARES[split] / sum(SHARES[s] for s in free) for split in free}
+        raise FsarError(
+            f"class '{rest[0]}' is chosen for no split; name it under --train, --val or --test"
+        )
+    total, shares = (
+        len(rest),
+        {split: SHARES[split] / sum(SHARES[s] for s in free) for split in free},
+    )
     for split in reversed(free[1:]):
         count = max(round(shares[split] * total), min(way, total // len(free)))
         split_of |= dict.fromkeys(rest[:count], split)
@@ -204,7 +231,10 @@ def _spread(folder: Path, classes: list[str], chosen: dict[str, list[str]], way:
 
 def _groups(paths: list[str]) -> tuple[str | None, list[str]]:
     """The pattern that all names follow, and the source of each clip (empty texts without a pattern)."""
-    stems = [Path(path).stem if path.lower().endswith(tuple(Files().extensions)) else path for path in paths]
+    stems = [
+        Path(path).stem if path.lower().endswith(tuple(Files().extensions)) else path
+        for path in paths
+    ]
     for name, pattern in SOURCES.items():
         matches = [pattern.fullmatch(stem) for stem in stems]
         if all(matches):

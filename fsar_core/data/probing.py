@@ -43,7 +43,9 @@ def build_index(
             rows.append(_row(finder.find(path)))
         except Missing as missing:
             rows.append(_row("", f"missing: {missing}"))
-    check_distinct(entries, {path: row["file"] for path, row in zip(entries.path, rows) if row["file"]}, folder)
+    check_distinct(
+        entries, {path: row["file"] for path, row in zip(entries.path, rows) if row["file"]}, folder
+    )
     found = [row for row in rows if row["file"]]
     probed = isolated_map(_probe, [folder / row["file"] for row in found], workers, timeout)
     bar = tqdm(probed, total=len(found), desc="index", unit="clip", mininterval=1)
@@ -57,7 +59,9 @@ def build_index(
             continue
         row |= asdict(info) | {"duration": info.frames / info.fps if info.fps else 0.0}
         if info.frames < card.min_frames:
-            row["problem"] = f"too short: {info.frames} frames, expected {card.min_frames} (min_frames in the card)"
+            row["problem"] = (
+                f"too short: {info.frames} frames, expected {card.min_frames} (min_frames in the card)"
+            )
     index = pd.concat([entries.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
     index.insert(0, "row", range(len(index)))
     return index[list(COLUMNS)]
@@ -76,7 +80,10 @@ def report(index: pd.DataFrame, card: Card) -> str:
         lines[-1] += f", {(part.problem == '').sum()} usable"
         lines[-1] += "".join(f", {kinds[kind]} {kind}" for kind in KINDS if kind in kinds)
     decoders = index.decoder[index.problem == ""].value_counts()
-    lines.append("decoded by: " + (", ".join(f"{name} {count}" for name, count in decoders.items()) or "nothing"))
+    lines.append(
+        "decoded by: "
+        + (", ".join(f"{name} {count}" for name, count in decoders.items()) or "nothing")
+    )
     return "\n".join(lines)
 
 
@@ -87,7 +94,9 @@ def write_problems(path: Path, index: pd.DataFrame, copies: pd.DataFrame | None 
         copies: usable clips whose content another clip has, as `duplicates.equal_content` returns them; listed last.
     """
     broken = index[index.problem != ""]
-    kinds, reasons = ([problem.partition(": ")[part] for problem in broken.problem] for part in (0, 2))
+    kinds, reasons = (
+        [problem.partition(": ")[part] for problem in broken.problem] for part in (0, 2)
+    )
     table = broken[["row", "split", "class", "path", "file"]].assign(kind=kinds, reason=reasons)
     if copies is not None:
         table = pd.concat([table, copies[list(table.columns)]])

@@ -72,7 +72,10 @@ def detect(lists: Mapping[str, Path]) -> str:
 
 
 def read(
-    format: str, lists: Mapping[str, Path], labels: Sequence[Path] = (), names: Mapping[str, Path] | None = None
+    format: str,
+    lists: Mapping[str, Path],
+    labels: Sequence[Path] = (),
+    names: Mapping[str, Path] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Unchecked entries in the order of the lists, and by split where the names of its classes come from.
 
@@ -86,10 +89,14 @@ def read(
         FsarError: naming file and line of the first mistake.
     """
     if format != "numbered" and (labels or names):
-        raise FsarError(f"labels and names are for numbered classes, but these lists are {format}; leave them out")
+        raise FsarError(
+            f"labels and names are for numbered classes, but these lists are {format}; leave them out"
+        )
     if format == "split_tsv":
         if len(lists) > 1:
-            raise FsarError(f"{', '.join(map(str, lists.values()))}: a split.tsv has all splits; expected one file")
+            raise FsarError(
+                f"{', '.join(map(str, lists.values()))}: a split.tsv has all splits; expected one file"
+            )
         return splits.read(next(iter(lists.values()))), dict.fromkeys(SPLITS, "the list")
     if set(lists) != set(SPLITS):
         missing = next(split for split in SPLITS if split not in lists)
@@ -106,8 +113,12 @@ def read(
             sources[split] = "the list"
         else:
             numbers, paths = _read_numbered(path, split)
-            classes, sources[split] = _named(path, split, numbers, paths, templates, (names or {}).get(split))
-        tables.append(pd.DataFrame({"split": split, "class": classes, "path": paths, "group": ""}, dtype=str))
+            classes, sources[split] = _named(
+                path, split, numbers, paths, templates, (names or {}).get(split)
+            )
+        tables.append(
+            pd.DataFrame({"split": split, "class": classes, "path": paths, "group": ""}, dtype=str)
+        )
     return pd.concat(tables, ignore_index=True), sources
 
 
@@ -119,7 +130,11 @@ def arranged(entries: pd.DataFrame, card: Card) -> tuple[pd.DataFrame, int]:
     """
     if card.files.path is None and card.group is None:
         return entries, 0
-    rules = {name: splits.group_rule(card.group, name) for name in entries["class"].unique()} if card.group else {}
+    rules = (
+        {name: splits.group_rule(card.group, name) for name in entries["class"].unique()}
+        if card.group
+        else {}
+    )
     paths, groups, strangers = [], [], 0
     for name, path, group in zip(entries["class"], entries.path, entries.group):
         *folders, file = path.split("/")
@@ -130,22 +145,30 @@ def arranged(entries: pd.DataFrame, card: Card) -> tuple[pd.DataFrame, int]:
             group = match["group"] if match else video
         if card.files.path is not None:
             # The folder as listed may be spelled unlike the class.
-            path = card.files.path.format_map({"class": folders[-1] if folders else name, "video": video})
+            path = card.files.path.format_map(
+                {"class": folders[-1] if folders else name, "video": video}
+            )
         paths.append(path)
         groups.append(group)
     return entries.assign(path=paths, group=groups), strangers
 
 
-def report(entries: pd.DataFrame, card: Card, sources: Mapping[str, str], strangers: int) -> list[str]:
+def report(
+    entries: pd.DataFrame, card: Card, sources: Mapping[str, str], strangers: int
+) -> list[str]:
     """Lines for the user: where class names come from, and what is in each split beside what the card expects.
 
     Args:
         sources: as `read` returns it.
         strangers: as `arranged` returns it.
     """
-    lines = ["class names: " + ", ".join(f"{source} ({split})" for split, source in sources.items())]
+    lines = [
+        "class names: " + ", ".join(f"{source} ({split})" for split, source in sources.items())
+    ]
     if NUMBERS_ONLY in sources.values():
-        lines.append("classes without names are called after their numbers; --labels or lists of names would name them")
+        lines.append(
+            "classes without names are called after their numbers; --labels or lists of names would name them"
+        )
     for split in SPLITS:
         part = entries[entries.split == split]
         sizes = part["class"].value_counts()
@@ -159,7 +182,9 @@ def report(entries: pd.DataFrame, card: Card, sources: Mapping[str, str], strang
             text += f"; expected {classes} classes" + ("" if clips is None else f", {clips} clips")
         lines.append(text)
     if strangers:
-        lines.append(f"{strangers} names tell no source video; each of these clips counts as a source of its own")
+        lines.append(
+            f"{strangers} names tell no source video; each of these clips counts as a source of its own"
+        )
     return lines
 
 
@@ -210,10 +235,14 @@ def _read_numbered(path: Path, split: str) -> tuple[list[int], list[str]]:
     for number, line in _lines(path):
         match, place = _NUMBERED.fullmatch(line), f"{path} line {number}"
         if match is None:
-            raise FsarError(f"{place}: '{line[:80]}'; expected {split}12//path/of/video.mp4 or {split}12/video")
+            raise FsarError(
+                f"{place}: '{line[:80]}'; expected {split}12//path/of/video.mp4 or {split}12/video"
+            )
         found = match[1].lower()
         if found not in SPLITS:
-            raise FsarError(f"{place}: unknown split '{match[1]}' in '{line[:80]}'{did_you_mean(found, SPLITS)}")
+            raise FsarError(
+                f"{place}: unknown split '{match[1]}' in '{line[:80]}'{did_you_mean(found, SPLITS)}"
+            )
         if found != split:
             raise FsarError(
                 f"{place}: '{line[:80]}' is of {found}, in the list of {split}; give each split its own list"
@@ -224,7 +253,12 @@ def _read_numbered(path: Path, split: str) -> tuple[list[int], list[str]]:
 
 
 def _named(
-    where: Path, split: str, numbers: list[int], paths: list[str], templates: dict[str, str], names: Path | None
+    where: Path,
+    split: str,
+    numbers: list[int],
+    paths: list[str],
+    templates: dict[str, str],
+    names: Path | None,
 ) -> tuple[list[str], str]:
     """The class of every clip, and where the names come from. FsarError unless numbers and names are one to one."""
     folders = [path.split("/")[-2] if "/" in path else "" for path in paths]
@@ -272,16 +306,24 @@ def _templates(labels: Sequence[Path]) -> dict[str, str]:
         try:
             records = json.loads(Path(path).read_bytes())
         except OSError as error:
-            raise FsarError(f"{path}: no readable label file ({error.strerror}); {expected}") from None
+            raise FsarError(
+                f"{path}: no readable label file ({error.strerror}); {expected}"
+            ) from None
         except ValueError as error:
             raise FsarError(f"{path}: no JSON ({error}); {expected}") from None
         except RecursionError:
             raise FsarError(f"{path}: JSON that is nested too deeply; {expected}") from None
         if not isinstance(records, list) or not records:
             kind = "an empty list" if records == [] else "no list"
-            raise FsarError(f"{path}: {kind}; {expected} (the file from templates to numbers is not needed)")
+            raise FsarError(
+                f"{path}: {kind}; {expected} (the file from templates to numbers is not needed)"
+            )
         for number, record in enumerate(records, start=1):
-            if not isinstance(record, dict) or "id" not in record or not isinstance(record.get("template"), str):
+            if (
+                not isinstance(record, dict)
+                or "id" not in record
+                or not isinstance(record.get("template"), str)
+            ):
                 raise FsarError(f"{path}: record {number} is {str(record)[:80]}; {expected}")
             video, name = str(record["id"]), record["template"].replace("[", "").replace("]", "")
             if found.setdefault(video, name) != name:

@@ -33,17 +33,27 @@ def read(path: Path) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise FsarError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except (OSError, csv.Error) as error:
-        raise FsarError(f"{path}: no readable split list ({getattr(error, 'strerror', None) or error})") from None
+        raise FsarError(
+            f"{path}: no readable split list ({getattr(error, 'strerror', None) or error})"
+        ) from None
     if not rows or tuple(rows[0]) != COLUMNS:
         found = " ".join(rows[0]) if rows else "an empty file"
-        raise FsarError(f"{path} line 1: expected the header {' '.join(COLUMNS)} (tabs between), found {found}")
+        raise FsarError(
+            f"{path} line 1: expected the header {' '.join(COLUMNS)} (tabs between), found {found}"
+        )
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(COLUMNS):
-            raise FsarError(f"{path} line {number}: expected {len(COLUMNS)} tab-separated fields, found {len(row)}")
+            raise FsarError(
+                f"{path} line {number}: expected {len(COLUMNS)} tab-separated fields, found {len(row)}"
+            )
         if row[0] not in SPLITS:
-            raise FsarError(f"{path} line {number}: unknown split '{row[0]}'{did_you_mean(row[0], SPLITS)}")
+            raise FsarError(
+                f"{path} line {number}: unknown split '{row[0]}'{did_you_mean(row[0], SPLITS)}"
+            )
         if not row[1].strip():
-            raise FsarError(f"{path} line {number}: the class of clip '{row[2]}' is empty; expected a name")
+            raise FsarError(
+                f"{path} line {number}: the class of clip '{row[2]}' is empty; expected a name"
+            )
         try:
             relative(row[2])
         except ValueError as error:
@@ -56,12 +66,16 @@ def write(path: Path, entries: pd.DataFrame) -> None:
     for row in entries[list(COLUMNS)].itertuples(index=False):
         broken = [field for field in row if set(field) & set("\t\r\n")]
         if broken:
-            raise FsarError(f"{path}: {broken[0]!r} holds a tab or a line break, which split.tsv cannot; rename it")
+            raise FsarError(
+                f"{path}: {broken[0]!r} holds a tab or a line break, which split.tsv cannot; rename it"
+            )
         if any(not _is_text(field) for field in row):
             raise FsarError(f"{path}: {row} holds bytes that are no UTF-8 text; rename the file")
     with atomic_write(path) as stream:
         stream.write("\t".join(COLUMNS) + "\n")
-        stream.writelines("\t".join(row) + "\n" for row in entries[list(COLUMNS)].itertuples(index=False))
+        stream.writelines(
+            "\t".join(row) + "\n" for row in entries[list(COLUMNS)].itertuples(index=False)
+        )
 
 
 def _is_text(name: str) -> bool:
@@ -79,7 +93,9 @@ def check(entries: pd.DataFrame, card: Card, where: Path) -> pd.DataFrame:
     for column in ("class", "path", "group"):
         strange = entries[column][entries[column].str.contains(CONTROL, regex=True)]
         if len(strange):
-            raise FsarError(f"{where}: the {column} {strange.iloc[0]!r} holds a control character; rename it")
+            raise FsarError(
+                f"{where}: the {column} {strange.iloc[0]!r} holds a control character; rename it"
+            )
     alike = lookalikes(entries["class"].unique())
     if alike:
         raise FsarError(
@@ -99,11 +115,15 @@ def check(entries: pd.DataFrame, card: Card, where: Path) -> pd.DataFrame:
                 f"{where}: class '{name}' is in both {split_of[name]} and {split}; splits must not share classes"
             )
         if card.classes is not None and name not in card.classes:
-            raise FsarError(f"{where}: unknown class '{name}' in {split}{did_you_mean(name, card.classes)}")
+            raise FsarError(
+                f"{where}: unknown class '{name}' in {split}{did_you_mean(name, card.classes)}"
+            )
     for split, (classes, clips) in card.expected.items():
         found = entries[entries.split == split]
         if found["class"].nunique() != classes:
-            raise FsarError(f"{where}: {found['class'].nunique()} classes in {split}, expected {classes} by the card")
+            raise FsarError(
+                f"{where}: {found['class'].nunique()} classes in {split}, expected {classes} by the card"
+            )
         if clips is not None and len(found) != clips:
             raise FsarError(f"{where}: {len(found)} clips in {split}, expected {clips} by the card")
     if card.groups and (entries.group == "").any():
@@ -130,7 +150,9 @@ def _check_spellings(entries: pd.DataFrame, where: Path) -> None:
     doubtful = entries.path.str.contains(r"//|(?:^|/)\./|/$|/\.$", regex=True)
     if not doubtful.any():
         return
-    plain = entries.path.map(lambda path: "/".join(part for part in path.split("/") if part not in ("", ".")))
+    plain = entries.path.map(
+        lambda path: "/".join(part for part in path.split("/") if part not in ("", "."))
+    )
     repeated = plain[plain.duplicated()]
     if len(repeated):
         first, second = entries.path[plain == repeated.iloc[0]].iloc[:2]
@@ -156,4 +178,8 @@ def _check_groups(entries: pd.DataFrame, card: Card, where: Path) -> None:
 def _own_group(name: str, path: str, group: str, card: Card) -> bool:
     """Whether a clip is in a group of its own because its name does not fit the card's `group`."""
     video = stem(path.rpartition("/")[2], card.files)
-    return card.group is not None and group == video and not group_rule(card.group, name).fullmatch(video)
+    return (
+        card.group is not None
+        and group == video
+        and not group_rule(card.group, name).fullmatch(video)
+    )

@@ -32,7 +32,11 @@ def _split(card: Card, split: str) -> Iterator[tuple[str, str, str, str]]:
     before = sum(card.expected[other][0] for other in SPLITS[: SPLITS.index(split)])
     classes, clips = card.expected[split]
     for number, own in enumerate(np.array_split(np.arange(clips), classes)):
-        name = card.classes[before + number] if card.classes else f"stand-in class {before + number:03d}"
+        name = (
+            card.classes[before + number]
+            if card.classes
+            else f"stand-in class {before + number:03d}"
+        )
         for clip in own:
             path = f"{name}/{split}_{clip:06d}{card.files.extensions[0]}"
             yield split, name, path, f"{split}_{clip:06d}" if card.groups else ""

@@ -37,10 +37,18 @@ def fit_square(frames: np.ndarray, size: int, fit: str) -> np.ndarray:
         top, left = (tall - size) // 2, (wide - size) // 2
         if (tall, wide) == (height, width):
             return frames[:, top : top + size, left : left + size]
-        box = (left * width / wide, top * height / tall, (left + size) * width / wide, (top + size) * height / tall)
+        box = (
+            left * width / wide,
+            top * height / tall,
+            (left + size) * width / wide,
+            (top + size) * height / tall,
+        )
     else:
         raise FsarError(f"unknown fit '{fit}'; valid: crop, squash")
     if (size, size) == (height, width):
         return frames
-    pictures = (Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR, box=box) for frame in frames)
+    pictures = (
+        Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR, box=box)
+        for frame in frames
+    )
     return np.stack([np.asarray(picture) for picture in pictures])

@@ -41,7 +41,9 @@ def _sections(model: type[BaseModel], done: set[type[BaseModel]]) -> list[str]:
         for part in _models(field.annotation):
             if part not in done:
                 done.add(part)
-                parts.append(f"## {part.__name__}\n\n{descriptions.of_model(part)}\n\n{_table(part)}")
+                parts.append(
+                    f"## {part.__name__}\n\n{descriptions.of_model(part)}\n\n{_table(part)}"
+                )
                 parts += _sections(part, done)
     return parts
 

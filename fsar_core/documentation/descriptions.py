@@ -34,7 +34,9 @@ def _in_source(model: type[BaseModel]) -> dict[str, str]:
     source = textwrap.dedent(inspect.getsource(model))
     lines = source.splitlines()
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    comments = {t.start[0]: t.string.lstrip("#").strip() for t in tokens if t.type == tokenize.COMMENT}
+    comments = {
+        t.start[0]: t.string.lstrip("#").strip() for t in tokens if t.type == tokenize.COMMENT
+    }
     found = {}
     for node in ast.parse(source).body[0].body:
         if isinstance(node, ast.AnnAssign):

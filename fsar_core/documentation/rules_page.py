@@ -15,7 +15,9 @@ Made by `fsar docs` of the workflow as Snakemake reads it, under the shipped con
 `{braces}` stand for names that tables, figures and data sets give. A target is a rule that makes nothing itself:
 `snakemake --cores 2 -- frames`.
 """
-CONSTRAINED = re.compile(r"\{(\w+),[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")  # a wildcard with what it may look like
+CONSTRAINED = re.compile(
+    r"\{(\w+),[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
+)  # a wildcard with what it may look like
 
 
 def page(folder: Path) -> str:
@@ -28,11 +30,17 @@ def page(folder: Path) -> str:
         parts.append(f"## {file}\n\n{_opening(folder / file)}\n")
         targets = [rule for rule in rules if not rule.output]
         if working := [rule for rule in rules if rule.output]:
-            lines = ["| rule | what it does | makes | environment | may use |", "|---|---|---|---|---|"]
+            lines = [
+                "| rule | what it does | makes | environment | may use |",
+                "|---|---|---|---|---|",
+            ]
             parts.append("\n".join([*lines, *map(_line, working)]) + "\n")
         if targets:
             lines = ["| target | what it asks for |", "|---|---|"]
-            parts.append("\n".join([*lines, *(f"| `{rule.name}` | {_said(rule)} |" for rule in targets)]) + "\n")
+            parts.append(
+                "\n".join([*lines, *(f"| `{rule.name}` | {_said(rule)} |" for rule in targets)])
+                + "\n"
+            )
     return "\n".join(parts)
 
 
@@ -49,7 +57,9 @@ def _rules(folder: Path) -> list:
     quiet = OutputSettings(quiet={Quietness.ALL})
     with SnakemakeApi(quiet) as api:
         workflow = api.workflow(
-            resource_settings=ResourceSettings(), snakefile=snakefile.resolve(), workdir=folder.resolve()
+            resource_settings=ResourceSettings(),
+            snakefile=snakefile.resolve(),
+            workdir=folder.resolve(),
         )
         return list(workflow._workflow.rules)
 

@@ -44,7 +44,9 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
 def text(name: str) -> str:
     """The file workflow/schemas/<name>.schema.yaml."""
     head = "# Made by `fsar docs` of the models in fsar_core/config; do not edit.\n"
-    return head + yaml.safe_dump(schema(SCHEMAS[name]), sort_keys=False, allow_unicode=True, width=120)
+    return head + yaml.safe_dump(
+        schema(SCHEMAS[name]), sort_keys=False, allow_unicode=True, width=120
+    )
 
 
 def _allow_extending(made: dict[str, Any]) -> None:
@@ -52,12 +54,21 @@ def _allow_extending(made: dict[str, Any]) -> None:
     whole, definitions = {"$ref": f"#/$defs/{Preset.__name__}"}, made["$defs"]
     for name in list(definitions):
         if definitions[name].get("type") == "object":
-            definitions[PARTIAL + name] = {k: v for k, v in _partial(definitions[name]).items() if k != "required"}
+            definitions[PARTIAL + name] = {
+                k: v for k, v in _partial(definitions[name]).items() if k != "required"
+            }
     partial = definitions[f"{PARTIAL}{Preset.__name__}"]
-    extends = {"description": "the preset whose keys are taken where none are named here", "type": "string"}
+    extends = {
+        "description": "the preset whose keys are taken where none are named here",
+        "type": "string",
+    }
     partial["properties"] = {"extends": extends, **partial["properties"]}
     partial["required"] = ["extends"]
-    chosen = {"if": {"required": ["extends"]}, "then": {"$ref": f"#/$defs/{PARTIAL}{Preset.__name__}"}, "else": whole}
+    chosen = {
+        "if": {"required": ["extends"]},
+        "then": {"$ref": f"#/$defs/{PARTIAL}{Preset.__name__}"},
+        "else": whole,
+    }
     made["properties"]["presets"]["additionalProperties"] = chosen
     used = _referred(made, made["$defs"])
     made["$defs"] = {name: definition for name, definition in definitions.items() if name in used}
@@ -67,7 +78,8 @@ def _partial(value: Any) -> Any:
     """The same schema with references to definitions without required keys."""
     if isinstance(value, dict):
         return {
-            k: v.replace("#/$defs/", f"#/$defs/{PARTIAL}") if k == "$ref" else _partial(v) for k, v in value.items()
+            k: v.replace("#/$defs/", f"#/$defs/{PARTIAL}") if k == "$ref" else _partial(v)
+            for k, v in value.items()
         }
     return [_partial(item) for item in value] if isinstance(value, list) else value
 

@@ -20,7 +20,12 @@ from fsar_core.papers.needs import Cell
 from fsar_core.specs import Component, RunSpec
 from fsar_core.study import Study
 
-KINDS = {"backbones": "a backbone", "heads": "a head", "matching": "a metric", "instance_masks": "a mask provider"}
+KINDS = {
+    "backbones": "a backbone",
+    "heads": "a head",
+    "matching": "a metric",
+    "instance_masks": "a mask provider",
+}
 
 
 def tell(study: Study, name: str) -> list[str]:
@@ -53,7 +58,9 @@ def tell(study: Study, name: str) -> list[str]:
         raise FsarError(
             f"nothing is called '{name}'{did_you_mean(name, near) if near else ''}; `fsar list` has all names"
         )
-    return [line for number, lines in enumerate(found) for line in (["", *lines] if number else lines)]
+    return [
+        line for number, lines in enumerate(found) for line in (["", *lines] if number else lines)
+    ]
 
 
 def _line(key: str, said: object) -> str:
@@ -69,11 +76,19 @@ def _head(
     behind: dict[str, list[str]] = {}
     for dataset in datasets:
         behind.setdefault(study.behind(dataset), []).append(dataset)
-    said = [card if of == [card] else f"{card} in place of {', '.join(of)}" for card, of in behind.items()]
+    said = [
+        card if of == [card] else f"{card} in place of {', '.join(of)}"
+        for card, of in behind.items()
+    ]
     yield _line("measured on", "; ".join(said) or "no videos")
     there = [file for file in files if file.exists()]
-    yield _line("files", f"{files[0]}, {', '.join(file.name.removeprefix(name) for file in files[1:])}")
-    yield _line("", f"{len(there)} of {len(files)} are there" if len(there) < len(files) else "all are there")
+    yield _line(
+        "files", f"{files[0]}, {', '.join(file.name.removeprefix(name) for file in files[1:])}"
+    )
+    yield _line(
+        "",
+        f"{len(there)} of {len(files)} are there" if len(there) < len(files) else "all are there",
+    )
     yield _line("made by", f"snakemake --cores 2 -- {files[0]}")
     for note in shown.notes:
         yield _line("note", note)
@@ -92,7 +107,10 @@ def _table(study: Study, name: str) -> Iterator[str]:
         over = f"; gain over {row.compare_to}" if row.compare_to else ""
         yield f"  {method}: {_called(row.head)}, {_called(row.matching)}{over}"
         places = {c.run.run_id: (c.run.tested_on.dataset, c.column.label) for c in cells}
-        yield from (f"    {dataset}, {column}: {_outcome(study, run)}" for run, (dataset, column) in places.items())
+        yield from (
+            f"    {dataset}, {column}: {_outcome(study, run)}"
+            for run, (dataset, column) in places.items()
+        )
     label, unmeasured = table.unmeasured_rows()
     if unmeasured:
         yield _line(label, ", ".join(unmeasured))
@@ -124,19 +142,27 @@ def _dataset(study: Study, name: str, card_name: str) -> Iterator[str]:
     stands = [paper for paper, own in study.config.datasets.items() if own == card_name]
     if study.config.datasets.get(name, name) != card_name:
         yield _line("in its place", f"{study.behind(name)}, in this configuration")
-    yield _line("stands behind", ", ".join(stands) or "nothing in this configuration (`datasets:` of config.yaml)")
+    yield _line(
+        "stands behind",
+        ", ".join(stands) or "nothing in this configuration (`datasets:` of config.yaml)",
+    )
     try:
         data = study.dataset(card_name)
     except FsarError as error:
         yield _line("clips", f"not yet: {error}")
         return
-    yield _line("videos", f"{data.folder}" + ("" if data.folder.exists() else ", which is not there yet"))
+    yield _line(
+        "videos", f"{data.folder}" + ("" if data.folder.exists() else ", which is not there yet")
+    )
     for split in SPLITS:
         own = data.clips[data.clips.split == split]
         yield _line(split, f"{own['class'].nunique()} classes, {len(own):,} clips")
     if (index := study.paths.index(card_name)).exists():
         problems = (read_index(index).problem != "").sum()
-        yield _line("left out", f"{problems:,} of {len(data):,} clips, its card allows {card.max_failures:.1%}")
+        yield _line(
+            "left out",
+            f"{problems:,} of {len(data):,} clips, its card allows {card.max_failures:.1%}",
+        )
     else:
         yield _line("left out", "not known before the clips are opened: snakemake --cores 2 index")
 
@@ -149,23 +175,41 @@ def _component(study: Study, entry: Entry) -> Iterator[str]:
     settings = own.get(entry.name, {}) if isinstance(own, dict) else {}
     for name, parameter in entry.parameters.items():
         if name not in entry.supplied:
-            here = f"; {settings[name]!r} in the preset {study.config.preset}" if name in settings else ""
+            here = (
+                f"; {settings[name]!r} in the preset {study.config.preset}"
+                if name in settings
+                else ""
+            )
             yield _line(name, _default(parameter) + here)
     if entry.kind == "backbones":
-        setups = {None: study.specs.setup(None)} | {name: study.specs.setup(name) for name in study.preset.setups}
-        of = [name or "the preset's own" for name, setup in setups.items() if setup.backbone.name == entry.name]
-        yield _line("used by", f"setups of the preset {study.config.preset}: {', '.join(of) or 'none'}")
+        setups = {None: study.specs.setup(None)} | {
+            name: study.specs.setup(name) for name in study.preset.setups
+        }
+        of = [
+            name or "the preset's own"
+            for name, setup in setups.items()
+            if setup.backbone.name == entry.name
+        ]
+        yield _line(
+            "used by", f"setups of the preset {study.config.preset}: {', '.join(of) or 'none'}"
+        )
     elif entry.kind == "instance_masks":
         chosen = study.preset.masks.provider == entry.name
-        yield _line("used by", f"the preset {study.config.preset}" if chosen else "not by this preset")
+        yield _line(
+            "used by", f"the preset {study.config.preset}" if chosen else "not by this preset"
+        )
     else:
-        yield _line("used by", ", ".join(_users(study, entry.kind, entry.name)) or "no table or figure")
+        yield _line(
+            "used by", ", ".join(_users(study, entry.kind, entry.name)) or "no table or figure"
+        )
     yield from (f"  {line}".rstrip() for line in rest.splitlines())
 
 
 def _docstring(entry: Entry) -> str:
     module = Path(registry.PACKAGE, *entry.module.split(".")[1:])
-    source = module.with_suffix(".py") if module.with_suffix(".py").exists() else module / "__init__.py"
+    source = (
+        module.with_suffix(".py") if module.with_suffix(".py").exists() else module / "__init__.py"
+    )
     return ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
 
 
@@ -181,7 +225,11 @@ def _users(study: Study, kind: str, name: str) -> list[str]:
     """Tables and figures whose runs have a head or metric."""
     part = {"heads": "head", "matching": "matching"}[kind]
     built = {table: study.table(table).components() for table in study.table_names}
-    found = [table for table, parts in built.items() if (kind, name) in {(k, c.name) for _, k, c in parts}]
+    found = [
+        table
+        for table, parts in built.items()
+        if (kind, name) in {(k, c.name) for _, k, c in parts}
+    ]
     for figure in study.figure_names:
         if any(
             getattr(shown.run, part).name == name
@@ -196,18 +244,28 @@ def _run(study: Study, name: str) -> Iterator[str]:
     test, features = run.test, run.tested_on
     yield f"{name}: {_outcome(study, name, named=False)}"
     yield _line("method", f"{_called(run.head)}, {_called(run.matching)}")
-    yield _line("features", f"{features.backbone.name} at {features.cut}, {features.frames.count} frames a clip")
     yield _line(
-        "trained on", f"{run.features.dataset}, {run.model.train_shot}-shot, {run.training.episodes:,} episodes"
+        "features",
+        f"{features.backbone.name} at {features.cut}, {features.frames.count} frames a clip",
     )
-    yield _line("tested on", f"{features.dataset}, {test.way}-way {test.shot}-shot, {test.count:,} episodes")
+    yield _line(
+        "trained on",
+        f"{run.features.dataset}, {run.model.train_shot}-shot, {run.training.episodes:,} episodes",
+    )
+    yield _line(
+        "tested on", f"{features.dataset}, {test.way}-way {test.shot}-shot, {test.count:,} episodes"
+    )
     for table in study.table_names:
         for cell in study.experiments.cells(table):
             if cell.run.run_id == name:
-                yield _line("shown in", f"{table}: {cell.row.method}, {cell.paper_dataset}, {cell.column.label}")
+                yield _line(
+                    "shown in",
+                    f"{table}: {cell.row.method}, {cell.paper_dataset}, {cell.column.label}",
+                )
     for figure in study.figure_names:
         if any(
-            shown.run.run_id == name for shown in (*study.experiments.points(figure), *study.experiments.looks(figure))
+            shown.run.run_id == name
+            for shown in (*study.experiments.points(figure), *study.experiments.looks(figure))
         ):
             yield _line("shown in", figure)
     yield _line("files", f"{study.paths.run(run)}, {study.paths.model(run.model)}")

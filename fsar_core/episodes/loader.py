@@ -43,7 +43,9 @@ class EpisodeFeatures:
 
     def pin_memory(self) -> EpisodeFeatures:
         # What is expanded has to be written out: page-locked memory is laid out alike, and its places may not overlap.
-        return self._each(lambda tensor: tensor if tensor.is_cuda else tensor.contiguous().pin_memory())
+        return self._each(
+            lambda tensor: tensor if tensor.is_cuda else tensor.contiguous().pin_memory()
+        )
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
         for tensor in (self.support, self.query, self.labels, *self.aux.values()):
@@ -76,8 +78,17 @@ class FeatureBank:
             many_views: rows of which every stored view is used (training clips).
             device: where batches are wanted.
         """
-        self.reader, self.threads, self.views, self.memory_gib = reader, threads, reader.views, memory_gib
-        extra = np.unique(many_views) if many_views is not None and reader.views > 1 else np.empty(0, np.int64)
+        self.reader, self.threads, self.views, self.memory_gib = (
+            reader,
+            threads,
+            reader.views,
+            memory_gib,
+        )
+        extra = (
+            np.unique(many_views)
+            if many_views is not None and reader.views > 1
+            else np.empty(0, np.int64)
+        )
         wanted = [(np.unique(rows), 0), *((extra, view) for view in range(1, reader.views))]
         slots = np.concatenate([part * self.views + view for part, view in wanted])
         self.in_memory = reader.clip_bytes * len(slots) <= memory_gib * 2**30
@@ -103,7 +114,9 @@ class FeatureBank:
             positions = self._position[slots]
             if (positions < 0).any():
                 row, view = divmod(int(slots[positions.argmin()]), self.views)
-                raise KeyError(f"row {row}, view {view} is not among the rows that this bank was made for")
+                raise KeyError(
+                    f"row {row}, view {view} is not among the rows that this bank was made for"
+                )
             found = self._held.index_select(0, torch.from_numpy(positions).to(self._held.device))
         else:
             # Every clip once. Most episodes have none twice: then they are where they belong as they are read.
@@ -118,7 +131,9 @@ class FeatureBank:
         """Episodes of one shape as tensors."""
         views = [e.views or (np.zeros_like(e.support), np.zeros_like(e.query)) for e in episodes]
         seeds = [e.augmentation for e in episodes]
-        support = self.clips(np.stack([e.support for e in episodes]), np.stack([v[0] for v in views]))
+        support = self.clips(
+            np.stack([e.support for e in episodes]), np.stack([v[0] for v in views])
+        )
         query = self.clips(np.stack([e.query for e in episodes]), np.stack([v[1] for v in views]))
         return EpisodeFeatures(
             support=self.prepared(support, "support", seeds),
@@ -126,7 +141,9 @@ class FeatureBank:
             labels=torch.from_numpy(np.stack([e.labels for e in episodes])),
         )
 
-    def prepared(self, clips: Tensor, side: Literal["support", "query"], seeds: list[int | None]) -> Tensor:
+    def prepared(
+        self, clips: Tensor, side: Literal["support", "query"], seeds: list[int | None]
+    ) -> Tensor:
         """What the model is given of stored clips [batch ...]: here the same."""
         return clips
 
@@ -134,7 +151,9 @@ class FeatureBank:
 class FrameBank(FeatureBank):
     """The rows of a frame store that a run touches: uint8 clips, cropped and augmented one by one."""
 
-    def __init__(self, *args, crop: int, augmentation: AugmentationSpec | None = None, **named) -> None:
+    def __init__(
+        self, *args, crop: int, augmentation: AugmentationSpec | None = None, **named
+    ) -> None:
         """
         Args:
             crop: pixels of the square that the backbone sees.
@@ -148,13 +167,23 @@ class FrameBank(FeatureBank):
         """What a network's first layer makes of a clip: at half the side, 64 channels."""
         return 4 * self.reader.clip_shape[0] * 64 * (self.crop // 2) ** 2
 
-    def prepared(self, clips: Tensor, side: Literal["support", "query"], seeds: list[int | None]) -> Tensor:
+    def prepared(
+        self, clips: Tensor, side: Literal["support", "query"], seeds: list[int | None]
+    ) -> Tensor:
         """[batch *clips frames height width channels] to [batch *clips frames channels crop crop], both uint8."""
         flat = clips.reshape(len(clips), -1, *clips.shape[-4:])
         shape = flat.shape[1], clips.shape[-2], self.crop
-        draws = [drawn for seed in seeds for drawn in live_draws(self.augmentation, side, seed, *shape)]
+        draws = [
+            drawn for seed in seeds for drawn in live_draws(self.augmentation, side, seed, *shape)
+        ]
         with ThreadPoolExecutor(self.threads) as pool:
-            done = list(pool.map(lambda clip, drawn: apply(clip, drawn, self.crop), flat.flatten(0, 1).numpy(), draws))
+            done = list(
+                pool.map(
+                    lambda clip, drawn: apply(clip, drawn, self.crop),
+                    flat.flatten(0, 1).numpy(),
+                    draws,
+                )
+            )
         return torch.stack(done).reshape(*clips.shape[:-3], 3, self.crop, self.crop)
 
 

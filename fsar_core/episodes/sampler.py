@@ -57,7 +57,10 @@ class Split:
     def content(self) -> str:
         """SHA-256 of the clips: for each class its name, and row and source of each clip."""
         parts = zip(self.classes, self.rows, self.groups)
-        return digest([[name, rows.tolist(), list(map(str, groups))] for name, rows, groups in parts], length=64)
+        return digest(
+            [[name, rows.tolist(), list(map(str, groups))] for name, rows, groups in parts],
+            length=64,
+        )
 
     @classmethod
     def from_index(
@@ -89,7 +92,10 @@ class Split:
                 )
         by_class = [part[part["class"] == c] for c in classes]
         rows = tuple(clips.row.to_numpy(np.int64) for clips in by_class)
-        groups = tuple(np.array([g or f"row {r}" for g, r in zip(c.group, c.row)], dtype=object) for c in by_class)
+        groups = tuple(
+            np.array([g or f"row {r}" for g, r in zip(c.group, c.row)], dtype=object)
+            for c in by_class
+        )
         return cls(name, classes, rows, groups)
 
 
@@ -116,12 +122,21 @@ class Episode:
     def for_training(self, views: tuple[Sequence[int], Sequence[int]], seed: int) -> Episode:
         """The same episode with a stored view drawn for every clip, among those of its side, and a seed to augment it by."""
         random = np.random.default_rng(seed)
-        drawn = tuple(random.choice(v, of.shape) for v, of in zip(views, (self.support, self.query)))
+        drawn = tuple(
+            random.choice(v, of.shape) for v, of in zip(views, (self.support, self.query))
+        )
         return replace(self, views=drawn, augmentation=seed)
 
 
 def sample(
-    seed: int, split: Split, way: int, shot: int, query: int, index: int, *, group_disjoint: bool = False
+    seed: int,
+    split: Split,
+    way: int,
+    shot: int,
+    query: int,
+    index: int,
+    *,
+    group_disjoint: bool = False,
 ) -> Episode:
     """Episode number `index`.
 
@@ -136,7 +151,9 @@ def sample(
     return drawn(seed, split, way, shot, query, index, group_disjoint)
 
 
-def drawn(seed: int, split: Split, way: int, shot: int, query: int, index: int, group_disjoint: bool) -> Episode:
+def drawn(
+    seed: int, split: Split, way: int, shot: int, query: int, index: int, group_disjoint: bool
+) -> Episode:
     """`sample` without its check of sizes, for many episodes of one split."""
     random, clips = rng(seed, "episode", split.name, way, shot, query, index), shot + query
     classes = random.choice(len(split.classes), size=way, replace=False)
@@ -200,5 +217,10 @@ def _disjoint(order: np.ndarray, groups: np.ndarray, shot: int, query: int) -> n
             return None
         taken = np.array(subset_of_sum[min(enough)])
     support = [p for number in taken for p in clips[number]]
-    queries = [p for number, source in enumerate(clips) if number not in set(taken.tolist()) for p in source]
+    queries = [
+        p
+        for number, source in enumerate(clips)
+        if number not in set(taken.tolist())
+        for p in source
+    ]
     return np.array(support[:shot] + queries[:query])

@@ -42,7 +42,9 @@ class EpisodeTable:
         return len(self.classes)
 
     def __getitem__(self, index: int) -> Episode:
-        return Episode(self.classes[index], self.support[index], self.query[index], self.labels[index])
+        return Episode(
+            self.classes[index], self.support[index], self.query[index], self.labels[index]
+        )
 
     @property
     def rows(self) -> np.ndarray:
@@ -114,9 +116,13 @@ def load(path: Path, spec: EpisodeSpec | None = None) -> EpisodeTable:
     except FsarError:
         raise
     except Exception as error:  # zipfile.BadZipFile, ValueError, KeyError, zlib.error: whatever a damaged file gives
-        raise FsarError(f"{path}: damaged episode table ({type(error).__name__}); {mend(path)}") from None
+        raise FsarError(
+            f"{path}: damaged episode table ({type(error).__name__}); {mend(path)}"
+        ) from None
     if spec is not None:
         differs = difference(spec.model_dump(mode="json"), found.model_dump(mode="json"))
         if differs:
-            raise FsarError(f"{path}: drawn by another spec: {differs}; remove it and run snakemake again")
+            raise FsarError(
+                f"{path}: drawn by another spec: {differs}; remove it and run snakemake again"
+            )
     return table

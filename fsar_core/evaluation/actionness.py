@@ -43,6 +43,8 @@ def shares(evidence: np.ndarray, actionness: np.ndarray, salient: int) -> np.nda
     """float64 [clips 3]: of each clip's evidence the share on its salient, ambiguous and non-salient frames; NaN for a clip
     without any evidence. Both arguments are [clips frames]."""
     group = groups(actionness, salient)
-    parts = np.stack([(evidence * (group == number)).sum(1) for number in range(len(GROUPS))], axis=1)
+    parts = np.stack(
+        [(evidence * (group == number)).sum(1) for number in range(len(GROUPS))], axis=1
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         return parts / evidence.sum(1, keepdims=True)

@@ -40,7 +40,9 @@ def load(path: Path) -> dict[str, np.ndarray]:
             arrays = {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise FsarError(f"{path}: missing; run snakemake to look into this run") from None
-    except Exception as error:  # zipfile.BadZipFile, ValueError, zlib.error: whatever a damaged file gives
+    except (
+        Exception
+    ) as error:  # zipfile.BadZipFile, ValueError, zlib.error: whatever a damaged file gives
         raise FsarError(f"{path}: damaged ({type(error).__name__}); {mend(path)}") from None
     recorded = str(arrays.pop(NAME, name_of(path)))
     if recorded != name_of(path):

@@ -92,14 +92,19 @@ def attention_on_the_right_class(
     """float64 [episode]: of the first `count` episodes, the share of a query's cross attention that falls on the supports of its
     own class, the mean over queries, frames and patches. Uniform attention has 1 / way. Empty for a head without it."""
     model.eval()
-    shares, size = [], machine.at_once(bank.pass_bytes * (table.support.size + table.query.size) // len(table))
+    shares, size = (
+        [],
+        machine.at_once(bank.pass_bytes * (table.support.size + table.query.size) // len(table)),
+    )
     for episodes in batches(bank, (table[i] for i in range(min(count, len(table)))), size):
         episodes = episodes.to(machine.device)
         cross = model.head.attention(*model.before_head(episodes)).get("cross")
         if cross is None:
             return np.empty(0)
         of_class = reduce(
-            cross, "batch query frames patches key_frames way shot key_patches -> batch query frames patches way", "sum"
+            cross,
+            "batch query frames patches key_frames way shot key_patches -> batch query frames patches way",
+            "sum",
         )
         of_class = reduce(of_class, "batch query frames patches way -> batch query way", "mean")
         right = of_class.gather(-1, episodes.labels[..., None])

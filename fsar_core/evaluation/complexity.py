@@ -97,7 +97,9 @@ def measure(spec: dict[str, Any], device: torch.device) -> dict[str, dict[str, A
     for name, head, metric in spec["rows"]:
         torch.manual_seed(0)
         model = _model(spec, head, metric).to(device)
-        passes |= {(name, kind): PASSES[kind](model, episode) for kind in spec.get("passes", PASSES)}
+        passes |= {
+            (name, kind): PASSES[kind](model, episode) for kind in spec.get("passes", PASSES)
+        }
     for (name, kind), run in passes.items():
         found[name][kind] = {"seconds": [], "peak_bytes": peak_bytes(run, device)}  # also warms it
     for _ in range(spec["repeats"]):
@@ -120,7 +122,9 @@ def peak_bytes(run: Callable[[], Any], device: torch.device) -> int:
         trace = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
-    changes = sorted((event["ts"], event["args"]) for event in events if event["name"] == "[memory]")
+    changes = sorted(
+        (event["ts"], event["args"]) for event in events if event["name"] == "[memory]"
+    )
     before = changes[0][1]["Total Allocated"] - changes[0][1]["Bytes"]
     return max(change["Total Allocated"] for _, change in changes) - before
 
@@ -162,19 +166,27 @@ def _seconds(run: Callable[[], None], device: torch.device) -> float:
 def _model(spec: dict[str, Any], head: dict[str, Any], metric: dict[str, Any]) -> EpisodeModel:
     """Head and metric on features, or behind a backbone that is trained with them."""
     if "backbone" not in spec:
-        return EpisodeModel(torch.nn.Identity(), _part("heads", head, spec), _part("matching", metric, spec))
+        return EpisodeModel(
+            torch.nn.Identity(), _part("heads", head, spec), _part("matching", metric, spec)
+        )
     backbone = build("backbones", spec["backbone"]["name"], **spec["backbone"].get("params", {}))
     tail = backbone.tail("frames").eval()
     with torch.inference_mode():
         dim = tail(torch.zeros(1, 3, spec["crop"], spec["crop"], dtype=torch.uint8)).shape[1]
     sizes = spec | {"dim": dim}
-    return EpisodeModel(tail, _part("heads", head, sizes), _part("matching", metric, sizes), train_tail=True)
+    return EpisodeModel(
+        tail, _part("heads", head, sizes), _part("matching", metric, sizes), train_tail=True
+    )
 
 
 def _part(kind: str, component: dict[str, Any], sizes: dict[str, Any]) -> torch.nn.Module:
     """A head or a metric for features of the given size."""
     name, params = component["name"], component["params"]
-    offered = {key: sizes[key] for key in ("dim", "frames", "classes") if key in sizes and key not in params}
+    offered = {
+        key: sizes[key]
+        for key in ("dim", "frames", "classes")
+        if key in sizes and key not in params
+    }
     return build(kind, name, **accepted(kind, name, **offered), **params)
 
 
@@ -186,7 +198,15 @@ def _episode(spec: dict[str, Any]) -> EpisodeFeatures:
         if "backbone" in spec:
             shape = (1, *lead, spec["frames"], 3, spec["crop"], spec["crop"])
             return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
-        return torch.rand(1, *lead, spec["frames"], spec["dim"], spec["height"], spec["width"], generator=generator)
+        return torch.rand(
+            1,
+            *lead,
+            spec["frames"],
+            spec["dim"],
+            spec["height"],
+            spec["width"],
+            generator=generator,
+        )
 
     labels = (torch.arange(spec["query"]) % spec["way"])[None]
     return EpisodeFeatures(clips(spec["way"], spec["shot"]), clips(spec["query"]), labels)

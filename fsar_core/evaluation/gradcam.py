@@ -40,7 +40,9 @@ class _Compared(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         at = torch.tensor(0), torch.tensor(self.query)
-        logits, _ = self.model.compare(self.support, self.queries.index_put(at, self.features(features)))
+        logits, _ = self.model.compare(
+            self.support, self.queries.index_put(at, self.features(features))
+        )
         return logits[0, self.query][None]
 
 
@@ -104,9 +106,17 @@ def evidence(
         evidence float64 [episode frames], the sum of a frame's map, and evidence_rows int64 [episode], the clips.
     """
     model.eval()
-    episodes = [table[i] for i in tqdm(range(min(count, len(table))), desc="episodes", unit="episode")]
-    maps = [_of_query(model, bank, drawn, 0, machine)[0].double().sum((-2, -1)).cpu().numpy() for drawn in episodes]
-    return {"evidence": np.stack(maps), "evidence_rows": np.array([drawn.query[0] for drawn in episodes])}
+    episodes = [
+        table[i] for i in tqdm(range(min(count, len(table))), desc="episodes", unit="episode")
+    ]
+    maps = [
+        _of_query(model, bank, drawn, 0, machine)[0].double().sum((-2, -1)).cpu().numpy()
+        for drawn in episodes
+    ]
+    return {
+        "evidence": np.stack(maps),
+        "evidence_rows": np.array([drawn.query[0] for drawn in episodes]),
+    }
 
 
 def _of_query(
@@ -120,5 +130,7 @@ def _of_query(
         (logits,) = compared(features)
     with torch.enable_grad():
         explain = LayerGradCam(compared, compared.features)
-        cam = explain.attribute(features.clone(), target=int(drawn.labels[query]), relu_attributions=True)
+        cam = explain.attribute(
+            features.clone(), target=int(drawn.labels[query]), relu_attributions=True
+        )
     return cam[:, 0].detach(), logits

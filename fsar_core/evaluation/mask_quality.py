@@ -152,7 +152,11 @@ def _predicted_and_true(
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
         clips = bank.prepared(bank.clips(part[None]), "query", [None]).to(machine.device)
-        predicted.append(model.head.decoder(model.head.encoder(model.through_tail(clips)))[0].float().cpu())
+        predicted.append(
+            model.head.decoder(model.head.encoder(model.through_tail(clips)))[0].float().cpu()
+        )
         whole = masks.of_test_view(part)
-        true.append(resized(whole.flatten(0, 1), *predicted[0].shape[-2:]).unflatten(0, whole.shape[:2]))
+        true.append(
+            resized(whole.flatten(0, 1), *predicted[0].shape[-2:]).unflatten(0, whole.shape[:2])
+        )
     return torch.cat(predicted), torch.cat(true)

@@ -41,7 +41,11 @@ def t95(degrees: int) -> float:
 
 def half_width(values: np.ndarray) -> float:
     """Half-width of the 95 % interval of the mean of independent values; NaN for a single one."""
-    return float(t95(len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else math.nan
+    return (
+        float(t95(len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+        if len(values) > 1
+        else math.nan
+    )
 
 
 def episode_accuracy(queries: pd.DataFrame) -> np.ndarray:
@@ -97,7 +101,9 @@ def class_accuracies(queries: pd.DataFrame) -> pd.DataFrame:
 def _check_paired(method: pd.DataFrame, plain: pd.DataFrame) -> None:
     keys = ["episode", "clip", "class"]
     if not np.array_equal(method[keys].to_numpy(), plain[keys].to_numpy()):
-        raise FsarError("the two results are not of the same test episodes and cannot be paired; run snakemake again")
+        raise FsarError(
+            "the two results are not of the same test episodes and cannot be paired; run snakemake again"
+        )
 
 
 def per_class(queries: pd.DataFrame, class_names: tuple[str, ...]) -> dict[str, float]:

@@ -44,13 +44,16 @@ class AIM(AdaptedViT):
         FsarError: a value outside these, or no transformer behind the cut.
     """
 
-    def __init__(self, tail: nn.Module, frames: PositiveInt = 8, r: PositiveInt = 4, scale: float = 0.5) -> None:
+    def __init__(
+        self, tail: nn.Module, frames: PositiveInt = 8, r: PositiveInt = 4, scale: float = 0.5
+    ) -> None:
         super().__init__(tail)
         self.scale = scale
         channels = divide(self.name, self.dim, "r", r)
         names = ("temporal", "spatial", "joint")
         self.adapters = nn.ModuleList(
-            nn.ModuleDict({name: Bottleneck(self.dim, channels) for name in names}) for _ in range(self.depth)
+            nn.ModuleDict({name: Bottleneck(self.dim, channels) for name in names})
+            for _ in range(self.depth)
         )
         self.frame_embedding = nn.Parameter(torch.zeros(frames, 1, self.dim))
 

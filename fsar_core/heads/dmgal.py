@@ -98,9 +98,17 @@ class DMGAL(Head):
         super().__init__()
         self.dim, self.frames = dim, frames
         shared = {"variant": variant, "phi3": phi3, "end_frames": end_frames, "dropout": dropout}
-        self.self_attention = SelfMotionGuidedAttention(dim, r1, **shared) if s_mga else nn.Identity()
-        self.mixer = TemporalChannelMixer(dim, frames) if (s_mga if mixer is None else mixer) else nn.Identity()
-        self.cross_attention = CrossMotionGuidedAttention(dim, r2, scope=c_mga, **shared) if c_mga else None
+        self.self_attention = (
+            SelfMotionGuidedAttention(dim, r1, **shared) if s_mga else nn.Identity()
+        )
+        self.mixer = (
+            TemporalChannelMixer(dim, frames)
+            if (s_mga if mixer is None else mixer)
+            else nn.Identity()
+        )
+        self.cross_attention = (
+            CrossMotionGuidedAttention(dim, r2, scope=c_mga, **shared) if c_mga else None
+        )
 
     @property
     def relates(self) -> bool:

@@ -53,7 +53,8 @@ class STAdapter(AdaptedViT):
         places = ("attention", "mlp") if position == "both" else (position,)
         channels = divide(self.name, self.dim, "r", r)
         self.adapters = nn.ModuleList(
-            nn.ModuleDict({place: self._adapter(channels) for place in places}) for _ in range(self.depth)
+            nn.ModuleDict({place: self._adapter(channels) for place in places})
+            for _ in range(self.depth)
         )
 
     def _adapter(self, channels: int) -> Adapter:

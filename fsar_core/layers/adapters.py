@@ -141,7 +141,11 @@ class Adapter(nn.Module):
 
     def __init__(self, dim: int, channels: int, operation: nn.Module, class_token: str) -> None:
         super().__init__()
-        self.down, self.operation, self.up = nn.Linear(dim, channels), operation, nn.Linear(channels, dim)
+        self.down, self.operation, self.up = (
+            nn.Linear(dim, channels),
+            operation,
+            nn.Linear(channels, dim),
+        )
         nn.init.zeros_(self.down.bias)
         nn.init.zeros_(self.up.bias)
         self.class_token = class_token
@@ -149,7 +153,9 @@ class Adapter(nn.Module):
     def forward(self, sets: Sets) -> Sets:
         low = [self.down(tokens) for tokens in sets]
         patches = self.operation(*(rows[..., 1:, :] for rows in low))
-        return tuple(tokens + self._up(rows, moved) for tokens, rows, moved in zip(sets, low, patches))
+        return tuple(
+            tokens + self._up(rows, moved) for tokens, rows, moved in zip(sets, low, patches)
+        )
 
     def _up(self, low: VideoTokens, patches: Patches) -> VideoTokens:
         if self.class_token == "bypass":
@@ -169,8 +175,13 @@ class TemporalConvolution(nn.Module):
         return tuple(self._over_frames(patches) for patches in sets)
 
     def _over_frames(self, patches: Patches) -> Patches:
-        maps = rearrange(patches.flatten(0, -4), "videos frames patches channels -> videos channels frames patches")
-        rows = rearrange(self.conv(maps), "videos channels frames patches -> videos frames patches channels")
+        maps = rearrange(
+            patches.flatten(0, -4),
+            "videos frames patches channels -> videos channels frames patches",
+        )
+        rows = rearrange(
+            self.conv(maps), "videos channels frames patches -> videos frames patches channels"
+        )
         return rows.unflatten(0, patches.shape[:-3])
 
 
@@ -189,11 +200,16 @@ class OnGrid(nn.Module):
     def forward(self, *sets: Patches) -> tuple[Patches, ...]:
         grids = [self._grid(patches) for patches in sets]
         grids = self.layer(*grids) if self.whole_episode else map(self.layer, grids)
-        return tuple(rearrange(grid, "... channels height width -> ... (height width) channels") for grid in grids)
+        return tuple(
+            rearrange(grid, "... channels height width -> ... (height width) channels")
+            for grid in grids
+        )
 
     def _grid(self, patches: Patches) -> Float[Tensor, "*videos frames channels height width"]:
         count = patches.shape[-2]
         side = math.isqrt(count)
         if side * side != count:
             raise FsarError(f"{self.owner}: {count} patches form no square; use square images")
-        return rearrange(patches, "... (height width) channels -> ... channels height width", height=side)
+        return rearrange(
+            patches, "... (height width) channels -> ... channels height width", height=side
+        )

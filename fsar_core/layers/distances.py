@@ -41,7 +41,9 @@ def merge_shots(support: FrameSupport, shots: str) -> FrameSupport:
     """
     if shots == "distance":
         return support
-    return reduce(full_precision(support), "batch way shot frames dim -> batch way 1 frames dim", "mean")
+    return reduce(
+        full_precision(support), "batch way shot frames dim -> batch way 1 frames dim", "mean"
+    )
 
 
 def cosine_distances(
@@ -103,7 +105,9 @@ class CosineMetric(Metric):
         norms = (support[1], query[1])
         pairs = cosine_distances(support[0], query[0], self.cosine_eps, norms=norms)
         # All pairs of clips lie side by side in memory, because `cost` works along them.
-        pairs = rearrange(pairs, "batch query way shot frames patches -> frames patches batch query way shot")
+        pairs = rearrange(
+            pairs, "batch query way shot frames patches -> frames patches batch query way shot"
+        )
         costs = self.cost(pairs.contiguous())
         return -reduce(costs, "batch query way shot -> batch query way", "mean")
 
@@ -135,10 +139,21 @@ def attended_distances(
     support_keys, support_values = full_precision(support_keys), full_precision(support_values)
     with autocast_off(query_keys.device):
         rows = rearrange(query_keys, "batch query patches dim -> batch (query patches) dim")
-        columns = rearrange(support_keys, "batch way shot patches dim -> batch dim (way shot patches)")
+        columns = rearrange(
+            support_keys, "batch way shot patches dim -> batch dim (way shot patches)"
+        )
         # From here "query" counts the tokens of all queries and "shot" the tokens of all shots of a class.
-        scores = rearrange(scale * (rows @ columns), "batch query (way shot) -> batch way query shot", way=way)
-        values = rearrange(support_values, "batch way shot patches dim -> batch way (shot patches) dim")
+        scores = rearrange(
+            scale * (rows @ columns), "batch query (way shot) -> batch way query shot", way=way
+        )
+        values = rearrange(
+            support_values, "batch way shot patches dim -> batch way (shot patches) dim"
+        )
         prototypes = scores.softmax(dim=-1) @ values
-    difference = rearrange(query_values, "batch query patches dim -> batch 1 (query patches) dim") - prototypes
-    return reduce(difference.square(), "batch way (query patches) dim -> batch query way", "sum", query=query)
+    difference = (
+        rearrange(query_values, "batch query patches dim -> batch 1 (query patches) dim")
+        - prototypes
+    )
+    return reduce(
+        difference.square(), "batch way (query patches) dim -> batch query way", "sum", query=query
+    )

@@ -107,7 +107,11 @@ def mask_loss(
     return errors.mean() if len(errors) else errors.sum()
 
 
-def resized(masks: Float[Tensor, "images _ _"], height: int, width: int) -> Float[Tensor, "images {height} {width}"]:
+def resized(
+    masks: Float[Tensor, "images _ _"], height: int, width: int
+) -> Float[Tensor, "images {height} {width}"]:
     """Shrunk by averaging areas, enlarged bilinearly: a mask keeps its share of foreground either way."""
     smaller = masks.shape[1] >= height and masks.shape[2] >= width
-    return F.interpolate(masks[:, None], (height, width), mode="area" if smaller else "bilinear")[:, 0]
+    return F.interpolate(masks[:, None], (height, width), mode="area" if smaller else "bilinear")[
+        :, 0
+    ]

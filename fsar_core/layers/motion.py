@@ -56,7 +56,9 @@ class BidirectionalMotion(nn.Module):
         if channels is None:
             channels, self.compress = dim, nn.Identity()
         else:
-            self.compress = nn.Sequential(nn.Conv2d(dim, channels, 1, bias=False), nn.BatchNorm2d(channels))
+            self.compress = nn.Sequential(
+                nn.Conv2d(dim, channels, 1, bias=False), nn.BatchNorm2d(channels)
+            )
         self.channels = channels
         self.phi2 = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
         self.scales = MultiScale(channels, "bilinear" if variant == "paper" else "nearest")
@@ -68,7 +70,9 @@ class BidirectionalMotion(nn.Module):
             forward: M(F_i, F_{i-1}) at frame i, zero at the first frame. [batch frames patches channels]
         """
         frames, height = videos.shape[1], videos.shape[3]
-        here = self.compress(rearrange(videos, "batch frames dim height width -> (batch frames) dim height width"))
+        here = self.compress(
+            rearrange(videos, "batch frames dim height width -> (batch frames) dim height width")
+        )
         unfold = "(batch frames) channels height width -> batch frames channels height width"
         smooth = rearrange(self.phi2(here), unfold, frames=frames)
         here = rearrange(here, unfold, frames=frames)
@@ -79,7 +83,9 @@ class BidirectionalMotion(nn.Module):
         fold = "batch frames channels height width -> (batch frames) channels height width"
         maps = self.scales(torch.cat([rearrange(difference, fold) for difference in differences]))
         tokens = "(batch frames) channels height width -> batch frames (height width) channels"
-        backward, forward = (rearrange(half, tokens, frames=frames - 1, height=height) for half in maps.chunk(2))
+        backward, forward = (
+            rearrange(half, tokens, frames=frames - 1, height=height) for half in maps.chunk(2)
+        )
         return F.pad(backward, (0, 0, 0, 0, 0, 1)), F.pad(forward, (0, 0, 0, 0, 1, 0))
 
 
@@ -100,11 +106,19 @@ class DepthwiseValues(nn.Module):
         self, videos: Float[Tensor, "batch frames dim height width"]
     ) -> Float[Tensor, "batch frames patches dim"]:
         if self.kernel == "3x1x1":
-            rows = self.conv(rearrange(videos, "batch frames dim height width -> batch dim frames (height width)"))
+            rows = self.conv(
+                rearrange(
+                    videos, "batch frames dim height width -> batch dim frames (height width)"
+                )
+            )
             return rearrange(rows, "batch dim frames patches -> batch frames patches dim")
-        grids = self.conv(rearrange(videos, "batch frames dim height width -> (batch frames) dim height width"))
+        grids = self.conv(
+            rearrange(videos, "batch frames dim height width -> (batch frames) dim height width")
+        )
         return rearrange(
-            grids, "(batch frames) dim height width -> batch frames (height width) dim", frames=videos.shape[1]
+            grids,
+            "(batch frames) dim height width -> batch frames (height width) dim",
+            frames=videos.shape[1],
         )
 
 
@@ -135,8 +149,13 @@ def motion_guided_attention(
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         shape = *q.shape[:-1], v.shape[-1]
         if frame_all:
-            q, k, v = (rearrange(x, "batch frames patches dim -> batch (frames patches) dim") for x in (q, k, v))
-        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scale).reshape(shape)
+            q, k, v = (
+                rearrange(x, "batch frames patches dim -> batch (frames patches) dim")
+                for x in (q, k, v)
+            )
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scale).reshape(
+            shape
+        )
 
     if variant == "paper":
         if end_frames == "valid":
@@ -181,4 +200,6 @@ def _without_missing(pair: MotionPair) -> MotionPair:
 
 
 def _conv3x3(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+    )

@@ -67,7 +67,9 @@ class SelfMotionGuidedAttention(nn.Module):
             dropout=self.dropout.p if self.training else 0.0,
         )
         attended = rearrange(
-            attended, "batch frames (height width) dim -> batch frames dim height width", height=videos.shape[-2]
+            attended,
+            "batch frames (height width) dim -> batch frames dim height width",
+            height=videos.shape[-2],
         )
         return (clips + self.lambda_ * attended).unflatten(0, videos.shape[:-4])
 
@@ -82,7 +84,9 @@ class SelfMotionGuidedAttention(nn.Module):
         options = dict(variant=self.variant, end_frames=self.end_frames)
         return motion_guided_weights(motion, motion, **options).unflatten(0, videos.shape[:-4])
 
-    def association(self, videos: Videos, grid: int = 3) -> Float[Tensor, "*batch pairs patches patches"]:
+    def association(
+        self, videos: Videos, grid: int = 3
+    ) -> Float[Tensor, "*batch pairs patches patches"]:
         """Fig. 4: the patches of frame i attend to those of frame i + 1 by their motion, for every i but the last.
 
         The motion maps are averaged to a grid of `grid` x `grid` first; no positions are added, so that what associates
@@ -92,13 +96,21 @@ class SelfMotionGuidedAttention(nn.Module):
         motion = []
         for tokens in self.motion(videos.flatten(0, -5)):
             maps = rearrange(
-                tokens, "batch frames (height width) channels -> batch frames channels height width", height=height
+                tokens,
+                "batch frames (height width) channels -> batch frames channels height width",
+                height=height,
             )
             pooled = F.adaptive_avg_pool2d(maps.flatten(0, 1), grid).unflatten(0, maps.shape[:2])
             motion.append(
-                rearrange(pooled, "batch frames channels height width -> batch frames (height width) channels")
+                rearrange(
+                    pooled,
+                    "batch frames channels height width -> batch frames (height width) channels",
+                )
             )
-        here, following = tuple(tokens[:, :-1] for tokens in motion), tuple(tokens[:, 1:] for tokens in motion)
+        here, following = (
+            tuple(tokens[:, :-1] for tokens in motion),
+            tuple(tokens[:, 1:] for tokens in motion),
+        )
         weights = motion_guided_weights(here, following, variant=self.variant, end_frames="zero")
         return weights.unflatten(0, videos.shape[:-4])
 
@@ -139,7 +151,12 @@ class CrossMotionGuidedAttention(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.scope, self.variant, self.end_frames, self.dropout = scope, variant, end_frames, dropout
+        self.scope, self.variant, self.end_frames, self.dropout = (
+            scope,
+            variant,
+            end_frames,
+            dropout,
+        )
         channels = None if r2 is None else divide("dmgal", dim, "r2", r2)
         self.motion = BidirectionalMotion(dim, channels, variant)
         self.norm = nn.LayerNorm(self.motion.channels)
@@ -154,7 +171,11 @@ class CrossMotionGuidedAttention(nn.Module):
             query: [batch query frames dim height width]
         """
         sides = (_videos_of(support), query)
-        return self._attend(support, query, *(self._side_by_side(self._of_clips(videos), videos) for videos in sides))
+        return self._attend(
+            support,
+            query,
+            *(self._side_by_side(self._of_clips(videos), videos) for videos in sides),
+        )
 
     def prepare(self, videos: Videos) -> Float[Tensor, "*batch frames channels height width"]:
         """What the attention needs of every video by itself: its features, Φ3 of them, and its normalised motion backward and
@@ -229,15 +250,22 @@ class CrossMotionGuidedAttention(nn.Module):
         clips = videos.flatten(0, -5)
         return self.phi3(clips), *(self.norm(tokens) for tokens in self.motion(clips))
 
-    def _side_by_side(self, of_clips: tuple[Tensor, Tensor, Tensor], videos: GridQuery) -> tuple[MotionPair, Tensor]:
+    def _side_by_side(
+        self, of_clips: tuple[Tensor, Tensor, Tensor], videos: GridQuery
+    ) -> tuple[MotionPair, Tensor]:
         """Motion and values, the videos of an episode side by side: [batch frames (videos patches) ...]."""
         tokens = "(batch videos) frames patches channels -> batch frames (videos patches) channels"
-        values, backward, forward = (rearrange(rows, tokens, videos=videos.shape[1]) for rows in of_clips)
+        values, backward, forward = (
+            rearrange(rows, tokens, videos=videos.shape[1]) for rows in of_clips
+        )
         return (backward, forward), values
 
 
 def _videos_of(support: GridSupport) -> GridQuery:
-    return rearrange(support, "batch way shot frames dim height width -> batch (way shot) frames dim height width")
+    return rearrange(
+        support,
+        "batch way shot frames dim height width -> batch (way shot) frames dim height width",
+    )
 
 
 def _over_frames(linear: nn.Linear, rows: Tensor) -> Tensor:

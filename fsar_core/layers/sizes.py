@@ -16,5 +16,7 @@ def divide(owner: str, dim: int, name: str, divisor: int) -> int:
     """
     valid = [number for number in range(1, dim + 1) if dim % number == 0]
     if divisor not in valid:
-        raise FsarError(f"{owner}: {name}={divisor!r} is not valid; valid: {', '.join(map(str, valid))}")
+        raise FsarError(
+            f"{owner}: {name}={divisor!r} is not valid; valid: {', '.join(map(str, valid))}"
+        )
     return dim // divisor

@@ -52,7 +52,9 @@ class Embed(nn.Module):
         self.patch = patch
         self.conv1 = nn.Conv2d(3, dim, patch, stride=patch, bias=False)
         self.class_embedding = nn.Parameter(dim**-0.5 * torch.randn(dim))
-        self.positional_embedding = nn.Parameter(dim**-0.5 * torch.randn((image // patch) ** 2 + 1, dim))
+        self.positional_embedding = nn.Parameter(
+            dim**-0.5 * torch.randn((image // patch) ** 2 + 1, dim)
+        )
         self.ln_pre = nn.LayerNorm(dim)
 
     def forward(self, images: Float[Tensor, "images 3 height width"]) -> TokenFeatures:
@@ -64,7 +66,9 @@ class Embed(nn.Module):
         patches = self.conv1(images)
         rows = rearrange(patches, "images dim height width -> images (height width) dim")
         first = self.class_embedding.expand(len(rows), 1, -1)
-        return features_of(self.ln_pre(torch.cat([first, rows], dim=1) + self._positions(*patches.shape[-2:])))
+        return features_of(
+            self.ln_pre(torch.cat([first, rows], dim=1) + self._positions(*patches.shape[-2:]))
+        )
 
     def _positions(self, height: int, width: int) -> Float[Tensor, "tokens dim"]:
         first, rest = self.positional_embedding[:1], self.positional_embedding[1:]
@@ -72,7 +76,9 @@ class Embed(nn.Module):
         if (height, width) == (side, side):
             return self.positional_embedding
         grid = rearrange(rest, "(height width) dim -> 1 dim height width", height=side)
-        grid = F.interpolate(grid, (height, width), mode="bicubic", antialias=True, align_corners=False)
+        grid = F.interpolate(
+            grid, (height, width), mode="bicubic", antialias=True, align_corners=False
+        )
         return torch.cat([first, rearrange(grid, "1 dim height width -> (height width) dim")])
 
 
@@ -85,7 +91,9 @@ class Block(nn.Module):
         self.attn = nn.MultiheadAttention(dim, heads, batch_first=True)
         self.ln_2 = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
-            OrderedDict(c_fc=nn.Linear(dim, 4 * dim), gelu=activation(), c_proj=nn.Linear(4 * dim, dim))
+            OrderedDict(
+                c_fc=nn.Linear(dim, 4 * dim), gelu=activation(), c_proj=nn.Linear(4 * dim, dim)
+            )
         )
 
     def attend(self, tokens: Tokens) -> Tokens:
@@ -112,7 +120,13 @@ class ClassToken(nn.Module):
 
 
 def vit_stages(
-    dim: int, heads: int, depth: int, patch: int, image: int, activation: type[nn.Module], out_dim: int | None = None
+    dim: int,
+    heads: int,
+    depth: int,
+    patch: int,
+    image: int,
+    activation: type[nn.Module],
+    out_dim: int | None = None,
 ) -> OrderedDict[str, nn.Module]:
     """Stages `tokens`, `block1` .. `block<depth>`, `pooled` of a Backbone."""
     blocks = {f"block{number}": Block(dim, heads, activation) for number in range(1, depth + 1)}

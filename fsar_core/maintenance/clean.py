@@ -25,7 +25,9 @@ from fsar_core.storage.places import Place
 from fsar_core.stores import access
 from fsar_core.study import Study
 
-HIDDEN = r"\.[^/]+\.[A-Za-z0-9_]{8}"  # what a killed job leaves of a file that it was about to write
+HIDDEN = (
+    r"\.[^/]+\.[A-Za-z0-9_]{8}"  # what a killed job leaves of a file that it was about to write
+)
 NOTE = r"\.[^/]+\.repair"  # what `fsar repair` needs to go on after it was killed
 STORE = re.compile(
     rf"(plan|manifest)\.json|receipts/[0-9]+\.json|(receipts/)?{HIDDEN}|{NOTE}"
@@ -37,7 +39,9 @@ LEASE = re.compile(r"locks/(readers|unsealing)/\w+")
 # What killed jobs leave beside the file that they were writing: by fsar, by Zarr, of demo videos, and of downloads.
 LEFT = re.compile(r"\..+\.[a-z0-9_]{8}|.+\.[0-9a-f]+\.partial|\..+\.[0-9]+\.part")
 DOWNLOAD = re.compile(r".+\.[0-9a-f]{32}\.partial")
-LEASE_AGE = 3600.0  # seconds: far more than a living process takes to renew its lease, whatever the clocks
+LEASE_AGE = (
+    3600.0  # seconds: far more than a living process takes to renew its lease, whatever the clocks
+)
 RUN_NAME = re.compile(r"[\w-]+(\.\w+){3}\.[0-9]+shot\.[0-9a-f]{8}")
 FOLDERS = {  # of models and runs: what is in them
     "models": re.compile(rf"(checkpoint|last)\.pt|history\.csv|train\.lock|{HIDDEN}|{NOTE}"),
@@ -96,7 +100,13 @@ def unused(studies: list[Study], min_age: float = 3600.0) -> tuple[list[Item], l
     listed = {item.path for item in (*gone, *left)}
     for path in _left_by_killed_jobs(studies):
         if listed.isdisjoint((path, *path.parents)):
-            _sort(path, "", max(min_age, LEASE_AGE) if isinstance(path, ObjectPath) else min_age, gone, left)
+            _sort(
+                path,
+                "",
+                max(min_age, LEASE_AGE) if isinstance(path, ObjectPath) else min_age,
+                gone,
+                left,
+            )
     return gone, left
 
 
@@ -167,7 +177,11 @@ def _holder(path: Place) -> str:
 
 def _locks(folder: Path) -> list[Path]:
     """The lock files of a store or a model."""
-    return [path for path in (*folder.glob("locks/*.lock"), *folder.glob("*.lock")) if not path.is_symlink()]
+    return [
+        path
+        for path in (*folder.glob("locks/*.lock"), *folder.glob("*.lock"))
+        if not path.is_symlink()
+    ]
 
 
 def _signed(lock: Path) -> str:
@@ -190,7 +204,11 @@ def _stores(root: Place) -> Iterator[tuple[Place, str]]:
     for kind in _listed(root.resolve()):
         kind = root / kind.name
         if kind.name == "index":
-            yield from ((path, "") for path in _listed(kind) if INDEX_NAME.fullmatch(path.name) or _left_over(path))
+            yield from (
+                (path, "")
+                for path in _listed(kind)
+                if INDEX_NAME.fullmatch(path.name) or _left_over(path)
+            )
         elif kind.is_symlink():
             yield kind, "a link"
         else:
@@ -229,7 +247,11 @@ def _left_by_killed_jobs(studies: Iterable[Study]) -> Iterator[Place]:
         yield from _files(root, DOWNLOAD)
         for kind in ("trained", "saliency"):
             yield from _files(root / kind, LEFT)
-    datasets = [study.dataset(name) for study in studies for name in sorted(set(study.config.datasets.values()))]
+    datasets = [
+        study.dataset(name)
+        for study in studies
+        for name in sorted(set(study.config.datasets.values()))
+    ]
     for folder in sorted({dataset.folder for dataset in datasets if dataset.card.generator}):
         yield from _files(folder, LEFT)
 
@@ -339,7 +361,11 @@ def _other_key(folder: Place) -> str:
         dataset = spec.get("dataset") or spec["frames"]["dataset"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return ""
-    return "" if folder.name.removeprefix(REMOVED).startswith(f"{dataset}.") else f"its plan is of '{dataset}'"
+    return (
+        ""
+        if folder.name.removeprefix(REMOVED).startswith(f"{dataset}.")
+        else f"its plan is of '{dataset}'"
+    )
 
 
 def _measure(path: Place) -> tuple[int, int, float]:
@@ -349,9 +375,17 @@ def _measure(path: Place) -> tuple[int, int, float]:
         return sum(one.bytes for one in held), len(held), max(one.changed for one in held)
     places = [path]
     if path.is_dir() and not path.is_symlink():
-        places += [Path(place, entry) for place, folders, files in os.walk(path) for entry in (*folders, *files)]
+        places += [
+            Path(place, entry)
+            for place, folders, files in os.walk(path)
+            for entry in (*folders, *files)
+        ]
     stats = [place.lstat() for place in places]
     files = [stat for place, stat in zip(places, stats) if not place.is_dir() or place.is_symlink()]
     # Reading a store signs its lock, which changes nothing in it.
-    changed = [stat.st_mtime for place, stat in zip(places, stats) if "locks" not in place.relative_to(path).parts]
+    changed = [
+        stat.st_mtime
+        for place, stat in zip(places, stats)
+        if "locks" not in place.relative_to(path).parts
+    ]
     return sum(stat.st_size for stat in files), len(files), max(changed)

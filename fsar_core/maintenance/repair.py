@@ -64,7 +64,9 @@ def repair(paths: Sequence[Place], words: Sequence[str]) -> None:
         if (unit.exists() or _targets(unit)) and (left := check(unit).faults):
             raise FsarError(f"{unit}: still damaged ({left[0]}); remove it and run snakemake again")
         if isinstance(unit, ObjectPath):
-            _say(f"{unit}: mended; a bucket keeps no old time stamps, so snakemake makes again what was made of it")
+            _say(
+                f"{unit}: mended; a bucket keeps no old time stamps, so snakemake makes again what was made of it"
+            )
         else:
             _keep_times(unit, before[unit])
             _say(f"{unit}: mended")
@@ -84,7 +86,15 @@ def recorded(path: Path) -> set[str]:
             return index_sums(path)
         if path.suffix in (".npz", ".pt"):
             with zipfile.ZipFile(path) as archive:
-                return {digest([[entry.filename, entry.CRC, entry.file_size] for entry in archive.infolist()], 64)}
+                return {
+                    digest(
+                        [
+                            [entry.filename, entry.CRC, entry.file_size]
+                            for entry in archive.infolist()
+                        ],
+                        64,
+                    )
+                }
         if path.suffix == ".gz":
             return {path.read_bytes()[-8:].hex()}  # CRC-32 and length
     except Exception:  # whatever a damaged file gives: then it says nothing
@@ -119,7 +129,10 @@ def _noted(target: Place) -> dict[Path, State]:
         return {}
     try:
         files = read_json(note, "")["files"]
-        return {note.parent / name: State(frozenset(sums), int(time)) for name, (sums, time) in files.items()}
+        return {
+            note.parent / name: State(frozenset(sums), int(time))
+            for name, (sums, time) in files.items()
+        }
     except (
         FsarError,
         ValueError,
@@ -133,7 +146,10 @@ def _noted(target: Place) -> dict[Path, State]:
 def _note(unit: Place, before: dict[Path, State]) -> None:
     for target in _targets(unit):
         note = repair_note(target)
-        files = {os.path.relpath(path, note.parent): [sorted(state.sums), state.time] for path, state in before.items()}
+        files = {
+            os.path.relpath(path, note.parent): [sorted(state.sums), state.time]
+            for path, state in before.items()
+        }
         write_json(note, {"files": files})
 
 
@@ -179,7 +195,11 @@ def _tracked(unit: Place) -> list[Place]:
     if _is_store(unit):
         if isinstance(unit, ObjectPath):
             return []
-        return [path for path in (unit / "manifest.json", *(unit / "receipts").glob("*.json")) if path.is_file()]
+        return [
+            path
+            for path in (unit / "manifest.json", *(unit / "receipts").glob("*.json"))
+            if path.is_file()
+        ]
     if _is_run(unit):
         return [path for path in (unit / "summary.json", unit / "queries.csv.gz") if path.is_file()]
     return [unit]
@@ -218,7 +238,9 @@ def _as_rules_have_them(targets: Sequence[Place], words: Sequence[str]) -> list[
     Raises:
         FsarError: it knows none of them, or not all; why it does not know them as they are.
     """
-    copies = [f"{COPIES}/{t.bucket}/{t.key}" if isinstance(t, ObjectPath) else None for t in targets]
+    copies = [
+        f"{COPIES}/{t.bucket}/{t.key}" if isinstance(t, ObjectPath) else None for t in targets
+    ]
     forms = [
         [copy or change(target) for target, copy in zip(targets, copies)]
         for change in (str, os.path.relpath, os.path.abspath)
@@ -240,12 +262,18 @@ def _as_rules_have_them(targets: Sequence[Place], words: Sequence[str]) -> list[
 def _snakemake(words: Sequence[str], targets: Sequence[str], capture: bool = False) -> None:
     """Run it here, for these targets alone."""
     front = Path(sys.executable).with_name("snakemake")
-    cores = [] if {"--cores", "-c", "--jobs", "-j", "--profile"} & set(words) else ["--cores", "all"]
+    cores = (
+        [] if {"--cores", "-c", "--jobs", "-j", "--profile"} & set(words) else ["--cores", "all"]
+    )
     command = [str(front), *cores, *words, "--", *map(str, targets)]
     done = subprocess.run(command, capture_output=capture, text=True)
     if done.returncode:
         said = [line for line in (done.stderr or "").splitlines() if line.strip()]
         told = [line for line in said if line.startswith("fsar: error: ")] or said
         reason = f": {told[-1].removeprefix('fsar: error: ')}" if told else ""
-        undone = "nothing was removed" if capture else "what is damaged is removed; mend the cause and run it again"
+        undone = (
+            "nothing was removed"
+            if capture
+            else "what is damaged is removed; mend the cause and run it again"
+        )
         raise FsarError(f"snakemake cannot make {shlex.join(map(str, targets))}{reason} ({undone})")

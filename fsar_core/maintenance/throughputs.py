@@ -34,11 +34,15 @@ class Throughputs(Model):
     """workflow/throughputs.yaml"""
 
     source: str  # where the numbers below come from
-    clips: dict[str, float]  # that a core gets through in a second, by stage: a rule, or `rule.name`, which goes before
+    clips: dict[
+        str, float
+    ]  # that a core gets through in a second, by stage: a rule, or `rule.name`, which goes before
     start: float = Field(ge=0)  # seconds of a core that every job takes beside its clips
     gpu: float = Field(gt=0)  # cores that a GPU stands for in jobs that use one
     gpu_source: str  # where that comes from
-    ratios: dict[str, float]  # bytes before to bytes after compression, by kind of store, or `kind.name`
+    ratios: dict[
+        str, float
+    ]  # bytes before to bytes after compression, by kind of store, or `kind.name`
     # By preset, whose models are so small that `clips` say nothing of them. A rule that is named here is not looked up there.
     presets: dict[str, Speeds] = Field(default={})
 
@@ -48,9 +52,16 @@ class Throughputs(Model):
             return self
         own = self.presets[name]
         rules = {stage.split(".")[0] for stage in own.clips}
-        others = {stage: number for stage, number in self.clips.items() if stage.split(".")[0] not in rules}
+        others = {
+            stage: number
+            for stage, number in self.clips.items()
+            if stage.split(".")[0] not in rules
+        }
         return self.model_copy(
-            update={"clips": others | own.clips, "source": f"{own.source}; of other stages those of every preset"}
+            update={
+                "clips": others | own.clips,
+                "source": f"{own.source}; of other stages those of every preset",
+            }
         )
 
     @field_validator("clips", "ratios")
@@ -82,7 +93,9 @@ def nearest(numbers: dict[str, float], name: str) -> float:
     for length in range(len(parts), 0, -1):
         if (key := ".".join(parts[:length])) in numbers:
             return numbers[key]
-    raise FsarError(f"throughputs: nothing is said of '{name}', nor of '{parts[0]}'; add one of both")
+    raise FsarError(
+        f"throughputs: nothing is said of '{name}', nor of '{parts[0]}'; add one of both"
+    )
 
 
 def measured(artifacts: Iterable[Artifact], benchmarks: Path) -> dict[str, float]:
@@ -125,5 +138,9 @@ def _benchmark(folder: Path, job: Job) -> Path | None:
 def _core_seconds(path: Path) -> float:
     try:
         return float(pd.read_csv(path, sep="\t")["cpu_time"].iloc[0])
-    except (KeyError, IndexError, ValueError):  # a job too short to be measured has NA or no columns
+    except (
+        KeyError,
+        IndexError,
+        ValueError,
+    ):  # a job too short to be measured has NA or no columns
         return 0.0

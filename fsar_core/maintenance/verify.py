@@ -33,9 +33,7 @@ def everything(roots: Roots) -> list[Place]:
     """Stores, run folders and single files under the roots, in the order in which they are made."""
     locations = [kind.location for kind in kinds().values() if kind.location is not None]
     found = [
-        path
-        for root, pattern in locations
-        for path in _matching(getattr(roots, root), pattern)
+        path for root, pattern in locations for path in _matching(getattr(roots, root), pattern)
     ]
     kept = [path.parent for path in _matching(roots.stores, "*/*/*") if path.name in STORE_FILES]
     runs = [path.parent for path in roots.results.glob("runs/*/summary.json")]
@@ -46,7 +44,9 @@ def everything(roots: Roots) -> list[Place]:
 
 def _removed(path: Place) -> Place | None:
     """The folder around a path that a killed `fsar clean` left."""
-    return next((folder for folder in (path, *path.parents) if folder.name.startswith(REMOVED)), None)
+    return next(
+        (folder for folder in (path, *path.parents) if folder.name.startswith(REMOVED)), None
+    )
 
 
 def repair_note(target: Place) -> Place:
@@ -65,7 +65,9 @@ def _matching(root: Place, pattern: str) -> list[Place]:
     depth = pattern.count("/") + 1
     names = {"/".join(held.path.below(root).split("/")[:depth]) for held in root.objects()}
     return [
-        root / name for name in sorted(names) if name.count("/") == depth - 1 and PurePosixPath(name).match(pattern)
+        root / name
+        for name in sorted(names)
+        if name.count("/") == depth - 1 and PurePosixPath(name).match(pattern)
     ]
 
 
@@ -88,20 +90,26 @@ def unit_of(path: str | Place) -> Place:
 def check(path: Place) -> Checked:
     """Read every byte of a store, of a run, or of one file. FsarError for what is nothing of the kind."""
     if path.name.startswith(REMOVED):
-        return Checked([], "left by a killed `fsar clean`, which nothing reads; `fsar clean` removes it")
+        return Checked(
+            [], "left by a killed `fsar clean`, which nothing reads; `fsar clean` removes it"
+        )
     if any((path / name).exists() for name in STORE_FILES):
         return _store(path)
     if (path / "summary.json").exists():
         return _file(lambda: read_queries(path))
     if not path.is_file():
-        raise FsarError(f"{path}: nothing to check; expected a store, the folder of a run, or a file that fsar wrote")
+        raise FsarError(
+            f"{path}: nothing to check; expected a store, the folder of a run, or a file that fsar wrote"
+        )
     if path.suffix in (".npz", ".pt"):
         return _file(lambda: _zip(path))
     if path.suffix == ".json":
         return _file(lambda: read_json(path, ""))
     if path.suffix == ".tsv":
         return _index(path)
-    raise FsarError(f"{path}: nothing that holds a checksum; expected .npz, .pt, .json or a clip index")
+    raise FsarError(
+        f"{path}: nothing that holds a checksum; expected .npz, .pt, .json or a clip index"
+    )
 
 
 def _store(path: Place) -> Checked:
@@ -111,7 +119,11 @@ def _store(path: Place) -> Checked:
     if found.sealed:
         lost = "" if found.reasons else lost_clips(path)
         return Checked(found.reasons, f"sound, but {lost}" if lost else "sound")
-    note = f"not finished: {len(found.missing)} jobs are not done" if found.missing else "not sealed yet"
+    note = (
+        f"not finished: {len(found.missing)} jobs are not done"
+        if found.missing
+        else "not sealed yet"
+    )
     if repair_note(path / "manifest.json").is_file():
         note += f"; a repair was interrupted, finish it with `fsar repair {shlex.quote(str(path))}`"
     return Checked(found.reasons, note)
@@ -145,7 +157,9 @@ def _file(read) -> Checked:
 def _zip(path: Path) -> None:
     try:
         bad = zip_damage(path)
-    except Exception as error:  # BadZipFile, zlib.error, struct.error, EOFError ...: whatever a damaged file gives
+    except (
+        Exception
+    ) as error:  # BadZipFile, zlib.error, struct.error, EOFError ...: whatever a damaged file gives
         raise FsarError(f"{path}: damaged ({type(error).__name__}); {mend(path)}") from None
     if bad:
         raise FsarError(f"{path}: damaged ('{bad}' is not as its checksum says); {mend(path)}")

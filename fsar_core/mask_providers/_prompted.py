@@ -43,7 +43,9 @@ class PromptedTeacher(MaskProvider):
         """
         super().__init__()
         if CLASS not in template:
-            raise FsarError(f"{self.name}: the template '{template}' has no {CLASS}; say where the class text goes")
+            raise FsarError(
+                f"{self.name}: the template '{template}' has no {CLASS}; say where the class text goes"
+            )
         self.threshold, self.dtype = threshold, PRECISIONS[precision]
         self.device, self.batch_frames = torch.device(device), batch_frames
         self.place = {text: number for number, text in enumerate(prompts)}
@@ -75,7 +77,9 @@ class PromptedTeacher(MaskProvider):
         found = []
         for start in range(0, len(frames), self.batch_frames):
             part = slice(start, start + self.batch_frames)
-            pictures = torch.from_numpy(frames[part]).to(self.device).permute(0, 3, 1, 2).contiguous()
+            pictures = (
+                torch.from_numpy(frames[part]).to(self.device).permute(0, 3, 1, 2).contiguous()
+            )
             found.append(self._seen(pictures, torch.from_numpy(texts[part]).to(self.device)))
         return tuple(np.concatenate(parts) for parts in zip(*found))
 

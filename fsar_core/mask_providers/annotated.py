@@ -47,7 +47,9 @@ class Annotated(MaskProvider):
     def forward(self, clips: Sequence[ClipFrames]) -> list[ClipMasks | str]:
         """For each clip masks of the store's size, without scores, or why it has none."""
         if self.folder is None or self.source is None or self.spec is None:
-            raise FsarError("annotated: needs a data set with masks; say in its card where they lie (`masks`)")
+            raise FsarError(
+                "annotated: needs a data set with masks; say in its card where they lie (`masks`)"
+            )
         return [self._of(clip) for clip in clips]
 
     def _of(self, clip: ClipFrames) -> ClipMasks | str:
@@ -57,7 +59,11 @@ class Annotated(MaskProvider):
             return f"masks '{path.name}' are a link that leads out of the data set's folder"
         try:
             masks = _read(
-                path, int(record["frames"]), int(record["height"]), int(record["width"]), np.unique(clip.taken)
+                path,
+                int(record["frames"]),
+                int(record["height"]),
+                int(record["width"]),
+                np.unique(clip.taken),
             )
         except VideoProblem as problem:
             return str(problem)
@@ -65,9 +71,7 @@ class Annotated(MaskProvider):
             masks = np.where(masks > 0, np.uint8(255), np.uint8(0))
         elif masks.dtype == np.uint16:
             if 0 < masks.max() <= MAX_SOFT:
-                return (
-                    f"masks '{path.name}' have 16 bits, but no value above {MAX_SOFT} of 65535; save them with 8 bits"
-                )
+                return f"masks '{path.name}' have 16 bits, but no value above {MAX_SOFT} of 65535; save them with 8 bits"
             masks = eight_bits(masks)
         elif masks.dtype != np.uint8:
             return f"masks '{path.name}' are {masks.dtype}, expected 8 or 16 bits"
@@ -105,7 +109,9 @@ def _picture(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise VideoProblem(f"no masks '{path.name}'") from None
     except Exception as error:  # OSError, but also SyntaxError and DecompressionBombError
-        raise VideoProblem(f"masks '{path.name}' not readable as a picture ({type(error).__name__})") from None
+        raise VideoProblem(
+            f"masks '{path.name}' not readable as a picture ({type(error).__name__})"
+        ) from None
     if values.ndim != 2:
         raise VideoProblem(f"masks '{path.name}' have {values.ndim} axes, expected a grey picture")
     return values
@@ -113,4 +119,6 @@ def _picture(path: Path) -> np.ndarray:
 
 def _check_size(mask: np.ndarray, height: int, width: int, name: str) -> None:
     if mask.shape != (height, width):
-        raise VideoProblem(f"masks '{name}' are {mask.shape[0]} x {mask.shape[1]} pixels, expected {height} x {width}")
+        raise VideoProblem(
+            f"masks '{name}' are {mask.shape[0]} x {mask.shape[1]} pixels, expected {height} x {width}"
+        )

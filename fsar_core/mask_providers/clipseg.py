@@ -62,17 +62,27 @@ class CLIPSeg(PromptedTeacher):
 
     def look(self, frames: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
         if self.network is None:
-            raise FsarError("clipseg: no weights; name their folder in the preset (`masks: {weights: ...}`)")
-        seen = self.processor.image_processor(frames, size=self.size, return_tensors="pt").pixel_values
-        found = self.network(pixel_values=seen.to(self.device), conditional_embeddings=self.texts[texts])
+            raise FsarError(
+                "clipseg: no weights; name their folder in the preset (`masks: {weights: ...}`)"
+            )
+        seen = self.processor.image_processor(
+            frames, size=self.size, return_tensors="pt"
+        ).pixel_values
+        found = self.network(
+            pixel_values=seen.to(self.device), conditional_embeddings=self.texts[texts]
+        )
         # The decoder leaves whole patches; its logits are as large as what it saw.
-        logits = F.interpolate(found.logits.float()[:, None], frames.shape[-2:], mode="bilinear", antialias=True)[:, 0]
+        logits = F.interpolate(
+            found.logits.float()[:, None], frames.shape[-2:], mode="bilinear", antialias=True
+        )[:, 0]
         return logits, F.cosine_similarity(found.pooled_output.float(), self.texts[texts])
 
     @torch.inference_mode()
     def _encoded(self, prompts: list[str]) -> Tensor:
         """float32 [prompts dim]."""
-        words = self.processor.tokenizer(prompts, padding=True, truncation=True, return_tensors="pt").to(self.device)
+        words = self.processor.tokenizer(
+            prompts, padding=True, truncation=True, return_tensors="pt"
+        ).to(self.device)
         return self.network.get_conditional_embeddings(
             len(prompts), words["input_ids"], attention_mask=words["attention_mask"]
         ).float()
@@ -80,7 +90,9 @@ class CLIPSeg(PromptedTeacher):
     def _check_size(self, size: int) -> None:
         patch = self.network.config.vision_config.patch_size
         if size % patch:
-            raise FsarError(f"clipseg: size {size}; expected a multiple of the network's patches of {patch} pixels")
+            raise FsarError(
+                f"clipseg: size {size}; expected a multiple of the network's patches of {patch} pixels"
+            )
 
 
 def _load(folder: Path):
@@ -107,7 +119,11 @@ def _load(folder: Path):
             f"preprocessor_config.json and the tokenizer's files, as in {PUBLISHED}"
         ) from None
     # transformers fills what a file lacks with random numbers.
-    wrong = [f"{what.removesuffix('_keys')} '{sorted(map(str, keys))[0]}'" for what, keys in told.items() if keys]
+    wrong = [
+        f"{what.removesuffix('_keys')} '{sorted(map(str, keys))[0]}'"
+        for what, keys in told.items()
+        if keys
+    ]
     if wrong:
         raise FsarError(f"{folder}: no weights of its config.json's network: {', '.join(wrong)}")
     return network.eval().requires_grad_(False), processor

@@ -57,7 +57,9 @@ class GlobalLocal(Metric):
     ) -> None:
         super().__init__()
         if local is None and not global_:
-            raise FsarError("global_local: local=None with global_=False leaves nothing to compare; set one of them")
+            raise FsarError(
+                "global_local: local=None with global_=False leaves nothing to compare; set one of them"
+            )
         if local is None and local_params:
             raise FsarError("global_local: local_params without a local metric; set local")
         sums = local is not None and entry("matching", local).attributes["sums_frames"]
@@ -67,7 +69,9 @@ class GlobalLocal(Metric):
                 f"{', '.join(having('matching', 'sums_frames'))}"
             )
         self.global_, self.scale, self.cosine_eps, self.shots = global_, scale, cosine_eps, shots
-        self.local = None if local is None else _local_metric(local, dict(local_params or {}), dim, frames)
+        self.local = (
+            None if local is None else _local_metric(local, dict(local_params or {}), dim, frames)
+        )
 
     def check(self, support: FrameSupport, query: FrameQuery) -> None:
         """Raise FsarError if the shapes disagree or there is no frame after the global token."""
@@ -100,9 +104,13 @@ class GlobalLocal(Metric):
 def _local_metric(name: str, params: dict[str, Any], dim: int | None, frames: int) -> Metric:
     # Asked before building: a metric that itself expects a token would take the first frame for it.
     if entry("matching", name).attributes["global_tokens"]:
-        raise FsarError(f"global_local: local='{name}' expects a global token itself; valid: a metric of frames alone")
+        raise FsarError(
+            f"global_local: local='{name}' expects a global token itself; valid: a metric of frames alone"
+        )
     offered = {"frames": frames} if dim is None else {"frames": frames, "dim": dim}
     metric = build("matching", name, **(accepted("matching", name, **offered) | params))
     if metric.spatial:
-        raise FsarError(f"global_local: local='{name}' compares grids, tokens have none; valid: a metric of frames")
+        raise FsarError(
+            f"global_local: local='{name}' compares grids, tokens have none; valid: a metric of frames"
+        )
     return metric

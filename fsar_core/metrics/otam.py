@@ -36,15 +36,21 @@ class OTAM(CosineMetric):
 
     sums_frames = True
 
-    def __init__(self, lambda_: Positive = 0.5, cosine_eps: Positive = 0.01, shots: Shots = "distance") -> None:
+    def __init__(
+        self, lambda_: Positive = 0.5, cosine_eps: Positive = 0.01, shots: Shots = "distance"
+    ) -> None:
         super().__init__(cosine_eps, shots)
         self.lambda_ = lambda_
 
     def cost(self, pairs: Float[Tensor, "frames frames ..."]) -> Float[Tensor, ...]:
-        return alignment_cost(pairs, self.lambda_) + alignment_cost(pairs.transpose(0, 1), self.lambda_)
+        return alignment_cost(pairs, self.lambda_) + alignment_cost(
+            pairs.transpose(0, 1), self.lambda_
+        )
 
 
-def alignment_cost(distances: Float[Tensor, "frames frames ..."], lambda_: float) -> Float[Tensor, ...]:
+def alignment_cost(
+    distances: Float[Tensor, "frames frames ..."], lambda_: float
+) -> Float[Tensor, ...]:
     """Soft-min cost of all ordered alignments of rows with columns, one for every trailing index.
 
     Args:

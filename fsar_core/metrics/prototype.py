@@ -37,7 +37,9 @@ class Prototype(Metric):
         """Compare the mean frame of each query with the mean frame of each class."""
         mean_of_class = "batch way shot frames dim -> batch way dim"
         classes = reduce(full_precision(support[0]), mean_of_class, "mean")
-        clips = reduce(full_precision(query[0]), "batch query frames dim -> batch query dim", "mean")
+        clips = reduce(
+            full_precision(query[0]), "batch query frames dim -> batch query dim", "mean"
+        )
         if self.similarity == "cosine":
             pairs = cosine_distances(
                 rearrange(classes, "batch way dim -> batch way 1 1 dim"),

@@ -32,7 +32,9 @@ class SCA(Metric):
 
     spatial = True
 
-    def __init__(self, dim: PositiveInt, out_dim: PositiveInt = 1152, dropout: Probability = 0.1) -> None:
+    def __init__(
+        self, dim: PositiveInt, out_dim: PositiveInt = 1152, dropout: Probability = 0.1
+    ) -> None:
         super().__init__()
         self.dim = dim
         self.qk_linear = nn.Linear(dim, out_dim)
@@ -46,20 +48,27 @@ class SCA(Metric):
 
     def encode(self, clips: Float[Tensor, "... frames dim height width"]) -> tuple[Tensor, Tensor]:
         """Return keys and values [... frames patches out_dim]."""
-        return self.embed(rearrange(clips, "... frames dim height width -> ... frames (height width) dim"))
+        return self.embed(
+            rearrange(clips, "... frames dim height width -> ... frames (height width) dim")
+        )
 
     def compare(self, support: tuple[Tensor, Tensor], query: tuple[Tensor, Tensor]) -> Logits:
         """Return the negative distance of every query and class, at most 0."""
         frames, patches = query[0].shape[2:4]
         of_support = (
-            rearrange(part, "batch way shot frames patches dim -> (batch frames) way shot patches dim")
+            rearrange(
+                part, "batch way shot frames patches dim -> (batch frames) way shot patches dim"
+            )
             for part in support
         )
         of_query = (
-            rearrange(part, "batch query frames patches dim -> (batch frames) query patches dim") for part in query
+            rearrange(part, "batch query frames patches dim -> (batch frames) query patches dim")
+            for part in query
         )
         distances = attended_distances(*of_query, *of_support, scale=self.dim**-0.5)
-        total = reduce(distances, "(batch frames) query way -> batch query way", "sum", frames=frames)
+        total = reduce(
+            distances, "(batch frames) query way -> batch query way", "sum", frames=frames
+        )
         return -total / (frames**2 * patches)
 
     def embed(self, grids: Float[Tensor, "... patches dim"]) -> tuple[Tensor, Tensor]:

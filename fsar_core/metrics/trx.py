@@ -52,7 +52,8 @@ class TRX(Metric):
         _check_cardinalities(cardinalities, frames)
         self.dim, self.frames = dim, frames
         self.transformers = nn.ModuleList(
-            TemporalCrossTransformer(dim, cardinality, out_dim, frames, dropout) for cardinality in cardinalities
+            TemporalCrossTransformer(dim, cardinality, out_dim, frames, dropout)
+            for cardinality in cardinalities
         )
 
     def check(self, support: FrameSupport, query: FrameQuery) -> None:
@@ -74,8 +75,12 @@ class TRX(Metric):
 
 def _check_cardinalities(cardinalities: Sequence[int], frames: int) -> None:
     """Raise FsarError unless the cardinalities are different whole numbers from 1 to `frames`."""
-    valid = isinstance(cardinalities, Sequence) and 0 < len(set(cardinalities)) == len(cardinalities)
-    if not valid or any(type(number) is not int or not 1 <= number <= frames for number in cardinalities):
+    valid = isinstance(cardinalities, Sequence) and 0 < len(set(cardinalities)) == len(
+        cardinalities
+    )
+    if not valid or any(
+        type(number) is not int or not 1 <= number <= frames for number in cardinalities
+    ):
         raise FsarError(
             f"trx: cardinalities={cardinalities!r} is not valid; valid: different whole numbers from 1 to {frames}"
         )
@@ -84,7 +89,9 @@ def _check_cardinalities(cardinalities: Sequence[int], frames: int) -> None:
 class TemporalCrossTransformer(nn.Module):
     """One cardinality of TRX."""
 
-    def __init__(self, dim: int, cardinality: int, out_dim: int, frames: int, dropout: float) -> None:
+    def __init__(
+        self, dim: int, cardinality: int, out_dim: int, frames: int, dropout: float
+    ) -> None:
         super().__init__()
         self.k_linear = nn.Linear(cardinality * dim, out_dim)
         self.v_linear = nn.Linear(cardinality * dim, out_dim)
@@ -102,14 +109,19 @@ class TemporalCrossTransformer(nn.Module):
         """Keys and values [... tuples out_dim]."""
         clips = clips.to(self.k_linear.weight.dtype)
         clips = self.dropout(clips + TRX_POSITION_SCALE * sinusoid(*clips.shape[-2:], like=clips))
-        return self.norm_k(self.over_tuples(self.k_linear, clips)), self.over_tuples(self.v_linear, clips)
+        return self.norm_k(self.over_tuples(self.k_linear, clips)), self.over_tuples(
+            self.v_linear, clips
+        )
 
     def over_tuples(self, linear: nn.Linear, clips: Float[Tensor, "... frames dim"]) -> Tensor:
         """`linear` of every tuple's concatenated frames, [... tuples out_dim]."""
         places = self.tuples.unbind(dim=1)
         # "frames" are here the places of a tuple: one block of the weight for each.
-        blocks = rearrange(linear.weight, "channels (frames dim) -> frames channels dim", frames=len(places))
+        blocks = rearrange(
+            linear.weight, "channels (frames dim) -> frames channels dim", frames=len(places)
+        )
         parts = [
-            F.linear(clips, block).index_select(-2, frame_of_tuple) for block, frame_of_tuple in zip(blocks, places)
+            F.linear(clips, block).index_select(-2, frame_of_tuple)
+            for block, frame_of_tuple in zip(blocks, places)
         ]
         return sum(parts) + linear.bias

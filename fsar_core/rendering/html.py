@@ -46,9 +46,7 @@ def page(title: str, *parts: str) -> str:
     view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     head = f'<meta charset="utf-8">{view}<title>{text(title)}</title>'
     body = "\n".join([f"<h1>{text(title)}</h1>", *parts])
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
-    )
+    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
 
 
 def text(plain: object) -> str:
@@ -70,7 +68,9 @@ def items(lines: Iterable[str]) -> str:
     return f"<ul>{inside}</ul>" if inside else ""
 
 
-def table(header: Sequence[str], body: Iterable[Sequence[object]], quoted: Collection[int] = ()) -> str:
+def table(
+    header: Sequence[str], body: Iterable[Sequence[object]], quoted: Collection[int] = ()
+) -> str:
     """A table that scrolls sideways where it is wider than the window; its first column stays.
 
     Args:
@@ -84,7 +84,10 @@ def table(header: Sequence[str], body: Iterable[Sequence[object]], quoted: Colle
 
 def _unbroken(title: str) -> str:
     """Words of a title that break between one another only, not at a hyphen (`1-shot`)."""
-    return " ".join(f"<span>{text(word)}</span>" if "-" in word else text(word) for word in str(title).split(" "))
+    return " ".join(
+        f"<span>{text(word)}</span>" if "-" in word else text(word)
+        for word in str(title).split(" ")
+    )
 
 
 def _cell(content: object, mark: str) -> str:
@@ -97,7 +100,9 @@ def _class(name: str) -> str:
 
 
 def heat(
-    corner: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[float | None], Sequence[object]]]
+    corner: str,
+    columns: Sequence[str],
+    rows: Iterable[tuple[str, Sequence[float | None], Sequence[object]]],
 ) -> str:
     """A table of cells that are the darker the larger their share.
 

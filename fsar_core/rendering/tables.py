@@ -36,7 +36,9 @@ def markdown(title: str, blocks: list[Block], notes: list[str]) -> str:
     """Title, blocks, notes."""
     parts = [f"# {title}\n"]
     for caption, header, body in blocks:
-        parts.append(f"{caption}\n\n{tabulate(body, header, tablefmt='github', disable_numparse=True)}\n")
+        parts.append(
+            f"{caption}\n\n{tabulate(body, header, tablefmt='github', disable_numparse=True)}\n"
+        )
     if notes:
         parts.append("Notes\n\n" + "\n".join(f"- {note}" for note in notes) + "\n")
     return "\n".join(parts)
@@ -55,7 +57,16 @@ def latex(blocks: list[Block]) -> str:
         rules = iter((r"\toprule", r"\midrule", r"\bottomrule"))
         lines = [next(rules) if line == r"\hline" else line for line in grid.splitlines()]
         parts.append(
-            "\n".join([r"\begin{table}", rf"\caption{{{_tex(caption)}}}", r"\centering", *lines, r"\end{table}", ""])
+            "\n".join(
+                [
+                    r"\begin{table}",
+                    rf"\caption{{{_tex(caption)}}}",
+                    r"\centering",
+                    *lines,
+                    r"\end{table}",
+                    "",
+                ]
+            )
         )
     return "\n".join(["% needs \\usepackage{booktabs}", *parts])
 
@@ -67,15 +78,23 @@ def page(title: str, blocks: list[Block], notes: list[str]) -> str:
         kind = "printed" if caption.startswith("Printed") else "measured"
         # What the paper prints of the same thing stands beside what was measured.
         quoted = [number for number, title in enumerate(header) if "printed" in title.lower()]
-        parts.append(f'<div class="{kind}">{html.paragraph(caption)}{html.table(header, body, quoted)}</div>')
+        parts.append(
+            f'<div class="{kind}">{html.paragraph(caption)}{html.table(header, body, quoted)}</div>'
+        )
     return html.page(title, *parts, *([html.heading("Notes"), html.items(notes)] if notes else []))
 
 
-def write(prefix: Path, frame: pd.DataFrame, title: str, blocks: list[Block], notes: list[str]) -> None:
+def write(
+    prefix: Path, frame: pd.DataFrame, title: str, blocks: list[Block], notes: list[str]
+) -> None:
     """`<prefix>.csv`, `.md`, `.tex` and `.html`, each atomically."""
     with atomic_write(prefix.with_suffix(".csv")) as stream:
         frame.to_csv(stream, index=False, lineterminator="\n")
-    texts = {".md": markdown(title, blocks, notes), ".tex": latex(blocks), ".html": page(title, blocks, notes)}
+    texts = {
+        ".md": markdown(title, blocks, notes),
+        ".tex": latex(blocks),
+        ".html": page(title, blocks, notes),
+    }
     for ending, text in texts.items():
         with atomic_write(prefix.with_suffix(ending)) as stream:
             stream.write(text)

@@ -84,7 +84,9 @@ def train_classifier(
     """
     classes = _checked(features, labels, classes)
     if rectified and loss == "binary":
-        raise FsarError("saliency: loss='binary' needs scores below 0; set rectified=False, or loss='cross_entropy'")
+        raise FsarError(
+            "saliency: loss='binary' needs scores below 0; set rectified=False, or loss='cross_entropy'"
+        )
     torch.manual_seed(derive(seed, "saliency"))
     dim = features.shape[-1]
     classifier = FrameClassifier(dim, classes, hidden, dropout, kernel, rectified).to(device)

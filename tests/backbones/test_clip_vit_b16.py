@@ -38,7 +38,9 @@ TEXT = (
 
 
 def images(size: int, count: int = 2) -> torch.Tensor:
-    return torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def with_biases(module: nn.Module) -> nn.Module:
@@ -49,7 +51,9 @@ def with_biases(module: nn.Module) -> nn.Module:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "activation"), [("ViT-B-16", "gelu"), ("ViT-B-16-quickgelu", "quickgelu")])
+@pytest.mark.parametrize(
+    ("name", "activation"), [("ViT-B-16", "gelu"), ("ViT-B-16-quickgelu", "quickgelu")]
+)
 @torch.inference_mode()
 def test_the_whole_of_clip_at_full_size(name, activation, tmp_path):
     torch.manual_seed(0)
@@ -58,7 +62,11 @@ def test_the_whole_of_clip_at_full_size(name, activation, tmp_path):
     with_biases(model)
     torch.save(model.state_dict(), tmp_path / "clip.pt")
     ours = build(
-        "backbones", "clip_vit_b16", weights=str(tmp_path / "clip.pt"), projection=True, activation=activation
+        "backbones",
+        "clip_vit_b16",
+        weights=str(tmp_path / "clip.pt"),
+        projection=True,
+        activation=activation,
     ).eval()
     (tmp_path / "clip.pt").unlink()
 
@@ -80,7 +88,10 @@ def test_the_whole_of_clip_at_full_size(name, activation, tmp_path):
     ours.stages["pooled"].proj = None  # as without `projection`
     token = model.visual.ln_post(hidden["block12"][:, 0])
     torch.testing.assert_close(
-        ours.stages["pooled"](hidden["block12"].mT[..., None])[..., 0, 0], token, rtol=1e-4, atol=1e-4
+        ours.stages["pooled"](hidden["block12"].mT[..., None])[..., 0, 0],
+        token,
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 
@@ -90,7 +101,10 @@ def test_shapes_and_parameters_without_memory():
         for projection, dim, numbers in ((False, 768, 85_799_424), (True, 512, 86_192_640)):
             backbone = ClipVitB16(projection=projection).eval()
             assert sum(p.numel() for p in backbone.parameters()) == numbers
-            shapes = [tuple(backbone.to_cut(images(224).to("meta"), cut).shape[1:]) for cut in ClipVitB16.cuts]
+            shapes = [
+                tuple(backbone.to_cut(images(224).to("meta"), cut).shape[1:])
+                for cut in ClipVitB16.cuts
+            ]
             assert shapes == [(3, 224, 224), *[(768, 197, 1)] * 13, (dim, 1, 1)]
 
 
@@ -113,7 +127,10 @@ def test_tags_are_open_clips_with_its_own_activation_and_normalisation():
         torch.testing.assert_close(torch.tensor(card["mean"]), MEAN.flatten())
         torch.testing.assert_close(torch.tensor(card["std"]), STD.flatten())
     with torch.device("meta"):
-        assert all(isinstance(block.mlp.gelu, nn.GELU) for block in list(ClipVitB16().stages.values())[1:-1])
+        assert all(
+            isinstance(block.mlp.gelu, nn.GELU)
+            for block in list(ClipVitB16().stages.values())[1:-1]
+        )
 
 
 # -- files -----------------------------------------------------------------------------------------------------------------
@@ -122,7 +139,9 @@ def test_tags_are_open_clips_with_its_own_activation_and_normalisation():
 @pytest.fixture(scope="module")
 def tower() -> VisionTransformer:
     torch.manual_seed(0)
-    sizes = dict(image_size=16, patch_size=4, width=12, layers=2, heads=3, mlp_ratio=4.0, output_dim=5)
+    sizes = dict(
+        image_size=16, patch_size=4, width=12, layers=2, heads=3, mlp_ratio=4.0, output_dim=5
+    )
     return with_biases(VisionTransformer(**sizes))
 
 
@@ -134,7 +153,9 @@ def whole(tower: nn.Module) -> dict[str, torch.Tensor]:
 
 def loaded(path: Path | str, **options) -> Backbone:
     state = read_visual_tower("ViT-B-16", path, options.get("root"), options.get("tags", ()))
-    backbone = Backbone(vit_stages(**TINY, out_dim=5), mean=MEAN.flatten().tolist(), std=STD.flatten().tolist())
+    backbone = Backbone(
+        vit_stages(**TINY, out_dim=5), mean=MEAN.flatten().tolist(), std=STD.flatten().tolist()
+    )
     load_strictly(backbone, state, path)
     return backbone.eval()
 
@@ -148,8 +169,12 @@ FORMS = {
     "whole": whole,
     "module": lambda t: {f"module.{key}": value for key, value in whole(t).items()},
     "checkpoint": lambda t: wrapped(whole(t), epoch=3, name="run", optimizer={"state": {}}),
-    "module in a checkpoint": lambda t: wrapped({f"module.{key}": value for key, value in t.state_dict().items()}),
-    "with OpenAI's counts": lambda t: whole(t) | {k: torch.tensor(1) for k in ("input_resolution", "vocab_size")},
+    "module in a checkpoint": lambda t: wrapped(
+        {f"module.{key}": value for key, value in t.state_dict().items()}
+    ),
+    "with OpenAI's counts": lambda t: (
+        whole(t) | {k: torch.tensor(1) for k in ("input_resolution", "vocab_size")}
+    ),
     "other order": lambda t: OrderedDict(reversed(whole(t).items())),
     "half": lambda t: {key: value.half() for key, value in whole(t).items()},
 }
@@ -157,7 +182,8 @@ FORMS = {
 
 @pytest.mark.parametrize(
     ("form", "suffix"),
-    [(form, ".pt") for form in FORMS] + [(form, ".safetensors") for form in FORMS if "checkpoint" not in form],
+    [(form, ".pt") for form in FORMS]
+    + [(form, ".safetensors") for form in FORMS if "checkpoint" not in form],
 )
 @torch.inference_mode()
 def test_every_form_of_a_file(form, suffix, tower, tmp_path):
@@ -170,7 +196,9 @@ def test_every_form_of_a_file(form, suffix, tower, tmp_path):
     tolerance = 1e-2 if form == "half" else 1e-5
     found = loaded(path)
     assert all(p.dtype == torch.float32 for p in found.parameters())
-    torch.testing.assert_close(found.to_cut(images(16), "pooled")[..., 0, 0], expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        found.to_cut(images(16), "pooled")[..., 0, 0], expected, rtol=tolerance, atol=tolerance
+    )
 
 
 def test_the_backbones_own_state_dict_is_read(tower, tmp_path):
@@ -200,14 +228,26 @@ def changed(tower, **changes):
 
 
 MISTAKES = {
-    "missing": ({"visual.ln_post.bias": None}, r"lacks 'stages\.pooled\.ln_post\.bias' and 0 more$"),
+    "missing": (
+        {"visual.ln_post.bias": None},
+        r"lacks 'stages\.pooled\.ln_post\.bias' and 0 more$",
+    ),
     "block": (
         {"visual.transformer.resblocks.2.ln_1.bias": torch.zeros(12)},
         r"has the unknown 'stages\.block3\.ln_1\.bias'",
     ),
-    "visual": ({"visual.attn_pool.query": torch.zeros(1)}, r"has the unknown 'attn_pool\.query' and 0 more$"),
-    "beside": ({"classifier.weight": torch.zeros(1)}, r"has the unknown 'classifier\.weight' and 0 more$"),
-    "shape": ({"visual.proj": torch.zeros(12, 4)}, r"'stages\.pooled\.proj' is \(12, 4\), expected \(12, 5\)$"),
+    "visual": (
+        {"visual.attn_pool.query": torch.zeros(1)},
+        r"has the unknown 'attn_pool\.query' and 0 more$",
+    ),
+    "beside": (
+        {"classifier.weight": torch.zeros(1)},
+        r"has the unknown 'classifier\.weight' and 0 more$",
+    ),
+    "shape": (
+        {"visual.proj": torch.zeros(12, 4)},
+        r"'stages\.pooled\.proj' is \(12, 4\), expected \(12, 5\)$",
+    ),
 }
 
 
@@ -223,7 +263,8 @@ def test_other_weights_are_refused_by_their_first_difference(mistake, tower, tmp
 def test_an_archive_with_code_is_refused(tmp_path):
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "ViT-B-16.pt")
     with pytest.raises(
-        FsarError, match=r"ViT-B-16\.pt: a TorchScript archive .* Use the tag 'openai', or a state dict or"
+        FsarError,
+        match=r"ViT-B-16\.pt: a TorchScript archive .* Use the tag 'openai', or a state dict or",
     ):
         ClipVitB16(tmp_path / "ViT-B-16.pt", activation="quickgelu")
 
@@ -239,7 +280,8 @@ class Harmful:
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda v: {"visual.proj": v}, lambda v: wrapped({"visual.proj": torch.zeros(1)}, args=v)]
+    "wrap",
+    [lambda v: {"visual.proj": v}, lambda v: wrapped({"visual.proj": torch.zeros(1)}, args=v)],
 )
 def test_pickled_code_is_not_run(wrap, tmp_path):
     torch.save(wrap(Harmful(tmp_path / "trap")), tmp_path / "w.pt")
@@ -264,19 +306,26 @@ def test_unreadable_files_are_refused(tmp_path):
 
 def test_a_file_needs_its_activation(tmp_path):
     with pytest.raises(
-        FsarError, match=r"the file w\.pt does not tell its activation; name it: activation='quickgelu' \(OpenAI"
+        FsarError,
+        match=r"the file w\.pt does not tell its activation; name it: activation='quickgelu' \(OpenAI",
     ):
         ClipVitB16("w.pt")
 
 
 @pytest.mark.parametrize(
-    ("tag", "own", "wrong"), [("openai", "quickgelu", "gelu"), ("laion2b_s34b_b88k", "gelu", "quickgelu")]
+    ("tag", "own", "wrong"),
+    [("openai", "quickgelu", "gelu"), ("laion2b_s34b_b88k", "gelu", "quickgelu")],
 )
 def test_a_tag_has_its_activation(tag, own, wrong, monkeypatch):
-    with pytest.raises(FsarError, match=f"the weights '{tag}' were trained with {own}, not with activation='{wrong}'"):
+    with pytest.raises(
+        FsarError,
+        match=f"the weights '{tag}' were trained with {own}, not with activation='{wrong}'",
+    ):
         ClipVitB16(tag, activation=wrong)
     state = {"stages.block1.mlp.gelu": torch.zeros(1)}
-    monkeypatch.setattr("fsar_core.backbones.clip_vit_b16.read_visual_tower", lambda *a: dict(state))
+    monkeypatch.setattr(
+        "fsar_core.backbones.clip_vit_b16.read_visual_tower", lambda *a: dict(state)
+    )
     monkeypatch.setattr("fsar_core.backbones.clip_vit_b16.load_strictly", lambda *a: None)
     with torch.device("meta"):
         for activation in ("of_weights", own):
@@ -333,7 +382,9 @@ def test_a_tag_that_is_held_needs_no_network(name, tower, tmp_path, offline):
 def test_a_held_file_with_another_hash_is_refused(tower, tmp_path, offline):
     name = "open_clip_model.safetensors"
     cached(tmp_path, name, content_of(tower, name), declared="0" * 64)
-    with pytest.raises(FsarError, match=f"{'0' * 64}: not the published weights 'openai' .* remove it"):
+    with pytest.raises(
+        FsarError, match=f"{'0' * 64}: not the published weights 'openai' .* remove it"
+    ):
         loaded("openai", root=tmp_path, tags=ClipVitB16.published_weights)
 
 
@@ -342,14 +393,18 @@ def test_a_tag_that_is_not_held_is_downloaded_below_the_root(tower, tmp_path, mo
 
     def download(source, cache_dir):
         asked.append((source["hf_hub"], cache_dir))
-        return str(cached(tmp_path, "open_clip_model.safetensors", content_of(tower, "x.safetensors")))
+        return str(
+            cached(tmp_path, "open_clip_model.safetensors", content_of(tower, "x.safetensors"))
+        )
 
     monkeypatch.setattr("open_clip.pretrained.download_pretrained", download)
     path = _open_clip.published_file("ViT-B-16", "openai", tmp_path)
     assert asked == [("timm/vit_base_patch16_clip_224.openai/", str(tmp_path))] and path.is_file()
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError("Failed\nLast error: x"), OSError("no route"), RuntimeError("")])
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("Failed\nLast error: x"), OSError("no route"), RuntimeError("")]
+)
 def test_a_failed_download_is_one_line_that_says_what_to_do(error, tmp_path, monkeypatch):
     def fail(*args, **options):
         raise error
@@ -361,7 +416,11 @@ def test_a_failed_download_is_one_line_that_says_what_to_do(error, tmp_path, mon
         match=rf"^weights 'openai' cannot be downloaded \({reason}\); fetch open_clip_model\.safetensors of timm/",
     ) as caught:
         ClipVitB16("openai", weights_root=tmp_path)
-    assert "`weights:`" in str(caught.value) and "`activation`" in str(caught.value) and "\n" not in str(caught.value)
+    assert (
+        "`weights:`" in str(caught.value)
+        and "`activation`" in str(caught.value)
+        and "\n" not in str(caught.value)
+    )
 
 
 def test_a_mistyped_tag_is_no_file(tmp_path):

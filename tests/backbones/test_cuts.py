@@ -51,7 +51,9 @@ def episode(network, cut: str) -> EpisodeFeatures:
 def head_of(name: str, dim: int) -> nn.Module:
     """A head away from its start, where DMGAL's attention counts for nothing (λ = 0)."""
     torch.manual_seed(1)
-    head = build("heads", name, **({"dim": dim, "frames": FRAMES} if name == "dmgal" else {}), **HEADS[name])
+    head = build(
+        "heads", name, **({"dim": dim, "frames": FRAMES} if name == "dmgal" else {}), **HEADS[name]
+    )
     for parameter in head.parameters():
         if not parameter.any():
             nn.init.uniform_(parameter, 0.2, 0.6)
@@ -89,6 +91,8 @@ def test_a_frozen_tail_keeps_its_statistics_in_training_and_a_trained_one_does_n
     found = trained.through_tail(features.support).flatten(0, -4)
     hidden = network.stages["layer4"][0](network.to_cut(clips.flatten(0, -4), "layer3"))
     rows = rearrange(hidden, "images dim height width -> dim (images height width)")
-    by_hand = (hidden - rows.mean(1).view(-1, 1, 1)) / (rows.var(1, unbiased=False).view(-1, 1, 1) + norm.eps).sqrt()
+    by_hand = (hidden - rows.mean(1).view(-1, 1, 1)) / (
+        rows.var(1, unbiased=False).view(-1, 1, 1) + norm.eps
+    ).sqrt()
     torch.testing.assert_close(found, by_hand.relu(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(norm.running_mean, 0.9 * before + 0.1 * rows.mean(1))

@@ -23,7 +23,9 @@ def test_shapes_of_a_64_pixel_crop(dim, shapes):
 def test_parameter_count(dim):
     """3x3 convolutions without bias, and BatchNorm's two numbers a channel."""
     quarter, half = dim // 4, dim // 2
-    expected = 9 * (3 * quarter + quarter * half + half * dim + dim * dim) + 2 * (quarter + half + dim + dim)
+    expected = 9 * (3 * quarter + quarter * half + half * dim + dim * dim) + 2 * (
+        quarter + half + dim + dim
+    )
     assert sum(p.numel() for p in DemoCNN(dim=dim).parameters()) == expected
 
 
@@ -34,7 +36,10 @@ def test_cuts_of_the_source_text_are_those_of_the_module():
 
 @pytest.mark.parametrize("dim", [0, 4, 10, -8, 7])
 def test_impossible_dims_are_refused(dim):
-    with pytest.raises(FsarError, match=f"dim={dim} is not valid; valid: whole numbers from 8 that are multiples of 4"):
+    with pytest.raises(
+        FsarError,
+        match=f"dim={dim} is not valid; valid: whole numbers from 8 that are multiples of 4",
+    ):
         DemoCNN(dim=dim)
 
 
@@ -44,11 +49,15 @@ def test_weights_come_from_the_file(tmp_path):
     torch.save(first.state_dict(), tmp_path / "w.pt")
     second = build("backbones", "demo_cnn", weights=str(tmp_path / "w.pt"), dim=8).eval()
     images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
-    torch.testing.assert_close(second.to_cut(images, "layer4"), first.to_cut(images, "layer4"), rtol=0, atol=0)
+    torch.testing.assert_close(
+        second.to_cut(images, "layer4"), first.to_cut(images, "layer4"), rtol=0, atol=0
+    )
     assert (DemoCNN(dim=8).eval().to_cut(images, "layer1") != first.to_cut(images, "layer1")).any()
 
 
 def test_weights_of_another_dim_are_refused(tmp_path):
     torch.save(DemoCNN(dim=8).state_dict(), tmp_path / "w.pt")
-    with pytest.raises(FsarError, match=r"'stages\.layer1\.0\.weight' is \(2, 3, 3, 3\), expected \(4, 3, 3, 3\)"):
+    with pytest.raises(
+        FsarError, match=r"'stages\.layer1\.0\.weight' is \(2, 3, 3, 3\), expected \(4, 3, 3, 3\)"
+    ):
         DemoCNN(tmp_path / "w.pt", dim=16)

@@ -10,7 +10,9 @@ from tests.training.test_tsn import CPU, clips, spec_of  # noqa: F401
 
 
 def images(size: int) -> torch.Tensor:
-    return torch.randint(256, (2, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        256, (2, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 @pytest.mark.parametrize(("dim", "size", "tokens"), [(64, 64, 65), (8, 64, 65), (8, 16, 5)])
@@ -47,13 +49,16 @@ def test_every_cut_and_its_tail_are_the_whole_network():
 @pytest.mark.parametrize("dim", [0, 4, 10, -8])
 def test_impossible_dims_are_refused(dim):
     with pytest.raises(
-        FsarError, match=f"demo_vit: dim={dim} is not valid; valid: whole numbers from 8 that are multiples of 4"
+        FsarError,
+        match=f"demo_vit: dim={dim} is not valid; valid: whole numbers from 8 that are multiples of 4",
     ):
         DemoViT(dim=dim)
 
 
 def test_a_crop_that_is_no_multiple_of_the_patch_is_refused():
-    with pytest.raises(FsarError, match="a crop of 60 x 60 pixels; expected multiples of the patch of 8 pixels"):
+    with pytest.raises(
+        FsarError, match="a crop of 60 x 60 pixels; expected multiples of the patch of 8 pixels"
+    ):
         DemoViT(dim=8).to_cut(images(60), "tokens")
 
 
@@ -85,13 +90,19 @@ def test_weights_come_from_the_file(tmp_path):
     first = DemoViT(dim=8).eval()
     torch.save(first.state_dict(), tmp_path / "w.pt")
     second = build("backbones", "demo_vit", weights=str(tmp_path / "w.pt"), dim=8).eval()
-    torch.testing.assert_close(second.to_cut(images(16), "pooled"), first.to_cut(images(16), "pooled"), rtol=0, atol=0)
-    with pytest.raises(FsarError, match=r"'stages\.tokens\.class_embedding' is \(8,\), expected \(16,\)"):
+    torch.testing.assert_close(
+        second.to_cut(images(16), "pooled"), first.to_cut(images(16), "pooled"), rtol=0, atol=0
+    )
+    with pytest.raises(
+        FsarError, match=r"'stages\.tokens\.class_embedding' is \(8,\), expected \(16,\)"
+    ):
         DemoViT(tmp_path / "w.pt", dim=16)
 
 
 def test_larger_patches_give_fewer_tokens():
     assert DemoViT(dim=8, patch=16).to_cut(images(64), "tokens").shape[1:] == (8, 17, 1)
     for patch in (0, 24):
-        with pytest.raises(FsarError, match=f"demo_vit: patch={patch} is not valid; valid: 1, 2, 4, 8, 16, 32, 64"):
+        with pytest.raises(
+            FsarError, match=f"demo_vit: patch={patch} is not valid; valid: 1, 2, 4, 8, 16, 32, 64"
+        ):
             DemoViT(dim=8, patch=patch)

@@ -21,7 +21,15 @@ STRIDES = {
 }
 REAL = "real/weights/mobilenet_v2_imagenet_tfpad.pt"
 # Table 2 of the paper: expansion, channels, blocks and first stride of every group of blocks.
-GROUPS = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+GROUPS = [
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +51,15 @@ def stored(network, tmp_path_factory):
 
 
 def images(size: int, count: int = 2) -> torch.Tensor:
-    return torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 @torch.inference_mode()
-def test_every_cut_and_its_tail_are_torchvisions_features_without_the_last_convolution(network, stored):
+def test_every_cut_and_its_tail_are_torchvisions_features_without_the_last_convolution(
+    network, stored
+):
     backbone = build("backbones", "mobilenet_v2", weights=str(stored)).eval()
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     expected = network.features[:18]((images(64) / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1))
@@ -60,12 +72,20 @@ def test_every_cut_and_its_tail_are_torchvisions_features_without_the_last_convo
 @torch.inference_mode()
 def test_shapes_of_a_224_pixel_crop(padding):
     backbone = MobilenetV2(padding=padding).eval()
-    shapes = {cut: tuple(backbone.to_cut(images(224, 1), cut).shape[1:]) for cut in MobilenetV2.cuts}
-    assert shapes == {cut: (dim, 224 // stride, 224 // stride) for cut, (dim, stride) in STRIDES.items()}
+    shapes = {
+        cut: tuple(backbone.to_cut(images(224, 1), cut).shape[1:]) for cut in MobilenetV2.cuts
+    }
+    assert shapes == {
+        cut: (dim, 224 // stride, 224 // stride) for cut, (dim, stride) in STRIDES.items()
+    }
 
 
 def test_cuts_of_the_source_text_are_those_of_the_module():
-    assert entry("backbones", "mobilenet_v2").attributes["cuts"] == MobilenetV2().cuts == tuple(STRIDES)
+    assert (
+        entry("backbones", "mobilenet_v2").attributes["cuts"]
+        == MobilenetV2().cuts
+        == tuple(STRIDES)
+    )
 
 
 @torch.inference_mode()
@@ -78,7 +98,9 @@ def test_tensorflow_pads_right_and_below_only(stored):
     assert found.shape == (1, 32, 4, 4)
     torch.testing.assert_close(found[0, :, 0, 0], (weight * batch[0, :, :3, :3]).sum((1, 2, 3)))
     # the last window leaves the picture by one pixel, which counts as 0
-    torch.testing.assert_close(found[0, :, 3, 3], (weight[..., :2, :2] * batch[0, :, 6:, 6:]).sum((1, 2, 3)))
+    torch.testing.assert_close(
+        found[0, :, 3, 3], (weight[..., :2, :2] * batch[0, :, 6:, 6:]).sum((1, 2, 3))
+    )
     assert not torch.allclose(found, theirs.stages["layer1"][0][0](batch))
     # every one of the five convolutions with stride 2 is changed
     padded = [m for m in ours.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
@@ -91,24 +113,33 @@ def test_mistakes(stored, tmp_path):
     with pytest.raises(FsarError, match="padding"):
         check("backbones", "mobilenet_v2", {"padding": "same"})
     torch.save({"features.0.0.weight": torch.zeros(32, 3, 3, 3)}, tmp_path / "w.pt")
-    with pytest.raises(FsarError, match=r"w\.pt: no weights of MobileNetV2: lacks 'features\.0\.1\.weight'"):
+    with pytest.raises(
+        FsarError, match=r"w\.pt: no weights of MobileNetV2: lacks 'features\.0\.1\.weight'"
+    ):
         MobilenetV2(tmp_path / "w.pt")
 
 
 def test_named_weights_are_the_published_files(network, tmp_path, monkeypatch):
     fetched = []
     monkeypatch.setattr(
-        torch.hub, "load_state_dict_from_url", lambda url, **o: fetched.append(url) or network.state_dict()
+        torch.hub,
+        "load_state_dict_from_url",
+        lambda url, **o: fetched.append(url) or network.state_dict(),
     )
     for name in ("IMAGENET1K_V1", "IMAGENET1K_V2"):
         MobilenetV2(name, weights_root=tmp_path)
-    assert [url.rsplit("/", 1)[-1] for url in fetched] == ["mobilenet_v2-b0353104.pth", "mobilenet_v2-7ebf99e0.pth"]
+    assert [url.rsplit("/", 1)[-1] for url in fetched] == [
+        "mobilenet_v2-b0353104.pth",
+        "mobilenet_v2-7ebf99e0.pth",
+    ]
 
 
 def by_hand(state: dict[str, Tensor], pictures: Tensor, padding: str) -> Tensor:
     """Features before the last 1x1 convolution in double precision, layer by layer from a state dict."""
 
-    def layer(x: Tensor, convolution: str, norm: str, stride: int = 1, activated: bool = True) -> Tensor:
+    def layer(
+        x: Tensor, convolution: str, norm: str, stride: int = 1, activated: bool = True
+    ) -> Tensor:
         weight = state[f"{convolution}.weight"].double()
         kernel = weight.shape[-1]
         before = 0 if kernel == 1 or (stride == 2 and padding == "tensorflow") else 1
@@ -122,7 +153,10 @@ def by_hand(state: dict[str, Tensor], pictures: Tensor, padding: str) -> Tensor:
         x = (x - mean) / (var + 1e-5).sqrt() * scale + shift
         return x.clamp(0, 6) if activated else x
 
-    mean, std = torch.tensor([0.485, 0.456, 0.406]).double(), torch.tensor([0.229, 0.224, 0.225]).double()
+    mean, std = (
+        torch.tensor([0.485, 0.456, 0.406]).double(),
+        torch.tensor([0.229, 0.224, 0.225]).double(),
+    )
     x = (pictures.double() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     x = layer(x, "features.0.0", "features.0.1", stride=2)
     block = 0
@@ -158,6 +192,8 @@ def test_features_of_real_weights():
     backbone = MobilenetV2(shared(REAL), padding="tensorflow").eval()
     state = torch.load(shared(REAL), weights_only=True)
     features = backbone.to_cut(images(64), "layer5")
-    torch.testing.assert_close(features.double(), by_hand(state, images(64), "tensorflow"), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        features.double(), by_hand(state, images(64), "tensorflow"), rtol=1e-4, atol=1e-4
+    )
     assert features.mean().item() == pytest.approx(0.127819, abs=1e-5)
     assert features.std().item() == pytest.approx(1.585279, abs=1e-4)

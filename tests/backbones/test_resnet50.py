@@ -9,7 +9,13 @@ from fsar_core.backbones.resnet50 import ResNet50
 from fsar_core.components.registry import build, entry
 from fsar_core.errors import FsarError
 
-STRIDES = {"frames": (3, 1), "layer1": (256, 4), "layer2": (512, 8), "layer3": (1024, 16), "layer4": (2048, 32)}
+STRIDES = {
+    "frames": (3, 1),
+    "layer1": (256, 4),
+    "layer2": (512, 8),
+    "layer3": (1024, 16),
+    "layer4": (2048, 32),
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +51,12 @@ def save(tmp_path, state):
 
 
 @torch.inference_mode()
-def test_every_cut_and_its_tail_are_torchvisions_network_without_the_last_two_layers(network, backbone):
-    images = torch.randint(256, (2, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+def test_every_cut_and_its_tail_are_torchvisions_network_without_the_last_two_layers(
+    network, backbone
+):
+    images = torch.randint(
+        256, (2, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     normalised = (images.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     expected = nn.Sequential(*list(network.children())[:-2])(normalised)
@@ -59,7 +69,9 @@ def test_every_cut_and_its_tail_are_torchvisions_network_without_the_last_two_la
 def test_shapes_of_a_224_pixel_crop(backbone):
     images = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
     shapes = {cut: tuple(backbone.to_cut(images, cut).shape) for cut in ResNet50.cuts}
-    assert shapes == {cut: (1, dim, 224 // stride, 224 // stride) for cut, (dim, stride) in STRIDES.items()}
+    assert shapes == {
+        cut: (1, dim, 224 // stride, 224 // stride) for cut, (dim, stride) in STRIDES.items()
+    }
     assert shapes["layer4"] == (1, 2048, 7, 7)
 
 
@@ -76,7 +88,9 @@ def test_cuts_of_the_source_text_are_those_of_the_module(backbone):
 def test_the_classifier_is_ignored(network, backbone, tmp_path):
     state = {key: value for key, value in network.state_dict().items() if not key.startswith("fc.")}
     without = ResNet50(save(tmp_path, state))
-    other = ResNet50(save(tmp_path, state | {"fc.weight": torch.zeros(3, 2048), "fc.bias": torch.zeros(3)}))
+    other = ResNet50(
+        save(tmp_path, state | {"fc.weight": torch.zeros(3, 2048), "fc.bias": torch.zeros(3)})
+    )
     expected = backbone.state_dict()
     for found in (without.state_dict(), other.state_dict()):
         assert found.keys() == expected.keys()
@@ -84,7 +98,11 @@ def test_the_classifier_is_ignored(network, backbone, tmp_path):
 
 
 def test_old_files_without_batch_counters_are_read(network, backbone, tmp_path):
-    state = {key: value for key, value in network.state_dict().items() if "num_batches_tracked" not in key}
+    state = {
+        key: value
+        for key, value in network.state_dict().items()
+        if "num_batches_tracked" not in key
+    }
     assert len(state) == 320 - 53
     found = ResNet50(save(tmp_path, state)).state_dict()
     assert all(torch.equal(found[key], value) for key, value in backbone.state_dict().items())
@@ -93,10 +111,15 @@ def test_old_files_without_batch_counters_are_read(network, backbone, tmp_path):
 def test_other_checkpoints_are_refused_by_their_first_difference(network, tmp_path):
     state = network.state_dict()
     without = {key: value for key, value in state.items() if not key.startswith("layer2.0.conv1")}
-    with pytest.raises(FsarError, match=r"w\.pth: no weights of ResNet: lacks 'layer2\.0\.conv1\.weight' and 0 more$"):
+    with pytest.raises(
+        FsarError,
+        match=r"w\.pth: no weights of ResNet: lacks 'layer2\.0\.conv1\.weight' and 0 more$",
+    ):
         ResNet50(save(tmp_path, without))
     prefixed = {f"module.{key}": torch.zeros(1) for key in state}
-    with pytest.raises(FsarError, match=r"lacks 'conv1\.weight' and .*has the unknown 'module\.conv1\.weight' and"):
+    with pytest.raises(
+        FsarError, match=r"lacks 'conv1\.weight' and .*has the unknown 'module\.conv1\.weight' and"
+    ):
         ResNet50(save(tmp_path, prefixed))
     with pytest.raises(FsarError, match=r"'bn1\.weight' is \(32,\), expected \(64,\)$"):
         ResNet50(save(tmp_path, state | {"bn1.weight": torch.zeros(32)}))
@@ -119,7 +142,9 @@ def test_pickled_code_is_refused(tmp_path):
     assert not (tmp_path / "trap").exists()
 
 
-def test_named_weights_are_the_published_files_checked_and_kept_below_the_root(network, tmp_path, monkeypatch):
+def test_named_weights_are_the_published_files_checked_and_kept_below_the_root(
+    network, tmp_path, monkeypatch
+):
     calls = []
 
     def fetch(url, **options):
@@ -130,7 +155,9 @@ def test_named_weights_are_the_published_files_checked_and_kept_below_the_root(n
     made = {name: ResNet50(name, weights_root=tmp_path) for name in ResNet50.published_weights}
     assert [name for name, _ in calls] == ["resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"]
     for _, options in calls:
-        assert options["model_dir"] == tmp_path and options["check_hash"] and options["weights_only"]
+        assert (
+            options["model_dir"] == tmp_path and options["check_hash"] and options["weights_only"]
+        )
     assert torch.equal(made["IMAGENET1K_V1"].stages["layer1"][0][0].weight, network.conv1.weight)
 
 
@@ -140,17 +167,24 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
     with pytest.raises(
-        FsarError, match=r"\(resnet50-0676ba61\.pth\) cannot be downloaded \(no route to host\); put that file into"
+        FsarError,
+        match=r"\(resnet50-0676ba61\.pth\) cannot be downloaded \(no route to host\); put that file into",
     ):
         ResNet50("IMAGENET1K_V1", weights_root=tmp_path)
 
 
 def test_nothing_is_fetched_for_random_weights(monkeypatch):
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *a, **k: pytest.fail("a constructor downloads"))
+    monkeypatch.setattr(
+        torch.hub,
+        "load_state_dict_from_url",
+        lambda *a, **k: pytest.fail("a constructor downloads"),
+    )
     torch.manual_seed(1)
     first = ResNet50()
     torch.manual_seed(2)
-    assert not torch.equal(first.stages["layer2"][0].conv1.weight, ResNet50().stages["layer2"][0].conv1.weight)
+    assert not torch.equal(
+        first.stages["layer2"][0].conv1.weight, ResNet50().stages["layer2"][0].conv1.weight
+    )
 
 
 def test_a_mistyped_name_is_no_file():
@@ -161,5 +195,7 @@ def test_a_mistyped_name_is_no_file():
 def test_a_file_under_a_published_name_must_be_that_file(tmp_path):
     """The name of a published file ends in the first digits of its SHA-256."""
     (tmp_path / "resnet50-0676ba61.pth").write_bytes(b"something else")
-    with pytest.raises(FsarError, match=r"resnet50-0676ba61\.pth: not the published weights 'IMAGENET1K_V1'"):
+    with pytest.raises(
+        FsarError, match=r"resnet50-0676ba61\.pth: not the published weights 'IMAGENET1K_V1'"
+    ):
         build("backbones", "resnet50", weights="IMAGENET1K_V1", weights_root=tmp_path)

@@ -37,14 +37,19 @@ def said(capsys, *words: str) -> list[str]:
 
 def test_everything_on_the_five_data_sets(here, capsys):
     """112,000 clips counted from the cards, although no split list and no weights of the teacher are there."""
-    lines = said(capsys, "cost", *FILES, "--configfile", str(ROOT / "benchmarks" / "five_data_sets.yaml"))
+    lines = said(
+        capsys, "cost", *FILES, "--configfile", str(ROOT / "benchmarks" / "five_data_sets.yaml")
+    )
     rows = {line.split()[0]: line.split() for line in lines[1:] if re.match(r"\w+ +[\d,]+ ", line)}
     counted = [line for line in lines if "counted from its card" in line]
     assert "ssv2_full: counted from its card, 67,013 + 1,926 + 2,857 clips" in counted
     assert len(counted) == 5
     # 1.6 MB of frames a clip of 8, compressed by 1.66; figures want stores of more frames of some data sets.
     clips = 71796 + 10000 + 10000 + 6766 + 13320
-    assert rows["fill_frames"][3] == "GB" and float(rows["fill_frames"][2]) > clips * 8 * 256**2 * 3 / 1.66 / 1e9
+    assert (
+        rows["fill_frames"][3] == "GB"
+        and float(rows["fill_frames"][2]) > clips * 8 * 256**2 * 3 / 1.66 / 1e9
+    )
     assert int(rows["all"][1].replace(",", "")) == sum(
         int(row[1].replace(",", "")) for name, row in rows.items() if name != "all"
     )
@@ -54,7 +59,9 @@ def test_everything_on_the_five_data_sets(here, capsys):
 
 
 def test_speeds_of_ones_own(here, capsys):
-    text = "source: mine\nclips: {a: 1}\nstart: 3600\ngpu: 2\ngpu_source: mine\nratios: {frames: 1}\n"
+    text = (
+        "source: mine\nclips: {a: 1}\nstart: 3600\ngpu: 2\ngpu_source: mine\nratios: {frames: 1}\n"
+    )
     (here / "mine.yaml").write_text(text)
     lines = said(capsys, "cost", "dmgal_table7", *TOY, "--throughputs", "mine.yaml", "--cores", "2")
     # Counted without data: the measurement and the table, an hour each to start.
@@ -62,16 +69,22 @@ def test_speeds_of_ones_own(here, capsys):
     assert lines[2].split() == ["table", "1", "-", "1.0", "-"]
     assert lines[3].split() == ["all", "2", "-", "2.0", "1.0"]
     assert lines[4] == "at least 1.0 h with 2 cores, always busy, and no GPU"
-    assert said(capsys, "cost", "dmgal_table7", *TOY, "--throughputs", "mine.yaml", "--gpus", "1")[4] == (
-        "at least 1.0 h with 1 core and 1 GPU that are always busy"
-    )
+    assert said(capsys, "cost", "dmgal_table7", *TOY, "--throughputs", "mine.yaml", "--gpus", "1")[
+        4
+    ] == ("at least 1.0 h with 1 core and 1 GPU that are always busy")
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["cost", "dmgal_table22"], "no table or figure 'dmgal_table22'; did you mean 'dmgal_table2'?"),
-        (["cost", "--preset", "papr"], "--preset: 'papr' is not among presets; did you mean 'paper'?"),
+        (
+            ["cost", "dmgal_table22"],
+            "no table or figure 'dmgal_table22'; did you mean 'dmgal_table2'?",
+        ),
+        (
+            ["cost", "--preset", "papr"],
+            "--preset: 'papr' is not among presets; did you mean 'paper'?",
+        ),
         (["status", "--throughputs", "x.yaml"], "x.yaml: no such file"),
     ],
 )
@@ -90,9 +103,15 @@ def test_in_another_folder_it_says_what_to_do(here, capsys, words):
 def test_status_from_nothing_to_done(here, capsys):
     graph = study().artifacts
     target = graph.get("table", "dmgal_table1")
-    (first,) = [line for line in said(capsys, "status", "dmgal_table1", *TOY) if line.startswith("dmgal_table1")]
+    (first,) = [
+        line
+        for line in said(capsys, "status", "dmgal_table1", *TOY)
+        if line.startswith("dmgal_table1")
+    ]
     # Two demo data sets, drawn by two jobs each, their indices, the table.
-    assert first.split(maxsplit=1)[1].startswith("missing: 7 jobs (4 demo_videos, 2 clip_index, 1 table), ")
+    assert first.split(maxsplit=1)[1].startswith(
+        "missing: 7 jobs (4 demo_videos, 2 clip_index, 1 table), "
+    )
     assert first.endswith(" of one core")  # it stores nothing, and no GPU could help
     for artifact in graph.behind([target]):
         for job in artifact.jobs:
@@ -101,8 +120,13 @@ def test_status_from_nothing_to_done(here, capsys):
                 job.path.touch()
     lines = said(capsys, "status", "dmgal_table1", "dmgal_table7", *TOY)
     assert lines[0] == f"{'dmgal_table1':18} missing: 1 job (1 table), less than 1 min of one core"
-    assert lines[1].split(maxsplit=1)[1] == "missing: 2 jobs (1 complexity, 1 table), less than 1 min of one core"
-    assert lines[2].startswith(f"{'together':18} 0 of 2 done; missing: 3 jobs (2 table, 1 complexity), ")
+    assert (
+        lines[1].split(maxsplit=1)[1]
+        == "missing: 2 jobs (1 complexity, 1 table), less than 1 min of one core"
+    )
+    assert lines[2].startswith(
+        f"{'together':18} 0 of 2 done; missing: 3 jobs (2 table, 1 complexity), "
+    )
     target.path.touch()
     assert said(capsys, "status", "dmgal_table1", *TOY) == [
         f"{'dmgal_table1':18} done",
@@ -113,7 +137,10 @@ def test_status_from_nothing_to_done(here, capsys):
 
 def test_status_names_lost_clips_and_how_to_try_them_again(here, capsys):
     whole = study()
-    frames, index_path = whole.paths.store(whole.specs.frames("demo_temporal")), whole.paths.index("demo_temporal")
+    frames, index_path = (
+        whole.paths.store(whole.specs.frames("demo_temporal")),
+        whole.paths.index("demo_temporal"),
+    )
     index = toy_index({"train": 1}, clips=3)
     index.loc[1, "problem"] = "lost: the decoder crashed (SIGKILL)"
     write_index(index_path, index)
@@ -147,6 +174,10 @@ def test_done_jobs_give_the_speeds(here, capsys):
     row = next(line.split() for line in lines if line.startswith("clip_index"))
     assert row[1:4] == ["2", "-", f"{(2 * 36 + 2 * 4) / 3600:.3f}"]
     assert any(
-        line.startswith("speeds: jobs that are done here (results/benchmarks) for clip_index; ") for line in lines
+        line.startswith("speeds: jobs that are done here (results/benchmarks) for clip_index; ")
+        for line in lines
     )
-    assert not any("jobs that are done" in line for line in said(capsys, "cost", "dmgal_table1", *TOY, "--shipped"))
+    assert not any(
+        "jobs that are done" in line
+        for line in said(capsys, "cost", "dmgal_table1", *TOY, "--shipped")
+    )

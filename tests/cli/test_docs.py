@@ -9,7 +9,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MADE = ["docs/config.md", "docs/rules.md", "workflow/schemas/card.schema.yaml", "workflow/schemas/config.schema.yaml"]
+MADE = [
+    "docs/config.md",
+    "docs/rules.md",
+    "workflow/schemas/card.schema.yaml",
+    "workflow/schemas/config.schema.yaml",
+]
 
 
 def docs(*words, cwd=ROOT):
@@ -31,21 +36,32 @@ def test_a_file_that_has_drifted_is_named_and_written_again(tmp_path):
     (tmp_path / MADE[2]).unlink()
     done = docs("--check", "--folder", str(tmp_path))
     assert done.returncode == 2
-    assert done.stderr.endswith("docs/config.md: not what the code says; run `fsar docs` and commit what it writes\n")
-    assert docs("--folder", str(tmp_path)).stdout == f"{page}: written\n{tmp_path / MADE[2]}: written\n"
+    assert done.stderr.endswith(
+        "docs/config.md: not what the code says; run `fsar docs` and commit what it writes\n"
+    )
+    assert (
+        docs("--folder", str(tmp_path)).stdout
+        == f"{page}: written\n{tmp_path / MADE[2]}: written\n"
+    )
     for name in MADE:
         assert (tmp_path / name).read_text() == (ROOT / name).read_text()
 
 
 def test_every_rule_says_what_it_does():
-    lines = [line for line in (ROOT / "docs" / "rules.md").read_text().splitlines() if line.startswith("| `")]
+    lines = [
+        line
+        for line in (ROOT / "docs" / "rules.md").read_text().splitlines()
+        if line.startswith("| `")
+    ]
     assert len(lines) > 35
     for line in lines:
         assert len(line.split(" | ")[1]) > 15, line
     rules = {
         name
         for path in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
-        for name in re.findall(r"^(?:rule (?=\w+:)|use rule \w+ as )(\w+)", path.read_text(), re.MULTILINE)
+        for name in re.findall(
+            r"^(?:rule (?=\w+:)|use rule \w+ as )(\w+)", path.read_text(), re.MULTILINE
+        )
     }
     papers = {path.stem.split("_")[0] for path in (ROOT / "workflow" / "tables").glob("*.yaml")}
     generated = papers | {f"report_{paper}" for paper in papers}

@@ -27,7 +27,9 @@ def served(tmp_path):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "served"))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path / "served")
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -62,8 +64,13 @@ def test_nothing_else_is_kept(served, tmp_path, capsys, name, sha256, reason):
     assert fetch(f"{served}/{name}", out, sha256) == 2
     assert list(out.parent.iterdir()) == []
     line = capsys.readouterr().err
-    assert line.startswith(f"fsar: error: {served}/{name}: cannot be downloaded ({reason}") and line.count("\n") == 1
-    assert line.endswith("download it elsewhere and name the file as `weights`, or correct `sha256`\n")
+    assert (
+        line.startswith(f"fsar: error: {served}/{name}: cannot be downloaded ({reason}")
+        and line.count("\n") == 1
+    )
+    assert line.endswith(
+        "download it elsewhere and name the file as `weights`, or correct `sha256`\n"
+    )
 
 
 def test_nobody_answers(served, tmp_path, capsys):
@@ -74,14 +81,19 @@ def test_nobody_answers(served, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "sha256", ["", SHA256[:8], SHA256[:-1], SHA256 + "0", "g" * 64, SHA256 + "\n", "٣" * 64], ids=range(7)
+    "sha256",
+    ["", SHA256[:8], SHA256[:-1], SHA256 + "0", "g" * 64, SHA256 + "\n", "٣" * 64],
+    ids=range(7),
 )
 def test_a_sha256_has_64_hexadecimal_digits(served, tmp_path, capsys, sha256):
     """A short one would be matched by many files, an empty one by all."""
     out = tmp_path / "out" / "x.pt"
     assert fetch(f"{served}/x.pt", out, sha256) == 2
     line = capsys.readouterr().err
-    assert line.startswith("fsar: error: --sha256: expected 64 hexadecimal digits") and line.count("\n") == 1
+    assert (
+        line.startswith("fsar: error: --sha256: expected 64 hexadecimal digits")
+        and line.count("\n") == 1
+    )
     assert not out.parent.exists()
     assert fetch(f"{served}/x.pt", out, SHA256.upper()) == 0
 
@@ -113,7 +125,9 @@ def silent(monkeypatch):
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Length: {len(CONTENT)}\r\n\r\n".encode()
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", HEAD, HEAD + CONTENT[:100]], ids=range(4))
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 200 OK\r\n", HEAD, HEAD + CONTENT[:100]], ids=range(4)
+)
 @pytest.mark.timeout(20)
 def test_a_server_that_falls_silent_is_not_waited_for(silent, tmp_path, capsys, said):
     out = tmp_path / "out" / "x.pt"
@@ -132,4 +146,6 @@ def test_a_connection_that_ends_early_leaves_no_file(silent, tmp_path, capsys, s
     assert fetch(silent(said, end=True), out) == 2
     line = capsys.readouterr().err
     assert "cannot be downloaded (" in line and line.count("\n") == 1
-    assert [path.name for path in out.parent.iterdir()] == ["x.pt"] and out.read_text() == "an earlier file"
+    assert [path.name for path in out.parent.iterdir()] == [
+        "x.pt"
+    ] and out.read_text() == "an earlier file"

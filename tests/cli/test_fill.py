@@ -17,7 +17,14 @@ from fsar_core.config import Card
 from fsar_core.data.index import index_identity, read_index, write_index
 from fsar_core.data.probing import build_index
 from fsar_core.models import backbone_weights
-from fsar_core.specs import BackboneSpec, ClassifierSpec, Component, FeatureSpec, MaskSpec, SaliencySpec
+from fsar_core.specs import (
+    BackboneSpec,
+    ClassifierSpec,
+    Component,
+    FeatureSpec,
+    MaskSpec,
+    SaliencySpec,
+)
 from fsar_core.storage.places import Place
 from fsar_core.storage.provenance import file_sha256, read_json, write_json
 from tests.builders import toy_card, toy_dataset, toy_frame_spec, write_code_video
@@ -25,7 +32,12 @@ from tests.builders import toy_card, toy_dataset, toy_frame_spec, write_code_vid
 CLASSES = {"train": 2, "val": 1, "test": 1}
 CLIPS = 17  # a class: rows 0..33 train, 34..50 validate, 51..67 test; row 64 on is the second shard file
 FRAMES = toy_frame_spec(count=2, size=16)
-MASKS = MaskSpec(frames=FRAMES, provider=Component(name="annotated"), source="masks/{folder}/{video}.png", version=1)
+MASKS = MaskSpec(
+    frames=FRAMES,
+    provider=Component(name="annotated"),
+    source="masks/{folder}/{video}.png",
+    version=1,
+)
 FEATURES = FeatureSpec(
     frames=FRAMES,
     backbone=BackboneSpec(name="demo_cnn", params={"dim": 8}, weights="trained:toy", version=1),
@@ -36,7 +48,12 @@ CLASSIFIER = ClassifierSpec(
     features=FEATURES, epochs=1, batch=8, lr=0.01, weight_decay=0.0, hidden=4, dropout=0.0, kernel=1, rectified=True,
     loss="cross_entropy", seed=0,
 )  # fmt: skip
-SPECS = {"frames": FRAMES, "features": FEATURES, "masks": MASKS, "saliency": SaliencySpec(classifier=CLASSIFIER)}
+SPECS = {
+    "frames": FRAMES,
+    "features": FEATURES,
+    "masks": MASKS,
+    "saliency": SaliencySpec(classifier=CLASSIFIER),
+}
 
 
 class Project:
@@ -44,7 +61,11 @@ class Project:
 
     def __init__(self, root: Path, stores: Place | None = None) -> None:
         self.root, self.videos, self.stores = root, root / "data" / "toy", stores or root
-        self.index_file, self.weights, self.classifier = root / "index.tsv", root / "cnn.pt", root / "classifier.pt"
+        self.index_file, self.weights, self.classifier = (
+            root / "index.tsv",
+            root / "cnn.pt",
+            root / "classifier.pt",
+        )
 
     @property
     def index(self):
@@ -58,8 +79,14 @@ class Project:
         return self.videos / "masks" / Path(clip.file).parent.name / f"{Path(clip.file).stem}.png"
 
     def make_index(self) -> None:
-        entries = self.index[["split", "class", "path", "group"]] if self.index_file.exists() else self.entries
-        write_index(self.index_file, build_index(entries, Card.model_validate(toy_card()), self.videos))
+        entries = (
+            self.index[["split", "class", "path", "group"]]
+            if self.index_file.exists()
+            else self.entries
+        )
+        write_index(
+            self.index_file, build_index(entries, Card.model_validate(toy_card()), self.videos)
+        )
 
     def plan(self, kind: str) -> None:
         self.run("plan", kind, "--index", self.index_file, "--clips-per-job", 64)
@@ -68,11 +95,29 @@ class Project:
         options = {
             "frames": ["--folder", self.videos],
             "masks": ["--folder", self.videos, "--frames", self.stores / "frames"],
-            "features": ["--frames", self.stores / "frames", "--weights", self.weights, "--device", "cpu"],
+            "features": [
+                "--frames",
+                self.stores / "frames",
+                "--weights",
+                self.weights,
+                "--device",
+                "cpu",
+            ],
             "saliency": ["--features", self.stores / "features", "--weights", self.classifier],
         }[kind]
         receipt = self.receipt_path(kind, job)
-        self.run("fill", kind, "--index", self.index_file, "--job", job, "--receipt", receipt, *options, code=code)
+        self.run(
+            "fill",
+            kind,
+            "--index",
+            self.index_file,
+            "--job",
+            job,
+            "--receipt",
+            receipt,
+            *options,
+            code=code,
+        )
 
     def seal(self, kind: str) -> None:
         assert main(["seal", "--store", str(self.stores / kind), "--max-failures", "0.1"]) == 0
@@ -106,7 +151,13 @@ def finished(tmp_path_factory) -> Path:
     project.save_weights(0)
     for kind, jobs in (("frames", 2), ("masks", 1), ("features", 2)):
         _make(project, kind, jobs)
-    words = ["train-classifier", "--spec", CLASSIFIER.json_text, "--features", project.root / "features"]
+    words = [
+        "train-classifier",
+        "--spec",
+        CLASSIFIER.json_text,
+        "--features",
+        project.root / "features",
+    ]
     words += ["--index", project.index_file, "--device", "cpu", "--out", project.classifier]
     assert main([str(word) for word in (*words, "--history", project.root / "history.csv")]) == 0
     _make(project, "saliency", 2)
@@ -144,7 +195,15 @@ def is_done_again(project: Project, capsys, kind: str, job: int = 0) -> bool:
     return again
 
 
-JOBS = [("frames", 0), ("frames", 1), ("masks", 0), ("features", 0), ("features", 1), ("saliency", 0), ("saliency", 1)]
+JOBS = [
+    ("frames", 0),
+    ("frames", 1),
+    ("masks", 0),
+    ("features", 0),
+    ("features", 1),
+    ("saliency", 0),
+    ("saliency", 1),
+]
 
 
 @pytest.mark.parametrize(("kind", "job"), JOBS)
@@ -152,7 +211,9 @@ def test_a_job_whose_inputs_are_the_same_is_skipped_and_says_so(project, capsys,
     assert not is_done_again(project, capsys, kind, job)
 
 
-@pytest.mark.parametrize(("kind", "job"), [("frames", 0), ("masks", 0), ("features", 0), ("saliency", 0)])
+@pytest.mark.parametrize(
+    ("kind", "job"), [("frames", 0), ("masks", 0), ("features", 0), ("saliency", 0)]
+)
 def test_a_receipt_that_does_not_say_its_inputs_is_not_trusted(project, capsys, kind, job):
     receipt = project.receipt(kind, job)
     del receipt["inputs"]
@@ -185,7 +246,10 @@ def test_a_video_that_changed_after_the_index_was_made_is_refused(project, capsy
     )
     project.video(3).unlink()
     project.fill("frames", 0, code=2)
-    assert "the video is gone or cannot be read any more, since the clip index" in capsys.readouterr().err
+    assert (
+        "the video is gone or cannot be read any more, since the clip index"
+        in capsys.readouterr().err
+    )
     # Nothing was taken away.
     assert project.receipt("frames") and (project.root / "frames" / "manifest.json").exists()
 
@@ -205,7 +269,9 @@ def test_a_replaced_video_does_again_what_was_made_of_it_and_nothing_else(projec
     project.make_index()
     for kind in ("frames", "masks", "features", "saliency"):
         jobs = [job for of, job in JOBS if of == kind]
-        assert [job for job in jobs if is_done_again(project, capsys, kind, job)] == [1] * (kind != "masks"), kind
+        assert [job for job in jobs if is_done_again(project, capsys, kind, job)] == [1] * (
+            kind != "masks"
+        ), kind
         project.seal(kind)
         after = shards(project, kind)
         changed = {path for path in after if after[path] != before[kind][path]}
@@ -224,7 +290,9 @@ def test_a_repaired_video_is_read(project, capsys):
     video.write_bytes(whole)
     project.make_index()
     for kind in ("frames", "features"):
-        assert is_done_again(project, capsys, kind, 1) and not is_done_again(project, capsys, kind, 0)
+        assert is_done_again(project, capsys, kind, 1) and not is_done_again(
+            project, capsys, kind, 0
+        )
         assert project.receipt(kind, 1)["failures"] == []
         project.seal(kind)
 
@@ -247,7 +315,10 @@ def test_jobs_of_different_weights_are_not_sealed(project, capsys):
     store = project.root / "features"
     assert main(["seal", "--store", str(store), "--max-failures", "0.1"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "made from another weights than the store's other jobs" in error and "`snakemake -R " in error
+    assert (
+        "made from another weights than the store's other jobs" in error
+        and "`snakemake -R " in error
+    )
 
 
 def test_another_classifier_changes_a_saliency_store(project, capsys):
@@ -269,7 +340,10 @@ def test_other_masks_change_a_masks_store(project, capsys):
 
 def test_manifests_say_what_their_stores_were_made_from(project):
     identity = index_identity(project.index)
-    weights = {"features": file_sha256(project.weights), "saliency": file_sha256(project.classifier)}
+    weights = {
+        "features": file_sha256(project.weights),
+        "saliency": file_sha256(project.classifier),
+    }
     for kind in SPECS:
         inputs = json.loads((project.root / kind / "manifest.json").read_text())["inputs"]
         assert inputs["index"] == identity and inputs.get("weights") == weights.get(kind), kind
@@ -280,9 +354,16 @@ def test_weights_of_another_training_are_refused(project, capsys):
     before = shards(project, "features")
     backbone_weights.save(project.weights, DemoCNN(dim=8).state_dict(), "another training")
     project.fill("features", code=2)
-    (line,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("fsar: error: ")]
-    assert f"{project.weights}: weights of the training another training, expected those of toy; " in line
-    assert shards(project, "features") == before and (project.root / "features/manifest.json").exists()
+    (line,) = [
+        text for text in capsys.readouterr().err.splitlines() if text.startswith("fsar: error: ")
+    ]
+    assert (
+        f"{project.weights}: weights of the training another training, expected those of toy; "
+        in line
+    )
+    assert (
+        shards(project, "features") == before and (project.root / "features/manifest.json").exists()
+    )
 
 
 def test_a_feature_store_without_weights_is_refused(project, capsys):
@@ -300,7 +381,9 @@ def test_stores_in_a_bucket(finished, tmp_path, bucket, capsys):
     write_code_video(project.video(66), frames=6, clip=99, height=32, width=32)
     project.make_index()
     for kind in ("frames", "features"):
-        assert not is_done_again(project, capsys, kind, 0) and is_done_again(project, capsys, kind, 1)
+        assert not is_done_again(project, capsys, kind, 0) and is_done_again(
+            project, capsys, kind, 1
+        )
         project.seal(kind)
     inputs = read_json(bucket / "stores" / "features" / "manifest.json", "")["inputs"]
     assert inputs["weights"] == file_sha256(project.weights)

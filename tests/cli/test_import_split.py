@@ -56,7 +56,10 @@ def test_an_older_file_is_replaced_and_may_itself_be_imported(project):
     assert target.read_text() == raw
     target.write_text(raw.replace("g25_c05\t", "g25_c05\tmine"))
     assert main(["import-split", "split.tsv", "--card", "ucf101", "--out", "split.tsv"]) == 0
-    assert splits.read(target).group.tolist()[3:5] == ["v_YoYo_g25", "mine"]  # those that are there are kept
+    assert splits.read(target).group.tolist()[3:5] == [
+        "v_YoYo_g25",
+        "mine",
+    ]  # those that are there are kept
 
 
 def test_lists_labels_and_names_one_by_one(project, capsys):
@@ -65,12 +68,34 @@ def test_lists_labels_and_names_one_by_one(project, capsys):
     labels = ["--labels", *map(str, published.label_files(project))]
     card = ["--card", "workflow/datasets/ssv2_small/card.yaml"]
     assert main(["import-split", *lists, *labels, *card, "--out", "a.tsv"]) == 0
-    assert "class names: label files (train), label files (val), label files (test)\n" in capsys.readouterr().out
+    assert (
+        "class names: label files (train), label files (val), label files (test)\n"
+        in capsys.readouterr().out
+    )
     published.write(project / "names", [*published.CLIPS["ssv2_small"]["train"]])
-    assert main(["import-split", *lists, "--train-names", "names", "--format", "numbered", "--out", "b.tsv"]) == 0
-    assert "class names: names (train), numbers only (val), numbers only (test)\n" in capsys.readouterr().out
+    assert (
+        main(
+            [
+                "import-split",
+                *lists,
+                "--train-names",
+                "names",
+                "--format",
+                "numbered",
+                "--out",
+                "b.tsv",
+            ]
+        )
+        == 0
+    )
+    assert (
+        "class names: names (train), numbers only (val), numbers only (test)\n"
+        in capsys.readouterr().out
+    )
     a, b = splits.read("a.tsv"), splits.read("b.tsv")
-    assert a.path.tolist() == b.path.tolist() and a["class"].tolist() == [c for _, c, _ in _stored("ssv2_small")]
+    assert a.path.tolist() == b.path.tolist() and a["class"].tolist() == [
+        c for _, c, _ in _stored("ssv2_small")
+    ]
     assert b["class"].unique().tolist()[-2:] == ["val0", "test0"]
 
 
@@ -125,7 +150,13 @@ def test_an_older_file_survives_a_mistake(project, capsys):
     out, err = capsys.readouterr()
     # What was found is still said: it is what the mistake is found by.
     assert "test: 2 classes, 3 clips" in out
-    assert err == "fsar: error: lists: class 'YoYo' is in both train and test; splits must not share classes\n"
+    assert (
+        err
+        == "fsar: error: lists: class 'YoYo' is in both train and test; splits must not share classes\n"
+    )
     assert (project / "split.tsv").read_text() == "old" and not [*project.glob(".split.tsv*")]
     assert main(["import-split", "lists", "--out", "lists"]) == 2
-    assert capsys.readouterr().err == "fsar: error: lists: a folder; expected the name of the split.tsv to write\n"
+    assert (
+        capsys.readouterr().err
+        == "fsar: error: lists: a folder; expected the name of the split.tsv to write\n"
+    )

@@ -41,7 +41,10 @@ def fsar(tmp_path):
     (tmp_path / "fakes" / "decord.py").write_text(DECORD)
 
     def run(*arguments, failing: str = "", code: int = 0) -> subprocess.CompletedProcess:
-        environment = os.environ | {"PYTHONPATH": f"{tmp_path / 'fakes'}:{REPOSITORY}", "FAILING": failing}
+        environment = os.environ | {
+            "PYTHONPATH": f"{tmp_path / 'fakes'}:{REPOSITORY}",
+            "FAILING": failing,
+        }
         environment.pop("FSAR_ERRORS", None)
         command = [sys.executable, "-m", "fsar_core", *map(str, arguments)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
@@ -54,7 +57,17 @@ def fsar(tmp_path):
 def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     made = toy_dataset(tmp_path, max_failures=0.25)
     index, problems, store = tmp_path / "index.tsv", tmp_path / "problems.tsv", tmp_path / "store"
-    arguments = ["index", "--card", made.card_file, "--folder", made.folder, "--problems", problems, "--out", index]
+    arguments = [
+        "index",
+        "--card",
+        made.card_file,
+        "--folder",
+        made.folder,
+        "--problems",
+        problems,
+        "--out",
+        index,
+    ]
     done = fsar(*arguments, "--timeout", 3, "--threads", 2, failing="index")
     assert done.stdout.splitlines() == [
         "train: 4 clips of 2 classes listed, 3 usable, 1 lost",
@@ -89,7 +102,9 @@ def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     assert done.stdout.startswith("job 0: 8 clips in ")
     assert done.stdout.endswith(" a second, pyav 6, pyav in place of decord 6, 2 failed\n")
     assert "'videos/val class 00/clip_001.mp4': pyav in place of decord" in done.stderr
-    assert fsar("seal", "--store", store, "--max-failures", 0.25).stdout.startswith(f"{store}: 8 clips, 2 failed")
+    assert fsar("seal", "--store", store, "--max-failures", 0.25).stdout.startswith(
+        f"{store}: 8 clips, 2 failed"
+    )
     assert "sound, but 1 clip was lost with the decoder" in fsar("verify", store, index).stdout
 
     done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30)
@@ -100,7 +115,9 @@ def test_a_hung_and_a_crashed_clip_cost_no_other(fsar, tmp_path):
     fsar(*arguments, "--timeout", 30)
     assert (read_index(index).problem == "").all()
     done = fsar("fill", "--spec", spec, *where, "--job", 0, "--timeout", 30)
-    assert done.stdout.startswith("job 0: done again, because of what it is made from this changed: rows")
+    assert done.stdout.startswith(
+        "job 0: done again, because of what it is made from this changed: rows"
+    )
     assert json.loads(receipt.read_text())["failures"] == []
 
 
@@ -108,7 +125,17 @@ def test_too_many_problems_leave_their_list_and_no_index(fsar, tmp_path):
     made = toy_dataset(tmp_path, max_failures=0.1)
     (made.folder / made.entries.path[4]).unlink()
     problems, index = tmp_path / "a" / "problems.tsv", tmp_path / "index.tsv"
-    arguments = ["index", "--card", made.card_file, "--folder", made.folder, "--problems", problems, "--out", index]
+    arguments = [
+        "index",
+        "--card",
+        made.card_file,
+        "--folder",
+        made.folder,
+        "--problems",
+        problems,
+        "--out",
+        index,
+    ]
     done = fsar(*arguments, code=2)
     assert done.stderr.splitlines()[-1] == (
         f"fsar: error: 1 of 8 clips below {made.folder} cannot be used, first '{made.entries.path[4]}': missing: no such file; "

@@ -42,9 +42,13 @@ def expected() -> dict[str, dict[str, str]]:
     cards = sorted((WORKFLOW / "datasets").glob("*/card.yaml"))
     wanted = {"data sets": {path.parent.name: read_yaml(path)["title"] for path in cards}}
     for kind, heading in HEADINGS.items():
-        wanted[heading] = {name: registry.entry(kind, name).summary for name in registry.names(kind)}
+        wanted[heading] = {
+            name: registry.entry(kind, name).summary for name in registry.names(kind)
+        }
     for kind in ("tables", "figures"):
-        wanted[kind] = {path.stem: read_yaml(path)["title"] for path in sorted((WORKFLOW / kind).glob("*.yaml"))}
+        wanted[kind] = {
+            path.stem: read_yaml(path)["title"] for path in sorted((WORKFLOW / kind).glob("*.yaml"))
+        }
     return {heading: entries or {"(none)": ""} for heading, entries in wanted.items()}
 
 
@@ -71,7 +75,9 @@ def test_it_takes_less_than_two_seconds_and_no_torch():
         "sys.exit('torch was imported' if 'torch' in sys.modules else status)"
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", code, str(WORKFLOW)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(WORKFLOW)], capture_output=True, text=True, timeout=60
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert (done.returncode, done.stderr) == (0, "")
     assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 2
@@ -79,14 +85,19 @@ def test_it_takes_less_than_two_seconds_and_no_torch():
 
 def test_the_module_prints_the_same():
     done = subprocess.run(
-        [sys.executable, "-m", "fsar_core", "list"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "fsar_core", "list"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert sections(done.stdout) == expected()
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("title: My table\n", "My table"), ("", ""), ("- a\n", ""), ("a: 1\n", "")]
+    ("content", "said"),
+    [("title: My table\n", "My table"), ("", ""), ("- a\n", ""), ("a: 1\n", "")],
 )
 def test_a_new_table_is_listed(tmp_path, capsys, content, said):
     (tmp_path / "tables").mkdir()
@@ -101,7 +112,9 @@ def test_a_broken_card_is_told(tmp_path, capsys):
     (tmp_path / "datasets" / "x").mkdir(parents=True)
     (tmp_path / "datasets" / "x" / "card.yaml").write_text("titel: X\n", encoding="utf-8")
     assert main(["list", "--workflow", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.endswith("card.yaml: unknown key 'titel'; did you mean 'title'?\n")
+    assert capsys.readouterr().err.endswith(
+        "card.yaml: unknown key 'titel'; did you mean 'title'?\n"
+    )
 
 
 def test_a_component_without_its_class_is_told(monkeypatch, capsys):

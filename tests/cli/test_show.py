@@ -17,7 +17,14 @@ from tests.builders import toy_index
 from tests.workflow.folders import SMOKE, study
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY = ["--config", str(ROOT / "config.yaml"), "--workflow", str(ROOT / "workflow"), "--configfile", str(SMOKE)]
+TOY = [
+    "--config",
+    str(ROOT / "config.yaml"),
+    "--workflow",
+    str(ROOT / "workflow"),
+    "--configfile",
+    str(SMOKE),
+]
 
 
 @pytest.fixture
@@ -50,7 +57,9 @@ def done(run: str, accuracy: float) -> None:
 
 def test_a_table_half_way(said):
     cells = [
-        c for c in study().experiments.cells("dmgal_table2") if c.row.method == "DMGAL-FT (OTAM)" and c.column.shot == 1
+        c
+        for c in study().experiments.cells("dmgal_table2")
+        if c.row.method == "DMGAL-FT (OTAM)" and c.column.shot == 1
     ]
     (run,) = {cell.run.run_id for cell in cells}
     done(run, 61.04)
@@ -66,14 +75,18 @@ def test_a_table_half_way(said):
     assert "made by snakemake --cores 2 -- results/tables/dmgal_table2.csv" in lines
     at = lines.index("DMGAL-FT (OTAM): dmgal, otam; gain over OTAM")
     assert lines[at + 1] == f"demo_temporal, 1-shot: 61.0 ± 1.2 % ({run})"
-    assert lines[at + 2].startswith("demo_temporal, 3-shot: to be run (demo_temporal.demo_cnn.dmgal.otam.3shot.")
+    assert lines[at + 2].startswith(
+        "demo_temporal, 3-shot: to be run (demo_temporal.demo_cnn.dmgal.otam.3shot."
+    )
     (printed,) = [line for line in lines if line.startswith("only printed ")]
     assert "HyRSM" in printed and "DMGAL" not in printed
 
 
 def test_tables_that_run_nothing(said):
     lines = said("dmgal_table7")
-    assert "measured on no videos" in lines and any(line.startswith("rows C-MGA, ") for line in lines)
+    assert "measured on no videos" in lines and any(
+        line.startswith("rows C-MGA, ") for line in lines
+    )
     assert "rows SSv2-Full, SSv2-Small, Kinetics, HMDB51, UCF101" in said("dmgal_table1")
 
 
@@ -114,7 +127,10 @@ def test_a_data_set_before_and_after_its_clips_were_opened(said):
 def test_a_data_set_of_a_paper_that_another_stands_behind(said):
     lines = said("ucf101")
     assert "in its place demo_spatial, in this configuration" in lines
-    assert any(line.startswith("clips not yet: data/ucf101/split.tsv: no such split list") for line in lines)
+    assert any(
+        line.startswith("clips not yet: data/ucf101/split.tsv: no such split list")
+        for line in lines
+    )
     lines = said("partial")  # of no card
     assert lines[0] == "partial: a data set of the papers; demo_partial stands behind it"
 
@@ -142,7 +158,9 @@ def test_a_run(said):
     run = study().experiments.points("sgtm_fig2")[0].run.run_id
     lines = said(run)
     assert lines[0] == f"{run}: to be run"
-    assert "shown in sgtm_fig2" in lines and "shown in sgtm_table4: Ours, kinetics100, 1-shot" in lines
+    assert (
+        "shown in sgtm_fig2" in lines and "shown in sgtm_table4: Ours, kinetics100, 1-shot" in lines
+    )
     assert "tested on demo_spatial, 5-way 1-shot, 40 episodes" in lines
     done(run, 50.0)
     assert said(run)[0] == f"{run}: 50.0 ± 1.2 %"
@@ -151,7 +169,10 @@ def test_a_run(said):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("dmgal_tabel2", "nothing is called 'dmgal_tabel2'; did you mean 'dmgal_table2'?; `fsar list` has all names"),
+        (
+            "dmgal_tabel2",
+            "nothing is called 'dmgal_tabel2'; did you mean 'dmgal_table2'?; `fsar list` has all names",
+        ),
         ("zzzzzz", "nothing is called 'zzzzzz'; `fsar list` has all names"),
     ],
 )
@@ -165,5 +186,7 @@ def test_without_torch():
         "import sys; from fsar_core.__main__ import main; status = main(['show', 'dmgal_table2']);"
         "sys.exit('torch was imported' if 'torch' in sys.modules else status)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -13,13 +13,17 @@ from fsar_core.errors import FsarError
 @pytest.fixture
 def backbone() -> Backbone:
     torch.manual_seed(0)
-    stages = OrderedDict(first=nn.Conv2d(3, 4, 2, 2), second=nn.Conv2d(4, 5, 2, 2), last=nn.Conv2d(5, 6, 1))
+    stages = OrderedDict(
+        first=nn.Conv2d(3, 4, 2, 2), second=nn.Conv2d(4, 5, 2, 2), last=nn.Conv2d(5, 6, 1)
+    )
     return Backbone(stages, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))
 
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    return torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def test_cuts_are_the_stages_in_order(backbone):
@@ -32,7 +36,8 @@ def test_normalise_by_hand(backbone):
 
 
 @pytest.mark.parametrize(
-    ("cut", "shape"), [("frames", (3, 8, 8)), ("first", (4, 4, 4)), ("second", (5, 2, 2)), ("last", (6, 2, 2))]
+    ("cut", "shape"),
+    [("frames", (3, 8, 8)), ("first", (4, 4, 4)), ("second", (5, 2, 2)), ("last", (6, 2, 2))],
 )
 def test_cut_and_tail_make_the_whole(backbone, images, cut, shape):
     at_cut = backbone.to_cut(images, cut)
@@ -78,19 +83,28 @@ def test_a_missing_file_is_told(tmp_path):
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda whole: whole[: len(whole) // 2], lambda whole: whole[:-1], lambda whole: b"", lambda whole: b"GIF89a"],
+    [
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[:-1],
+        lambda whole: b"",
+        lambda whole: b"GIF89a",
+    ],
     ids=["half", "last byte", "empty", "text"],
 )
 def test_a_damaged_file_is_refused(backbone, tmp_path, damage):
     path = tmp_path / "weights.pt"
     torch.save(backbone.state_dict(), path)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(FsarError, match=r"weights\.pt: not a state dict that loads with weights_only=True") as caught:
+    with pytest.raises(
+        FsarError, match=r"weights\.pt: not a state dict that loads with weights_only=True"
+    ) as caught:
         read_state_dict(path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [[torch.zeros(1)], {"state_dict": {"w": torch.zeros(1)}}, torch.zeros(2)], ids=type)
+@pytest.mark.parametrize(
+    "value", [[torch.zeros(1)], {"state_dict": {"w": torch.zeros(1)}}, torch.zeros(2)], ids=type
+)
 def test_something_else_is_refused(tmp_path, value):
     torch.save(value, tmp_path / "weights.pt")
     with pytest.raises(FsarError, match="expected a state dict of tensors, found"):
@@ -138,12 +152,17 @@ def test_the_first_difference_is_named():
     module = nn.Sequential(OrderedDict(a=nn.Linear(2, 2), b=nn.Linear(2, 3)))
     state = module.state_dict()
     without = {key: value for key, value in state.items() if not key.startswith("a")}
-    with pytest.raises(FsarError, match=r"^w\.pt: no weights of Sequential: lacks 'a\.weight' and 1 more$"):
+    with pytest.raises(
+        FsarError, match=r"^w\.pt: no weights of Sequential: lacks 'a\.weight' and 1 more$"
+    ):
         load_strictly(module, without, "w.pt")
-    with pytest.raises(FsarError, match=r"^w\.pt: no weights of Sequential: has the unknown 'c\.bias' and 0 more$"):
+    with pytest.raises(
+        FsarError, match=r"^w\.pt: no weights of Sequential: has the unknown 'c\.bias' and 0 more$"
+    ):
         load_strictly(module, state | {"c.bias": torch.zeros(1)}, "w.pt")
     with pytest.raises(
-        FsarError, match=r"^w\.pt: no weights of Sequential: 'b\.weight' is \(3, 3\), expected \(3, 2\)$"
+        FsarError,
+        match=r"^w\.pt: no weights of Sequential: 'b\.weight' is \(3, 3\), expected \(3, 2\)$",
     ):
         load_strictly(module, state | {"b.weight": torch.zeros(3, 3)}, "w.pt")
     load_strictly(module, state, "w.pt")

@@ -91,8 +91,24 @@ def test_names_of_the_shipped_components(kind, some):
 
 
 def test_names_are_sorted_modules_and_packages_without_private_ones(tmp_path, monkeypatch):
-    files = ["trx.py", "otam.py", "_distances.py", "sca.txt", "seem/__init__.py", "seem/network.py", "_old/__init__.py"]
-    files += ["bimhm.py", "no_package/x.py", "prototype.py", "annotated.py", "zero.py", "clipseg.py", "aim.py"]
+    files = [
+        "trx.py",
+        "otam.py",
+        "_distances.py",
+        "sca.txt",
+        "seem/__init__.py",
+        "seem/network.py",
+        "_old/__init__.py",
+    ]
+    files += [
+        "bimhm.py",
+        "no_package/x.py",
+        "prototype.py",
+        "annotated.py",
+        "zero.py",
+        "clipseg.py",
+        "aim.py",
+    ]
     for name in files:
         path = tmp_path / "metrics" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,15 +123,24 @@ def test_names_are_sorted_modules_and_packages_without_private_ones(tmp_path, mo
     [
         (lambda: names("match"), "unknown kind of component 'match'; did you mean 'matching'?"),
         (lambda: build("head", "dmgal"), "unknown kind of component 'head'; did you mean 'heads'?"),
-        (lambda: build("matching", "otma"), "unknown name 'otma' in matching; did you mean 'otam'?"),
+        (
+            lambda: build("matching", "otma"),
+            "unknown name 'otma' in matching; did you mean 'otam'?",
+        ),
         (lambda: entry("matching", "_distances"), "unknown name '_distances' in matching; "),
-        (lambda: entry("matching", "../heads/dmgal"), "unknown name '../heads/dmgal' in matching; "),
+        (
+            lambda: entry("matching", "../heads/dmgal"),
+            "unknown name '../heads/dmgal' in matching; ",
+        ),
         (
             lambda: build("matching", "otam", lamda=0.1),
             "matching 'otam' has no parameter 'lamda'; did you mean 'lambda_'?",
         ),
         (lambda: build("heads", "dmgal"), "heads 'dmgal' needs the parameter 'dim'"),
-        (lambda: check("matching", "trx", {"out_dim": 64}), "matching 'trx' needs the parameter 'dim'"),
+        (
+            lambda: check("matching", "trx", {"out_dim": 64}),
+            "matching 'trx' needs the parameter 'dim'",
+        ),
         (
             lambda: check("matching", "otam", {"lambda_": "1e-3"}),
             "matching 'otam': lambda_ is the text '1e-3', expected numbers above 0; YAML reads 1e-3 as text",
@@ -185,18 +210,26 @@ def test_a_new_folder_is_a_component_too(package):
     (package / "mask_providers" / "notes").mkdir()
     assert names("instance_masks") == ["seer"]
     found = entry("instance_masks", "seer")
-    assert (found.module, found.summary, found.parameters) == ("fsar_core.mask_providers.seer", "Sees.", {})
+    assert (found.module, found.summary, found.parameters) == (
+        "fsar_core.mask_providers.seer",
+        "Sees.",
+        {},
+    )
 
 
 def test_a_file_without_its_class_is_told(package):
     (package / "heads" / "tiny_widget.py").write_text("class Other:\n    pass\n", encoding="utf-8")
-    with pytest.raises(FsarError, match=r"tiny_widget\.py in heads defines no class .* spelled 'tinywidget'"):
+    with pytest.raises(
+        FsarError, match=r"tiny_widget\.py in heads defines no class .* spelled 'tinywidget'"
+    ):
         entry("heads", "tiny_widget")
 
 
 def test_a_new_file_is_built(tmp_path):
     """In a copy of the package, as a person who adds one file would do it; nothing else is touched."""
-    shutil.copytree(registry.PACKAGE, tmp_path / "fsar_core", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        registry.PACKAGE, tmp_path / "fsar_core", ignore=shutil.ignore_patterns("__pycache__")
+    )
     new = '''
         """Brand new."""
 
@@ -211,7 +244,9 @@ def test_a_new_file_is_built(tmp_path):
             def encode(self, clips):
                 return clips
         '''
-    (tmp_path / "fsar_core" / "heads" / "brand_new.py").write_text(textwrap.dedent(new).lstrip(), encoding="utf-8")
+    (tmp_path / "fsar_core" / "heads" / "brand_new.py").write_text(
+        textwrap.dedent(new).lstrip(), encoding="utf-8"
+    )
     script = """
         import sys
         from fsar_core.components.registry import PACKAGE, build, entry, names
@@ -242,7 +277,9 @@ def test_listing_and_checking_never_import_torch():
                 count += 1
         print(count >= 9, "torch" in sys.modules, "numpy" in sys.modules)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60
+    )
     assert done.stdout == "True False False\n", done.stderr
 
 
@@ -291,7 +328,11 @@ def test_numbers_with_bounds(package, params, expected):
 
 def test_the_parameters_that_jobs_give_are_those_of_providers():
     """Each is taken by one at least; a preset may set the others."""
-    taken = {param for name in names("instance_masks") for param in entry("instance_masks", name).parameters}
+    taken = {
+        param
+        for name in names("instance_masks")
+        for param in entry("instance_masks", name).parameters
+    }
     supplied = set(MaskProvider.supplied)
     assert supplied <= taken
     assert {"size", "threshold", "template", "values"} <= taken - supplied

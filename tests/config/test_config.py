@@ -45,7 +45,12 @@ TABLE = {
     "shots": [1, 5],
     "rows": [
         {"method": "OTAM", "published": {"ucf101": {1: 49.2, 5: "50.1*"}}},
-        {"method": "New", "head": {"name": "dmgal"}, "matching": {"name": "otam"}, "compare_to": "OTAM"},
+        {
+            "method": "New",
+            "head": {"name": "dmgal"},
+            "matching": {"name": "otam"},
+            "compare_to": "OTAM",
+        },
     ],
 }
 
@@ -110,26 +115,44 @@ def test_the_papers_protocol():
 def test_a_mistyped_key_at_each_depth(path, key, hint):
     said = mistake(Config, edited(SHIPPED, (*path, key), 1))
     assert said.startswith(f"unknown key '{'.'.join([*path, key])}'; ")
-    assert said.endswith(f"did you mean {hint}?") if hint else "lr" in said.split("valid: ")[1].split(", ")
+    assert (
+        said.endswith(f"did you mean {hint}?")
+        if hint
+        else "lr" in said.split("valid: ")[1].split(", ")
+    )
 
 
 def test_a_mistyped_key_is_told_before_the_one_that_it_leaves_missing():
     raw = edited(
-        edited(SHIPPED, ("presets", "demo", "frames", "size"), ...), ("presets", "demo", "frames", "sizze"), 72
+        edited(SHIPPED, ("presets", "demo", "frames", "size"), ...),
+        ("presets", "demo", "frames", "sizze"),
+        72,
     )
     assert mistake(Config, raw) == "unknown key 'presets.demo.frames.sizze'; did you mean 'size'?"
 
 
 def test_a_preset_may_be_called_like_a_key():
-    raw = edited(SHIPPED, ("presets", "frames"), copy.deepcopy(SHIPPED["presets"]["demo"]) | {"trainin": 1})
+    raw = edited(
+        SHIPPED, ("presets", "frames"), copy.deepcopy(SHIPPED["presets"]["demo"]) | {"trainin": 1}
+    )
     assert mistake(Config, raw) == "unknown key 'presets.frames.trainin'; did you mean 'training'?"
 
 
 @pytest.mark.parametrize(
     ("model", "raw", "path", "line"),
     [
-        (AccuracyTable, TABLE, ("rows", 1, "heda"), "unknown key 'rows.1.heda'; did you mean 'head'?"),
-        (AccuracyTable, TABLE, ("rows", 1, "head", "parms"), "unknown key 'rows.1.head.parms'; did you mean 'params'?"),
+        (
+            AccuracyTable,
+            TABLE,
+            ("rows", 1, "heda"),
+            "unknown key 'rows.1.heda'; did you mean 'head'?",
+        ),
+        (
+            AccuracyTable,
+            TABLE,
+            ("rows", 1, "head", "parms"),
+            "unknown key 'rows.1.head.parms'; did you mean 'params'?",
+        ),
         (AccuracyTable, TABLE, ("row",), "unknown key 'row'; did you mean 'rows'?"),
         (Card, CARD, ("license",), "unknown key 'license'; did you mean 'licence'?"),
         (Card, CARD, ("split", "fil"), "unknown key 'split.fil'; did you mean 'file'?"),
@@ -149,8 +172,16 @@ def test_a_mistyped_key_of_a_card_or_table(model, raw, path, line):
             "zero",
             "seed: input should be a valid integer, unable to parse string as an integer (found 'zero')",
         ),
-        (("seed",), 0.5, "seed: input should be a valid integer, got a number with a fractional part (found 0.5)"),
-        (("presets", "demo", "training", "lr"), "fast", "presets.demo.training.lr: input should be a valid number, "),
+        (
+            ("seed",),
+            0.5,
+            "seed: input should be a valid integer, got a number with a fractional part (found 0.5)",
+        ),
+        (
+            ("presets", "demo", "training", "lr"),
+            "fast",
+            "presets.demo.training.lr: input should be a valid number, ",
+        ),
         (
             ("presets", "demo", "training", "lr"),
             -1,
@@ -161,13 +192,21 @@ def test_a_mistyped_key_of_a_card_or_table(model, raw, path, line):
             float("inf"),
             "presets.demo.training.lr: input should be a finite number",
         ),
-        (("presets", "demo", "training", "batch"), 0, "presets.demo.training.batch: input should be greater than or "),
+        (
+            ("presets", "demo", "training", "batch"),
+            0,
+            "presets.demo.training.batch: input should be greater than or ",
+        ),
         (
             ("presets", "demo", "training", "optimizer"),
             "lion",
             "presets.demo.training.optimizer: input should be 'adam', ",
         ),
-        (("presets", "demo", "training"), None, "presets.demo.training: input should be a valid dictionary"),
+        (
+            ("presets", "demo", "training"),
+            None,
+            "presets.demo.training: input should be a valid dictionary",
+        ),
         (
             ("presets", "demo", "frames", "policy"),
             "middle",
@@ -213,13 +252,21 @@ def test_a_mistyped_key_of_a_card_or_table(model, raw, path, line):
             {"epochs": 0},
             "presets.demo.saliency.epochs: input should be greater than or e",
         ),
-        (("presets", "demo", "saliency"), {"dropout": 1}, "presets.demo.saliency.dropout: input should be less than 1"),
+        (
+            ("presets", "demo", "saliency"),
+            {"dropout": 1},
+            "presets.demo.saliency.dropout: input should be less than 1",
+        ),
         (
             ("presets", "demo", "saliency"),
             {"epoch": 3},
             "unknown key 'presets.demo.saliency.epoch'; did you mean 'epochs'?",
         ),
-        (("presets", "demo", "heads"), {"dmgal": 4}, "presets.demo.heads.dmgal: input should be a valid dictionary"),
+        (
+            ("presets", "demo", "heads"),
+            {"dmgal": 4},
+            "presets.demo.heads.dmgal: input should be a valid dictionary",
+        ),
         (
             ("presets", "demo", "demo_videos", "clips"),
             {"train": 1, "val": 1},
@@ -318,7 +365,9 @@ def test_numbers_out_of_range(path, value, line):
 
 @pytest.mark.parametrize("shots", [[0], [-1], [1, 0], [1, -1], [1, 1], [], [10**6]], ids=str)
 def test_shots_of_a_table_and_of_a_figure(shots):
-    assert mistake(AccuracyTable, edited(edited(TABLE, ("rows", 0, "published"), {}), ("shots",), shots))
+    assert mistake(
+        AccuracyTable, edited(edited(TABLE, ("rows", 0, "published"), {}), ("shots",), shots)
+    )
     figure = read_yaml(ROOT / "workflow" / "figures" / "dmgal_fig6.yaml")
     with pytest.raises(FsarError, match="shots"):
         validate_figure(edited(figure, ("panels", 0, "shots"), shots), "x.yaml")
@@ -345,7 +394,8 @@ def test_weights_of_masks_have_no_braces(weights):
     masks = {"provider": "seem", "weights": weights, "sha256": "0" * 64}
     line = mistake(Config, edited(SHIPPED, ("presets", "demo", "masks"), masks))
     assert (
-        line.startswith("presets.demo.masks.weights: '") and "holds braces, which Snakemake takes for wildcards" in line
+        line.startswith("presets.demo.masks.weights: '")
+        and "holds braces, which Snakemake takes for wildcards" in line
     )
 
 
@@ -366,7 +416,12 @@ def test_paths_of_a_card_that_rules_read_have_no_braces(changes, valid):
 
 
 def test_fewest_test_episodes():
-    assert load_config(edited(SHIPPED, ("presets", "demo", "episodes", "test"), 30)).active.episodes.test == 30
+    assert (
+        load_config(
+            edited(SHIPPED, ("presets", "demo", "episodes", "test"), 30)
+        ).active.episodes.test
+        == 30
+    )
 
 
 @pytest.mark.parametrize(
@@ -374,11 +429,18 @@ def test_fewest_test_episodes():
     [
         ({"lr": -1}, "training: molo.as_written.lr: input should be greater than 0 (found -1)"),
         ({"rate": 1}, "training: molo.as_written has the unknown key 'rate'; valid: "),
-        ({"episodes": 10**12}, "training: molo.as_written.episodes: input should be less than or equal to 1000000000"),
+        (
+            {"episodes": 10**12},
+            "training: molo.as_written.episodes: input should be less than or equal to 1000000000",
+        ),
     ],
 )
 def test_published_trainings_of_a_card(changes, line):
-    assert validate(Card, CARD | {"training": {"molo": {"as_written": {"lr": 0.1, "clip_norm": None}}}}, "x.yaml")
+    assert validate(
+        Card,
+        CARD | {"training": {"molo": {"as_written": {"lr": 0.1, "clip_norm": None}}}},
+        "x.yaml",
+    )
     assert mistake(Card, CARD | {"training": {"molo": {"as_written": changes}}}).startswith(line)
 
 
@@ -392,7 +454,9 @@ def test_numbers_that_yaml_takes_for_text():
 
 
 def test_the_message_of_load_config_names_the_file(tmp_path):
-    with pytest.raises(FsarError, match=r"^config\.yaml: unknown key 'sed'; did you mean 'seed'\?$"):
+    with pytest.raises(
+        FsarError, match=r"^config\.yaml: unknown key 'sed'; did you mean 'seed'\?$"
+    ):
         load_config(SHIPPED | {"sed": 1})
     path = tmp_path / "mine.yaml"
     path.write_text("seed: 1\n", encoding="utf-8")
@@ -407,7 +471,10 @@ def test_the_message_of_load_config_names_the_file(tmp_path):
             b"a: !!python/object/apply:os.system [true]\n",
             " line 1: not readable as YAML: could not determine a construct",
         ),
-        (b"a: 1\nb: !!python/name:os.system\n", " line 2: not readable as YAML: could not determine a constructor"),
+        (
+            b"a: 1\nb: !!python/name:os.system\n",
+            " line 2: not readable as YAML: could not determine a constructor",
+        ),
         (b"a: [1\n", " line 2: not readable as YAML: expected ',' or ']'"),
         (b"a: 1\n\tb: 2\n", " line 2: not readable as YAML: "),
         (b"a: \xff\n", ": not readable as YAML: "),
@@ -445,7 +512,9 @@ def test_values_are_frozen():
 # -- tables --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "tables").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "workflow" / "tables").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_shipped_tables_are_valid(path):
     table = load_table(path)
     assert table.rows
@@ -453,7 +522,9 @@ def test_shipped_tables_are_valid(path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "workflow" / "datasets").glob("*/card.yaml")), ids=lambda p: p.parent.name
+    "path",
+    sorted((ROOT / "workflow" / "datasets").glob("*/card.yaml")),
+    ids=lambda p: p.parent.name,
 )
 def test_shipped_cards_are_valid(path):
     card = load(Card, path)
@@ -463,7 +534,11 @@ def test_shipped_cards_are_valid(path):
 @pytest.mark.parametrize(
     ("path", "value", "line"),
     [
-        (("rows", 1, "compare_to"), "OTM", "row 'New' compares to an unknown 'OTM'; did you mean 'OTAM'?"),
+        (
+            ("rows", 1, "compare_to"),
+            "OTM",
+            "row 'New' compares to an unknown 'OTM'; did you mean 'OTAM'?",
+        ),
         (("rows", 1, "method"), "OTAM", "two rows are called 'OTAM'"),
         (
             ("rows", 0, "published"),
@@ -516,11 +591,26 @@ PARAMETERS_TABLE = {
 @pytest.mark.parametrize(
     ("table", "path", "value", "line"),
     [
-        (DATASETS_TABLE, ("kind",), "dataset", "x.yaml: unknown kind of table 'dataset'; did you mean 'datasets'?"),
+        (
+            DATASETS_TABLE,
+            ("kind",),
+            "dataset",
+            "x.yaml: unknown kind of table 'dataset'; did you mean 'datasets'?",
+        ),
         (DATASETS_TABLE, ("kind",), ["datasets"], "x.yaml: unknown kind of table '['datasets']'"),
         (DATASETS_TABLE, ("kind",), ..., "x.yaml: unknown key"),
-        (DATASETS_TABLE, ("rows", 0, "clases"), {}, "x.yaml: unknown key 'rows.0.clases'; did you mean 'classes'?"),
-        (DATASETS_TABLE, ("rows", 1, "dataset"), "ucf101", "x.yaml: two rows are of the data set 'ucf101'"),
+        (
+            DATASETS_TABLE,
+            ("rows", 0, "clases"),
+            {},
+            "x.yaml: unknown key 'rows.0.clases'; did you mean 'classes'?",
+        ),
+        (
+            DATASETS_TABLE,
+            ("rows", 1, "dataset"),
+            "ucf101",
+            "x.yaml: two rows are of the data set 'ucf101'",
+        ),
         (
             DATASETS_TABLE,
             ("rows", 0, "videos", "val"),
@@ -535,8 +625,18 @@ PARAMETERS_TABLE = {
             "x.yaml: rows.0.published: '22.06' is no printed number of",
         ),
         (PARAMETERS_TABLE, ("rows", 0, "head"), ..., "x.yaml: missing key 'rows.0.head'"),
-        (PARAMETERS_TABLE, ("rows", 0, "metric"), "trx", "x.yaml: unknown key 'rows.0.metric'; did you mean 'method'?"),
-        (PARAMETERS_TABLE, ("rows",), PARAMETERS_TABLE["rows"] * 2, "x.yaml: two rows are called 'r_2: 2'"),
+        (
+            PARAMETERS_TABLE,
+            ("rows", 0, "metric"),
+            "trx",
+            "x.yaml: unknown key 'rows.0.metric'; did you mean 'method'?",
+        ),
+        (
+            PARAMETERS_TABLE,
+            ("rows",),
+            PARAMETERS_TABLE["rows"] * 2,
+            "x.yaml: two rows are called 'r_2: 2'",
+        ),
         (PARAMETERS_TABLE, ("dimm",), 3, "x.yaml: unknown key 'dimm'; did you mean 'dim'?"),
         (TABLE, ("cost",), {"dims": 3}, "x.yaml: unknown key 'cost.dims'; did you mean 'dim'?"),
     ],
@@ -568,7 +668,8 @@ def test_a_table_survives_json():
 
 
 @pytest.mark.parametrize(
-    ("value", "number"), [(49.2, 49.2), (49, 49.0), ("49.2*", 49.2), ("49.2", 49.2), ("36*", 36.0), (None, None)]
+    ("value", "number"),
+    [(49.2, 49.2), (49, 49.0), ("49.2*", 49.2), ("49.2", 49.2), ("36*", 36.0), (None, None)],
 )
 def test_printed_numbers(value, number):
     assert printed_number(value) == number
@@ -576,19 +677,25 @@ def test_printed_numbers(value, number):
 
 @pytest.mark.parametrize("value", ["", "*", "49,2", "*49.2", "49.2†", "-"])
 def test_what_is_no_printed_number(value):
-    with pytest.raises(ValueError, match=r"is no printed number; expected 49\.2, '49\.2\*' or null"):
+    with pytest.raises(
+        ValueError, match=r"is no printed number; expected 49\.2, '49\.2\*' or null"
+    ):
         printed_number(value)
 
 
 # -- cards and paths -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["clips", "a/b.mp4", "a b/ü.mp4", "..a/b..", "a/.../b", "-rf", "a:b"])
+@pytest.mark.parametrize(
+    "path", ["clips", "a/b.mp4", "a b/ü.mp4", "..a/b..", "a/.../b", "-rf", "a:b"]
+)
 def test_paths_below_their_root(path):
     assert relative(path) == path
 
 
-@pytest.mark.parametrize("path", ["..", "../a", "a/../b", "a/..", "/a", "//a", "a\\b", "..\\a", "a\0b", "", "."])
+@pytest.mark.parametrize(
+    "path", ["..", "../a", "a/../b", "a/..", "/a", "//a", "a\\b", "..\\a", "a\0b", "", "."]
+)
 def test_paths_that_could_leave_their_root(path):
     with pytest.raises(ValueError, match="must be a relative path"):
         relative(path)
@@ -599,7 +706,11 @@ def test_paths_that_could_leave_their_root(path):
     [
         (("folder",), "/data", "folder: '/data' must be a relative path without '..'"),
         (("folder",), "../data", "folder: '../data' must be a relative path without '..'"),
-        (("split", "file"), "../../split.tsv", "split.file: '../../split.tsv' must be a relative path without '..'"),
+        (
+            ("split", "file"),
+            "../../split.tsv",
+            "split.file: '../../split.tsv' must be a relative path without '..'",
+        ),
         (("split", "format"), "csv", "split.format: input should be 'split_tsv'"),
         (("modality",), "spatio", "modality: input should be 'temporal' or 'spatial'"),
         (("max_failures",), 1.5, "max_failures: input should be less than or equal to 1"),

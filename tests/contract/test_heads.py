@@ -35,7 +35,9 @@ SETTINGS: dict[str, dict] = {
 
 # name of a keyword of `forward` -> the tensor it takes, from support and query
 AUX: dict[str, Callable] = {
-    "labels": lambda support, query: torch.arange(query.shape[1]).expand(query.shape[:2]) % support.shape[1],
+    "labels": lambda support, query: (
+        torch.arange(query.shape[1]).expand(query.shape[:2]) % support.shape[1]
+    ),
     "support_masks": lambda support, query: torch.rand(*support.shape[:4], 9, 7),
     "query_masks": lambda support, query: torch.rand(*query.shape[:3], 9, 7),
     "support_classes": lambda support, query: torch.randint(CLASSES, support.shape[:3]),
@@ -59,8 +61,12 @@ def one_thread():
 def make(name: str, seed: int = 0, **params) -> torch.nn.Module:
     """A head with no weight at its initial value: a factor that starts at 0 would hide what it multiplies."""
     torch.manual_seed(seed)
-    tail = torch.nn.Sequential(Block(DIM, 2), Block(DIM, 2), ClassToken(DIM, 6)).requires_grad_(False)
-    params = accepted("heads", name, dim=DIM, frames=FRAMES, tail=tail) | SETTINGS.get(name, {}) | params
+    tail = torch.nn.Sequential(Block(DIM, 2), Block(DIM, 2), ClassToken(DIM, 6)).requires_grad_(
+        False
+    )
+    params = (
+        accepted("heads", name, dim=DIM, frames=FRAMES, tail=tail) | SETTINGS.get(name, {}) | params
+    )
     head = build("heads", name, **params)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -89,7 +95,16 @@ def close(got: HeadOutput, support, query) -> None:
 
 
 def test_there_are_heads_to_test():
-    assert {"identity", "dmgal", "dmgal_adapter", "st_adapter", "aim", "i2st", "ipm", "sgtm"} <= set(HEADS)
+    assert {
+        "identity",
+        "dmgal",
+        "dmgal_adapter",
+        "st_adapter",
+        "aim",
+        "i2st",
+        "ipm",
+        "sgtm",
+    } <= set(HEADS)
     assert not [name for name in HEADS if name.startswith("_")]
 
 
@@ -132,7 +147,11 @@ def test_the_order_of_classes_and_shots_means_nothing(name):
     support, query = episode(name)
     straight = head(support, query)
     way, shot = [2, 0, 1], [1, 0]
-    close(head(support[:, way][:, :, shot], query), straight.support[:, way][:, :, shot], straight.query)
+    close(
+        head(support[:, way][:, :, shot], query),
+        straight.support[:, way][:, :, shot],
+        straight.query,
+    )
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -195,7 +214,9 @@ def test_source_is_named_and_a_wrong_parameter_refused(name):
         build("heads", name, flavour=1)
 
 
-@pytest.mark.parametrize("name", [name for name in HEADS if entry("heads", name).attributes["wraps_tail"]])
+@pytest.mark.parametrize(
+    "name", [name for name in HEADS if entry("heads", name).attributes["wraps_tail"]]
+)
 def test_a_head_that_wraps_a_tail_takes_it_and_holds_it_as_tail(name):
     """So that `EpisodeModel` can freeze it there."""
     assert entry("heads", name).parameters["tail"].default == REQUIRED
@@ -232,7 +253,8 @@ def test_both_ways_give_equal_features_under_every_option(name):
             expected = head(support, query)
             got = head.relate(head.encode(support), head.encode(query))
         error = max(
-            (got.support - expected.support).abs().max().item(), (got.query - expected.query).abs().max().item()
+            (got.support - expected.support).abs().max().item(),
+            (got.query - expected.query).abs().max().item(),
         )
         if error > 1e-10:
             different[str(options)] = error
@@ -257,7 +279,11 @@ def test_everything_stays_on_the_device_of_the_features(name, training):
             if options.get("saliency") == "live":
                 head.load_classifier(head.classifier.state_dict())
             support, query = (features.cuda() for features in episode(name))
-            aux = {word: value.cuda() for word, value in aux_of(head, support, query).items() if "masks" not in word}
+            aux = {
+                word: value.cuda()
+                for word, value in aux_of(head, support, query).items()
+                if "masks" not in word
+            }
             out = head(support, query, **aux)
             tensors = [out.support, out.query, *out.losses.values()]
         assert {tensor.device.type for tensor in tensors} == {"cuda"}, options

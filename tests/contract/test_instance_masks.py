@@ -16,7 +16,9 @@ def test_it_says_what_it_needs_and_gives(name):
     """What planning reads from the source text, without torch."""
     attributes = registry.entry("instance_masks", name).attributes
     assert isinstance(attributes["version"], int)
-    assert all(isinstance(attributes[key], bool) for key in ("needs_frames", "prompted", "has_scores"))
+    assert all(
+        isinstance(attributes[key], bool) for key in ("needs_frames", "prompted", "has_scores")
+    )
     assert attributes["loads"] in (None, "file", "folder")
 
 

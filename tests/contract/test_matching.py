@@ -31,7 +31,12 @@ def metric(request):
 
     def make(dim: int = SIZES["dim"], frames: int = SIZES["frames"], **_):
         torch.manual_seed(0)
-        return build("matching", name, **accepted("matching", name, dim=dim, frames=frames, out_dim=8), **params).eval()
+        return build(
+            "matching",
+            name,
+            **accepted("matching", name, dim=dim, frames=frames, out_dim=8),
+            **params,
+        ).eval()
 
     return make
 
@@ -89,7 +94,9 @@ def test_a_batch_of_episodes_is_its_episodes_one_by_one(metric):
 def test_a_query_is_judged_alone(metric):
     module = metric()
     support, query = episode(module.spatial)
-    torch.testing.assert_close(module(support, query)[:, 1:2], module(support, query[:, 1:2]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        module(support, query)[:, 1:2], module(support, query[:, 1:2]), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_each_clip_is_encoded_alone(metric):
@@ -118,7 +125,9 @@ def test_both_ways_give_equal_logits_under_every_option(name, shot):
         support, query = (features.double() for features in episode(metric.spatial, shot=shot))
         support, query = support + 0.1, query - 0.1
         with torch.no_grad():
-            error = metric(support, query) - metric.compare(metric.encode(support), metric.encode(query))
+            error = metric(support, query) - metric.compare(
+                metric.encode(support), metric.encode(query)
+            )
         if error.abs().max() > 1e-12:
             different[str(options)] = error.abs().max().item()
     assert tried >= len(combinations("matching", name)) / 2
@@ -145,7 +154,12 @@ def test_everything_stays_on_the_device_of_the_features(name):
 )
 def test_dropout_is_from_0_to_below_1(name):
     def make(dropout):
-        return build("matching", name, **accepted("matching", name, dim=6, frames=4, out_dim=8), dropout=dropout)
+        return build(
+            "matching",
+            name,
+            **accepted("matching", name, dim=6, frames=4, out_dim=8),
+            dropout=dropout,
+        )
 
     make(0), make(0.99)
     for rate in (-0.01, 1, 1.5):
@@ -213,7 +227,9 @@ def test_half_precision_features_give_the_logits_of_their_values(metric, dtype):
     support, query = (100 * features.to(dtype) for features in episode(module.spatial))
     logits = module(support, query)
     assert logits.isfinite().all()
-    torch.testing.assert_close(logits.float(), module(support.float(), query.float()), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        logits.float(), module(support.float(), query.float()), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_autocast_costs_no_more_than_its_rounding(metric):
@@ -265,7 +281,11 @@ def test_no_copy_of_the_support_for_every_query(metric):
     module = metric(**sizes)
     support, _ = episode(module.spatial, **sizes)
     largest = watched(module, **sizes).largest
-    assert support.untyped_storage().nbytes() <= largest < sizes["query"] * support.untyped_storage().nbytes() / 2
+    assert (
+        support.untyped_storage().nbytes()
+        <= largest
+        < sizes["query"] * support.untyped_storage().nbytes() / 2
+    )
 
 
 def test_wrong_shapes_are_one_line_errors(metric):

@@ -18,7 +18,11 @@ Clips = Mapping[str, Mapping[str, list[str]]]
 CLIPS: dict[str, Clips] = {
     "ucf101": {
         "train": {
-            "ApplyEyeMakeup": ["v_ApplyEyeMakeup_g01_c01", "v_ApplyEyeMakeup_g01_c02", "v_ApplyEyeMakeup_g02_c01"],
+            "ApplyEyeMakeup": [
+                "v_ApplyEyeMakeup_g01_c01",
+                "v_ApplyEyeMakeup_g01_c02",
+                "v_ApplyEyeMakeup_g02_c01",
+            ],
             "YoYo": ["v_YoYo_g25_c01", "v_YoYo_g25_c05"],
         },
         "val": {"HandstandPushups": ["v_HandStandPushups_g01_c01", "v_HandStandPushups_g01_c02"]},
@@ -77,7 +81,10 @@ def card(name: str, **changes) -> Card:
 
 def install(root: Path, name: str, **changes) -> Path:
     """The shipped card with the miniature's counts, in a workflow below `root`; returns the card's file."""
-    counts = {split: [len(classes), sum(map(len, classes.values()))] for split, classes in CLIPS[name].items()}
+    counts = {
+        split: [len(classes), sum(map(len, classes.values()))]
+        for split, classes in CLIPS[name].items()
+    }
     data = read_yaml(CARDS / name / "card.yaml") | {"expected": counts} | changes
     return write(root / "workflow" / "datasets" / name / "card.yaml", [yaml.safe_dump(data)])
 
@@ -101,7 +108,10 @@ def write(path: Path, lines: list[str]) -> Path:
 def class_video_lists(folder: Path, name: str, ending: str = "list03.txt") -> dict[str, Path]:
     """As TRX has them; CMN's files are called train.list."""
     return {
-        split: write(folder / f"{split}{ending}", [f"{c}/{v}" for c, videos in classes.items() for v in videos])
+        split: write(
+            folder / f"{split}{ending}",
+            [f"{c}/{v}" for c, videos in classes.items() for v in videos],
+        )
         for split, classes in CLIPS[name].items()
     }
 
@@ -110,7 +120,11 @@ def numbered_line(name: str, split: str, number: int, kind: str, video: str) -> 
     if name.startswith("ssv2"):
         return f"{split}{number}/{video}"
     if name == "kinetics100":  # some clips without their time stamp, as in MoLo's lists
-        file = f"val_256/{{}}/{video[:11]}.mkv" if video.endswith("011") else f"train_256/{{}}/{video}.mp4"
+        file = (
+            f"val_256/{{}}/{video[:11]}.mkv"
+            if video.endswith("011")
+            else f"train_256/{{}}/{video}.mp4"
+        )
         return f"{split}{number}//{file.format(kind.replace(' ', '_'))}"
     return f"{split}{number}//videos/{kind}/{video}.avi"
 
@@ -119,7 +133,9 @@ def numbered_lists(folder: Path, name: str) -> dict[str, Path]:
     """As HyRSM, MoLo and CLIP-FSAR have them."""
     lists = {}
     for split, classes in CLIPS[name].items():
-        lines = [numbered_line(name, split, n, c, v) for n, c in enumerate(classes) for v in classes[c]]
+        lines = [
+            numbered_line(name, split, n, c, v) for n, c in enumerate(classes) for v in classes[c]
+        ]
         lists[split] = write(folder / f"{split}_few_shot.txt", lines)
     return lists
 
@@ -144,4 +160,9 @@ def label_files(folder: Path, name: str = "ssv2_small") -> list[Path]:
 
 def clips(name: str) -> list[tuple[str, str, str]]:
     """(split, class, video) in the order of the lists."""
-    return [(s, kind, video) for s in SPLITS for kind, videos in CLIPS[name][s].items() for video in videos]
+    return [
+        (s, kind, video)
+        for s in SPLITS
+        for kind, videos in CLIPS[name][s].items()
+        for video in videos
+    ]

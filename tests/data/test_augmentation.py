@@ -29,13 +29,19 @@ def clip(frames: int = 3, size: int = 6) -> np.ndarray:
 def test_without_a_policy_the_centre_is_cut():
     found = apply(clip(), draw(None, 6, 2), 2)
     assert found.shape == (3, 3, 2, 2) and found.dtype == torch.uint8
-    assert found[1, 0].tolist() == [[20, 20], [30, 30]] and found[1, 1].tolist() == [[20, 30], [20, 30]]
+    assert found[1, 0].tolist() == [[20, 20], [30, 30]] and found[1, 1].tolist() == [
+        [20, 30],
+        [20, 30],
+    ]
     assert found[:, 2, 0, 0].tolist() == [50, 51, 52]
 
 
 def test_corner_and_mirror_by_hand():
     found = apply(clip(), Draw(top=3, left=1, flip=True), 2)
-    assert found[0, 0].tolist() == [[30, 30], [40, 40]] and found[2, 1].tolist() == [[20, 10], [20, 10]]
+    assert found[0, 0].tolist() == [[30, 30], [40, 40]] and found[2, 1].tolist() == [
+        [20, 10],
+        [20, 10],
+    ]
 
 
 def test_masks_follow_their_frames():
@@ -55,7 +61,10 @@ def test_masks_follow_their_frames():
         (
             "contrast",
             0.5,
-            lambda p: 0.5 * p + 0.5 * np.floor(p @ [0.2989, 0.587, 0.114]).mean((1, 2))[:, None, None, None],
+            lambda p: (
+                0.5 * p
+                + 0.5 * np.floor(p @ [0.2989, 0.587, 0.114]).mean((1, 2))[:, None, None, None]
+            ),
         ),
         ("hue", 0.25, lambda p: _turned(p, 0.25)),
         ("hue", -0.1, lambda p: _turned(p, -0.1)),
@@ -82,17 +91,31 @@ def test_operations_are_done_in_the_order_drawn():
 
 
 @settings(max_examples=100, deadline=None)
-@given(seed=st.integers(0, 2**32), size=st.integers(8, 40), crop=st.integers(1, 8), flip=st.floats(0, 1))
+@given(
+    seed=st.integers(0, 2**32),
+    size=st.integers(8, 40),
+    crop=st.integers(1, 8),
+    flip=st.floats(0, 1),
+)
 def test_draws_stay_inside(seed, size, crop, flip):
-    drawn = draw(ViewPolicy(crop="random", flip=flip, jitter=JITTER), size, crop, np.random.default_rng(seed))
+    drawn = draw(
+        ViewPolicy(crop="random", flip=flip, jitter=JITTER), size, crop, np.random.default_rng(seed)
+    )
     assert 0 <= drawn.top <= size - crop and 0 <= drawn.left <= size - crop
     names = [name for name, _ in drawn.colour]
     assert names == ["gray"] or sorted(names) == ["brightness", "contrast", "hue", "saturation"]
-    spans = {"brightness": (0.5, 1.5), "contrast": (0.6, 1.4), "saturation": (0.7, 1.3), "hue": (-0.25, 0.25)}
+    spans = {
+        "brightness": (0.5, 1.5),
+        "contrast": (0.6, 1.4),
+        "saturation": (0.7, 1.3),
+        "hue": (-0.25, 0.25),
+    }
     for name, value in drawn.colour:
         low, high = spans.get(name, (1, 1))
         assert low <= value <= high
-    assert drawn == draw(ViewPolicy(crop="random", flip=flip, jitter=JITTER), size, crop, np.random.default_rng(seed))
+    assert drawn == draw(
+        ViewPolicy(crop="random", flip=flip, jitter=JITTER), size, crop, np.random.default_rng(seed)
+    )
 
 
 def test_shares_of_a_thousand_draws():
@@ -116,10 +139,14 @@ def test_a_forbidden_flip_never_happens_and_a_sure_one_always():
 def test_support_and_query_have_draws_of_their_own():
     policy = ViewPolicy(crop="random", flip=0.5, jitter=JITTER)
     both = AugmentationSpec(support=policy, query=policy)
-    support, again, query = (live_draws(both, side, 7, 20, 100, 80) for side in ("support", "support", "query"))
+    support, again, query = (
+        live_draws(both, side, 7, 20, 100, 80) for side in ("support", "support", "query")
+    )
     assert support == again and not set(support) & set(query)
     # The clips of a side differ too, and another episode has other draws.
-    assert len(set(support)) == 20 and not set(support) & set(live_draws(both, "support", 8, 20, 100, 80))
+    assert len(set(support)) == 20 and not set(support) & set(
+        live_draws(both, "support", 8, 20, 100, 80)
+    )
     # Each side follows its own policy.
     apart = AugmentationSpec(support=policy, query=ViewPolicy(crop="centre", flip=0.0))
     assert live_draws(apart, "support", 7, 20, 100, 80) == support

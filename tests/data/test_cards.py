@@ -54,7 +54,14 @@ def test_the_split_list_may_lie_beside_the_videos(made):
 
 def test_digest_ignores_words_and_thresholds(made):
     before = _load(made).digest
-    changes = dict(title="Other", source="elsewhere", citation="x", licence="CC0", max_failures=0.5, modality="spatial")
+    changes = dict(
+        title="Other",
+        source="elsewhere",
+        citation="x",
+        licence="CC0",
+        max_failures=0.5,
+        modality="spatial",
+    )
     assert _change(made, **changes) == before
     assert _change(made, expected={"train": [2, 4]}) == before
 
@@ -67,7 +74,12 @@ def test_digest_ignores_the_order_of_lines(made):
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("split", "test"), ("class", "train class 0x"), ("path", "videos/other.mp4"), ("group", "another source")],
+    [
+        ("split", "test"),
+        ("class", "train class 0x"),
+        ("path", "videos/other.mp4"),
+        ("group", "another source"),
+    ],
 )
 def test_digest_knows_every_field_of_the_split_list(made, column, value):
     before = _load(made).digest
@@ -76,8 +88,13 @@ def test_digest_knows_every_field_of_the_split_list(made, column, value):
     splits.write(made.split_file, entries.drop_duplicates("path"))
     changed = _load(made).digest
     # Fewer clips is one change, the new value another.
-    splits.write(made.split_file, made.entries[made.entries["path"].isin(entries.drop_duplicates("path")["path"])])
-    assert len({before, changed, _load(made).digest}) == 3 if column == "path" else changed != before
+    splits.write(
+        made.split_file,
+        made.entries[made.entries["path"].isin(entries.drop_duplicates("path")["path"])],
+    )
+    assert (
+        len({before, changed, _load(made).digest}) == 3 if column == "path" else changed != before
+    )
 
 
 def test_digest_knows_flips_the_folder_and_the_name(made, tmp_path):
@@ -132,32 +149,59 @@ NUMBERED = {"format": "numbered", "train": "a", "val": "b", "test": "c"}
     ("card", "words"),
     [
         (toy_card(flips=True), "unknown key 'flips'; did you mean 'flip'?"),
-        (toy_card(folder="../outside"), "folder: '../outside' must be a relative path without '..'"),
+        (
+            toy_card(folder="../outside"),
+            "folder: '../outside' must be a relative path without '..'",
+        ),
         (toy_card(folder="/data/toy"), "folder: '/data/toy' must be a relative path without '..'"),
-        (toy_card(max_failures=2), "max_failures: input should be less than or equal to 1 (found 2)"),
-        (toy_card(modality="temporel"), "modality: input should be 'temporal' or 'spatial' (found 'temporel')"),
+        (
+            toy_card(max_failures=2),
+            "max_failures: input should be less than or equal to 1 (found 2)",
+        ),
+        (
+            toy_card(modality="temporel"),
+            "modality: input should be 'temporal' or 'spatial' (found 'temporel')",
+        ),
         ({k: v for k, v in toy_card().items() if k != "licence"}, "missing key 'licence'"),
         (toy_card(generator="demo_temporel"), "did you mean 'demo_temporal'?"),
         (toy_card(split={"format": "split_tsv"}), "split: format split_tsv needs the key 'file'"),
         (toy_card(split={**NUMBERED, "val": None}), "split: format numbered needs the key 'val'"),
         (toy_card(split={**NUMBERED, "file": "x"}), "split: format numbered has no key 'file'"),
-        (toy_card(split={**NUMBERED, "format": "class_video", "labels": ["x"]}), "class_video has no key 'labels'"),
-        (toy_card(split={**NUMBERED, "labels": ["../x"]}), "split.labels: '../x' must be a relative path"),
-        (toy_card(split={**NUMBERED, "names": {"val": "/x"}}), "split.names: '/x' must be a relative path"),
+        (
+            toy_card(split={**NUMBERED, "format": "class_video", "labels": ["x"]}),
+            "class_video has no key 'labels'",
+        ),
+        (
+            toy_card(split={**NUMBERED, "labels": ["../x"]}),
+            "split.labels: '../x' must be a relative path",
+        ),
+        (
+            toy_card(split={**NUMBERED, "names": {"val": "/x"}}),
+            "split.names: '/x' must be a relative path",
+        ),
         (
             toy_card(split={**NUMBERED, "format": "numberd"}),
             "split.format: input should be 'split_tsv', 'class_video' or",
         ),
         (toy_card(files={"roots": ["videos", ".."]}), "files.roots: '..' must be a relative path"),
-        (toy_card(files={"extensions": ["mp4"]}), "files.extensions: 'mp4' is no extension; expected one like .mp4"),
+        (
+            toy_card(files={"extensions": ["mp4"]}),
+            "files.extensions: 'mp4' is no extension; expected one like .mp4",
+        ),
         (
             toy_card(files={"path": "{class}"}),
             "files.path: '{class}' must hold {video}, may hold {class}, and no other",
         ),
-        (toy_card(files={"path": "{class}/{video}/{id}"}), "files.path: '{class}/{video}/{id}' must hold {video}"),
+        (
+            toy_card(files={"path": "{class}/{video}/{id}"}),
+            "files.path: '{class}/{video}/{id}' must hold {video}",
+        ),
         (toy_card(files={"path": "/{video}"}), "files.path: '/{video}' must be a relative path"),
         (toy_card(group="(.+)_x"), "group: expected a regular expression with (?P<group>...)"),
-        (toy_card(group="(?P<group>.+"), "group: no regular expression: missing ), unterminated subpattern"),
+        (
+            toy_card(group="(?P<group>.+"),
+            "group: no regular expression: missing ), unterminated subpattern",
+        ),
     ],
 )
 def test_a_wrong_card_is_told_in_one_line(made, card, words):
@@ -169,28 +213,65 @@ def test_a_wrong_card_is_told_in_one_line(made, card, words):
 
 def test_a_card_that_is_no_yaml_names_the_line(made):
     made.card_file.write_text("title: Toy\nsource: [a, b\nflip: true\n")
-    assert _failure(lambda: _load(made)).startswith(f"{made.card_file} line 3: not readable as YAML")
+    assert _failure(lambda: _load(made)).startswith(
+        f"{made.card_file} line 3: not readable as YAML"
+    )
 
 
 def test_a_missing_split_list_names_where_it_was_looked_for(made):
     made.split_file.unlink()
-    assert _failure(lambda: _load(made)).startswith(f"{made.folder / 'split.tsv'}: no such split list")
+    assert _failure(lambda: _load(made)).startswith(
+        f"{made.folder / 'split.tsv'}: no such split list"
+    )
 
 
 def test_counts_of_the_card_are_checked_against_the_list(made):
     made.card_file.write_text(yaml.safe_dump(toy_card(expected={"test": [1, 5]})))
-    assert _failure(lambda: _load(made)) == f"{made.split_file}: 2 clips in test, expected 5 by the card"
+    assert (
+        _failure(lambda: _load(made))
+        == f"{made.split_file}: 2 clips in test, expected 5 by the card"
+    )
 
 
 # -- the five benchmarks ---------------------------------------------------------------------------------------------------
 
 # Clips and classes of every released list; a benchmark's folder, whether flips are allowed, whether sources are known, names.
 BENCHMARKS = {
-    "ssv2_full": ({"train": (64, 67013), "val": (12, 1926), "test": (24, 2857)}, "ssv2", False, False, None),
-    "ssv2_small": ({"train": (64, 6400), "val": (12, 1200), "test": (24, 2400)}, "ssv2", False, False, None),
-    "kinetics100": ({"train": (64, 6400), "val": (12, 1200), "test": (24, 2400)}, "kinetics", True, True, None),
-    "hmdb51": ({"train": (31, 4280), "val": (10, 1194), "test": (10, 1292)}, "hmdb51", True, True, 51),
-    "ucf101": ({"train": (70, 9154), "val": (10, 1421), "test": (21, 2745)}, "ucf101", True, True, 101),
+    "ssv2_full": (
+        {"train": (64, 67013), "val": (12, 1926), "test": (24, 2857)},
+        "ssv2",
+        False,
+        False,
+        None,
+    ),
+    "ssv2_small": (
+        {"train": (64, 6400), "val": (12, 1200), "test": (24, 2400)},
+        "ssv2",
+        False,
+        False,
+        None,
+    ),
+    "kinetics100": (
+        {"train": (64, 6400), "val": (12, 1200), "test": (24, 2400)},
+        "kinetics",
+        True,
+        True,
+        None,
+    ),
+    "hmdb51": (
+        {"train": (31, 4280), "val": (10, 1194), "test": (10, 1292)},
+        "hmdb51",
+        True,
+        True,
+        51,
+    ),
+    "ucf101": (
+        {"train": (70, 9154), "val": (10, 1421), "test": (21, 2745)},
+        "ucf101",
+        True,
+        True,
+        101,
+    ),
 }
 
 
@@ -225,10 +306,14 @@ def test_the_published_trainings_of_the_benchmarks(name, recipe):
     card = load(Card, cards.card_file(published.CARDS, name))
     assert set(card.training) == {"molo", "clip_fsar"}
     for which, fall in zip(("as_written", "as_executed"), falls):
-        spec = TrainingSpec.model_validate(card.training[recipe][which] | {"query": 1, "validations": 1})
+        spec = TrainingSpec.model_validate(
+            card.training[recipe][which] | {"query": 1, "validations": 1}
+        )
         # One episode on each of 4 GPUs an iteration, and a step every 4 iterations.
         assert (spec.episodes, spec.batch * spec.accumulate, spec.lr) == (4 * iterations, 16, lr)
-        assert [round(m * iterations) for m in spec.milestones] == list(fall) and spec.factors == tuple(fall.values())
+        assert [round(m * iterations) for m in spec.milestones] == list(
+            fall
+        ) and spec.factors == tuple(fall.values())
         assert which == "as_written" or spec.weight_decay == 1e-3
 
 
@@ -238,11 +323,20 @@ def _imported(root, name, kind) -> tuple[list[str], cards.Dataset]:
     folder = root / "workflow" / "datasets"
     if kind == "numbered":
         published.numbered_lists(root / "lists", name)
-        words = ["--labels", *map(str, published.label_files(root))] if name.startswith("ssv2") else []
+        words = (
+            ["--labels", *map(str, published.label_files(root))] if name.startswith("ssv2") else []
+        )
     else:
         published.class_video_lists(root / "lists", name, kind)
         words = []
-    words += ["--workflow", str(root / "workflow"), "--card", name, "--out", str(folder / name / "split.tsv")]
+    words += [
+        "--workflow",
+        str(root / "workflow"),
+        "--card",
+        name,
+        "--out",
+        str(folder / name / "split.tsv"),
+    ]
     assert main(["import-split", str(root / "lists"), *words]) == 0
     there = published.put_videos(root / "data" / BENCHMARKS[name][1], name)
     return there, cards.load_dataset(folder, name, root / "data", SIZES, 0)
@@ -272,9 +366,14 @@ def test_the_format_of_the_lists_is_not_part_of_the_identity(tmp_path, name):
     # As they are, beside the videos.
     root = tmp_path / "c"
     lists = published.numbered_lists(root / "data" / imported.card.folder / "lists", name)
-    source = {"format": "numbered", **{split: f"lists/{path.name}" for split, path in lists.items()}}
+    source = {
+        "format": "numbered",
+        **{split: f"lists/{path.name}" for split, path in lists.items()},
+    }
     if name == "ssv2_small":
-        source["labels"] = [path.name for path in published.label_files(root / "data" / imported.card.folder)]
+        source["labels"] = [
+            path.name for path in published.label_files(root / "data" / imported.card.folder)
+        ]
     published.install(root, name, split=source)
     direct = cards.load_dataset(root / "workflow" / "datasets", name, root / "data", SIZES, 0)
     assert direct.digest == imported.digest
@@ -287,7 +386,9 @@ def test_lists_of_names_may_lie_beside_the_card(tmp_path):
     for split, classes in published.CLIPS["ssv2_small"].items():
         published.write(file.parent / f"{split} names", list(classes))
     source = {"format": "numbered", "names": {split: f"{split} names" for split in SPLITS}}
-    file = published.install(tmp_path, "ssv2_small", split=source | {s: path.name for s, path in lists.items()})
+    file = published.install(
+        tmp_path, "ssv2_small", split=source | {s: path.name for s, path in lists.items()}
+    )
     entries = cards.load_entries(file, load(Card, file), tmp_path)
     assert sorted(entries["class"]) == sorted(kind for _, kind, _ in published.clips("ssv2_small"))
 
@@ -303,7 +404,9 @@ def test_digest_knows_what_finds_the_files_but_not_how_lists_are_read(made):
 def test_a_missing_published_list_is_told_with_what_to_do(tmp_path):
     def failure(**changes):
         file = published.install(tmp_path, "ucf101", **changes)
-        return _failure(lambda: cards.load_dataset(file.parents[1], "ucf101", tmp_path / "data", SIZES, 0))
+        return _failure(
+            lambda: cards.load_dataset(file.parents[1], "ucf101", tmp_path / "data", SIZES, 0)
+        )
 
     beside, folder = tmp_path / "workflow/datasets/ucf101", tmp_path / "data/ucf101"
     assert failure() == (
@@ -315,5 +418,11 @@ def test_a_missing_published_list_is_told_with_what_to_do(tmp_path):
     )
     lists = published.class_video_lists(beside, "ucf101")
     source = {"format": "class_video", **{split: path.name for split, path in lists.items()}}
-    assert failure(split=source, expected={"val": [1, 3]}) == f"{beside}: 2 clips in val, expected 3 by the card"
-    assert failure(split=source, classes=["YoYo"]) == f"{beside}: unknown class 'ApplyEyeMakeup' in train; valid: YoYo"
+    assert (
+        failure(split=source, expected={"val": [1, 3]})
+        == f"{beside}: 2 clips in val, expected 3 by the card"
+    )
+    assert (
+        failure(split=source, classes=["YoYo"])
+        == f"{beside}: unknown class 'ApplyEyeMakeup' in train; valid: YoYo"
+    )

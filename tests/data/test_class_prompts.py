@@ -38,7 +38,10 @@ def test_words(name, text):
 
 def test_the_template():
     assert class_prompts.prompt("brush hair", "{class}") == "brush hair"
-    assert class_prompts.prompt("brush hair", "a person: {class}, {class}.") == "a person: brush hair, brush hair."
+    assert (
+        class_prompts.prompt("brush hair", "a person: {class}, {class}.")
+        == "a person: brush hair, brush hair."
+    )
     assert class_prompts.prompt("{0} {x}", "the {class}") == "the {0} {x}"
 
 
@@ -46,14 +49,18 @@ def test_identity_is_of_names_and_texts():
     one = class_prompts.identity(["brush_hair", "kick", "kick"])
     assert one == class_prompts.identity(["kick", "brush_hair"]) and len(one) == 12
     # Another spelling of a class is other files, and a job finds its prompts by the spelling of its index.
-    assert len({one, class_prompts.identity(["brush hair", "kick"]), class_prompts.identity(["kick"])}) == 3
+    assert (
+        len({one, class_prompts.identity(["brush hair", "kick"]), class_prompts.identity(["kick"])})
+        == 3
+    )
 
 
 def test_a_job_of_other_classes_is_refused():
     class_prompts.check(["kick", "kick"], class_prompts.identity(["kick"]))
     class_prompts.check(["kick"], None)
     with pytest.raises(
-        FsarError, match=r"^--index: the texts of its training classes have the digest \w+, the spec's is "
+        FsarError,
+        match=r"^--index: the texts of its training classes have the digest \w+, the spec's is ",
     ):
         class_prompts.check(["kick", "run"], class_prompts.identity(["kick"]))
 

@@ -69,7 +69,9 @@ def test_long_gaps_between_key_frames(tmp_path):
 
 def test_probe_describes_what_is_shown(tmp_path):
     path = write_code_video(tmp_path / "clip.mp4", frames=25, height=48, width=80, fps=24)
-    assert probe(path) == decoding.VideoInfo(frames=25, fps=24.0, height=48, width=80, decoder="decord")
+    assert probe(path) == decoding.VideoInfo(
+        frames=25, fps=24.0, height=48, width=80, decoder="decord"
+    )
     frames, decoder = decode(path, np.array([3]))
     assert decoder == "decord" and frames.shape == (1, 48, 80, 3) and frames.dtype == np.uint8
     # Lossless but for the conversion of colours: black, white and the greys beside the code come back.
@@ -86,7 +88,10 @@ def test_colours_are_rgb(tmp_path):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     for reader in readers(tmp_path / "c.mp4", np.array([0])):
-        assert np.abs(reader.frames(np.array([0])).reshape(-1, 3).mean(axis=0) - (200, 100, 20)).max() < 6
+        assert (
+            np.abs(reader.frames(np.array([0])).reshape(-1, 3).mean(axis=0) - (200, 100, 20)).max()
+            < 6
+        )
 
 
 def _rotate(path, degrees: int) -> None:
@@ -101,7 +106,9 @@ def _rotate(path, degrees: int) -> None:
     path.write_bytes(data[:at] + turned + data[at + len(turned) :])
 
 
-@pytest.mark.parametrize(("degrees", "shape"), [(90, (128, 64)), (180, (64, 128)), (270, (128, 64))])
+@pytest.mark.parametrize(
+    ("degrees", "shape"), [(90, (128, 64)), (180, (64, 128)), (270, (128, 64))]
+)
 def test_rotation_metadata_is_applied_by_both_decoders(tmp_path, degrees, shape):
     path = write_code_video(tmp_path / "clip.mp4", frames=5, clip=77, height=64, width=128)
     _rotate(path, degrees)
@@ -129,7 +136,9 @@ def test_rotated_clips_of_an_odd_width_are_read_too(tmp_path, degrees):
 def _audio(path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
         sound.sample_rate = 16000
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
@@ -139,9 +148,18 @@ UNREADABLE = {
     "missing": (lambda path: None, "no such file"),
     "an empty folder": (lambda path: path.mkdir(), "no .jpg, .jpeg, .png in the folder"),
     "empty": (lambda path: path.touch(), "empty file"),
-    "text": (lambda path: path.write_text("not a video\n" * 50), "Invalid data found when processing input"),
-    "zeros": (lambda path: path.write_bytes(bytes(5000)), "Invalid data found when processing input"),
-    "no index": (lambda path: _cut(write_code_video(path), 0.5), "Invalid data found when processing input"),
+    "text": (
+        lambda path: path.write_text("not a video\n" * 50),
+        "Invalid data found when processing input",
+    ),
+    "zeros": (
+        lambda path: path.write_bytes(bytes(5000)),
+        "Invalid data found when processing input",
+    ),
+    "no index": (
+        lambda path: _cut(write_code_video(path), 0.5),
+        "Invalid data found when processing input",
+    ),
     "sound only": (_audio, "pyav: no video stream"),
 }
 
@@ -175,7 +193,10 @@ def test_a_truncated_stream_gives_its_sound_beginning(tmp_path):
 
 def test_pyav_reads_what_decord_rejects(tmp_path):
     whole, path = write_code_video(tmp_path / "whole.mp4", frames=60), tmp_path / "front.mp4"
-    with av.open(str(whole)) as source, av.open(str(path), "w", options={"movflags": "faststart"}) as target:
+    with (
+        av.open(str(whole)) as source,
+        av.open(str(path), "w", options={"movflags": "faststart"}) as target,
+    ):
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux():
             if packet.dts is not None:
@@ -222,8 +243,15 @@ def test_a_variable_frame_rate(tmp_path, suffix):
     path, tick = tmp_path / f"clip.{suffix}", Fraction(1, 1000)
     gaps = [10, 200, 33, 33, 500, 5, 5, 100] * 5
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"qp": "0", "preset": "ultrafast", "bf": "2"})
-        stream.width, stream.height, stream.pix_fmt, stream.codec_context.time_base = 64, 64, "yuv420p", tick
+        stream = container.add_stream(
+            "libx264", rate=30, options={"qp": "0", "preset": "ultrafast", "bf": "2"}
+        )
+        stream.width, stream.height, stream.pix_fmt, stream.codec_context.time_base = (
+            64,
+            64,
+            "yuv420p",
+            tick,
+        )
         for number in range(40):
             picture = av.VideoFrame.from_ndarray(code_picture(3, number), format="rgb24")
             picture.pts, picture.time_base = sum(gaps[:number]), tick
@@ -254,7 +282,9 @@ def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(pictures):
     folder = pictures(*names)
     (folder / "notes.txt").write_text("no picture")
     (folder / "._img_3.png").write_bytes(b"left by another system")
-    assert probe(folder) == decoding.VideoInfo(frames=6, fps=0.0, height=48, width=80, decoder="pictures")
+    assert probe(folder) == decoding.VideoInfo(
+        frames=6, fps=0.0, height=48, width=80, decoder="pictures"
+    )
     frames, decoder = decode(folder, np.array([5, 0, 3, 0]), "pictures")
     assert decoder == "pictures" and read_codes(frames) == [(9, 5), (9, 0), (9, 3), (9, 0)]
     np.testing.assert_array_equal(frames[0], code_picture(9, 5, 48, 80))
@@ -344,7 +374,8 @@ RESIZED = [
 def test_a_size_that_changes_is_a_problem(tmp_path, name, codec, fmt, joined):
     path = resized(tmp_path / name, codec, fmt, joined)
     with pytest.raises(
-        VideoProblem, match=r"the size of its frames changes from 96 x 64 to 160 x 128 at frame (29|30)$"
+        VideoProblem,
+        match=r"the size of its frames changes from 96 x 64 to 160 x 128 at frame (29|30)$",
     ):
         probe(path)
 
@@ -352,7 +383,9 @@ def test_a_size_that_changes_is_a_problem(tmp_path, name, codec, fmt, joined):
 @pytest.mark.parametrize(("suffix", "codec"), [*KINDS, ("webm", "libvpx-vp9")])
 def test_a_size_that_stays_is_not_doubted(tmp_path, suffix, codec):
     """Otherwise PyAV would decode such clips from their beginning."""
-    path = write_code_video(tmp_path / f"clip.{suffix}", frames=40, height=48, width=80, codec=codec)
+    path = write_code_video(
+        tmp_path / f"clip.{suffix}", frames=40, height=48, width=80, codec=codec
+    )
     assert probe(path).decoder == "decord"
 
 
@@ -364,11 +397,16 @@ def test_vp9_frames_of_another_size_than_their_first_reference(tmp_path):
         split = BitStreamFilterContext("vp9_superframe_split", stream)
         packets = [packet for packet in container.demux(stream) if packet.size]
         frames = [bytes(frame) for packet in packets for frame in split.filter(packet)]
-    assert len(frames) >= 40 and not any(vp9_frame_may_resize(frame[:VP9_HEADER]) for frame in frames)
+    assert len(frames) >= 40 and not any(
+        vp9_frame_may_resize(frame[:VP9_HEADER]) for frame in frames
+    )
     # marker, profile 0, no existing frame, inter frame, shown, not resilient, reset 0, refreshes slot 0, references 0, 1 and 2
     header = "100001100000000001000000100100"
     for bit, resizes in (("1", False), ("0", True)):
-        assert vp9_frame_may_resize(int(f"{header}{bit}".ljust(40, "0"), 2).to_bytes(5, "big")) is resizes
+        assert (
+            vp9_frame_may_resize(int(f"{header}{bit}".ljust(40, "0"), 2).to_bytes(5, "big"))
+            is resizes
+        )
     # A hidden frame may be intra-only and then has a size of its own.
     for bit, resizes in (("0", False), ("1", True)):
         hidden = f"10000100{bit}00000000010000001001001"
@@ -379,16 +417,24 @@ def write_png(path, samples: np.ndarray, color: int) -> None:
     """A PNG of 16 bits with one line of samples [width channels]: 0 grey, 2 RGB, 4 grey and alpha, 6 RGB and alpha."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", len(samples), 1, 16, color, 0, 0, 0)
     data = zlib.compress(b"\0" + samples.astype(">u2").tobytes())
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
     ("color", "channels", "expected"),
-    [(0, 1, [0, 0, 1, 1, 128, 255]), (2, 3, [0, 0, 0, 1, 128, 255]), (4, 2, [0, 0, 0, 1, 128, 255])],
+    [
+        (0, 1, [0, 0, 1, 1, 128, 255]),
+        (2, 3, [0, 0, 0, 1, 128, 255]),
+        (4, 2, [0, 0, 0, 1, 128, 255]),
+    ],
 )
 def test_pictures_of_16_bits_are_scaled(tmp_path, color, channels, expected):
     """Grey ones to the nearest of 256 levels, colours as Pillow gives them: by their high byte."""
@@ -396,14 +442,22 @@ def test_pictures_of_16_bits_are_scaled(tmp_path, color, channels, expected):
     samples = np.repeat(levels[:, None], channels, axis=1)
     write_png(tmp_path / "1.png", samples, color)
     found, _ = decode(tmp_path, np.array([0]), "pictures")
-    assert found.shape == (1, 1, 6, 3) and found[0, 0].tolist() == [[value] * 3 for value in expected]
+    assert found.shape == (1, 1, 6, 3) and found[0, 0].tolist() == [
+        [value] * 3 for value in expected
+    ]
 
 
 def test_pixels_of_other_kinds_are_scaled_or_refused():
     grey = decoding._rgb(Image.fromarray(np.array([[0, 300, 65535]], np.int32)))
     assert grey[0].tolist() == [[0] * 3, [1] * 3, [255] * 3]
-    for values in (np.array([[0, 70000]], np.int32), np.array([[-1, 0]], np.int32), np.array([[0, 1]], np.float32)):
-        with pytest.raises(VideoProblem, match=r"its pixels are (int32|float32) from .*; expected 8 or 16 bits"):
+    for values in (
+        np.array([[0, 70000]], np.int32),
+        np.array([[-1, 0]], np.int32),
+        np.array([[0, 1]], np.float32),
+    ):
+        with pytest.raises(
+            VideoProblem, match=r"its pixels are (int32|float32) from .*; expected 8 or 16 bits"
+        ):
             decoding._rgb(Image.fromarray(values))
 
 
@@ -418,7 +472,8 @@ def test_real_corrupted_clip_is_a_problem_and_no_crash():
 
 @real
 @pytest.mark.parametrize(
-    ("name", "shape"), [("0", (320, 568)), ("90", (568, 320)), ("180", (320, 568)), ("270", (568, 320))]
+    ("name", "shape"),
+    [("0", (320, 568)), ("90", (568, 320)), ("180", (320, 568)), ("270", (568, 320))],
 )
 def test_real_rotations(name, shape):
     path = CLIPS / f"rotated_{name}.mov"

@@ -22,7 +22,10 @@ FORWARD = {pair.forward: pair for pair in temporal.PAIRS}
 
 def _tree(folder) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def _masks(path) -> np.ndarray:
@@ -32,7 +35,11 @@ def _masks(path) -> np.ndarray:
 @pytest.mark.parametrize("dataset", demo.DATASETS)
 def test_forty_eight_classes_in_disjoint_splits(dataset):
     splits = demo.class_splits(dataset)
-    assert {split: len(names) for split, names in splits.items()} == {"train": 24, "val": 8, "test": 16}
+    assert {split: len(names) for split, names in splits.items()} == {
+        "train": 24,
+        "val": 8,
+        "test": 16,
+    }
     names = demo.class_names(dataset)
     assert len(set(names)) == len({demo.slug(name) for name in names}) == 48
     assert all(slug.replace("_", "").isalnum() and slug.isascii() for slug in map(demo.slug, names))
@@ -55,7 +62,10 @@ def test_spatial_splits_share_scenes_but_no_object():
     assert {k.scene for k in by_split["test"]} <= {k.scene for k in by_split["train"]}
     assert not {k.thing for k in by_split["test"]} & {k.thing for k in by_split["train"]}
     things, scenes = {k.thing for k in by_split["test"]}, {k.scene for k in by_split["test"]}
-    assert len(things) == len(scenes) == 4 and len({(k.thing, k.scene) for k in by_split["test"]}) == 16
+    assert (
+        len(things) == len(scenes) == 4
+        and len({(k.thing, k.scene) for k in by_split["test"]}) == 16
+    )
 
 
 @pytest.mark.parametrize(("dataset", "name"), ALL)
@@ -83,7 +93,10 @@ def test_outside_of_its_interval_the_scene_goes_on_without_the_action(pair):
         assert not masks[outside].any() and masks[start:end].any()
         # The same process as that of the whole clips, the other way round in time.
         drawn, _ = temporal.draw(
-            pair, rng(5, "demo_partial", name, 7), *size, (start, end) if step > 0 else (32 - end, 32 - start)
+            pair,
+            rng(5, "demo_partial", name, 7),
+            *size,
+            (start, end) if step > 0 else (32 - end, 32 - start),
         )
         np.testing.assert_array_equal(clip, drawn[::step])
         # What is left is one scene: frames outside differ by camera, distractors and noise, inside by the action as well.
@@ -92,10 +105,15 @@ def test_outside_of_its_interval_the_scene_goes_on_without_the_action(pair):
 
 def test_a_scene_without_its_action_is_the_same_before_and_after(monkeypatch):
     """Without camera, flicker and noise, every frame outside is the background and nothing else."""
-    for part, still in (("jitter", np.zeros((32, 2))), ("flicker", np.ones((32, 1, 1, 1), np.float32))):
+    for part, still in (
+        ("jitter", np.zeros((32, 2))),
+        ("flicker", np.ones((32, 1, 1, 1), np.float32)),
+    ):
         monkeypatch.setattr(canvas, part, lambda *_, still=still: still)
     monkeypatch.setattr(
-        canvas, "grain", lambda _, height, width, __: np.zeros((3, height + 33, width + 33), np.float32)
+        canvas,
+        "grain",
+        lambda _, height, width, __: np.zeros((3, height + 33, width + 33), np.float32),
     )
     monkeypatch.setattr(temporal, "_distract", lambda _: None)
     for pair in (temporal.PAIRS[0], FORWARD["turning a lamp on"], FORWARD["opening a curtain"]):
@@ -110,13 +128,20 @@ def test_intervals_differ_by_clip_and_are_listed():
     assert list(listed) == table["path"].tolist() and len(set(listed.values())) > 20
     clip = table.iloc[-1]
     number = demo.number_of(clip["path"])
-    assert number == 2 and listed[clip["path"]] == demo.interval("demo_partial", clip["class"], 4, number)
+    assert number == 2 and listed[clip["path"]] == demo.interval(
+        "demo_partial", clip["class"], 4, number
+    )
     lengths = [end - start for start, end in listed.values()]
     assert min(lengths) < 14 and max(lengths) > 16
     for dataset in ("demo_temporal", "demo_spatial"):
         name = demo.class_names(dataset)[0]
         assert demo.interval(dataset, name, 0, 0) == (0, 32)
-        assert demo.interval_table(dataset, demo.split_table(dataset, {"train": 1, "val": 1, "test": 1}), 0, 32) == {}
+        assert (
+            demo.interval_table(
+                dataset, demo.split_table(dataset, {"train": 1, "val": 1, "test": 1}), 0, 32
+            )
+            == {}
+        )
 
 
 def test_clips_of_before_are_drawn_as_they_were():
@@ -139,7 +164,9 @@ def test_any_size(size):
 
 def test_clips_of_a_class_differ_by_seed_and_index():
     name = demo.class_names("demo_temporal")[0]
-    clips = [demo.draw_clip("demo_temporal", name, *key, frames=4)[0] for key in ((0, 0), (0, 1), (1, 0))]
+    clips = [
+        demo.draw_clip("demo_temporal", name, *key, frames=4)[0] for key in ((0, 0), (0, 1), (1, 0))
+    ]
     assert all((clips[a] != clips[b]).mean() > 0.5 for a, b in ((0, 1), (0, 2), (1, 2)))
 
 
@@ -154,13 +181,16 @@ def test_the_reverse_class_is_the_same_process_backwards(pair):
 
 
 def test_the_same_bytes_in_another_order_and_another_process(tmp_path):
-    wanted = [(dataset, demo.class_names(dataset)[i], i) for dataset in demo.DATASETS for i in (1, 6, 29)]
+    wanted = [
+        (dataset, demo.class_names(dataset)[i], i) for dataset in demo.DATASETS for i in (1, 6, 29)
+    ]
     for dataset, name, index in wanted:
         demo.write_clip(tmp_path / "a" / dataset, dataset, name, 3, index)
     for dataset, name, index in reversed(wanted):
         demo.write_clip(tmp_path / "b" / dataset, dataset, name, 3, index)
     script = "import sys; from fsar_core.data import demo\n" + "\n".join(
-        f"demo.write_clip({str(tmp_path / 'c' / d)!r}, {d!r}, {n!r}, 3, {i})" for d, n, i in wanted[1::2]
+        f"demo.write_clip({str(tmp_path / 'c' / d)!r}, {d!r}, {n!r}, 3, {i})"
+        for d, n, i in wanted[1::2]
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     first, second, third = (_tree(tmp_path / folder) for folder in "abc")
@@ -212,7 +242,9 @@ def test_masks_follow_the_object():
         _, masks = demo.draw_clip("demo_temporal", "lowering something on a rope", 0, index)
         y = centre(masks, 0)
         assert y[-1] - y[0] > 20 and np.diff(y).min() > -3
-        _, masks = demo.draw_clip("demo_temporal", "moving something away from the camera", 0, index)
+        _, masks = demo.draw_clip(
+            "demo_temporal", "moving something away from the camera", 0, index
+        )
         area = (masks == 1).sum(axis=(1, 2))
         assert area[0] > 4 * area[-1] > 0
 
@@ -244,11 +276,15 @@ def test_an_occluder_takes_the_pixels_it_hides():
     first, last = masks[0], masks[-1]
     assert (first == 1).sum() > 5 * (last == 1).sum() and (last == 2).sum() > 500
     _, masks = demo.draw_clip("demo_temporal", "putting something into a box", 0, 1)
-    assert (masks[0] == 1).sum() > 50 > (masks[-1] == 1).sum()  # the box is scenery: 0, not the thing behind it
+    assert (
+        (masks[0] == 1).sum() > 50 > (masks[-1] == 1).sum()
+    )  # the box is scenery: 0, not the thing behind it
 
 
 def test_shapes_are_smooth_and_the_mask_is_half_coverage():
-    board = canvas.Canvas(np.zeros((3, *canvas.background_shape(40, 60)), np.float32), 1, 40, 60, np.zeros((1, 2)))
+    board = canvas.Canvas(
+        np.zeros((3, *canvas.background_shape(40, 60)), np.float32), 1, 40, 60, np.zeros((1, 2))
+    )
     white = canvas.Ink(np.ones(3, np.float32), np.ones(3, np.float32), outline=0)
     board.stamp(canvas.SHAPES["ball"], white, x=0.1, y=-0.05, scale=0.3, reach=1.0, instance=3)
     y, x = np.mgrid[:40, :60]
@@ -270,7 +306,9 @@ def _bag(name: str, count: int) -> np.ndarray:
     """Per clip: histogram of its pixels and mean picture, which do not know the order of the frames."""
     rows = []
     for index in range(count):
-        clip, masks = demo.draw_clip("demo_temporal", name, 11, index, frames=8, height=48, width=64)
+        clip, masks = demo.draw_clip(
+            "demo_temporal", name, 11, index, frames=8, height=48, width=64
+        )
         histogram = np.histogram(clip, 16, (0, 256))[0] / clip.size
         coarse = (masks > 0).mean(axis=0).reshape(6, 8, 8, 8).mean(axis=(1, 3))
         rows.append(np.concatenate([histogram, coarse.ravel()]))
@@ -296,7 +334,9 @@ def test_direction_is_seen_in_order():
     def travel(name: str, axis: int) -> list[float]:
         found = []
         for index in range(12):
-            _, masks = demo.draw_clip("demo_temporal", name, 2, index, frames=8, height=48, width=64)
+            _, masks = demo.draw_clip(
+                "demo_temporal", name, 2, index, frames=8, height=48, width=64
+            )
             found.append(np.nonzero(masks[-1])[axis].mean() - np.nonzero(masks[0])[axis].mean())
         return found
 
@@ -322,9 +362,15 @@ def test_split_table(tmp_path):
         (lambda: demo.class_names("demo_temporel"), "did you mean 'demo_temporal'"),
         (lambda: demo.pairs("ssv2"), "valid: demo_partial, demo_spatial, demo_temporal"),
         (lambda: demo.interval("demo_partial", "zzz", 0, 0), "48 classes"),
-        (lambda: demo.draw_clip("demo_temporal", "turning a lamp of", 0, 0), "did you mean 'turning a lamp of"),
+        (
+            lambda: demo.draw_clip("demo_temporal", "turning a lamp of", 0, 0),
+            "did you mean 'turning a lamp of",
+        ),
         (lambda: demo.draw_clip("demo_spatial", "zzz", 0, 0), "48 classes"),
-        (lambda: demo.split_table("demo_spatial", {"train": 1, "vall": 1, "test": 1}), "did you mean 'val'"),
+        (
+            lambda: demo.split_table("demo_spatial", {"train": 1, "vall": 1, "test": 1}),
+            "did you mean 'val'",
+        ),
         (lambda: demo.split_table("demo_spatial", {"train": 1, "val": 1}), "'test'"),
         (lambda: demo.split_table("demo_spatial", {"train": 1, "val": -1, "test": 1}), "'val'"),
     ],
@@ -337,7 +383,9 @@ def test_mistakes_are_one_line(call, words):
 
 def test_an_odd_size_cannot_be_encoded(tmp_path):
     with pytest.raises(FsarError, match="must be even"):
-        demo.write_clip(tmp_path, "demo_spatial", demo.class_names("demo_spatial")[0], 0, 0, 4, 63, 64)
+        demo.write_clip(
+            tmp_path, "demo_spatial", demo.class_names("demo_spatial")[0], 0, 0, 4, 63, 64
+        )
 
 
 def test_no_torch():

@@ -36,7 +36,10 @@ HEADER = "split\tclass\tpath\tgroup\n"
 def listed(*paths: str) -> pd.DataFrame:
     """A split list of one class a split: the first half of the paths is train, the second half test."""
     half = (len(paths) + 1) // 2
-    rows = [("train", "a", path, "") if n < half else ("test", "b", path, "") for n, path in enumerate(paths)]
+    rows = [
+        ("train", "a", path, "") if n < half else ("test", "b", path, "")
+        for n, path in enumerate(paths)
+    ]
     return pd.DataFrame(rows, columns=list(splits.COLUMNS), dtype=str)
 
 
@@ -99,10 +102,14 @@ def test_a_folder_of_frames_behind_a_video_of_the_same_name(tmp_path):
     (tmp_path / "A" / "one").mkdir(parents=True)
     (tmp_path / "A" / "one" / "1.jpg").touch()
     (tmp_path / "A" / "one.mp4").touch()
-    assert "A/one.mp4: 'A/one' (train" in failure(lambda: check(tmp_path, listed("A/one", "A/one.mp4")))
+    assert "A/one.mp4: 'A/one' (train" in failure(
+        lambda: check(tmp_path, listed("A/one", "A/one.mp4"))
+    )
 
 
-@pytest.mark.parametrize("other", ["A//one.mp4", "A/./one.mp4", "./A/one.mp4", "A/one.mp4/", "A/one.mp4/."])
+@pytest.mark.parametrize(
+    "other", ["A//one.mp4", "A/./one.mp4", "./A/one.mp4", "A/one.mp4/", "A/one.mp4/."]
+)
 def test_a_list_with_two_spellings_of_a_path_is_rejected_without_its_videos(other):
     entries = listed("A/one.mp4", other)
     card = Card.model_validate(toy_card())
@@ -121,10 +128,23 @@ def clips(*rows: tuple[str, str, str]) -> pd.DataFrame:
 
 
 def test_kinds_of_equal_content():
-    table = clips(("train", "a", "1"), ("train", "a", "2"), ("train", "b", "3"), ("test", "c", "4"), ("test", "c", "5"))
+    table = clips(
+        ("train", "a", "1"),
+        ("train", "a", "2"),
+        ("train", "b", "3"),
+        ("test", "c", "4"),
+        ("test", "c", "5"),
+    )
     found = equal_content(table, {"1": "x", "2": "x", "3": "x", "4": "x", "5": "y"})
-    assert list(zip(found.path, found.kind)) == [("2", REPEATED), ("3", ACROSS_CLASSES), ("4", ACROSS_SPLITS)]
-    assert found.reason.iloc[0] == "same content as '1' (train, class 'a'); an episode may compare a video with itself"
+    assert list(zip(found.path, found.kind)) == [
+        ("2", REPEATED),
+        ("3", ACROSS_CLASSES),
+        ("4", ACROSS_SPLITS),
+    ]
+    assert (
+        found.reason.iloc[0]
+        == "same content as '1' (train, class 'a'); an episode may compare a video with itself"
+    )
     assert warnings(found) == [
         "warning: 1 clip repeats the content of another; '4' (test) has the same content as '1' (train, class 'a'); "
         "LEAK: a video is in several splits, so the test is not on unseen videos",
@@ -133,7 +153,10 @@ def test_kinds_of_equal_content():
         "warning: 1 clip repeats the content of another; '2' (train) has the same content as '1' (train, class 'a'); "
         "an episode may compare a video with itself",
     ]
-    assert equal_content(table, {"1": "x", "2": "y"}).empty and warnings(equal_content(table, {})) == []
+    assert (
+        equal_content(table, {"1": "x", "2": "y"}).empty
+        and warnings(equal_content(table, {})) == []
+    )
 
 
 def test_digests_are_computed_for_files_of_equal_size_only(tmp_path):
@@ -149,7 +172,9 @@ def test_digests_are_computed_for_files_of_equal_size_only(tmp_path):
 
 
 def test_digests_of_an_index_are_those_of_its_usable_clips():
-    index = clips(("train", "a", "1"), ("train", "a", "2"), ("train", "a", "3"), ("train", "a", "4"))
+    index = clips(
+        ("train", "a", "1"), ("train", "a", "2"), ("train", "a", "3"), ("train", "a", "4")
+    )
     index = index.assign(problem=["", "", "unreadable", ""], sha256=["x", "y", "x", ""])
     assert content_digests(index) == {"1": "x", "2": "y"}
 
@@ -159,7 +184,17 @@ def test_digests_of_an_index_are_those_of_its_usable_clips():
 
 def index_of(made, tmp_path) -> tuple[int, Path, Path]:
     index, problems = tmp_path / "index.tsv", tmp_path / "problems.tsv"
-    words = ["index", "--card", made.card_file, "--folder", made.folder, "--problems", problems, "--out", index]
+    words = [
+        "index",
+        "--card",
+        made.card_file,
+        "--folder",
+        made.folder,
+        "--problems",
+        problems,
+        "--out",
+        index,
+    ]
     return main([str(word) for word in words]), index, problems
 
 
@@ -182,18 +217,28 @@ def test_index_warns_of_equal_content(tmp_path, capsys):
     (made.folder / last).write_bytes((made.folder / first).read_bytes())
     status, index, problems = index_of(made, tmp_path)
     assert status == 0 and (read_index(index).problem == "").all()
-    assert f"warning: 1 clip repeats the content of another; '{last}' (test) has" in capsys.readouterr().out
+    assert (
+        f"warning: 1 clip repeats the content of another; '{last}' (test) has"
+        in capsys.readouterr().out
+    )
     table = pd.read_csv(problems, sep="\t")
     assert table.path.tolist() == [last] and table.kind.tolist() == ["equal content across splits"]
-    assert table.reason[0].startswith(f"same content as '{first}' (train, class 'train class 00'); LEAK")
+    assert table.reason[0].startswith(
+        f"same content as '{first}' (train, class 'train class 00'); LEAK"
+    )
 
 
 def test_import_split_rejects_a_file_that_is_listed_twice(folder, tmp_path, capsys, monkeypatch):
-    (tmp_path / "in.tsv").write_text(HEADER + "train\ta\tA/one.mp4\t\nval\tc\tA/four.mp4\t\ntest\tb\tA/ONE\t\n")
+    (tmp_path / "in.tsv").write_text(
+        HEADER + "train\ta\tA/one.mp4\t\nval\tc\tA/four.mp4\t\ntest\tb\tA/ONE\t\n"
+    )
     words = ["import-split", "in.tsv", "--folder", str(folder), "--out", "out.tsv"]
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
-    assert "'A/one.mp4' (train, class 'a') and 'A/ONE' (test, class 'b') are this one file" in capsys.readouterr().err
+    assert (
+        "'A/one.mp4' (train, class 'a') and 'A/ONE' (test, class 'b') are this one file"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "out.tsv").exists()
 
 
@@ -216,11 +261,15 @@ def grouped(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(splits.COLUMNS), dtype=str)
 
 
-CROSSING = grouped(("train", "a", "a/1.mp4", "film"), ("val", "b", "b/1.mp4", ""), ("test", "c", "c/1.mp4", "film"))
+CROSSING = grouped(
+    ("train", "a", "a/1.mp4", "film"), ("val", "b", "b/1.mp4", ""), ("test", "c", "c/1.mp4", "film")
+)
 
 
 def test_a_source_video_in_two_splits_is_rejected_unless_the_card_allows_it():
-    assert failure(lambda: splits.check(CROSSING, Card.model_validate(toy_card()), "split.tsv")) == (
+    assert failure(
+        lambda: splits.check(CROSSING, Card.model_validate(toy_card()), "split.tsv")
+    ) == (
         "split.tsv: the source video 'film' gives clips to train ('a/1.mp4') and to test ('c/1.mp4'); put their classes into "
         "one split or leave clips out, or set `groups_across_splits: true` in the card if the published split is like this"
     )

@@ -90,14 +90,22 @@ def test_missing(make, tmp_path, there, listed, why):
     assert said == why and str(tmp_path) not in said
 
 
-@pytest.mark.parametrize("path", ["../1.mp4", "a/../../1.mp4", "/etc/passwd", "a\\1.mp4", "a\0", "", "."])
+@pytest.mark.parametrize(
+    "path", ["../1.mp4", "a/../../1.mp4", "/etc/passwd", "a\\1.mp4", "a\0", "", "."]
+)
 def test_no_path_leaves_the_folder(make, path):
     with pytest.raises(FsarError, match="must be a relative path without"):
         make("a/1.mp4", "1.mp4")(path)
 
 
 def test_roots_are_tried_in_their_order(make):
-    find = make("val/a/1.avi", "train/a/1.mp4", "train/a/2.mp4", "a/3.mp4", roots=["nowhere", ".", "val", "train"])
+    find = make(
+        "val/a/1.avi",
+        "train/a/1.mp4",
+        "train/a/2.mp4",
+        "a/3.mp4",
+        roots=["nowhere", ".", "val", "train"],
+    )
     assert [find(f"a/{n}") for n in (1, 2, 3)] == ["val/a/1.avi", "train/a/2.mp4", "a/3.mp4"]
     assert reason(find, "a/4") == reason(find, "b/4") == "no such file"
 
@@ -119,7 +127,10 @@ def test_youtube_ids(make):
         match="youtube_id",
     )
     # Case and hyphens are part of an id, though not of a folder's name.
-    assert find("air_drumming/-3UyEfl3p5w_000417_000427.avi") == "air drumming/-3UyEfl3p5w_000001_000011.mp4"
+    assert (
+        find("air_drumming/-3UyEfl3p5w_000417_000427.avi")
+        == "air drumming/-3UyEfl3p5w_000001_000011.mp4"
+    )
     assert find("air_drumming/-3UyEfl3p5w") == "air drumming/-3UyEfl3p5w_000001_000011.mp4"
     assert find("air_drumming/_3UyEfl3p5w_000001_000011") == "air drumming/_3UyEfl3p5w.mkv"
     assert find("c/BBBBBBBBBBB_000001_000002") == "c/BBBBBBBBBBB_9"
@@ -129,7 +140,10 @@ def test_youtube_ids(make):
     assert reason(find, "air_drumming/-3uyefl3p5w") == "no such file"
     # The listed time stamp decides where there are several.
     assert find("c/AAAAAAAAAAA_000020_000030.avi") == "c/AAAAAAAAAAA_000020_000030.mp4"
-    assert reason(find, "c/AAAAAAAAAAA") == "ambiguous: AAAAAAAAAAA_000001_000011, AAAAAAAAAAA_000020_000030"
+    assert (
+        reason(find, "c/AAAAAAAAAAA")
+        == "ambiguous: AAAAAAAAAAA_000001_000011, AAAAAAAAAAA_000020_000030"
+    )
 
 
 def test_a_linked_folder_is_followed_and_a_broken_link_is_missing(make, tmp_path):
@@ -153,7 +167,9 @@ def test_a_folder_is_read_once(make, monkeypatch):
     find = make(*(f"{number}.webm" for number in range(50)), "a/1.mp4", roots=["none", "."])
     calls, scandir = [], os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: calls.append(path) or scandir(path))
-    assert [find(f"{number}.mp4") for number in range(50)] == [f"{number}.webm" for number in range(50)]
+    assert [find(f"{number}.mp4") for number in range(50)] == [
+        f"{number}.webm" for number in range(50)
+    ]
     assert [reason(find, f"a/{number}") for number in range(2, 9)] == ["no such file"] * 7
     assert len(calls) == 3  # `none`, the folder itself and `a`
 
@@ -177,7 +193,14 @@ def test_missing_of_many(make, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("a.mp4", "a"), ("a.b.AVI", "a.b"), ("a.b", "a.b"), ("a", "a"), (".mp4", ".mp4"), ("Mr. Bean", "Mr. Bean")],
+    [
+        ("a.mp4", "a"),
+        ("a.b.AVI", "a.b"),
+        ("a.b", "a.b"),
+        ("a", "a"),
+        (".mp4", ".mp4"),
+        ("Mr. Bean", "Mr. Bean"),
+    ],
 )
 def test_stem(name, found):
     assert stem(name, Files()) == found
@@ -185,7 +208,9 @@ def test_stem(name, found):
 
 @given(
     name=st.text(min_size=1, max_size=20).filter(
-        lambda name: not set(name) & set("/\\\x7f") and min(name) > "\x1f" and name not in (".", "..")
+        lambda name: (
+            not set(name) & set("/\\\x7f") and min(name) > "\x1f" and name not in (".", "..")
+        )
     )
 )
 def test_any_name_is_found_by_itself(tmp_path_factory, name):
@@ -198,7 +223,10 @@ def test_any_name_is_found_by_itself(tmp_path_factory, name):
 
 
 def test_the_folder_of_ucf101_that_is_spelled_unlike_its_files(make):
-    find = make("HandstandPushups/v_HandStandPushups_g01_c01.avi", **published.card("ucf101").files.model_dump())
+    find = make(
+        "HandstandPushups/v_HandStandPushups_g01_c01.avi",
+        **published.card("ucf101").files.model_dump(),
+    )
     wanted = "HandstandPushups/v_HandStandPushups_g01_c01.avi"
     assert find("HandStandPushups/v_HandStandPushups_g01_c01") == wanted
     assert find("HandstandPushups/v_HandstandPushups_g01_c01.avi") == wanted

@@ -6,7 +6,12 @@ from fsar_core.data.decoding import MAX_PIXELS, MAX_RATIO, VideoProblem, _check_
 
 SIDE = int(MAX_PIXELS**0.5)
 ALLOWED = [(SIDE, SIDE), (100 * MAX_RATIO, 100)]
-REFUSED = [(SIDE + 1, SIDE + 1), (100 * MAX_RATIO + 1, 100), (MAX_PIXELS // 10 + 1, 10), (2 * SIDE, SIDE)]
+REFUSED = [
+    (SIDE + 1, SIDE + 1),
+    (100 * MAX_RATIO + 1, 100),
+    (MAX_PIXELS // 10 + 1, 10),
+    (2 * SIDE, SIDE),
+]
 
 
 @pytest.mark.parametrize("size", ALLOWED)

@@ -55,7 +55,9 @@ def test_by_hand(policy, total, count, fps, expected):
     seed=st.one_of(st.none(), st.integers(0, 2**32)),
 )
 def test_count_order_and_range(policy, total, count, fps, rate, seed):
-    random = np.random.default_rng(seed or 0) if seed is not None or policy == "segment_random" else None
+    random = (
+        np.random.default_rng(seed or 0) if seed is not None or policy == "segment_random" else None
+    )
     found = frame_indices(policy, total, count, random, fps=fps, rate=rate)
     assert found.shape == (count,)
     assert (np.diff(found) >= 0).all() and found[0] >= 0 and found[-1] < total
@@ -88,7 +90,9 @@ def test_a_short_clip_repeats_and_shows_all_it_has():
 def test_segment_random_reaches_every_frame_and_is_decided_by_its_generator():
     random = np.random.default_rng(0)
     draws = np.stack([frame_indices("segment_random", 80, 8, random) for _ in range(200)])
-    assert [sorted(set(column)) for column in draws.T.tolist()] == [list(range(10 * i, 10 * i + 10)) for i in range(8)]
+    assert [sorted(set(column)) for column in draws.T.tolist()] == [
+        list(range(10 * i, 10 * i + 10)) for i in range(8)
+    ]
     again = [frame_indices("segment_random", 80, 8, np.random.default_rng(7)) for _ in range(2)]
     np.testing.assert_array_equal(*again)
     assert (draws[0] != draws[1]).any()
@@ -105,7 +109,9 @@ def test_segment_centre_is_the_middle_of_every_segment(total):
 def test_linspace_with_a_generator_moves_both_ends_by_up_to_five():
     random = np.random.default_rng(0)
     ends = [frame_indices("linspace", 100, 8, random)[[0, -1]].tolist() for _ in range(400)]
-    assert {first for first, _ in ends} == set(range(6)) and {last for _, last in ends} == set(range(94, 100))
+    assert {first for first, _ in ends} == set(range(6)) and {last for _, last in ends} == set(
+        range(94, 100)
+    )
     # (12 - 8) / 2 = 2 frames at either end, and the whole clip where that leaves less than 8 steps
     ends = {tuple(frame_indices("linspace", 12, 8, random)[[0, -1]].tolist()) for _ in range(400)}
     assert ends == {(s, e) for s in range(3) for e in range(9, 12) if e - s >= 8}
@@ -113,7 +119,10 @@ def test_linspace_with_a_generator_moves_both_ends_by_up_to_five():
 
 def test_a_window_with_a_step_below_one_frame_stays_in_the_clip():
     """Without a limit the last frame of the last window would be one behind the clip."""
-    draws = [frame_indices("interval", 20, 8, np.random.default_rng(seed), rate=0.5) for seed in range(100)]
+    draws = [
+        frame_indices("interval", 20, 8, np.random.default_rng(seed), rate=0.5)
+        for seed in range(100)
+    ]
     assert {draw[-1] for draw in draws} >= {9, 19} and max(draw[-1] for draw in draws) == 19
 
 
@@ -128,7 +137,10 @@ def test_interval_with_a_generator_moves_the_window():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("segment_center", 30, 8), "unknown frame policy 'segment_center'; valid: interval, linspace, segment_centre"),
+        (
+            ("segment_center", 30, 8),
+            "unknown frame policy 'segment_center'; valid: interval, linspace, segment_centre",
+        ),
         (("linspace", 0, 8), "cannot take 8 frames of a clip with 0"),
         (("linspace", 30, 0), "cannot take 0 frames of a clip with 30"),
     ],

@@ -30,7 +30,9 @@ def test_a_share_of_every_class(index, share, count):
     rows = held_out(index, share, seed=0)
     assert rows.tolist() == sorted(set(rows.tolist())) and rows.dtype == np.int64
     chosen = index.set_index("row").loc[rows]
-    assert set(chosen.split) == {"train"} and chosen["class"].value_counts().to_dict() == dict.fromkeys(
+    assert set(chosen.split) == {"train"} and chosen[
+        "class"
+    ].value_counts().to_dict() == dict.fromkeys(
         sorted(set(index["class"][index.split == "train"])), count
     )
     assert (chosen.groupby("group").size() == 2).all()
@@ -73,7 +75,9 @@ def trained(toy, spec, masks, held, tmp_path, name):
     return train(spec, model, toy.bank, toy.split, toy.validation, last, CPU, sources=[source])[0]
 
 
-@pytest.mark.parametrize("head", [Component(name="ipm"), Component(name="i2st", params={"heads": 2, "r": 2})])
+@pytest.mark.parametrize(
+    "head", [Component(name="ipm"), Component(name="i2st", params={"heads": 2, "r": 2})]
+)
 def test_training_never_sees_them(head, tmp_path):
     matching = "global_local" if head.name == "i2st" else "otam"
     spec = run_spec(matching, episodes=8, validations=1).model_copy(update={"head": head})
@@ -93,7 +97,9 @@ def test_training_never_sees_them(head, tmp_path):
 
 
 def test_an_episode_of_held_out_clips_alone_learns_nothing_of_masks(tmp_path):
-    spec = run_spec("otam", episodes=4, validations=1).model_copy(update={"head": Component(name="ipm")})
+    spec = run_spec("otam", episodes=4, validations=1).model_copy(
+        update={"head": Component(name="ipm")}
+    )
     toy = Toy(spec, toy_features(toy_index(), **GRID))
     rows = np.concatenate(toy.split.rows)
     masks = np.full((len(rows), 1, 4, 32, 32), 255, np.uint8)

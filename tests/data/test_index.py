@@ -42,7 +42,9 @@ def test_an_unreadable_index(tmp_path):
         f"{path}: no readable clip index (No such file or directory); make it with `fsar index`"
     )
     path.write_text("")
-    assert "no readable clip index (No columns to parse from file)" in _failure(lambda: read_index(path))
+    assert "no readable clip index (No columns to parse from file)" in _failure(
+        lambda: read_index(path)
+    )
     path.write_text("split\tclass\tpath\tgroup\ntrain\ta\tb\tc\n")
     assert _failure(lambda: read_index(path)) == (
         f"{path}: no clip index, the column 'row' is missing; make it with `fsar index`"
@@ -63,7 +65,9 @@ def test_an_index_of_before_there_were_sums(tmp_path):
     index.to_csv(tmp_path / "index.tsv", sep="\t", index=False)
     pd.testing.assert_frame_equal(read_index(tmp_path / "index.tsv"), index)
     index.assign(row=[0, 2, 1]).to_csv(tmp_path / "index.tsv", sep="\t", index=False)
-    assert "damaged (its rows are not numbered 0, 1, 2, ...)" in _failure(lambda: read_index(tmp_path / "index.tsv"))
+    assert "damaged (its rows are not numbered 0, 1, 2, ...)" in _failure(
+        lambda: read_index(tmp_path / "index.tsv")
+    )
 
 
 def test_every_changed_or_missing_byte_is_found(tmp_path):
@@ -77,14 +81,18 @@ def test_every_changed_or_missing_byte_is_found(tmp_path):
                 pd.testing.assert_frame_equal(read_index(path), index)
                 continue
             message = _failure(lambda: read_index(path))
-            assert message.startswith(f"{path}: ") and message.endswith(f"mend it with `fsar repair {path}`")
+            assert message.startswith(f"{path}: ") and message.endswith(
+                f"mend it with `fsar repair {path}`"
+            )
 
 
 def test_a_newer_format_is_refused_politely(tmp_path):
     path = tmp_path / "index.tsv"
     write_index(path, toy_index({"train": 1}, clips=2))
     path.write_bytes(path.read_bytes().replace(b"format 1,", b"format 2,"))
-    assert _failure(lambda: read_index(path)).startswith(f"{path}: has format 2, and this fsar knows formats up to 1: ")
+    assert _failure(lambda: read_index(path)).startswith(
+        f"{path}: has format 2, and this fsar knows formats up to 1: "
+    )
 
 
 def test_the_identity_is_of_the_listed_rows_alone():

@@ -11,7 +11,11 @@ from fsar_core.errors import FsarError
 def test_there_and_back(tmp_path):
     found = {"videos/a b/clip & 1!.mp4": (0, 7), "videos/ü/x": (3, 4)}
     intervals.write(tmp_path / "intervals.tsv", found)
-    assert (tmp_path / "intervals.tsv").read_bytes().startswith(b"path\tstart\tend\nvideos/a b/clip & 1!.mp4\t0\t7\n")
+    assert (
+        (tmp_path / "intervals.tsv")
+        .read_bytes()
+        .startswith(b"path\tstart\tend\nvideos/a b/clip & 1!.mp4\t0\t7\n")
+    )
     assert intervals.read(tmp_path / "intervals.tsv") == found
 
 
@@ -20,7 +24,10 @@ def test_there_and_back(tmp_path):
     [
         ("", "line 1: expected the header path start end (tabs between), found an empty file"),
         ("path start end\n", "line 1: expected the header"),
-        ("path\tstart\tend\na\t1\n", "line 2: expected a path and two whole numbers, start below end; found a 1"),
+        (
+            "path\tstart\tend\na\t1\n",
+            "line 2: expected a path and two whole numbers, start below end; found a 1",
+        ),
         ("path\tstart\tend\na\t1\t2\nb\t-1\t2\n", "line 3: expected a path and two whole numbers"),
         ("path\tstart\tend\na\t2\t2\n", "line 2: expected"),
         ("path\tstart\tend\na\tone\t2\n", "line 2: expected"),

@@ -80,7 +80,16 @@ def test_results_come_in_order():
 
 
 def test_a_lost_item_costs_no_other():
-    items = [("", 0), ("crash", 1), ("", 2), ("hang", 3), ("exit", 4), ("", 5), ("crash", 6), ("", 7)]
+    items = [
+        ("", 0),
+        ("crash", 1),
+        ("", 2),
+        ("hang", 3),
+        ("exit", 4),
+        ("", 5),
+        ("crash", 6),
+        ("", 7),
+    ]
     found = list(isolated_map(work, items, workers=2, timeout=1.5))
     crash = Lost("the decoder crashed (SIGSEGV)", worker_died=True)
     hang = Lost("no answer within 1.5 s", worker_died=True)
@@ -89,9 +98,14 @@ def test_a_lost_item_costs_no_other():
 
 
 def test_an_item_whose_process_was_killed_is_tried_again(tmp_path, capsys):
-    found = isolated_map(fails_once, [tmp_path], workers=2, timeout=30, name=lambda item: "'a clip'")
+    found = isolated_map(
+        fails_once, [tmp_path], workers=2, timeout=30, name=lambda item: "'a clip'"
+    )
     assert list(found) == ["done"]
-    assert capsys.readouterr().err == "fsar: 'a clip': the decoder crashed (SIGKILL); trying it once more, alone\n"
+    assert (
+        capsys.readouterr().err
+        == "fsar: 'a clip': the decoder crashed (SIGKILL); trying it once more, alone\n"
+    )
 
 
 def test_a_process_that_dies_without_an_item_costs_none(capsys):
@@ -105,13 +119,20 @@ def test_a_process_that_dies_without_an_item_costs_none(capsys):
         yield from (("", number) for number in range(1, 5))
 
     assert list(isolated_map(work, items(), workers=1, timeout=30)) == list(range(5))
-    assert "fsar: a decoding process was killed between two clips; new ones are started\n" in capsys.readouterr().err
+    assert (
+        "fsar: a decoding process was killed between two clips; new ones are started\n"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.timeout(50)
 def test_a_process_that_dies_while_it_sends_a_result_stops_no_other(tmp_path):
     """It dies with the lock for sending, for which every other process of its pool would wait."""
-    assert list(isolated_map(sends, [tmp_path, "a", "b"], workers=1, timeout=30)) == ["done", "a", "b"]
+    assert list(isolated_map(sends, [tmp_path, "a", "b"], workers=1, timeout=30)) == [
+        "done",
+        "a",
+        "b",
+    ]
 
 
 def test_the_second_attempt_runs_alone(tmp_path):
@@ -158,7 +179,9 @@ for process in isolated_map(own_process, [0, 1, 2], workers=1, timeout=60, ahead
     break
 input()
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
         worker = int(parent.stdout.readline())
         parent.kill()
     deadline = time.monotonic() + 30

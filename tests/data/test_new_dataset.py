@@ -28,7 +28,10 @@ def folder_of(root: Path, classes: dict[str, list[str]]) -> Path:
 
 @pytest.fixture
 def videos(tmp_path) -> Path:
-    return folder_of(tmp_path / "My videos!", {f"class {n}": ["a (1).mp4", "b&c.AVI", "d.webm"] for n in range(12)})
+    return folder_of(
+        tmp_path / "My videos!",
+        {f"class {n}": ["a (1).mp4", "b&c.AVI", "d.webm"] for n in range(12)},
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -42,7 +45,10 @@ def test_every_class_is_in_one_split_and_way_is_kept_where_it_can_be(count, way,
     if count >= 3 * way:
         assert min(sizes.values()) >= way
     if count >= 40:
-        assert abs(sizes["train"] - count / 2) <= max(way, 2) and abs(sizes["test"] - sizes["val"]) <= 1
+        assert (
+            abs(sizes["train"] - count / 2) <= max(way, 2)
+            and abs(sizes["test"] - sizes["val"]) <= 1
+        )
 
 
 def test_the_seed_decides():
@@ -55,7 +61,11 @@ def test_chosen_classes_stay_where_they_are_put(videos):
     chosen = {"test": ["class 0", "class 1"], "val": ["class 2"]}
     entries = propose(videos, chosen).entries
     found = {split: sorted(part["class"].unique()) for split, part in entries.groupby("split")}
-    assert found["test"] == ["class 0", "class 1"] and found["val"] == ["class 2"] and len(found["train"]) == 9
+    assert (
+        found["test"] == ["class 0", "class 1"]
+        and found["val"] == ["class 2"]
+        and len(found["train"]) == 9
+    )
     entries = propose(videos, {"test": ["class 0"]}, way=3).entries
     assert {split: part["class"].nunique() for split, part in entries.groupby("split")} == {
         "test": 1,
@@ -65,9 +75,15 @@ def test_chosen_classes_stay_where_they_are_put(videos):
 
 
 def test_entries_are_in_order_and_names_are_kept(videos):
-    entries = propose(videos, {"train": [f"class {n}" for n in range(10)], "val": ["class 10"]}).entries
+    entries = propose(
+        videos, {"train": [f"class {n}" for n in range(10)], "val": ["class 10"]}
+    ).entries
     assert entries.split.tolist() == ["train"] * 30 + ["val"] * 3 + ["test"] * 3
-    assert entries.path.tolist()[-3:] == ["class 11/a (1).mp4", "class 11/b&c.AVI", "class 11/d.webm"]
+    assert entries.path.tolist()[-3:] == [
+        "class 11/a (1).mp4",
+        "class 11/b&c.AVI",
+        "class 11/d.webm",
+    ]
     assert set(entries.group) == {""}
 
 
@@ -90,7 +106,9 @@ def test_a_link_to_itself_is_reported_and_costs_no_folder(videos):
     found = propose(videos)
     assert len(found.entries) == 36 and found.ignored == []
     assert found.broken == ["class 3/gone.mp4", "class 3/loop.mp4", "loop"]
-    assert found.report()[-1] == "broken links: 3, first 'class 3/gone.mp4'; these clips are left out"
+    assert (
+        found.report()[-1] == "broken links: 3, first 'class 3/gone.mp4'; these clips are left out"
+    )
 
 
 def test_a_link_to_elsewhere_is_reported(videos, tmp_path):
@@ -108,14 +126,22 @@ def test_a_link_to_elsewhere_is_reported(videos, tmp_path):
             ["v_Archery_g01_c01.avi", "v_Archery_g01_c02.avi", "v_Archery_g12_c01.avi"],
             ["v_Archery_g01"] * 2 + ["v_Archery_g12"],
         ),
-        (["(HQ)_Film_kick_f_cm_np1_ba_bad_0.avi", "A[1]_kick_u_nm_np2_fr_goo_3.avi"], ["(HQ)_Film_kick", "A[1]_kick"]),
-        (["-a_b-c_d-e1_000012_000022.mp4", "0123456789a_000001_000011.mp4"], ["-a_b-c_d-e1", "0123456789a"]),
+        (
+            ["(HQ)_Film_kick_f_cm_np1_ba_bad_0.avi", "A[1]_kick_u_nm_np2_fr_goo_3.avi"],
+            ["(HQ)_Film_kick", "A[1]_kick"],
+        ),
+        (
+            ["-a_b-c_d-e1_000012_000022.mp4", "0123456789a_000001_000011.mp4"],
+            ["-a_b-c_d-e1", "0123456789a"],
+        ),
         (["v_Archery_g01_c01.avi", "other.avi"], ["", ""]),
     ],
 )
 def test_sources_are_read_off_known_names(tmp_path, names, groups):
     entries = propose(folder_of(tmp_path, {c: names for c in "abc"})).entries
-    assert entries[entries["class"] == "a"].group.tolist() == [g for _, g in sorted(zip(names, groups))]
+    assert entries[entries["class"] == "a"].group.tolist() == [
+        g for _, g in sorted(zip(names, groups))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +184,12 @@ def test_a_folder_elsewhere_is_linked_below_the_data_root(project, videos, capsy
     assert main(["init-dataset", str(videos), "--test", "class 0", "class 1"]) == 0
     target = project / "workflow" / "datasets" / "My_videos"
     card = load(Card, target / "card.yaml")
-    assert (card.folder, card.flip, card.modality, card.groups) == ("My_videos", False, "temporal", False)
+    assert (card.folder, card.flip, card.modality, card.groups) == (
+        "My_videos",
+        False,
+        "temporal",
+        False,
+    )
     assert (project / "data" / "My_videos").resolve() == videos.resolve()
     assert len(splits.read(target / "split.tsv")) == 36
     out = capsys.readouterr().out
@@ -170,14 +201,22 @@ def test_a_folder_below_the_data_root_is_used_as_it_is(project):
     folder_of(project / "data" / "inner" / "set", {c: [f"v_{c}_g01_c01.mp4"] for c in "abcd"})
     assert main(["init-dataset", "data/inner/set", "--name", "mine", "--flip", "--spatial"]) == 0
     card = yaml.safe_load((project / "workflow" / "datasets" / "mine" / "card.yaml").read_text())
-    assert (card["folder"], card["flip"], card["modality"], card["groups"]) == ("inner/set", True, "spatial", True)
+    assert (card["folder"], card["flip"], card["modality"], card["groups"]) == (
+        "inner/set",
+        True,
+        "spatial",
+        True,
+    )
     assert not (project / "data" / "mine").exists()
 
 
 def test_nothing_is_overwritten(project, videos, capsys):
     assert main(["init-dataset", str(videos)]) == 0
     assert main(["init-dataset", str(videos)]) == 2
-    assert "card.yaml is there already; remove that folder, or choose another --name" in capsys.readouterr().err
+    assert (
+        "card.yaml is there already; remove that folder, or choose another --name"
+        in capsys.readouterr().err
+    )
     (project / "data" / "other").mkdir()
     assert main(["init-dataset", str(videos), "--name", "other"]) == 2
     assert "data/other is there already and is not" in capsys.readouterr().err
@@ -197,9 +236,14 @@ def test_a_name_that_the_workflow_cannot_hold_is_told(project, videos, capsys, n
 def test_a_folder_that_links_to_itself_is_told(project, capsys):
     (project / "loop").symlink_to("loop")
     assert main(["init-dataset", "loop"]) == 2
-    assert "loop: no such folder; expected one that holds class/clip files" in capsys.readouterr().err
+    assert (
+        "loop: no such folder; expected one that holds class/clip files" in capsys.readouterr().err
+    )
 
 
 def test_a_missing_folder_is_told(project, capsys):
     assert main(["init-dataset", "nowhere"]) == 2
-    assert "nowhere: no such folder; expected one that holds class/clip files" in capsys.readouterr().err
+    assert (
+        "nowhere: no such folder; expected one that holds class/clip files"
+        in capsys.readouterr().err
+    )

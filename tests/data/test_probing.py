@@ -18,7 +18,15 @@ from fsar_core.errors import FsarError
 from fsar_core.runtime.seeding import rng
 from fsar_core.store_kinds import frames as frame_store
 from fsar_core.stores.layout import job_count
-from tests.builders import code_picture, read_codes, toy_card, toy_dataset, toy_frame_spec, toy_index, write_code_video
+from tests.builders import (
+    code_picture,
+    read_codes,
+    toy_card,
+    toy_dataset,
+    toy_frame_spec,
+    toy_index,
+    write_code_video,
+)
 
 
 def _card(**changes) -> Card:
@@ -37,13 +45,20 @@ def test_every_clip_is_described(tmp_path):
     write_code_video(made.folder / made.entries.path[3], frames=50, fps=25)
     found = build_index(made.entries, _card(), made.folder)
     assert tuple(found.columns) == COLUMNS
-    assert found.row.tolist() == list(range(8)) and (found.problem == "").all() and (found.decoder == "decord").all()
+    assert (
+        found.row.tolist() == list(range(8))
+        and (found.problem == "").all()
+        and (found.decoder == "decord").all()
+    )
     pd.testing.assert_frame_equal(found[["split", "class", "path", "group"]], made.entries)
     assert found.file.tolist() == made.entries.path.tolist()
     assert found.frames.tolist() == [20, 20, 20, 50, 20, 20, 20, 20]
     assert found.fps.tolist() == pytest.approx([30, 30, 30, 25, 30, 30, 30, 30])
     assert found.duration.tolist() == pytest.approx([2 / 3] * 3 + [2.0] + [2 / 3] * 4)
-    assert found.height.tolist() == [48] * 3 + [64] + [48] * 4 and found.width.tolist() == [80] * 3 + [64] + [80] * 4
+    assert (
+        found.height.tolist() == [48] * 3 + [64] + [48] * 4
+        and found.width.tolist() == [80] * 3 + [64] + [80] * 4
+    )
     pd.testing.assert_frame_equal(build_index(made.entries, _card(), made.folder, workers=3), found)
 
 
@@ -70,7 +85,9 @@ def test_what_is_wrong_with_a_clip(dirty, tmp_path):
     kinds = ["", "", "unreadable", "too short", "missing", "", "", "unreadable"]
     assert [problem.partition(":")[0] for problem in found.problem] == kinds
     assert found.problem[3] == "too short: 3 frames, expected 4 (min_frames in the card)"
-    assert found.problem[4] == "missing: no such file" and found.problem[7] == "unreadable: empty file"
+    assert (
+        found.problem[4] == "missing: no such file" and found.problem[7] == "unreadable: empty file"
+    )
     assert "Invalid data" in found.problem[2]
     stems = [path.removesuffix(".mp4") for path in dirty.entries.path]
     assert found.file.tolist() == [
@@ -78,7 +95,16 @@ def test_what_is_wrong_with_a_clip(dirty, tmp_path):
         for number, path in enumerate(dirty.entries.path)
     ]
     assert found.frames.tolist() == [20, 20, 0, 3, 0, 30, 12, 0]
-    assert found.decoder.tolist() == ["decord", "decord", "", "decord", "", "decord", "pictures", ""]
+    assert found.decoder.tolist() == [
+        "decord",
+        "decord",
+        "",
+        "decord",
+        "",
+        "decord",
+        "pictures",
+        "",
+    ]
     assert (found.fps[6], found.duration[6]) == (0.0, 0.0)
     assert report(found, card).splitlines() == [
         "train: 4 clips of 2 classes listed (expected 4 of 2), 2 usable, 1 unreadable, 1 too short",
@@ -93,7 +119,11 @@ def test_what_is_wrong_with_a_clip(dirty, tmp_path):
     assert [(row["row"], row["kind"]) for row in rows] == [(str(i), kinds[i]) for i in (2, 3, 4, 7)]
     write_problems(tmp_path / "none.tsv", found[:2])
     assert (tmp_path / "none.tsv").read_text() == "row\tsplit\tclass\tpath\tfile\tkind\treason\n"
-    assert rows[2]["path"] == dirty.entries.path[4] and rows[2]["reason"] == "no such file" and rows[2]["file"] == ""
+    assert (
+        rows[2]["path"] == dirty.entries.path[4]
+        and rows[2]["reason"] == "no such file"
+        and rows[2]["file"] == ""
+    )
 
 
 def test_frames_come_from_the_file_that_was_found(dirty):
@@ -106,7 +136,8 @@ def test_frames_come_from_the_file_that_was_found(dirty):
 
 
 @pytest.mark.parametrize(
-    ("broken", "threshold", "refused"), [(0, 0.0, False), (1, 0.0, True), (13, 0.1, True), (12, 0.1, False)]
+    ("broken", "threshold", "refused"),
+    [(0, 0.0, False), (1, 0.0, True), (13, 0.1, True), (12, 0.1, False)],
 )
 def test_the_threshold_is_a_share_of_all_clips(broken, threshold, refused):
     index = toy_index()  # 128 clips
@@ -168,8 +199,14 @@ def test_200_mutated_files(tmp_path):
         else:
             target.write_bytes(_mutated(whole.read_bytes(), kind, random))
     index = build_index(made.entries, _card(max_failures=1.0), made.folder, workers=2, timeout=20)
-    assert len(index) == 200 and (index.file != "").all() and not index.problem.str.contains("crashed|no answer").any()
-    blocks = list(frame_store.blocks(toy_frame_spec(), index, made.folder, range(200), workers=2, timeout=20))
+    assert (
+        len(index) == 200
+        and (index.file != "").all()
+        and not index.problem.str.contains("crashed|no answer").any()
+    )
+    blocks = list(
+        frame_store.blocks(toy_frame_spec(), index, made.folder, range(200), workers=2, timeout=20)
+    )
     failed = {failure["row"]: failure["problem"] for block in blocks for failure in block.failures}
     assert not any("crashed" in problem or "no answer" in problem for problem in failed.values())
     frames = np.concatenate([block.arrays["frames"] for block in blocks])
@@ -177,6 +214,11 @@ def test_200_mutated_files(tmp_path):
     assert set(index.row[index.problem != ""]) <= set(failed)
     counts = sum((Counter(block.counts) for block in blocks), Counter())
     assert counts["decord"] + counts["pyav"] == 200 - len(failed)
-    of_kind = {kind: [number for number in range(200) if kinds[number // 4 % len(kinds)] == kind] for kind in kinds}
-    assert set(of_kind["empty"]) <= set(failed) and not set(of_kind["other extension"]) & set(failed)
+    of_kind = {
+        kind: [number for number in range(200) if kinds[number // 4 % len(kinds)] == kind]
+        for kind in kinds
+    }
+    assert set(of_kind["empty"]) <= set(failed) and not set(of_kind["other extension"]) & set(
+        failed
+    )
     assert 40 < len(failed) < 160

@@ -16,7 +16,11 @@ from fsar_core.errors import FsarError
 from tests.data import published
 
 CLASS_VIDEO = {"train": ["jump/1", "jump/2"], "val": ["run/3"], "test": ["sit/4"]}
-NUMBERED = {"train": ["train0//a/jump/1.mp4", "train1//a/hop/2.mp4"], "val": ["val0//a/run/3.mp4"], "test": ["test0/4"]}
+NUMBERED = {
+    "train": ["train0//a/jump/1.mp4", "train1//a/hop/2.mp4"],
+    "val": ["val0//a/run/3.mp4"],
+    "test": ["test0/4"],
+}
 TEMPLATES = {"1": "Jumping", "2": "Hopping", "3": "Running", "4": "Sitting"}
 
 
@@ -25,12 +29,17 @@ def lists_of(folder: Path, lines: dict[str, list[str]]) -> dict[str, Path]:
 
 
 def label_file(folder: Path, records: object, name: str = "labels.json") -> Path:
-    (folder / name).write_text(records if isinstance(records, str) else json.dumps(records), encoding="utf-8")
+    (folder / name).write_text(
+        records if isinstance(records, str) else json.dumps(records), encoding="utf-8"
+    )
     return folder / name
 
 
 def records(templates: dict[str, str]) -> list[dict]:
-    return [{"id": video, "label": "x", "template": name, "placeholders": []} for video, name in templates.items()]
+    return [
+        {"id": video, "label": "x", "template": name, "placeholders": []}
+        for video, name in templates.items()
+    ]
 
 
 def rows(found) -> list[tuple[str, ...]]:
@@ -52,7 +61,9 @@ def test_class_video(tmp_path):
     assert split_formats.detect(lists) == "class_video"
     entries, sources = split_formats.read("class_video", lists)
     assert list(entries.columns) == ["split", "class", "path", "group"]
-    assert rows((entries, sources)) == [(s, c, f"{c}/{v}", "") for s, c, v in published.clips("hmdb51")]
+    assert rows((entries, sources)) == [
+        (s, c, f"{c}/{v}", "") for s, c, v in published.clips("hmdb51")
+    ]
     assert sources == dict.fromkeys(SPLITS, "the list")
 
 
@@ -61,7 +72,10 @@ def test_numbered_lists_take_names_from_the_folders(tmp_path):
     assert split_formats.detect(lists) == "numbered"
     found = split_formats.read("numbered", lists)
     assert rows(found)[0] == ("train", "air_drumming", "val_256/air_drumming/-3UyEfl3p5w.mkv", "")
-    assert rows(found)[1][1:3] == ("air_drumming", "train_256/air_drumming/_3UyEfl3p5W_000013_000023.mp4")
+    assert rows(found)[1][1:3] == (
+        "air_drumming",
+        "train_256/air_drumming/_3UyEfl3p5W_000013_000023.mp4",
+    )
     assert [name for _, name, _, _ in rows(found)] == [
         c.replace(" ", "_") for _, c, _ in published.clips("kinetics100")
     ]
@@ -78,13 +92,25 @@ def test_numbered_lists_take_names_from_label_files(tmp_path):
 
 def test_numbered_lists_take_names_from_lists_of_names(tmp_path):
     """As the configurations of CLIP-FSAR have them: for training and test classes, by number, not by the order of lines."""
-    lines = {"train": ["train1//7.mp4", "train0//9.mp4"], "val": ["val0/1", "val1/2"], "test": ["test0/3"]}
+    lines = {
+        "train": ["train1//7.mp4", "train0//9.mp4"],
+        "val": ["val0/1", "val1/2"],
+        "test": ["test0/3"],
+    }
     names = {
-        "train": published.write(tmp_path / "train names", ["Pouring [something]", "a (b), c & d!"]),
+        "train": published.write(
+            tmp_path / "train names", ["Pouring [something]", "a (b), c & d!"]
+        ),
         "test": published.write(tmp_path / "test names", ["Poking"]),
     }
     entries, sources = split_formats.read("numbered", lists_of(tmp_path, lines), names=names)
-    assert entries["class"].tolist() == ["a (b), c & d!", "Pouring [something]", "val0", "val1", "Poking"]
+    assert entries["class"].tolist() == [
+        "a (b), c & d!",
+        "Pouring [something]",
+        "val0",
+        "val1",
+        "Poking",
+    ]
     assert entries.path.tolist() == ["7.mp4", "9.mp4", "1", "2", "3"]
     assert sources == {"train": "train names", "val": "numbers only", "test": "test names"}
 
@@ -92,7 +118,10 @@ def test_numbered_lists_take_names_from_lists_of_names(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "classes"),
     [
-        (["train0/videos/1.mp4", "train1/videos/2.mp4"], ["train0", "train1"]),  # one folder of all classes is no class
+        (
+            ["train0/videos/1.mp4", "train1/videos/2.mp4"],
+            ["train0", "train1"],
+        ),  # one folder of all classes is no class
         (["train0/jump/1.mp4", "train0/jump/2.mp4"], ["jump", "jump"]),
         (["train0/jump/1.mp4", "train1/2.mp4"], ["train0", "train1"]),
         (["train7//51958", "train3//2"], ["train7", "train3"]),
@@ -117,7 +146,9 @@ def test_what_editors_do_to_a_list(tmp_path, change, ending):
 
 
 def test_paths_are_written_one_way(tmp_path):
-    lists = lists_of(tmp_path, NUMBERED | {"train": ["train0//./a//jump/1.mp4", "train1//a/./hop/2.mp4"]})
+    lists = lists_of(
+        tmp_path, NUMBERED | {"train": ["train0//./a//jump/1.mp4", "train1//a/./hop/2.mp4"]}
+    )
     entries, _ = split_formats.read("numbered", lists)
     assert entries.path.tolist()[:2] == ["a/jump/1.mp4", "a/hop/2.mp4"]
     assert entries["class"].tolist()[:2] == ["jump", "hop"]
@@ -144,10 +175,15 @@ LETTERS = st.sampled_from("abTrain01 _-.,;:!?()[]{}&$*'\"#~+=%@^`|<>") | st.char
     codec="utf-8", exclude_categories=("C", "Z"), exclude_characters="/\\"
 )
 NAMES = st.text(LETTERS, min_size=1, max_size=12).filter(
-    lambda name: name == name.strip() and name not in (".", "..") and not re.search(r"\.\w+\s+\d+$", name)
+    lambda name: (
+        name == name.strip() and name not in (".", "..") and not re.search(r"\.\w+\s+\d+$", name)
+    )
 )
 DATASETS = st.fixed_dictionaries(
-    {s: st.dictionaries(NAMES, st.lists(NAMES, min_size=1, max_size=3), min_size=1, max_size=3) for s in SPLITS}
+    {
+        s: st.dictionaries(NAMES, st.lists(NAMES, min_size=1, max_size=3), min_size=1, max_size=3)
+        for s in SPLITS
+    }
 )
 
 
@@ -155,21 +191,34 @@ DATASETS = st.fixed_dictionaries(
 @given(clips=DATASETS)
 def test_any_name_survives_both_formats(tmp_path_factory, clips):
     folder = tmp_path_factory.mktemp("lists")
-    wanted = [(s, c, f"{c}/{v}", "") for s in SPLITS for c, videos in clips[s].items() for v in videos]
+    wanted = [
+        (s, c, f"{c}/{v}", "") for s in SPLITS for c, videos in clips[s].items() for v in videos
+    ]
     lines = {s: [f"{c}/{v}" for c, videos in clips[s].items() for v in videos] for s in SPLITS}
     assert rows(split_formats.read("class_video", lists_of(folder, lines))) == wanted
     numbered = {
-        s: [f"{s}{n}//videos/{c}/{v}" for n, (c, videos) in enumerate(clips[s].items()) for v in videos] for s in SPLITS
+        s: [
+            f"{s}{n}//videos/{c}/{v}"
+            for n, (c, videos) in enumerate(clips[s].items())
+            for v in videos
+        ]
+        for s in SPLITS
     }
     lists = lists_of(folder, numbered)
     assert split_formats.detect(lists) == "numbered"
-    assert rows(split_formats.read("numbered", lists)) == [(s, c, f"videos/{p}", g) for s, c, p, g in wanted]
+    assert rows(split_formats.read("numbered", lists)) == [
+        (s, c, f"videos/{p}", g) for s, c, p, g in wanted
+    ]
 
 
 @settings(max_examples=60, deadline=None)
-@given(lines=st.lists(st.text(alphabet="train0/.val1 \t\\x\0é[:", max_size=12), min_size=1, max_size=4))
+@given(
+    lines=st.lists(st.text(alphabet="train0/.val1 \t\\x\0é[:", max_size=12), min_size=1, max_size=4)
+)
 def test_no_list_is_a_bug(tmp_path_factory, lines):
-    lists = lists_of(tmp_path_factory.mktemp("lists"), {"train": lines, "val": ["val0/1"], "test": ["test0/1"]})
+    lists = lists_of(
+        tmp_path_factory.mktemp("lists"), {"train": lines, "val": ["val0/1"], "test": ["test0/1"]}
+    )
     try:
         kind = split_formats.detect({"train": lists["train"]})
         entries, _ = split_formats.read(kind, lists)
@@ -207,20 +256,52 @@ def test_undetected(tmp_path, lines, words):
 @pytest.mark.parametrize(
     ("kind", "lines", "words"),
     [
-        ("class_video", {"train": ["jump/1", "jump-2"]}, "train.txt line 2: 'jump-2'; expected class/video"),
-        ("class_video", {"test": ["../1"]}, "test.txt line 1: '../1' must be a relative path without '..'"),
+        (
+            "class_video",
+            {"train": ["jump/1", "jump-2"]},
+            "train.txt line 2: 'jump-2'; expected class/video",
+        ),
+        (
+            "class_video",
+            {"test": ["../1"]},
+            "test.txt line 1: '../1' must be a relative path without '..'",
+        ),
         ("class_video", {"val": []}, "val.txt: an empty list"),
-        ("numbered", {"train": ["train0"]}, "line 1: 'train0'; expected train12//path/of/video.mp4 or train12/video"),
-        ("numbered", {"train": ["train1234567890/1"]}, "line 1: 'train1234567890/1'; expected train12//path"),
+        (
+            "numbered",
+            {"train": ["train0"]},
+            "line 1: 'train0'; expected train12//path/of/video.mp4 or train12/video",
+        ),
+        (
+            "numbered",
+            {"train": ["train1234567890/1"]},
+            "line 1: 'train1234567890/1'; expected train12//path",
+        ),
         (
             "numbered",
             {"val": ["vla0//3.mp4"]},
             "val.txt line 1: unknown split 'vla' in 'vla0//3.mp4'; did you mean 'val'?",
         ),
-        ("numbered", {"val": ["test0/3"]}, "val.txt line 1: 'test0/3' is of test, in the list of val; give each split"),
-        ("numbered", {"train": ["train0//a/../../1.mp4"]}, "line 1: 'a/../../1.mp4' must be a relative path without"),
-        ("numbered", {"train": ["train0///data/1.mp4"]}, "line 1: '/data/1.mp4' must be a relative path without"),
-        ("numbered", {"train": ["train0//C:\\1.mp4"]}, "line 1: 'C:\\1.mp4' must be a relative path without"),
+        (
+            "numbered",
+            {"val": ["test0/3"]},
+            "val.txt line 1: 'test0/3' is of test, in the list of val; give each split",
+        ),
+        (
+            "numbered",
+            {"train": ["train0//a/../../1.mp4"]},
+            "line 1: 'a/../../1.mp4' must be a relative path without",
+        ),
+        (
+            "numbered",
+            {"train": ["train0///data/1.mp4"]},
+            "line 1: '/data/1.mp4' must be a relative path without",
+        ),
+        (
+            "numbered",
+            {"train": ["train0//C:\\1.mp4"]},
+            "line 1: 'C:\\1.mp4' must be a relative path without",
+        ),
         (
             "numbered",
             {"train": ["train0//jump/1.mp4", "train0//hop/2.mp4"]},
@@ -247,7 +328,9 @@ def test_lists_that_cannot_be_read(tmp_path):
     lists["val"].unlink()
     assert failure(lambda: split_formats.detect(lists)).endswith("val.txt: no such list")
     lists["val"].mkdir()
-    assert failure(lambda: split_formats.detect(lists)).endswith("val.txt: no readable list (Is a directory)")
+    assert failure(lambda: split_formats.detect(lists)).endswith(
+        "val.txt: no readable list (Is a directory)"
+    )
 
 
 def test_lists_that_do_not_belong_together(tmp_path):
@@ -294,8 +377,14 @@ def test_lists_that_do_not_belong_together(tmp_path):
         ),
         ([], "labels.json: an empty list; expected"),
         ([["1", "Jumping"]], "labels.json: record 1 is ['1', 'Jumping']; expected"),
-        ([{"id": "1", "template": None}], "labels.json: record 1 is {'id': '1', 'template': None}; expected"),
-        ("id,label\n1,Jumping\n", "labels.json: no JSON (Expecting value: line 1 column 1 (char 0)); expected a list"),
+        (
+            [{"id": "1", "template": None}],
+            "labels.json: record 1 is {'id': '1', 'template': None}; expected",
+        ),
+        (
+            "id,label\n1,Jumping\n",
+            "labels.json: no JSON (Expecting value: line 1 column 1 (char 0)); expected a list",
+        ),
         ("", "labels.json: no JSON (Expecting value"),
     ],
 )
@@ -316,24 +405,42 @@ def test_label_files_name_one_class_a_number_over_all_of_them(tmp_path):
     names = split_formats.read("numbered", lists, labels)[0]["class"].tolist()
     assert names == ["Jumping", "Jumping", "Running", "Sitting"]
     missing = [*labels, tmp_path / "no.json"]
-    assert "no.json: no readable label file (No such file or directory); expected a list of objects" in (
-        failure(lambda: split_formats.read("numbered", lists, missing))
+    assert (
+        "no.json: no readable label file (No such file or directory); expected a list of objects"
+        in (failure(lambda: split_formats.read("numbered", lists, missing)))
     )
 
 
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["a"], "names: 1 names in 1 lines, but {} has numbers to train1; expected 2 lines with a name each"),
-        (["a", "b", "c"], "names: 3 names in 3 lines, but {} has numbers to train1; expected 2 lines"),
-        (["a", "", "b"], "names: 2 names in 3 lines, but {} has numbers to train1; expected 2 lines"),
-        (["a", "a"], "{}: 'a' is train0 and also train1 ('a/hop/2.mp4') by its names; expected one number a class"),
+        (
+            ["a"],
+            "names: 1 names in 1 lines, but {} has numbers to train1; expected 2 lines with a name each",
+        ),
+        (
+            ["a", "b", "c"],
+            "names: 3 names in 3 lines, but {} has numbers to train1; expected 2 lines",
+        ),
+        (
+            ["a", "", "b"],
+            "names: 2 names in 3 lines, but {} has numbers to train1; expected 2 lines",
+        ),
+        (
+            ["a", "a"],
+            "{}: 'a' is train0 and also train1 ('a/hop/2.mp4') by its names; expected one number a class",
+        ),
         ([], "names: an empty list"),
     ],
 )
 def test_wrong_lists_of_names(tmp_path, names, words):
-    lists, names = lists_of(tmp_path, NUMBERED), {"train": published.write(tmp_path / "names", names)}
-    assert words.format(lists["train"]) in failure(lambda: split_formats.read("numbered", lists, names=names))
+    lists, names = (
+        lists_of(tmp_path, NUMBERED),
+        {"train": published.write(tmp_path / "names", names)},
+    )
+    assert words.format(lists["train"]) in failure(
+        lambda: split_formats.read("numbered", lists, names=names)
+    )
 
 
 def test_by_split(tmp_path):
@@ -352,7 +459,9 @@ def test_by_split(tmp_path):
         "name them by --train, --val and --test"
     )
     (tmp_path / "Val.list").unlink()
-    assert "no file begins with 'val', expected one list" in failure(lambda: split_formats.by_split(tmp_path))
+    assert "no file begins with 'val', expected one list" in failure(
+        lambda: split_formats.by_split(tmp_path)
+    )
 
 
 # -- what a card makes of them ---------------------------------------------------------------------------------------------
@@ -362,7 +471,11 @@ def arranged(tmp_path, lines: list[str], card):
     lists = lists_of(tmp_path, CLASS_VIDEO | {"train": lines})
     entries, strangers = split_formats.arranged(split_formats.read("class_video", lists)[0], card)
     train = entries[entries.split == "train"]
-    return train.path.tolist(), train.group.tolist(), strangers - 2  # val and test have one stranger each
+    return (
+        train.path.tolist(),
+        train.group.tolist(),
+        strangers - 2,
+    )  # val and test have one stranger each
 
 
 @pytest.mark.parametrize(
@@ -386,7 +499,12 @@ def arranged(tmp_path, lines: list[str], card):
                 "kick/A_kick_ball_f_cm_np1_ba_bad_0",
                 "kick/A_kick_f_xm_np1_ba_bad_0",
             ],
-            ["A_kick_b", "(HQ)_[1]_&!", "A_kick_ball_f_cm_np1_ba_bad_0", "A_kick_f_xm_np1_ba_bad_0"],
+            [
+                "A_kick_b",
+                "(HQ)_[1]_&!",
+                "A_kick_ball_f_cm_np1_ba_bad_0",
+                "A_kick_f_xm_np1_ba_bad_0",
+            ],
             2,
         ),
     ],
@@ -398,18 +516,26 @@ def test_source_videos_are_read_off_the_names(tmp_path, name, lines, groups, str
 def test_the_source_of_a_kinetics_clip_is_its_youtube_id(tmp_path):
     lines = ["zumba/-3UyEfl3p5w_000001_000011.mp4", "zumba/_3UyEfl3p5w.mkv"]
     paths, groups, _ = arranged(tmp_path, lines, published.card("kinetics100"))
-    assert (paths, groups) == (["zumba/-3UyEfl3p5w_000001_000011", "zumba/_3UyEfl3p5w"], ["-3UyEfl3p5w", "_3UyEfl3p5w"])
+    assert (paths, groups) == (
+        ["zumba/-3UyEfl3p5w_000001_000011", "zumba/_3UyEfl3p5w"],
+        ["-3UyEfl3p5w", "_3UyEfl3p5w"],
+    )
 
 
 def test_class_names_are_no_patterns_and_no_templates(tmp_path):
     card = published.card("hmdb51", group="(?P<group>.+)_{class}_x", classes=None)
-    paths, groups, strangers = arranged(tmp_path, ["a.c (d)/{class}_a.c_(d)_x.avi", "a.c (d)/s_abc_(d)_x.avi"], card)
+    paths, groups, strangers = arranged(
+        tmp_path, ["a.c (d)/{class}_a.c_(d)_x.avi", "a.c (d)/s_abc_(d)_x.avi"], card
+    )
     assert paths == ["a.c (d)/{class}_a.c_(d)_x", "a.c (d)/s_abc_(d)_x"]
     assert (groups, strangers) == (["{class}", "s_abc_(d)_x"], 1)
 
 
 def test_a_folder_is_kept_as_it_is_listed_where_the_class_has_another_name(tmp_path):
-    lists = lists_of(tmp_path, NUMBERED | {"train": ["train0//videos/kick_ball/1_kick_ball_f_cm_np1_ba_bad_0.avi"]})
+    lists = lists_of(
+        tmp_path,
+        NUMBERED | {"train": ["train0//videos/kick_ball/1_kick_ball_f_cm_np1_ba_bad_0.avi"]},
+    )
     names = {"train": published.write(tmp_path / "names", ["kick ball"])}
     entries, _ = split_formats.read("numbered", lists, names=names)
     first = split_formats.arranged(entries, published.card("hmdb51"))[0].iloc[0]
@@ -422,7 +548,9 @@ def test_report(tmp_path):
     with open(lists["train"], "a") as stream:
         stream.writelines(f"Archery/v_Archery_g01_c0{clip}\n" for clip in range(6))
     entries, sources = split_formats.read("class_video", lists)
-    assert split_formats.report(*(split_formats.arranged(entries, card)[0], card, sources), strangers=3) == [
+    assert split_formats.report(
+        *(split_formats.arranged(entries, card)[0], card, sources), strangers=3
+    ) == [
         "class names: the list (train), the list (val), the list (test)",
         "train: 3 classes, 11 clips, 2 to 6 a class (median 3), 4 source videos; expected 3 classes, 11 clips",
         "val: 1 classes, 2 clips, 2 to 2 a class (median 2), 1 source videos; expected 10 classes",
@@ -430,7 +558,9 @@ def test_report(tmp_path):
         "3 names tell no source video; each of these clips counts as a source of its own",
     ]
     numbers = sources | {"val": "numbers only"}
-    found = split_formats.report(entries[entries.split == "train"], published.card("ssv2_full"), numbers, strangers=0)
+    found = split_formats.report(
+        entries[entries.split == "train"], published.card("ssv2_full"), numbers, strangers=0
+    )
     assert found[1:] == [
         "classes without names are called after their numbers; --labels or lists of names would name them",
         "train: 3 classes, 11 clips, 2 to 6 a class (median 3), source videos unknown",

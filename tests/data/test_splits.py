@@ -52,7 +52,9 @@ def test_read(tmp_path):
 def test_what_editors_and_spreadsheets_do_to_a_file(tmp_path, text):
     (tmp_path / "plain.tsv").write_text(GOOD)
     (tmp_path / "split.tsv").write_bytes(text.encode())
-    pd.testing.assert_frame_equal(splits.read(tmp_path / "split.tsv"), splits.read(tmp_path / "plain.tsv"))
+    pd.testing.assert_frame_equal(
+        splits.read(tmp_path / "split.tsv"), splits.read(tmp_path / "plain.tsv")
+    )
 
 
 def test_names_are_data(tmp_path):
@@ -65,7 +67,9 @@ def test_names_are_data(tmp_path):
 
 @pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb"])
 def test_a_name_that_the_format_cannot_hold_is_not_written(tmp_path, name):
-    message = _failure(lambda: splits.write(tmp_path / "split.tsv", _frame([("train", name, "1.mp4", "")])))
+    message = _failure(
+        lambda: splits.write(tmp_path / "split.tsv", _frame([("train", name, "1.mp4", "")]))
+    )
     assert repr(name) in message and "tab or a line break" in message
     assert list(tmp_path.iterdir()) == []
 
@@ -73,7 +77,10 @@ def test_a_name_that_the_format_cannot_hold_is_not_written(tmp_path, name):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "line 1: expected the header split class path group (tabs between), found an empty file"),
+        (
+            "",
+            "line 1: expected the header split class path group (tabs between), found an empty file",
+        ),
         (
             "split,class,path,group\n",
             "line 1: expected the header split class path group (tabs between), found split,class",
@@ -83,16 +90,37 @@ def test_a_name_that_the_format_cannot_hold_is_not_written(tmp_path, name):
             "line 1: expected the header split class path group (tabs between), found class",
         ),
         (HEADER + "train\tjump\t1.mp4\n", "line 2: expected 4 tab-separated fields, found 3"),
-        (GOOD + "train\tjump\t1.mp4\tg\tmore\n", "line 5: expected 4 tab-separated fields, found 5"),
+        (
+            GOOD + "train\tjump\t1.mp4\tg\tmore\n",
+            "line 5: expected 4 tab-separated fields, found 5",
+        ),
         (GOOD + "\n", "line 5: expected 4 tab-separated fields, found 0"),
         (GOOD + "tset\tjump\t1.mp4\t\n", "line 5: unknown split 'tset'; did you mean 'test'?"),
-        (GOOD + "holdout\tjump\t1.mp4\t\n", "line 5: unknown split 'holdout'; valid: test, train, val"),
-        (HEADER + "train\t \t1.mp4\t\n", "line 2: the class of clip '1.mp4' is empty; expected a name"),
-        (HEADER + "train\tjump\t../1.mp4\t\n", "line 2: '../1.mp4' must be a relative path without '..'"),
-        (HEADER + "train\tjump\ta/../../1.mp4\t\n", "line 2: 'a/../../1.mp4' must be a relative path without '..'"),
-        (HEADER + "train\tjump\t/data/1.mp4\t\n", "line 2: '/data/1.mp4' must be a relative path without '..'"),
+        (
+            GOOD + "holdout\tjump\t1.mp4\t\n",
+            "line 5: unknown split 'holdout'; valid: test, train, val",
+        ),
+        (
+            HEADER + "train\t \t1.mp4\t\n",
+            "line 2: the class of clip '1.mp4' is empty; expected a name",
+        ),
+        (
+            HEADER + "train\tjump\t../1.mp4\t\n",
+            "line 2: '../1.mp4' must be a relative path without '..'",
+        ),
+        (
+            HEADER + "train\tjump\ta/../../1.mp4\t\n",
+            "line 2: 'a/../../1.mp4' must be a relative path without '..'",
+        ),
+        (
+            HEADER + "train\tjump\t/data/1.mp4\t\n",
+            "line 2: '/data/1.mp4' must be a relative path without '..'",
+        ),
         (HEADER + "train\tjump\t\t\n", "line 2: '' must be a relative path without '..'"),
-        (HEADER + "train\tjump\ta\\1.mp4\t\n", "line 2: 'a\\1.mp4' must be a relative path without '..'"),
+        (
+            HEADER + "train\tjump\ta\\1.mp4\t\n",
+            "line 2: 'a\\1.mp4' must be a relative path without '..'",
+        ),
         (HEADER + "x" * 200_000, "no readable split list (field larger than field limit"),
     ],
 )
@@ -129,14 +157,22 @@ def test_checked_entries_are_in_stored_order():
     pd.testing.assert_frame_equal(found, again)
 
 
-BASE = [("train", "jump", "1.mp4", "g1"), ("train", "jump", "2.mp4", "g1"), ("test", "run", "3.mp4", "g2")]
+BASE = [
+    ("train", "jump", "1.mp4", "g1"),
+    ("train", "jump", "2.mp4", "g1"),
+    ("test", "run", "3.mp4", "g2"),
+]
 
 
 @pytest.mark.parametrize(
     ("extra", "card", "words"),
     [
         ([("train", "hop", "2.mp4", "g")], {}, "clip '2.mp4' is listed 2 times"),
-        ([("val", "jump", "4.mp4", "g")], {}, "class 'jump' is in both train and val; splits must not share classes"),
+        (
+            [("val", "jump", "4.mp4", "g")],
+            {},
+            "class 'jump' is in both train and val; splits must not share classes",
+        ),
         (
             [("val", "jmup", "4.mp4", "g")],
             {"classes": ["jump", "run", "sit"]},
@@ -154,12 +190,16 @@ BASE = [("train", "jump", "1.mp4", "g1"), ("train", "jump", "2.mp4", "g1"), ("te
 )
 def test_inconsistent_entries(extra, card, words):
     assert (
-        _failure(lambda: splits.check(_frame([*BASE, *extra]), _card(**card), "x/split.tsv")) == f"x/split.tsv: {words}"
+        _failure(lambda: splits.check(_frame([*BASE, *extra]), _card(**card), "x/split.tsv"))
+        == f"x/split.tsv: {words}"
     )
 
 
 def test_no_clip_at_all():
-    assert _failure(lambda: splits.check(_frame([]), _card(), "x/split.tsv")) == "x/split.tsv: names no clip"
+    assert (
+        _failure(lambda: splits.check(_frame([]), _card(), "x/split.tsv"))
+        == "x/split.tsv: names no clip"
+    )
 
 
 def test_what_the_card_expects_is_accepted():

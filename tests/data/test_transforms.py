@@ -43,8 +43,12 @@ def test_frames_of_the_wanted_size_are_untouched():
 
 
 def test_crop_cuts_the_centre_of_the_long_side():
-    np.testing.assert_array_equal(fit_square(_ramp(2, 16, 32), 16, "crop"), _ramp(2, 16, 32)[:, :, 8:24])
-    np.testing.assert_array_equal(fit_square(_ramp(2, 33, 16), 16, "crop"), _ramp(2, 33, 16)[:, 8:24])
+    np.testing.assert_array_equal(
+        fit_square(_ramp(2, 16, 32), 16, "crop"), _ramp(2, 16, 32)[:, :, 8:24]
+    )
+    np.testing.assert_array_equal(
+        fit_square(_ramp(2, 33, 16), 16, "crop"), _ramp(2, 33, 16)[:, 8:24]
+    )
 
 
 def test_crop_resizes_the_short_side_and_keeps_the_aspect():
@@ -54,11 +58,15 @@ def test_crop_resizes_the_short_side_and_keeps_the_aspect():
     np.testing.assert_allclose(found[:, 10, 0], 0.5 + 2 * np.arange(20), atol=1)
 
 
-@pytest.mark.parametrize(("height", "width", "size"), [(240, 427, 256), (96, 128, 72), (90, 31, 50), (720, 1280, 256)])
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(240, 427, 256), (96, 128, 72), (90, 31, 50), (720, 1280, 256)]
+)
 def test_crop_is_the_centre_of_the_whole_frame_resized(height, width, size):
     frame = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
     scale = size / min(height, width)
-    whole = Image.fromarray(frame[0]).resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
+    whole = Image.fromarray(frame[0]).resize(
+        (round(width * scale), round(height * scale)), Image.Resampling.BILINEAR
+    )
     top, left = (whole.height - size) // 2, (whole.width - size) // 2
     expected = np.asarray(whole)[top : top + size, left : left + size]
     assert np.abs(fit_square(frame, size, "crop")[0].astype(int) - expected).max() <= 1
@@ -66,7 +74,9 @@ def test_crop_is_the_centre_of_the_whole_frame_resized(height, width, size):
 
 def test_the_long_side_is_rounded_to_the_nearest_pixel():
     # 30 x 40 to a short side of 20: the long side is 26.67 pixels, so 27, of which the columns 3..22 are kept.
-    ramp = np.repeat(np.arange(0, 240, 6, dtype=np.uint8)[None, None, :, None], 30, axis=1).repeat(3, axis=-1)
+    ramp = np.repeat(np.arange(0, 240, 6, dtype=np.uint8)[None, None, :, None], 30, axis=1).repeat(
+        3, axis=-1
+    )
     found = fit_square(ramp, 20, "crop")[0, 10, :, 0]
     columns = (3 + np.arange(20) + 0.5) * 40 / 27 - 0.5  # of the frame, at the middle of each pixel
     np.testing.assert_allclose(found, 6 * columns, atol=1)
@@ -88,7 +98,11 @@ def test_squash_keeps_the_whole_frame():
 def test_small_frames_are_enlarged():
     found = fit_square(_ramp(1, 10, 14), 20, "crop")[0].astype(float)
     assert found.shape == (20, 20, 3)
-    assert found[:, 10, 0].min() == 0 and found[:, 10, 0].max() == 9 and (np.diff(found[:, 10, 0]) >= 0).all()
+    assert (
+        found[:, 10, 0].min() == 0
+        and found[:, 10, 0].max() == 9
+        and (np.diff(found[:, 10, 0]) >= 0).all()
+    )
 
 
 def test_shrinking_is_antialiased():

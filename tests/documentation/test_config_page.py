@@ -42,7 +42,9 @@ def test_every_row_has_a_meaning():
 
 def test_links_lead_to_sections():
     text = page()
-    headings = {line.removeprefix("## ").lower() for line in text.splitlines() if line.startswith("## ")}
+    headings = {
+        line.removeprefix("## ").lower() for line in text.splitlines() if line.startswith("## ")
+    }
     import re
 
     assert set(re.findall(r"\]\(#(\w+)\)", text)) <= headings

@@ -66,7 +66,9 @@ def reached(model, known=()):
     return found
 
 
-@pytest.mark.parametrize("model", dict.fromkeys([*reached(Config), *reached(Card)]), ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", dict.fromkeys([*reached(Config), *reached(Card)]), ids=lambda model: model.__name__
+)
 def test_every_key_that_a_user_writes_is_described(model):
     assert descriptions.of_model(model)
     missing = [name for name, text in descriptions.of_fields(model).items() if len(text) < 4]

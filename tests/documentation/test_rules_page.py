@@ -53,7 +53,9 @@ def test_a_small_workflow(tmp_path):
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     (tmp_path / "rules" / "a.smk").write_text(RULES)
     code = "import pathlib, sys; from fsar_core.documentation.rules_page import page; print(page(pathlib.Path(sys.argv[1])))"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split(rules_page.HEAD)[1] == (
         "\n## rules/a.smk\n\nOf a.\n\n"

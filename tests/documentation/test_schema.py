@@ -20,7 +20,9 @@ def read(path: Path):
 
 
 def errors(model, value) -> list[str]:
-    return [error.message for error in jsonschema.Draft202012Validator(schema(model)).iter_errors(value)]
+    return [
+        error.message for error in jsonschema.Draft202012Validator(schema(model)).iter_errors(value)
+    ]
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -43,7 +45,10 @@ def test_the_shipped_files_are_valid():
         ({"presets": {"demo": {"frames": {"count": 1}}}}, "1 is less than the minimum of 2"),
         ({"presets": {"demo": {"training": {"lr": "1e-3"}}}}, "'1e-3' is not of type 'number'"),
         ({"presets": {"demo": {"backbone": {"cutt": "layer4"}}}}, "'cutt' was unexpected"),
-        ({"presets": {"paper_finetuned": {"training": {"optimizer": "adan"}}}}, "'adan' is not one of"),
+        (
+            {"presets": {"paper_finetuned": {"training": {"optimizer": "adan"}}}},
+            "'adan' is not one of",
+        ),
         ({"presets": {"paper_finetuned": {"backbone": {"cutt": "x"}}}}, "'cutt' was unexpected"),
     ],
 )
@@ -56,10 +61,17 @@ def test_a_mistake_is_refused(change, said):
 def test_a_preset_is_whole_or_extends_another():
     """Only one that extends may leave keys out."""
     raw = read(ROOT / "config.yaml")
-    assert errors(Config, raw | {"presets": {"demo": raw["presets"]["demo"], "mine": {"extends": "demo"}}}) == []
+    assert (
+        errors(
+            Config, raw | {"presets": {"demo": raw["presets"]["demo"], "mine": {"extends": "demo"}}}
+        )
+        == []
+    )
     found = errors(Config, raw | {"presets": {"mine": {"training": {"lr": 0.1}}}})
     assert "'frames' is a required property" in found
-    assert errors(Config, {k: v for k, v in raw.items() if k != "seed"}) == ["'seed' is a required property"]
+    assert errors(Config, {k: v for k, v in raw.items() if k != "seed"}) == [
+        "'seed' is a required property"
+    ]
 
 
 def test_comments_are_descriptions():
@@ -74,4 +86,6 @@ def test_nothing_is_defined_in_vain():
     for model in SCHEMAS.values():
         made = schema(model)
         text = yaml.safe_dump(made)
-        assert all(f"#/$defs/{name}'" in text or f"#/$defs/{name}\n" in text for name in made["$defs"])
+        assert all(
+            f"#/$defs/{name}'" in text or f"#/$defs/{name}\n" in text for name in made["$defs"]
+        )

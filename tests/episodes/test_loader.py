@@ -29,7 +29,9 @@ def index():
 @pytest.fixture(scope="module", params=[1, 3], ids=["one view", "three views"])
 def stored(request, tmp_path_factory, index):
     """(reader, everything that the store holds)"""
-    path, spec = toy_feature_store(tmp_path_factory.mktemp("store"), index, views=request.param, **SHAPE)
+    path, spec = toy_feature_store(
+        tmp_path_factory.mktemp("store"), index, views=request.param, **SHAPE
+    )
     return StoreReader(path, "features", spec), toy_features(index, views=request.param, **SHAPE)
 
 
@@ -40,7 +42,11 @@ def split(index):
 
 def episodes_of(split, count, shot=2, query=1, views=0):
     drawn = [sample(0, split, 3, shot, query, index) for index in range(count)]
-    return [e.for_training((range(views), range(views)), seed) for seed, e in enumerate(drawn)] if views else drawn
+    return (
+        [e.for_training((range(views), range(views)), seed) for seed, e in enumerate(drawn)]
+        if views
+        else drawn
+    )
 
 
 @pytest.mark.parametrize("memory_gib", [1.0, NO_MEMORY])
@@ -52,7 +58,10 @@ def test_batches_are_the_stored_values(stored, split, memory_gib):
     episodes = episodes_of(split, 3, views=reader.views)
     batch = bank.batch(episodes)
     assert batch.support.shape == (3, 3, 2, 3, 4, 2, 2) and batch.query.shape == (3, 3, 3, 4, 2, 2)
-    assert batch.support.dtype == batch.query.dtype == torch.float16 and batch.labels.dtype == torch.int64
+    assert (
+        batch.support.dtype == batch.query.dtype == torch.float16
+        and batch.labels.dtype == torch.int64
+    )
     for number, episode in enumerate(episodes):
         support_views, query_views = episode.views
         np.testing.assert_array_equal(batch.support[number], values[episode.support, support_views])
@@ -70,11 +79,19 @@ def test_on_a_gpu_the_rows_are_held_there_where_they_fit(stored, split, monkeypa
         monkeypatch.setattr(loader, "room", lambda device, memory_gib: 0)
     bank = FeatureBank(reader, rows, 1.0, many_views=rows, device=gpu)
     assert bank.clips(rows[:1]).is_cuda == fits
-    plain, episodes = FeatureBank(reader, rows, 1.0, many_views=rows), episodes_of(split, 9, views=reader.views)
+    plain, episodes = (
+        FeatureBank(reader, rows, 1.0, many_views=rows),
+        episodes_of(split, 9, views=reader.views),
+    )
     found = list(batches(EpisodeBank(bank, [ClassSource()]), episodes, 2, gpu))
-    for batch, other in zip(found, batches(EpisodeBank(plain, [ClassSource()]), episodes, 2), strict=True):
+    for batch, other in zip(
+        found, batches(EpisodeBank(plain, [ClassSource()]), episodes, 2), strict=True
+    ):
         for name in ("support", "query", "labels"):
-            assert getattr(batch, name).device == gpu and getattr(batch, name).dtype == getattr(other, name).dtype
+            assert (
+                getattr(batch, name).device == gpu
+                and getattr(batch, name).dtype == getattr(other, name).dtype
+            )
             assert torch.equal(getattr(batch, name).cpu(), getattr(other, name))
         assert {name: part.tolist() for name, part in batch.aux.items()} == {
             n: p.tolist() for n, p in other.aux.items()
@@ -107,7 +124,9 @@ def test_memory_is_counted_and_views_are_read_only_where_asked(stored):
     clips = 3 + 2 * (reader.views - 1)
     needed = clips * 3 * 4 * 2 * 2 * 2 / 2**30
     assert FeatureBank(Spy(), rows, needed, many_views=train).in_memory
-    assert sorted(reads) == sorted([(3, 0), (7, 0), (30, 0), *((r, v) for v in range(1, reader.views) for r in train)])
+    assert sorted(reads) == sorted(
+        [(3, 0), (7, 0), (30, 0), *((r, v) for v in range(1, reader.views) for r in train)]
+    )
     reads.clear()
     assert not FeatureBank(Spy(), rows, needed * 0.999, many_views=train).in_memory
     assert reads == []
@@ -121,7 +140,9 @@ def test_rows_that_are_not_held_are_no_other_rows(stored):
         bank.clips(np.array([1, 2]))
 
 
-@pytest.mark.parametrize(("count", "size", "sizes"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 5, [2]), (0, 2, [])])
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"), [(7, 3, [3, 3, 1]), (6, 3, [3, 3]), (2, 5, [2]), (0, 2, [])]
+)
 def test_batches_keep_the_order_and_the_last_partial_one(stored, split, count, size, sizes):
     reader, values = stored
     bank = FeatureBank(reader, np.concatenate(split.rows), 1.0)
@@ -197,7 +218,9 @@ def frame_store(tmp_path_factory):
     return StoreReader(store, "frames", spec), values
 
 
-POLICIES = AugmentationSpec(support=ViewPolicy(crop="random", flip=0.0), query=ViewPolicy(crop="centre", flip=1.0))
+POLICIES = AugmentationSpec(
+    support=ViewPolicy(crop="random", flip=0.0), query=ViewPolicy(crop="centre", flip=1.0)
+)
 
 
 @pytest.mark.parametrize("memory_gib", [1.0, NO_MEMORY])
@@ -234,9 +257,15 @@ def test_support_and_queries_have_policies_of_their_own(frame_store, split):
     for number, episode in enumerate(episodes):
         np.testing.assert_array_equal(batch.query[number], mirrored[episode.query])
         for way, shot in np.ndindex(3, 2):
-            whole = values[episode.support[way, shot], episode.views[0][way, shot]].transpose(0, 3, 1, 2)
+            whole = values[episode.support[way, shot], episode.views[0][way, shot]].transpose(
+                0, 3, 1, 2
+            )
             found = batch.support[number, way, shot].numpy()
-            fits = [c for c in np.ndindex(5, 5) if (whole[:, :, c[0] : c[0] + 8, c[1] : c[1] + 8] == found).all()]
+            fits = [
+                c
+                for c in np.ndindex(5, 5)
+                if (whole[:, :, c[0] : c[0] + 8, c[1] : c[1] + 8] == found).all()
+            ]
             assert len(fits) == 1  # the same corner in both frames
             corners.add(fits[0])
     assert len(corners) > 3

@@ -32,7 +32,12 @@ def sources(sizes) -> list[str]:
 
 
 def as_text(episode: Episode) -> str:
-    return str([part.tolist() for part in (episode.classes, episode.support, episode.query, episode.labels)])
+    return str(
+        [
+            part.tolist()
+            for part in (episode.classes, episode.support, episode.query, episode.labels)
+        ]
+    )
 
 
 def chi_square(counts: np.ndarray) -> float:
@@ -55,9 +60,9 @@ def test_an_episode_is_what_it_promises(task, seed, index):
     episode = sample(seed, split, index=index, **shape)
     assert episode.classes.shape == (way,) and episode.support.shape == (way, shot)
     assert episode.query.shape == episode.labels.shape == (way * query,)
-    assert {part.dtype for part in (episode.classes, episode.support, episode.query, episode.labels)} == {
-        np.dtype(np.int64)
-    }
+    assert {
+        part.dtype for part in (episode.classes, episode.support, episode.query, episode.labels)
+    } == {np.dtype(np.int64)}
     assert len(set(episode.classes.tolist())) == way
     assert sorted(episode.labels.tolist()) == sorted(list(range(way)) * query)
     used = [*episode.support.reshape(-1).tolist(), *episode.query.tolist()]
@@ -82,14 +87,19 @@ def test_an_episode_depends_on_its_arguments_only(task, seed, before):
 
 
 @pytest.mark.parametrize(
-    "changed", [dict(seed=1), dict(index=4), dict(shot=2), dict(query=2), dict(way=4), dict(name="val")], ids=str
+    "changed",
+    [dict(seed=1), dict(index=4), dict(shot=2), dict(query=2), dict(way=4), dict(name="val")],
+    ids=str,
 )
 def test_every_argument_names_another_stream(changed):
     usual = dict(seed=0, index=3, way=3, shot=1, query=1, name="test")
 
     def first_class_and_clip(name, **arguments):
         episodes = [
-            sample(split=split_of([40] * 12, name=name), **arguments | {"index": arguments["index"] + 100 * i})
+            sample(
+                split=split_of([40] * 12, name=name),
+                **arguments | {"index": arguments["index"] + 100 * i},
+            )
             for i in range(8)
         ]
         return [(int(e.classes[0]), int(e.support[0, 0])) for e in episodes]
@@ -160,7 +170,9 @@ def test_group_disjoint_against_all_subsets(sizes, shot, query, index):
     check(split, **shape)
     episode = sample(0, split, index=index, **shape)
     source_of = dict(zip(split.rows[0].tolist(), split.groups[0]))
-    assert len(set(episode.support[0].tolist())) == shot and len(set(episode.query.tolist())) == query
+    assert (
+        len(set(episode.support[0].tolist())) == shot and len(set(episode.query.tolist())) == query
+    )
     support = {source_of[row] for row in episode.support[0].tolist()}
     assert support.isdisjoint(source_of[row] for row in episode.query.tolist())
 
@@ -192,7 +204,9 @@ def query_counts(sizes, shot: int, episodes: int) -> tuple[np.ndarray, np.ndarra
 def test_how_often_clips_of_large_sources_are_queries(sizes):
     """The formula at the top of the module, with one shot and one query."""
     total = sum(sizes)
-    factor = [sum(t / (total - t) for j, t in enumerate(sizes) if j != i) for i in range(len(sizes))]
+    factor = [
+        sum(t / (total - t) for j, t in enumerate(sizes) if j != i) for i in range(len(sizes))
+    ]
     support, query = query_counts(sizes, shot=1, episodes=6000)
     expected = np.repeat(factor, sizes) * 6000 / total
     assert expected.sum() == pytest.approx(6000)
@@ -200,7 +214,10 @@ def test_how_often_clips_of_large_sources_are_queries(sizes):
     assert chi_square(support) < 49.7
     assert ((query - expected) ** 2 / expected).sum() < 49.7
     if sizes == UNEVEN:
-        assert (factor[0], factor[1]) == (pytest.approx(0.348, abs=0.001), pytest.approx(2.304, abs=0.001))
+        assert (factor[0], factor[1]) == (
+            pytest.approx(0.348, abs=0.001),
+            pytest.approx(2.304, abs=0.001),
+        )
 
 
 def test_at_five_shots_clips_of_a_large_source_are_hardly_ever_queries():
@@ -225,7 +242,9 @@ def test_group_disjoint_reaches_every_source_and_is_not_the_default():
     assert {row for e in episodes for row in e.support[0].tolist()} == set(split.rows[0].tolist())
     assert {row for e in episodes for row in e.query.tolist()} == set(split.rows[0].tolist())
     meet = [
-        not {source_of[r] for r in e.support[0].tolist()}.isdisjoint(source_of[r] for r in e.query.tolist())
+        not {source_of[r] for r in e.support[0].tolist()}.isdisjoint(
+            source_of[r] for r in e.query.tolist()
+        )
         for e in (sample(0, split, index=i, **shape) for i in range(200))
     ]
     assert 20 < sum(meet) < 180
@@ -235,7 +254,11 @@ def test_group_disjoint_reaches_every_source_and_is_not_the_default():
 @pytest.mark.parametrize(
     ("sizes", "shape", "words"),
     [
-        ([9, 4, 9], (2, 3, 2), ["class 'class 1'", "split 'test'", "4 usable clips", "3-shot", "2 queries", "need 5"]),
+        (
+            [9, 4, 9],
+            (2, 3, 2),
+            ["class 'class 1'", "split 'test'", "4 usable clips", "3-shot", "2 queries", "need 5"],
+        ),
         ([9, 9], (3, 1, 1), ["split 'test'", "2 classes", "3-way", "need 3", "lower `way`"]),
         ([9, 9], (2, 0, 1), ["shot 0", "at least 1"]),
     ],
@@ -320,6 +343,11 @@ def test_clips_of_at_most_so_many_seconds():
     assert [rows.tolist() for rows in short.rows] == [[0, 1, 2], [8, 9, 10, 11]]
     loose = Split.from_index(index, "train", max_seconds=3.0, least=1)
     assert [rows.tolist() for rows in loose.rows] == [[0, 1, 2], [4], [8, 9, 10, 11]]
-    assert Split.from_index(index, "train", frozenset({9, 10, 11}), 3.0, 2).classes == ("train class 00",)
-    with pytest.raises(FsarError, match=r"^no class of the split 'train' has 5 clips of at most 3 s; raise the limit"):
+    assert Split.from_index(index, "train", frozenset({9, 10, 11}), 3.0, 2).classes == (
+        "train class 00",
+    )
+    with pytest.raises(
+        FsarError,
+        match=r"^no class of the split 'train' has 5 clips of at most 3 s; raise the limit",
+    ):
         Split.from_index(index, "train", max_seconds=3.0, least=5)

@@ -16,7 +16,17 @@ ARRAYS = ("classes", "support", "query", "labels")
 
 
 def spec_of(**changes) -> EpisodeSpec:
-    usual = dict(dataset="toy", card="0", split="test", way=3, shot=2, query=2, count=6, seed=4, group_disjoint=False)
+    usual = dict(
+        dataset="toy",
+        card="0",
+        split="test",
+        way=3,
+        shot=2,
+        query=2,
+        count=6,
+        seed=4,
+        group_disjoint=False,
+    )
     return EpisodeSpec(**usual | changes)
 
 
@@ -75,7 +85,9 @@ def test_round_trip(stored, split):
 
 def test_class_names_of_any_language_survive(tmp_path):
     index = toy_index()
-    index["class"] = index["class"].replace({"test class 00": "Übung, “quoted” 投げる", "test class 01": "a/b; $(rm)"})
+    index["class"] = index["class"].replace(
+        {"test class 00": "Übung, “quoted” 投げる", "test class 01": "a/b; $(rm)"}
+    )
     table = tables.draw(spec_of(), Split.from_index(index, "test"))
     tables.save(tmp_path / "t.npz", table)
     found = tables.load(tmp_path / "t.npz").class_names
@@ -90,7 +102,9 @@ def test_equal_tables_are_equal_bytes(stored, split, tmp_path):
 
 
 def test_another_spec_is_refused_and_named(stored):
-    with pytest.raises(FsarError, match=r"drawn by another spec: way: expected 5, found 3; remove it"):
+    with pytest.raises(
+        FsarError, match=r"drawn by another spec: way: expected 5, found 3; remove it"
+    ):
         tables.load(stored, spec_of(way=5))
     with pytest.raises(FsarError, match=r"group_disjoint: expected True, found False"):
         tables.load(stored, spec_of(group_disjoint=True))
@@ -147,7 +161,9 @@ def test_every_changed_or_missing_byte_is_found_or_harmless(tmp_path, split):
             try:
                 found = tables.load(path)
                 assert found.spec == drawn.spec and found.class_names == drawn.class_names
-                assert all(np.array_equal(getattr(found, name), getattr(drawn, name)) for name in ARRAYS)
+                assert all(
+                    np.array_equal(getattr(found, name), getattr(drawn, name)) for name in ARRAYS
+                )
             except FsarError as error:
                 assert str(error).endswith(f"mend it with `fsar repair {path}`")
 
@@ -166,7 +182,9 @@ def test_a_changed_header_in_a_large_table_is_found(tmp_path, split, name, old, 
         members = {entry.filename: archive.read(entry) for entry in archive.infolist()}
         checksums = {entry.filename: entry.CRC for entry in archive.infolist()}
     assert members[member].count(old) == 1
-    _write_with_old_checksums(path, members | {member: members[member].replace(old, new)}, checksums)
+    _write_with_old_checksums(
+        path, members | {member: members[member].replace(old, new)}, checksums
+    )
     with np.load(path) as stored:
         assert stored[name].nbytes < len(members[member]) * 0.6  # numpy itself does not object
     with pytest.raises(FsarError, match=r"t\.npz: damaged episode table"):
@@ -182,7 +200,9 @@ def _write_with_old_checksums(path, members, checksums):
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if checksums[entry.filename] != entry.CRC:
-                old, new = (crc.to_bytes(4, "little") for crc in (entry.CRC, checksums[entry.filename]))
+                old, new = (
+                    crc.to_bytes(4, "little") for crc in (entry.CRC, checksums[entry.filename])
+                )
                 assert whole.count(old) == 2  # in the member's header and in the directory
                 whole = whole.replace(old, new)
     path.write_bytes(whole)
@@ -197,7 +217,10 @@ def test_one_poor_class_is_told_before_anything_is_drawn(tmp_path):
     seeds = [seed for seed in range(20) if 4 not in sample(seed, split, 2, 2, 2, 0).classes]
     assert len(seeds) > 5
     for seed in seeds:
-        with pytest.raises(FsarError, match="class 'test class 04' of split 'test': 8 clips of 1 source videos cannot"):
+        with pytest.raises(
+            FsarError,
+            match="class 'test class 04' of split 'test': 8 clips of 1 source videos cannot",
+        ):
             tables.draw(spec.model_copy(update={"seed": seed}), split)
     assert len(tables.draw(spec.model_copy(update={"group_disjoint": False}), split)) == 1
 
@@ -208,7 +231,10 @@ def test_in_many_episodes_no_source_is_on_both_sides(tmp_path):
     group = index.group.to_numpy()
     for disjoint in (True, False):
         table = tables.draw(spec_of(count=300, group_disjoint=disjoint), split)
-        shared = [set(group[e.support].flat) & set(group[e.query]) for e in (table[i] for i in range(len(table)))]
+        shared = [
+            set(group[e.support].flat) & set(group[e.query])
+            for e in (table[i] for i in range(len(table)))
+        ]
         assert any(shared) is not disjoint
 
 
@@ -238,7 +264,8 @@ def test_a_newer_format_is_refused_politely(stored):
         parts = {name: arrays[name] for name in arrays.files}
     np.savez(stored, **parts | {"format": np.array(2)})
     with pytest.raises(
-        FsarError, match=r"has format 2, and this fsar knows formats up to 1: use the fsar that wrote it"
+        FsarError,
+        match=r"has format 2, and this fsar knows formats up to 1: use the fsar that wrote it",
     ):
         tables.load(stored)
     np.savez(stored, **{name: value for name, value in parts.items() if name != "format"})

@@ -18,11 +18,15 @@ GRID = SHAPE | dict(height=3, width=3)
 
 @pytest.fixture
 def toy():
-    spec = run_spec("bimhm").model_copy(update={"head": Component(name="dmgal", params={"r1": 2, "r2": 2})})
+    spec = run_spec("bimhm").model_copy(
+        update={"head": Component(name="dmgal", params={"r1": 2, "r2": 2})}
+    )
     toy, model = Toy(spec, toy_features(toy_index(), **GRID)), model_of(spec).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+            parameter.add_(
+                0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+            )
     return toy, model
 
 
@@ -37,7 +41,9 @@ def pictures_of(toy):
 
 def test_attention_of_an_example_is_the_heads_own(toy):
     toy, model = toy
-    found = attention.attention(model, toy.bank, pictures_of(toy), toy.test, [(2, 1), (0, 0)], 2, MACHINE)
+    found = attention.attention(
+        model, toy.bank, pictures_of(toy), toy.test, [(2, 1), (0, 0)], 2, MACHINE
+    )
     assert {name.rsplit(".", 1)[0] for name in found} == {"2.1", "0.0"}
     drawn = toy.test[2]
     features = toy.bank.batch([drawn])
@@ -47,7 +53,9 @@ def test_attention_of_an_example_is_the_heads_own(toy):
     for name in ("self_query", "association_query", "cross"):
         np.testing.assert_array_equal(found[f"2.1.{name}"], expected[name][0, 1].numpy())
     assert found["2.1.lambda_self"] == expected["lambda_self"].numpy()
-    assert found["2.1.cross"].shape == (4, 9, 1, 3, 1, 9) and found["2.1.association_query"].shape == (3, 4, 4)
+    assert found["2.1.cross"].shape == (4, 9, 1, 3, 1, 9) and found[
+        "2.1.association_query"
+    ].shape == (3, 4, 4)
     names = [toy.test.class_names[class_id] for class_id in drawn.classes]
     assert found["2.1.support_classes"].tolist() == names
     assert found["2.1.query_class"] == names[drawn.labels[1]]
@@ -79,9 +87,13 @@ def test_attention_on_the_right_class_by_loops(toy):
 
 
 def test_a_head_without_cross_attention_has_no_share():
-    spec = run_spec("bimhm").model_copy(update={"head": Component(name="dmgal", params={"r1": 2, "c_mga": None})})
+    spec = run_spec("bimhm").model_copy(
+        update={"head": Component(name="dmgal", params={"r1": 2, "c_mga": None})}
+    )
     toy = Toy(spec, toy_features(toy_index(), **GRID))
-    assert attention.attention_on_the_right_class(model_of(spec), toy.bank, toy.test, 5, MACHINE).shape == (0,)
+    assert attention.attention_on_the_right_class(
+        model_of(spec), toy.bank, toy.test, 5, MACHINE
+    ).shape == (0,)
 
 
 @pytest.mark.parametrize("matching", ["otam", "prototype"])
@@ -107,13 +119,19 @@ def test_embeddings_of_several_shots_lie_class_by_class():
     pooled = toy.values[:, 0].astype(np.float32).mean((-2, -1)).reshape(len(toy.values), -1)
     drawn = toy.test[5]
     np.testing.assert_allclose(found["support"][5], pooled[drawn.support.reshape(-1)], atol=1e-6)
-    assert found["support_labels"][5].tolist() == [class_id for class_id in drawn.classes for _ in range(2)]
+    assert found["support_labels"][5].tolist() == [
+        class_id for class_id in drawn.classes for _ in range(2)
+    ]
 
 
 def test_embeddings_for_a_spatial_metric_keep_the_patches():
     spec = run_spec(Component(name="sca", params={"out_dim": 8}))
     toy = Toy(spec, toy_features(toy_index(), **GRID))
-    assert embeddings.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)["query"].shape == (20, 3, 4 * 8 * 9)
+    assert embeddings.embeddings(model_of(spec), toy.bank, toy.test, MACHINE)["query"].shape == (
+        20,
+        3,
+        4 * 8 * 9,
+    )
 
 
 @pytest.mark.parametrize("frames", [2, 4, 6])
@@ -133,5 +151,8 @@ def test_embeddings_of_a_head_with_a_global_token(frames):
         logits, _ = model(features)
     np.testing.assert_allclose(found["query"][5], out.query[0].flatten(1), atol=1e-6)
     # What is embedded is what the logits are made of.
-    support, query = (torch.from_numpy(found[side][5]).unflatten(1, (1 + frames, -1)) for side in ("support", "query"))
+    support, query = (
+        torch.from_numpy(found[side][5]).unflatten(1, (1 + frames, -1))
+        for side in ("support", "query")
+    )
     torch.testing.assert_close(model.matching(support[None, :, None], query[None]), logits)

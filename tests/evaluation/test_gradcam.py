@@ -22,7 +22,11 @@ def taken(head, matching, examples):
     frames = np.zeros((len(toy.values), 1, GRID["frames"], 6, 6, 3), np.uint8)
     frames[..., 0] = np.arange(len(toy.values))[:, None, None, None, None]
     pictures = FrameBank(ArrayReader(frames), np.arange(len(frames)), 1.0, crop=4)
-    return toy, model, gradcam.class_activations(model, toy.bank, pictures, toy.test, examples, MACHINE)
+    return (
+        toy,
+        model,
+        gradcam.class_activations(model, toy.bank, pictures, toy.test, examples, MACHINE),
+    )
 
 
 HEADS = [
@@ -68,7 +72,13 @@ def test_evidence_is_the_map_of_every_episodes_first_query_summed_over_its_grid(
     evidence = gradcam.evidence(model, toy.bank, toy.test, 3, MACHINE)
     assert set(evidence) == {"evidence", "evidence_rows"} and evidence["evidence"].shape == (3, 4)
     for number in range(3):
-        np.testing.assert_allclose(evidence["evidence"][number], found[f"{number}.0.cam"].sum((-2, -1)), rtol=1e-5)
-        assert evidence["evidence_rows"][number] == found[f"{number}.0.query_row"] == toy.test[number].query[0]
+        np.testing.assert_allclose(
+            evidence["evidence"][number], found[f"{number}.0.cam"].sum((-2, -1)), rtol=1e-5
+        )
+        assert (
+            evidence["evidence_rows"][number]
+            == found[f"{number}.0.query_row"]
+            == toy.test[number].query[0]
+        )
     assert evidence["evidence"].max() > 0
     assert len(gradcam.evidence(model, toy.bank, toy.test, 1000, MACHINE)["evidence"]) == 20

@@ -57,7 +57,8 @@ def test_clips_are_chosen_of_what_is_sound():
     few, others = mask_quality.choose(index, frozenset(), 0.2, 0, 6)
     assert len(few) == len(others) == 6 and set(few // 20) == set(others // 20) == {0, 1, 2}
     with pytest.raises(
-        FsarError, match=r"^0 sound clips with held-out masks and 10 others: nothing can be compared; ch"
+        FsarError,
+        match=r"^0 sound clips with held-out masks and 10 others: nothing can be compared; ch",
     ):
         mask_quality.choose(index, frozenset(), 0.0, 0, 10)
 
@@ -87,7 +88,9 @@ def stores(clips=30):
     for clip in range(clips):
         patches[clip, 0, 0, :, int(random.random() < 0.2)] = 1
         patches[clip, 0, 1, int(random.integers(2)), int(random.integers(2))] = 1
-    features = np.concatenate([patches[:, :, :, None], random.random((clips, 1, FRAMES, 3, GRID, GRID))], 3)
+    features = np.concatenate(
+        [patches[:, :, :, None], random.random((clips, 1, FRAMES, 3, GRID, GRID))], 3
+    )
     side = CROP // GRID
     masks = np.pad(patches.repeat(side, -1).repeat(side, -2), [(0, 0)] * 3 + [(4, 4)] * 2)
     frames = (
@@ -205,7 +208,10 @@ def test_examples_are_spread_over_the_clips():
     found, patches = quality(Reveals(), measured, np.arange(5))
     assert [int(found[f"{i}.row"]) for i in range(3)] == [5, 15, 24] and "3.row" not in found
     for number, row in enumerate((5, 15, 24)):
-        assert found[f"{number}.frames"].shape == (FRAMES, 3, CROP, CROP) and (found[f"{number}.frames"] == row).all()
+        assert (
+            found[f"{number}.frames"].shape == (FRAMES, 3, CROP, CROP)
+            and (found[f"{number}.frames"] == row).all()
+        )
         large = patches[row].repeat(4, -1).repeat(4, -2)
         np.testing.assert_array_equal(found[f"{number}.predicted"], large)
         np.testing.assert_allclose(found[f"{number}.true"], large)

@@ -23,7 +23,15 @@ def hand_made() -> tuple[EpisodeTable, np.ndarray]:
     """Two 2-way episodes of a split with four classes, three queries each."""
     table = EpisodeTable(
         spec=EpisodeSpec(
-            dataset="toy", card="0", split="test", way=2, shot=1, query=1, count=2, seed=0, group_disjoint=False
+            dataset="toy",
+            card="0",
+            split="test",
+            way=2,
+            shot=1,
+            query=1,
+            count=2,
+            seed=0,
+            group_disjoint=False,
         ),
         class_names=("a", "b", "c", "d"),
         classes=np.array([[3, 1], [0, 2]]),
@@ -31,7 +39,9 @@ def hand_made() -> tuple[EpisodeTable, np.ndarray]:
         query=np.array([[10, 11, 12], [20, 21, 22]]),
         labels=np.array([[0, 1, 0], [1, 1, 0]]),
     )
-    scores = np.array([[[2.0, 1.0], [0.5, 0.25], [-3.0, -1.0]], [[0.0, 4.0], [1.5, 1.0], [7.0, -1.0]]], np.float32)
+    scores = np.array(
+        [[[2.0, 1.0], [0.5, 0.25], [-3.0, -1.0]], [[0.0, 4.0], [1.5, 1.0], [7.0, -1.0]]], np.float32
+    )
     return table, scores
 
 
@@ -119,7 +129,9 @@ def whole(head, params, matching, tokens) -> tuple[Toy, nn.Module]:
     model = model_of(spec, tail=tail)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+            parameter.add_(
+                0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+            )
     return Toy(spec, toy_features(toy_index(), **SHAPE | grid)), model
 
 
@@ -143,7 +155,9 @@ def test_what_the_metric_makes_of_clips_is_held_where_it_fits():
     toy = Toy(spec, toy_features(toy_index(), **SHAPE | dict(height=3, width=3)))
     model, machine = model_of(spec), Machine(CPU, False, 7)
     clips = toy.bank.prepared(toy.bank.clips(toy.test.rows[:1])[None], "query", [None])[0]
-    large, small = (sum(part.nbytes for part in model.encode(clips, metric)) for metric in (True, False))
+    large, small = (
+        sum(part.nbytes for part in model.encode(clips, metric)) for metric in (True, False)
+    )
     assert large > 2 * small
     embed, seen = model.matching.encode, []
     model.matching.encode = lambda clips: seen.append(clips.shape) or embed(clips)
@@ -152,7 +166,9 @@ def test_what_the_metric_makes_of_clips_is_held_where_it_fits():
         seen.clear()
         toy.bank.memory_gib = held * len(toy.test.rows) / 2**30
         found.append(logits(model, toy.bank, toy.test, machine))
-        calls.append(sum(shape[0] * (shape[1:-2].numel() if len(shape) > 3 else 1) for shape in seen))
+        calls.append(
+            sum(shape[0] * (shape[1:-2].numel() if len(shape) > 3 else 1) for shape in seen)
+        )
     for other in found[1:]:
         np.testing.assert_allclose(found[0], other, rtol=1e-4, atol=1e-4)
     # Once a clip; or, after a first try, once for every clip of every episode.
@@ -164,7 +180,9 @@ def test_an_evaluation_batch_is_one_forward_pass(toy):
     toy, model = toy
     toy.bank.memory_gib = 0.0  # nothing is held: every episode anew
     sizes = []
-    handle = model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0].labels)))
+    handle = model.register_forward_pre_hook(
+        lambda module, inputs: sizes.append(len(inputs[0].labels))
+    )
     logits(model, toy.bank, toy.test, Machine(CPU, False, 7))
     handle.remove()
     assert sizes == [7, 7, 6]
@@ -175,16 +193,24 @@ def test_a_forward_pass_takes_as_many_episodes_as_the_machine_holds(toy, monkeyp
     toy, model = toy
     monkeypatch.setattr(toy.bank, "memory_gib", 1.0 if held else 0.0)
     clip = toy.bank.prepared(toy.bank.clips(toy.test.rows[:1]), "query", [None])
-    clip_bytes = sum(part.nbytes for part in model.eval().encode(clip)) if held else toy.bank.pass_bytes
+    clip_bytes = (
+        sum(part.nbytes for part in model.eval().encode(clip)) if held else toy.bank.pass_bytes
+    )
     monkeypatch.setitem(devices.PASS_BYTES, "cpu", 6 * (3 + 3) * clip_bytes + 1)
     sizes = []
     relate, forward = model.relate, model.forward
-    monkeypatch.setattr(model, "relate", lambda *sides: sizes.append(len(sides[0][0])) or relate(*sides))
-    monkeypatch.setattr(model, "forward", lambda episodes: sizes.append(len(episodes.labels)) or forward(episodes))
+    monkeypatch.setattr(
+        model, "relate", lambda *sides: sizes.append(len(sides[0][0])) or relate(*sides)
+    )
+    monkeypatch.setattr(
+        model, "forward", lambda episodes: sizes.append(len(episodes.labels)) or forward(episodes)
+    )
     found = logits(model, toy.bank, toy.test, Machine(CPU, False, None))
     assert sizes == [6, 6, 6, 2]
     monkeypatch.undo()
-    np.testing.assert_allclose(found, logits(model, toy.bank, toy.test, Machine(CPU, False, 10)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        found, logits(model, toy.bank, toy.test, Machine(CPU, False, 10)), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_an_episode_larger_than_the_machine_holds_is_tested_alone():
@@ -206,9 +232,13 @@ def test_on_a_gpu_logits_are_those_of_the_cpu(head, params, matching, tokens, mi
     largest = np.abs(expected).max()
     close = dict(rtol=5e-3, atol=5e-3 * largest) if mixed else dict(rtol=1e-4, atol=1e-4 * largest)
     held = FeatureBank(ArrayReader(toy.values), toy.test.rows, 1.0, device=gpu)
-    np.testing.assert_allclose(logits(model, held, toy.test, Machine(gpu, mixed, None)), expected, **close)
+    np.testing.assert_allclose(
+        logits(model, held, toy.test, Machine(gpu, mixed, None)), expected, **close
+    )
     monkeypatch.setattr(protocol, "room", lambda device, memory_gib: 0.0)
-    np.testing.assert_allclose(logits(model, toy.bank, toy.test, Machine(gpu, mixed, None)), expected, **close)
+    np.testing.assert_allclose(
+        logits(model, toy.bank, toy.test, Machine(gpu, mixed, None)), expected, **close
+    )
 
 
 def test_accuracy_is_the_mean_of_the_query_results(toy):

@@ -94,7 +94,9 @@ def test_equal_episodes_have_no_interval():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_episode_has_no_interval(count):
-    with pytest.raises(FsarError, match=f"at least 2 episodes, found {count}; raise the number of test episodes"):
+    with pytest.raises(
+        FsarError, match=f"at least 2 episodes, found {count}; raise the number of test episodes"
+    ):
         statistics.estimate(np.ones(count))
 
 
@@ -118,7 +120,9 @@ def test_pairing_removes_what_the_episodes_share():
     a, b = x.mean(1), y.mean(1)
     variance = a.var(ddof=1) + b.var(ddof=1) - 2 * np.cov(a, b)[0, 1]
     assert paired.mean == pytest.approx(100 * (a.mean() - b.mean()))
-    assert paired.ci95 == pytest.approx(100 * statistics.t95(499) * math.sqrt(variance / 500), rel=1e-9)
+    assert paired.ci95 == pytest.approx(
+        100 * statistics.t95(499) * math.sqrt(variance / 500), rel=1e-9
+    )
     single = [statistics.estimate(values).ci95 for values in (a, b)]
     assert paired.ci95 < 0.8 * math.hypot(*single)
 
@@ -139,7 +143,9 @@ def test_other_episodes_are_not_paired(other):
 
 
 def test_per_class_and_confusion_by_hand():
-    table = queries([[1, 0, 1], [0, 0, 1]], classes=[3, 1, 3, 1, 3, 0], predicted=[3, 3, 3, 0, 1, 0])
+    table = queries(
+        [[1, 0, 1], [0, 0, 1]], classes=[3, 1, 3, 1, 3, 0], predicted=[3, 3, 3, 0, 1, 0]
+    )
     found = statistics.per_class(table, ("a", "b", "c", "d"))
     assert found == {"a": 100.0, "b": 0.0, "d": pytest.approx(200 / 3)}
     counts = statistics.confusion(table, 4)
@@ -168,7 +174,9 @@ def test_queries_of_one_episode_are_one_cluster():
     method = queries([[1, 1], [0, 0], [1, 1]])
     found = statistics.class_gains(method, plain).iloc[0]
     alone = statistics.paired_difference(method, plain)
-    assert found.queries == 6 and (found.gain, found.ci95) == pytest.approx((alone.mean, alone.ci95))
+    assert found.queries == 6 and (found.gain, found.ci95) == pytest.approx(
+        (alone.mean, alone.ci95)
+    )
 
 
 def test_gains_of_other_queries_are_refused():
@@ -184,5 +192,8 @@ def test_accuracies_of_classes_by_hand():
     )
     assert found["class"].tolist() == [1, 3, 7] and found["queries"].tolist() == [4, 5, 1]
     assert found["accuracy"].tolist() == pytest.approx([75, 60, 100])
-    halves = [100 * 3.182446305284 * math.sqrt(0.75 / 3 / 4), 100 * 2.7764451051978 * math.sqrt(1.2 / 4 / 5)]
+    halves = [
+        100 * 3.182446305284 * math.sqrt(0.75 / 3 / 4),
+        100 * 2.7764451051978 * math.sqrt(1.2 / 4 / 5),
+    ]
     assert found["ci95"].tolist() == pytest.approx([*halves, math.nan], nan_ok=True)

@@ -137,7 +137,9 @@ def test_a_head_is_trained_with_a_new_input(project):
     rows = (project.folder / TARGET).read_text().splitlines()
     assert [row.split(",")[0] for row in rows[1:]] == [*METHODS]
 
-    models = [torch.load(path) for path in project.files("results/models/*.brightening.*/checkpoint.pt")]
+    models = [
+        torch.load(path) for path in project.files("results/models/*.brightening.*/checkpoint.pt")
+    ]
     (bright,) = [model for model in models if "brightness" in model["inputs"]]
     (plain,) = [model for model in models if "brightness" not in model["inputs"]]
     # Both start from the same weights; only the loss on the brightness changes these.

@@ -39,7 +39,9 @@ HEADER = ("fault", "attempts", "detected", "survived or without effect", "wrong"
 class Ledger:
     """Collects the lines of the table that is printed at the end."""
 
-    def add(self, fault: str, attempts: int, *, detected: int = 0, wrong: int = 0, note: str = "") -> None:
+    def add(
+        self, fault: str, attempts: int, *, detected: int = 0, wrong: int = 0, note: str = ""
+    ) -> None:
         LINES.append(Line(fault, attempts, detected, wrong, note))
 
 
@@ -81,8 +83,14 @@ def pytest_terminal_summary(terminalreporter):
     if not LINES:
         return
     rows = [HEADER, ("---",) * len(HEADER)]
-    rows += [(line.fault, line.attempts, line.detected, line.survived, line.wrong, line.note) for line in LINES]
-    totals = [sum(getattr(line, name) for line in LINES) for name in ("attempts", "detected", "survived", "wrong")]
+    rows += [
+        (line.fault, line.attempts, line.detected, line.survived, line.wrong, line.note)
+        for line in LINES
+    ]
+    totals = [
+        sum(getattr(line, name) for line in LINES)
+        for name in ("attempts", "detected", "survived", "wrong")
+    ]
     rows.append(("all", *totals, ""))
     terminalreporter.write_line("")
     for row in rows:

@@ -49,8 +49,16 @@ def make(path: Path) -> Project:
     whole = study()
     plain, run = runs_of("OTAM", "DMGAL-FT (OTAM)")
     cells = whole.experiments.cells("i2st_table1")
-    masked = next(c.run for c in cells if c.run.masks is not None and c.run.features.dataset == "demo_temporal")
+    masked = next(
+        c.run
+        for c in cells
+        if c.run.masks is not None and c.run.features.dataset == "demo_temporal"
+    )
     folder = Folder(path)
     saliency = whole.paths.store(whole.specs.saliency("demo_temporal")) / "manifest.json"
-    folder.ok("--", *(f"{whole.paths.run(spec)}/summary.json" for spec in (plain, run, masked)), str(saliency))
+    folder.ok(
+        "--",
+        *(f"{whole.paths.run(spec)}/summary.json" for spec in (plain, run, masked)),
+        str(saliency),
+    )
     return Project(folder.path, whole, run, plain, masked)

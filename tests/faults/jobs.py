@@ -69,7 +69,11 @@ def jobs_of(project: Project, *targets: str) -> list[Job]:
 
 def start(folder: Path, words: tuple[str, ...], log: Path, **environment: str) -> subprocess.Popen:
     """Start a verb of `fsar` in a process group of its own; its output goes into the log."""
-    settings = {name: value for name, value in os.environ.items() if name not in ("FSAR_ERRORS", "PYTHONPATH")}
+    settings = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("FSAR_ERRORS", "PYTHONPATH")
+    }
     settings |= {"OMP_NUM_THREADS": "1", **environment}
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as stream:

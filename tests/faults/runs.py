@@ -19,7 +19,10 @@ from fsar_core.config import load_config, overlay
 from fsar_core.study import Study
 
 REPOSITORY = Path(__file__).parents[2]
-CONFIGS = (REPOSITORY / "tests" / "workflow" / "smoke.yaml", Path(__file__).with_name("faults.yaml"))
+CONFIGS = (
+    REPOSITORY / "tests" / "workflow" / "smoke.yaml",
+    Path(__file__).with_name("faults.yaml"),
+)
 FRONT = Path(sys.executable).parent / "snakemake"
 TABLE = "results/tables/table2.csv"
 
@@ -76,7 +79,9 @@ class Project:
         Args:
             words: targets; or options, `--` and targets.
         """
-        environment = {k: v for k, v in os.environ.items() if k not in ("FSAR_ERRORS", "PYTHONPATH")}
+        environment = {
+            k: v for k, v in os.environ.items() if k not in ("FSAR_ERRORS", "PYTHONPATH")
+        }
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as stream:
             self._began = stream.tell()
@@ -121,7 +126,9 @@ class Project:
             time.sleep(0.05)
 
     def receipts(self) -> dict[Path, str]:
-        return {path: path.read_text() for path in (self.path / "stores").glob("*/*/receipts/*.json")}
+        return {
+            path: path.read_text() for path in (self.path / "stores").glob("*/*/receipts/*.json")
+        }
 
     def made_again(self) -> list[Path]:
         """Shard jobs that had a receipt at some kill and another one now: a receipt holds the seconds that its job took."""
@@ -129,7 +136,10 @@ class Project:
         return [path for path, text in self.seen.items() if now.get(path) != text]
 
     def job_logs(self) -> str:
-        return "\n".join(path.read_text(errors="replace") for path in (self.path / "results" / "logs").rglob("*.log"))
+        return "\n".join(
+            path.read_text(errors="replace")
+            for path in (self.path / "results" / "logs").rglob("*.log")
+        )
 
     def outcome(self) -> dict[str, object]:
         """Everything that numbers come from, by path: bytes of shards, indices, episodes, queries and tables, and tensors."""
@@ -137,7 +147,10 @@ class Project:
         for path in sorted(self.path.rglob("*")):
             name = str(path.relative_to(self.path))
             if (
-                re.search(r"/data\.zarr/.*/c/|^stores/index/|^results/episodes/|^results/tables/|\.mp4$", name)
+                re.search(
+                    r"/data\.zarr/.*/c/|^stores/index/|^results/episodes/|^results/tables/|\.mp4$",
+                    name,
+                )
                 and path.is_file()
             ):
                 found[name] = path.read_bytes()
@@ -159,5 +172,7 @@ def same(left, right) -> bool:
     if isinstance(left, torch.Tensor):
         return isinstance(right, torch.Tensor) and torch.equal(left, right)
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left if key != "environment")
+        return left.keys() == right.keys() and all(
+            same(left[key], right[key]) for key in left if key != "environment"
+        )
     return left == right

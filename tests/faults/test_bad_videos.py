@@ -28,7 +28,12 @@ from tests.workflow.folders import FRONT, REPOSITORY, overlay, smoke_config
 pytestmark = [pytest.mark.faults, pytest.mark.workflow, pytest.mark.timeout(1800)]
 
 NASTY = "$(touch PWNED); `touch PWNED` & touch PWNED | 'x' \"y\" {z} * ü 走る ! #%"
-ROOTS = {"data": "data", "stores": "st ores; touch PWNED", "weights": "w $(touch PWNED)", "results": "results"}
+ROOTS = {
+    "data": "data",
+    "stores": "st ores; touch PWNED",
+    "weights": "w $(touch PWNED)",
+    "results": "results",
+}
 TABLE = {
     "title": "Own", "where": "nowhere", "backbone": "demo_cnn", "datasets": ["mine"], "shots": [1],
     "rows": [
@@ -63,7 +68,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "text": (lambda path: path.write_text("no video\n" * 99), "unreadable", "Invalid data found"),
     "zeros": (lambda path: path.write_bytes(bytes(4000)), "unreadable", "Invalid data found"),
     "cut off": (_cut, "unreadable", "Invalid data found"),
-    "too short": (lambda path: write_code_video(path, frames=3), "too short", "3 frames, expected 8"),
+    "too short": (
+        lambda path: write_code_video(path, frames=3),
+        "too short",
+        "3 frames, expected 8",
+    ),
     "a playlist": (lambda path: path.write_text(PLAYLISTS["hls"]), "unreadable", "pyav: "),
     "absurd": (_moved, "unreadable", "16000 x 16000 pixels"),
     "a link to elsewhere": (_outside, "missing", "leads out of the data set's folder"),
@@ -75,13 +84,23 @@ def bad(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     """A project with 9 classes of 20 clips, 9 of 180 of which are bad, each in its own way; path of each -> what it is."""
     folder = tmp_path_factory.mktemp("bad")
     shutil.copytree(
-        REPOSITORY / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("tables", "figures", "datasets")
+        REPOSITORY / "workflow",
+        folder / "workflow",
+        ignore=shutil.ignore_patterns("tables", "figures", "datasets"),
     )
     for name in ("profiles", "envs"):
         shutil.copytree(REPOSITORY / name, folder / name)
     shutil.copy(REPOSITORY / "Snakefile", folder)
-    changes = {"presets": {"demo": {"episodes": {"way": 3, "test": 30, "val": 6}, "frames": {"clips_per_job": 64}}}}
-    config = overlay(smoke_config(), changes) | {"datasets": {"mine": "mine"}, "paper": "own", "roots": ROOTS}
+    changes = {
+        "presets": {
+            "demo": {"episodes": {"way": 3, "test": 30, "val": 6}, "frames": {"clips_per_job": 64}}
+        }
+    }
+    config = overlay(smoke_config(), changes) | {
+        "datasets": {"mine": "mine"},
+        "paper": "own",
+        "roots": ROOTS,
+    }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     for name in ("tables", "figures", "datasets/mine"):
         (folder / "workflow" / name).mkdir(parents=True)
@@ -107,7 +126,13 @@ def set_card(folder: Path, allowed: float) -> None:
 
 
 def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([str(FRONT), "--cores", "2", *words], capture_output=True, text=True, cwd=folder, timeout=900)
+    return subprocess.run(
+        [str(FRONT), "--cores", "2", *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=900,
+    )
 
 
 def told(done: subprocess.CompletedProcess) -> str:
@@ -120,14 +145,25 @@ def test_the_run_ends_and_its_table_lists_them(bad, ledger):
     done = snakemake(folder, "--", "results/tables/own_table1.csv")
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     study = Study(load_config(folder / "config.yaml"), folder / "workflow")
-    with open(folder / "results/tables/own_table1.left_out.csv", newline="", encoding="utf-8") as stream:
+    with open(
+        folder / "results/tables/own_table1.left_out.csv", newline="", encoding="utf-8"
+    ) as stream:
         listed = list(csv.DictReader(stream))
-    assert {row["path"]: kinds[row["path"]] for row in listed} == kinds and len(listed) == len(kinds)
+    assert {row["path"]: kinds[row["path"]] for row in listed} == kinds and len(listed) == len(
+        kinds
+    )
     for row in listed:
         _, kind, words = BAD[kinds[row["path"]]]
-        assert row["dataset"] == "mine" and row["problem"].startswith(f"{kind}: ") and words in row["problem"], row
+        assert (
+            row["dataset"] == "mine"
+            and row["problem"].startswith(f"{kind}: ")
+            and words in row["problem"]
+        ), row
     text = (folder / "results/tables/own_table1.md").read_text(encoding="utf-8")
-    assert "9 of 180 clips of mine could not be used and were left out (5.0%, its card allows 5.0%)" in text
+    assert (
+        "9 of 180 clips of mine could not be used and were left out (5.0%, its card allows 5.0%)"
+        in text
+    )
     # None of them is in any episode, and all others may be.
     index = read_index(folder / study.paths.index("mine"))
     broken = set(index.row[index.problem != ""])
@@ -138,7 +174,9 @@ def test_the_run_ends_and_its_table_lists_them(bad, ledger):
         summary = json.loads((folder / study.paths.run(run) / "summary.json").read_text())
         assert summary["episodes"] == 30 and summary["accuracy"] > 0
     unlisted = len(kinds) - len(listed)
-    ledger.add("bad videos", len(kinds), detected=len(listed), wrong=unlisted, note="left out and listed")
+    ledger.add(
+        "bad videos", len(kinds), detected=len(listed), wrong=unlisted, note="left out and listed"
+    )
     # Names of files and classes were nothing but names.
     assert not list(folder.rglob("PWNED")) and not (Path.cwd() / "PWNED").exists()
 
@@ -149,12 +187,17 @@ def test_below_the_threshold_of_a_stricter_card_it_stops_at_the_index(bad, tmp_p
     set_card(copy, 0.04)
     message = told(snakemake(copy, "--", "results/tables/own_table1.csv"))
     assert "9 of 180 clips below data/mine cannot be used, first '" in message
-    assert "expected at most 4.0% (max_failures in the card): mend the files or raise the threshold" in message
+    assert (
+        "expected at most 4.0% (max_failures in the card): mend the files or raise the threshold"
+        in message
+    )
     listing = next((copy / "results/logs/clip_index").glob("*.problems.tsv"))
     assert message.endswith(f"all are listed in {listing.relative_to(copy)}")
     with open(listing, newline="", encoding="utf-8") as stream:
         assert {row["path"] for row in csv.DictReader(stream, delimiter="\t")} == set(kinds)
-    assert not list((copy / ROOTS["stores"]).rglob("*.tsv")) and not (copy / "results/tables").exists()
+    assert (
+        not list((copy / ROOTS["stores"]).rglob("*.tsv")) and not (copy / "results/tables").exists()
+    )
 
 
 def test_a_clip_that_breaks_after_the_index_is_counted_once_the_index_is_updated(bad, tmp_path):
@@ -165,17 +208,25 @@ def test_a_clip_that_breaks_after_the_index_is_counted_once_the_index_is_updated
     (copy / "data/mine" / victim).write_bytes(b"broken since")
     target = "results/tables/own_table1.csv"
     message = told(snakemake(copy, "--", target))
-    assert message.startswith("fsar: error: data/mine/") and "changed since the clip index was made" in message
+    assert (
+        message.startswith("fsar: error: data/mine/")
+        and "changed since the clip index was made" in message
+    )
     assert "`snakemake -R clip_index -- TARGET`" in message
     message = told(snakemake(copy, "-R", "clip_index", "--", target))
     assert "10 of 180 clips below data/mine cannot be used, first '" in message
     assert "expected at most 5.0% (max_failures in the card)" in message
-    assert not list((copy / ROOTS["stores"]).rglob("manifest.json")) and not (copy / "results/tables").exists()
+    assert (
+        not list((copy / ROOTS["stores"]).rglob("manifest.json"))
+        and not (copy / "results/tables").exists()
+    )
     # A card with a higher threshold accepts ten bad clips, and the table lists them.
     set_card(copy, 0.06)
     done = snakemake(copy, "-R", "clip_index", "--", target)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    with open(copy / "results/tables/own_table1.left_out.csv", newline="", encoding="utf-8") as stream:
+    with open(
+        copy / "results/tables/own_table1.left_out.csv", newline="", encoding="utf-8"
+    ) as stream:
         listed = {row["path"]: row["problem"] for row in csv.DictReader(stream)}
     assert set(listed) == {*kinds, victim} and "Invalid data" in listed[victim]
 
@@ -183,7 +234,9 @@ def test_a_clip_that_breaks_after_the_index_is_counted_once_the_index_is_updated
 def copied(folder: Path, target: Path) -> Path:
     """The project before any run."""
     made = target / "copy"
-    ignored = shutil.ignore_patterns(".snakemake", *(ROOTS[name] for name in ("stores", "results", "weights")))
+    ignored = shutil.ignore_patterns(
+        ".snakemake", *(ROOTS[name] for name in ("stores", "results", "weights"))
+    )
     shutil.copytree(folder, made, symlinks=True, ignore=ignored)
     return made
 

@@ -113,7 +113,11 @@ def test_retrained_backbone(tmp_path, small, ledger):
     interrupt_training(project)
     forced(project, "train_backbone")
     differing = project.differences(small)
-    record(ledger, "`-R` after the backbone's weights changed", [name for name in differing if "models/" not in name])
+    record(
+        ledger,
+        "`-R` after the backbone's weights changed",
+        [name for name in differing if "models/" not in name],
+    )
     record(ledger, "training interrupted before its features changed", differing)
 
 
@@ -139,4 +143,8 @@ def test_replaced_weights_file(tmp_path, small, ledger):
     made = [name for name in fresh.outcome() if name.startswith(("stores/", "results/"))]
     assert any(name.startswith("stores/features/") for name in made)
     theirs, ours = fresh.outcome(), project.outcome()
-    record(ledger, "weights file replaced", [name for name in made if not same(theirs[name], ours.get(name))])
+    record(
+        ledger,
+        "weights file replaced",
+        [name for name in made if not same(theirs[name], ours.get(name))],
+    )

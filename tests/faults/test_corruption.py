@@ -61,12 +61,22 @@ def damaged(data: bytes, random: np.random.Generator) -> bytes:
     if kind == 3:
         at -= at % SECTOR
         return data[:at] + bytes(len(data[at : at + SECTOR])) + data[at + SECTOR :]
-    other = (bytes([data[at] ^ (1 << int(random.integers(8)))]), bytes([int(random.integers(256))]), b"")
+    other = (
+        bytes([data[at] ^ (1 << int(random.integers(8)))]),
+        bytes([int(random.integers(256))]),
+        b"",
+    )
     return data[:at] + other[kind] + data[at + 1 :]
 
 
 def attack(
-    tally: Tally, fault: str, paths: list[Path], read: Callable[[], Any], tries: int, names: list[str], seed: int = SEED
+    tally: Tally,
+    fault: str,
+    paths: list[Path],
+    read: Callable[[], Any],
+    tries: int,
+    names: list[str],
+    seed: int = SEED,
 ) -> None:
     """Damage one of `paths` at a time and read; every outcome is counted, and a loss fails the test.
 
@@ -110,7 +120,11 @@ def attack(
 def verb(*words: object, **options: object) -> None:
     """A verb of the command line, in this process. FsarError with what it said where it ended with status 2."""
     said = io.StringIO()
-    flat = [str(part) for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)]
+    flat = [
+        str(part)
+        for key, value in options.items()
+        for part in (f"--{key.replace('_', '-')}", value)
+    ]
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         status = main([str(word) for word in words] + flat)
     if status:
@@ -164,7 +178,13 @@ def sealed(store: Path) -> bytes:
 def drawn(project: Project, out: Path) -> bytes:
     out.unlink(missing_ok=True)
     frames = project.store(project.run.features.frames)
-    verb("draw-episodes", spec=project.run.test.json_text, index=project.index, frames=frames, out=out)
+    verb(
+        "draw-episodes",
+        spec=project.run.test.json_text,
+        index=project.index,
+        frames=frames,
+        out=out,
+    )
     return out.read_bytes()
 
 
@@ -172,9 +192,21 @@ def tabled(project: Project, runs: Path, out: Path) -> bytes:
     """The CSV of a table of two rows, one compared to the other."""
     rows = [
         {"method": "plain", "head": {"name": "identity"}, "matching": {"name": "otam"}},
-        {"method": "ours", "head": {"name": "dmgal"}, "matching": {"name": "otam"}, "compare_to": "plain"},
+        {
+            "method": "ours",
+            "head": {"name": "dmgal"},
+            "matching": {"name": "otam"},
+            "compare_to": "plain",
+        },
     ]
-    table = {"title": "t", "where": "w", "backbone": "b", "datasets": ["ssv2_small"], "shots": [1], "rows": rows}
+    table = {
+        "title": "t",
+        "where": "w",
+        "backbone": "b",
+        "datasets": ["ssv2_small"],
+        "shots": [1],
+        "rows": rows,
+    }
     cells = [
         [method, "demo_temporal", "1shot", spec.run_id]
         for method, spec in (("plain", project.plain), ("ours", project.run))
@@ -192,7 +224,9 @@ def rows_of(store: Path, spec, rows: range) -> bytes:
 
 
 def shards(store: Path, kind: str) -> list[Path]:
-    return sorted(path for path in (store / "data.zarr" / ARRAYS[kind] / "c").rglob("*") if path.is_file())
+    return sorted(
+        path for path in (store / "data.zarr" / ARRAYS[kind] / "c").rglob("*") if path.is_file()
+    )
 
 
 STORES = {
@@ -252,26 +286,55 @@ def test_features_at_a_test(project, tally, tmp_path):
 
 def test_frames_at_a_feature_job(project, tally, tmp_path):
     store = project.store(project.run.features.frames)
-    files = [*shards(store, "frames")[:3], store / "manifest.json", store / "data.zarr/frames/zarr.json", project.index]
+    files = [
+        *shards(store, "frames")[:3],
+        store / "manifest.json",
+        store / "data.zarr/frames/zarr.json",
+        project.index,
+    ]
     names = ["`fsar repair "]
-    attack(tally, "a byte of a shard file, at a feature job", files, partial(filled, project, tmp_path), 30, names)
+    attack(
+        tally,
+        "a byte of a shard file, at a feature job",
+        files,
+        partial(filled, project, tmp_path),
+        30,
+        names,
+    )
 
 
 @pytest.mark.parametrize("kind", STORES)
-@pytest.mark.parametrize("file", ["manifest.json", "data.zarr/zarr.json", "data.zarr/{array}/zarr.json"])
+@pytest.mark.parametrize(
+    "file", ["manifest.json", "data.zarr/zarr.json", "data.zarr/{array}/zarr.json"]
+)
 def test_what_says_how_a_store_is_read(project, tally, kind, file):
     spec = STORES[kind](project)
     store, file = project.store(spec), file.format(array=ARRAYS[kind])
-    what, tries = ("a byte of a manifest", 200) if file == "manifest.json" else ("a byte of Zarr's metadata", 100)
+    what, tries = (
+        ("a byte of a manifest", 200)
+        if file == "manifest.json"
+        else ("a byte of Zarr's metadata", 100)
+    )
     read = partial(rows_of, store, spec, range(10))
-    attack(tally, f"{what}, {kind}", [store / file], read, tries, [str(store), "`fsar repair "], SEED + len(file))
+    attack(
+        tally,
+        f"{what}, {kind}",
+        [store / file],
+        read,
+        tries,
+        [str(store), "`fsar repair "],
+        SEED + len(file),
+    )
 
 
 @pytest.mark.parametrize("kind", STORES)
 def test_plans_and_receipts(project, tally, kind, tmp_path):
     spec = STORES[kind](project)
     shutil.copytree(project.store(spec), tmp_path / "store")
-    files = [tmp_path / "store" / "plan.json", *sorted((tmp_path / "store" / "receipts").glob("*.json"))]
+    files = [
+        tmp_path / "store" / "plan.json",
+        *sorted((tmp_path / "store" / "receipts").glob("*.json")),
+    ]
     attack(
         tally,
         f"a byte of a plan or receipt, {kind}",
@@ -289,7 +352,14 @@ def test_the_clip_index(project, tally, tmp_path):
 
 def test_episode_tables(project, tally, tmp_path):
     names = ["{file}", "`fsar repair "]
-    attack(tally, "a byte of an episode table", [project.episodes], partial(evaluated, project, tmp_path), 80, names)
+    attack(
+        tally,
+        "a byte of an episode table",
+        [project.episodes],
+        partial(evaluated, project, tmp_path),
+        80,
+        names,
+    )
 
 
 def test_checkpoints_at_a_test(project, tally, tmp_path):
@@ -308,13 +378,26 @@ def test_a_state_to_go_on_from(project, tally, tmp_path):
     value = checkpoint.load(project.model)
     state = {key: torch.randn(20) for key in ("a", "b")}
     last = tmp_path / "last.pt"
-    checkpoint.save(last, {**value, "step": 3, "optimizer": {"state": state}, "history": [{"loss": 0.5}]})
+    checkpoint.save(
+        last, {**value, "step": 3, "optimizer": {"state": state}, "history": [{"loss": 0.5}]}
+    )
 
     def read() -> list:
         found = checkpoint.load(last, project.run.model.digest)
-        return [str(found["history"]), found["step"], *(part.tolist() for part in found["optimizer"]["state"].values())]
+        return [
+            str(found["history"]),
+            found["step"],
+            *(part.tolist() for part in found["optimizer"]["state"].values()),
+        ]
 
-    attack(tally, "a byte of a checkpoint, to go on from", [last], read, 300, ["{file}", "`fsar repair "])
+    attack(
+        tally,
+        "a byte of a checkpoint, to go on from",
+        [last],
+        read,
+        300,
+        ["{file}", "`fsar repair "],
+    )
 
 
 def test_a_classifier_of_frames(project, tally):
@@ -322,9 +405,18 @@ def test_a_classifier_of_frames(project, tally):
     path = project.path / project.study.paths.classifier(spec)
 
     def read() -> list:
-        return [part.numpy().tobytes() for part in checkpoint.load(path, spec.digest)["model"].values()]
+        return [
+            part.numpy().tobytes() for part in checkpoint.load(path, spec.digest)["model"].values()
+        ]
 
-    attack(tally, "a byte of trained weights, classifier", [path], read, 150, ["{file}", "`fsar repair "])
+    attack(
+        tally,
+        "a byte of trained weights, classifier",
+        [path],
+        read,
+        150,
+        ["{file}", "`fsar repair "],
+    )
 
 
 def test_weights_of_a_backbone(project, tally):
@@ -359,7 +451,13 @@ def test_costs_at_a_table(tally, tmp_path):
 
     def read() -> bytes:
         whole = {"table": table, "behind": {}, "cells": [], "way": 5, "complexity": str(costs)}
-        verb("table", name="t_table7", spec=json.dumps(whole), runs=tmp_path, out=tmp_path / "t_table7")
+        verb(
+            "table",
+            name="t_table7",
+            spec=json.dumps(whole),
+            runs=tmp_path,
+            out=tmp_path / "t_table7",
+        )
         return (tmp_path / "t_table7.csv").read_bytes()
 
     attack(tally, "a byte of a result, costs", [costs], read, 150, ["{file}", "`fsar repair "])
@@ -381,15 +479,23 @@ def test_what_a_figure_is_drawn_from(project, tally, tmp_path):
     )
 
     def read() -> dict:
-        return {name: (str(value.dtype), value.tobytes()) for name, value in arrays.load(found).items()}
+        return {
+            name: (str(value.dtype), value.tobytes()) for name, value in arrays.load(found).items()
+        }
 
-    attack(tally, "a byte of a result, for a figure", [found], read, 200, ["{file}", "`fsar repair "])
+    attack(
+        tally, "a byte of a result, for a figure", [found], read, 200, ["{file}", "`fsar repair "]
+    )
 
 
 def test_verify_finds_what_readers_find(project, tally, tmp_path):
     """And the project is sound at the end: everything was put back."""
     copy = tmp_path / "copy"
-    shutil.copytree(project.path, copy, ignore=shutil.ignore_patterns(".snakemake", "data", "logs", "benchmarks"))
+    shutil.copytree(
+        project.path,
+        copy,
+        ignore=shutil.ignore_patterns(".snakemake", "data", "logs", "benchmarks"),
+    )
     store = copy / project.study.paths.store(project.run.features)
     files = [path for path in store.rglob("*") if path.is_file()]
 
@@ -397,7 +503,14 @@ def test_verify_finds_what_readers_find(project, tally, tmp_path):
         verb("verify", store)
         return "sound"
 
-    attack(tally, "a byte of any file of a store (fsar verify)", files, read, 200, [str(store), "`fsar repair "])
+    attack(
+        tally,
+        "a byte of any file of a store (fsar verify)",
+        files,
+        read,
+        200,
+        [str(store), "`fsar repair "],
+    )
     config = [
         "--config",
         str(REPOSITORY / "config.yaml"),

@@ -77,7 +77,9 @@ def test_every_spelling(dataset, ledger):
         link(dataset.folder / TRAIN, second)
         attempts += 1
         detected += refused(dataset, dataset.entries, TRAIN, TEST)
-    ledger.add("one file under two names of a list", attempts, detected=detected, wrong=attempts - detected)
+    ledger.add(
+        "one file under two names of a list", attempts, detected=detected, wrong=attempts - detected
+    )
     assert detected == attempts
 
 
@@ -96,9 +98,23 @@ def test_equal_content_is_reported(dataset, ledger, capsys):
     problems = dataset.data.parent / "problems.tsv"
     from fsar_core.__main__ import main
 
-    words = ["index", "--card", dataset.card_file, "--folder", dataset.folder, "--problems", problems]
+    words = [
+        "index",
+        "--card",
+        dataset.card_file,
+        "--folder",
+        dataset.folder,
+        "--problems",
+        problems,
+    ]
     assert main([str(word) for word in (*words, "--out", dataset.data.parent / "index.tsv")]) == 0
     said = "".join(capsys.readouterr())
     detected = "LEAK" in said and TEST in said
-    ledger.add("copies of a video in two splits", 1, detected=int(detected), wrong=int(not detected), note="reported")
+    ledger.add(
+        "copies of a video in two splits",
+        1,
+        detected=int(detected),
+        wrong=int(not detected),
+        note="reported",
+    )
     assert detected, said

@@ -21,7 +21,13 @@ KIB = 1024
 # be written, and what is then made with space at hand.
 STAGES = {
     "decode": ("fill_frames", "stores/frames", 128 * KIB, "", "stores/frames/*/manifest.json"),
-    "feature": ("fill_features", "stores/features", 128 * KIB, "", "stores/features/*/manifest.json"),
+    "feature": (
+        "fill_features",
+        "stores/features",
+        128 * KIB,
+        "",
+        "stores/features/*/manifest.json",
+    ),
     "checkpoint": ("train_head", "results/models", 16 * KIB, ".pt", TABLE),
     "table": ("table", "results/tables", 0, ".csv", TABLE),
 }
@@ -32,7 +38,9 @@ def disk(place: Path, size: str) -> Iterator[Path]:
     """A file system of its own, in an empty folder."""
     place.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place],
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         pytest.skip(f"needs the right to mount a tmpfs: {done.stderr.strip()}")
@@ -53,7 +61,9 @@ def meets_a_full_disk(project: Project, rule: str, folder: str, ending: str) -> 
     status, said = project.run(TABLE)
     told = [line for line in said.splitlines() if line.startswith("fsar: error: ")]
     space = ("No space left on device", "the disk is full")
-    assert status == 2 and told and all(any(words in line for words in space) for line in told), said[-6000:]
+    assert status == 2 and told and all(any(words in line for words in space) for line in told), (
+        said[-6000:]
+    )
     assert set(re.findall(r"Error in rule (\w+)", said)) == {rule}
     assert any(re.match(rf"fsar: error: {folder}/[^:]*{ending}: ", line) for line in told), told
 

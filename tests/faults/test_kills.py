@@ -125,7 +125,9 @@ def survives(
 @pytest.mark.timeout(1800)
 def test_a_training_is_asked_to_stop(tmp_path, small, ledger):
     """SIGTERM in its middle, three times: it saves the step it is in and goes on from there, not from its last validation."""
-    whole, project = (small_project.copy_of(small, tmp_path / name) for name in ("whole", "stopped"))
+    whole, project = (
+        small_project.copy_of(small, tmp_path / name) for name in ("whole", "stopped")
+    )
     whole.configs = project.configs = (Path(__file__).with_name("long.yaml"),)
     (run,) = {cell.run.run_id: cell.run for cell in whole.study().cells("dmgal_table2")}.values()
     model = run.model.model_id
@@ -151,7 +153,12 @@ def test_a_training_is_asked_to_stop(tmp_path, small, ledger):
         steps.append(int(told[1]))
     project.ok(checkpoint)
     lost = project.differences(whole)
-    ledger.add("SIGTERM of a training", len(steps), wrong=len(lost), note=f"went on after the steps {steps}")
+    ledger.add(
+        "SIGTERM of a training",
+        len(steps),
+        wrong=len(lost),
+        note=f"went on after the steps {steps}",
+    )
     assert not lost and steps == sorted(set(steps))
 
 

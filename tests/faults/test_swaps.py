@@ -25,7 +25,16 @@ from fsar_core.errors import FsarError
 from fsar_core.storage import checkpoint
 from fsar_core.stores.layout import FILE_CLIPS
 from tests.faults.tally import FOUND, HARMLESS, LOST, Tally
-from tests.faults.test_corruption import ARRAYS, STORES, drawn, evaluated, rows_of, sealed, shards, tabled
+from tests.faults.test_corruption import (
+    ARRAYS,
+    STORES,
+    drawn,
+    evaluated,
+    rows_of,
+    sealed,
+    shards,
+    tabled,
+)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
@@ -100,7 +109,9 @@ def test_shards_of_equal_size(small, swaps):
     files = shards(store, "features")
     assert files[0].stat().st_size == files[1].stat().st_size
     for first, second in ((0, 1), (1, 0)):
-        read = partial(rows_of, store, features, range(first * FILE_CLIPS, (first + 1) * FILE_CLIPS))
+        read = partial(
+            rows_of, store, features, range(first * FILE_CLIPS, (first + 1) * FILE_CLIPS)
+        )
         swap(swaps, "shards of equal size", files[first], files[second].read_bytes(), read)
 
 
@@ -109,22 +120,42 @@ def test_parts_of_another_store(project, swaps, name):
     stores = {kind: (spec(project), project.store(spec(project))) for kind, spec in STORES.items()}
     for kind, (spec, store) in stores.items():
         for other, (_, others) in stores.items():
-            path, data = store / name.format(ARRAYS[kind]), (others / name.format(ARRAYS[other])).read_bytes()
+            path, data = (
+                store / name.format(ARRAYS[kind]),
+                (others / name.format(ARRAYS[other])).read_bytes(),
+            )
             if other != kind and data != path.read_bytes():
-                swap(swaps, "part of another store", path, data, partial(rows_of, store, spec, range(10)))
+                swap(
+                    swaps,
+                    "part of another store",
+                    path,
+                    data,
+                    partial(rows_of, store, spec, range(10)),
+                )
 
 
 def test_receipts_and_plans(project, swaps, tmp_path):
-    frames, features = project.store(project.run.features.frames), project.store(project.run.features)
+    frames, features = (
+        project.store(project.run.features.frames),
+        project.store(project.run.features),
+    )
     copy = tmp_path / "store"
     shutil.copytree(features, copy)
     receipts = sorted((copy / "receipts").glob("*.json"))
     assert len(receipts) > 1
     for first, second in ((0, 1), (1, 0)):
-        swap(swaps, "receipts", receipts[first], receipts[second].read_bytes(), partial(sealed, copy))
+        swap(
+            swaps, "receipts", receipts[first], receipts[second].read_bytes(), partial(sealed, copy)
+        )
     others = (frames / "receipts" / receipts[0].name).read_bytes()
     swap(swaps, "receipts", receipts[0], others, partial(sealed, copy))
-    swap(swaps, "plans", copy / "plan.json", (frames / "plan.json").read_bytes(), partial(sealed, copy))
+    swap(
+        swaps,
+        "plans",
+        copy / "plan.json",
+        (frames / "plan.json").read_bytes(),
+        partial(sealed, copy),
+    )
 
 
 def test_clip_index(project, swaps, tmp_path):
@@ -145,7 +176,9 @@ def test_episodes(project, swaps, tmp_path):
     validation = project.path / project.study.paths.episodes(project.run.validation)
     swap(swaps, "episodes", project.episodes, validation.read_bytes(), read)
     table = tables.load(project.episodes)
-    other = dataclasses.replace(table, support=table.support[::-1], query=table.query[::-1], index="0" * 64)
+    other = dataclasses.replace(
+        table, support=table.support[::-1], query=table.query[::-1], index="0" * 64
+    )
     tables.save(tmp_path / "other.npz", other)
     swap(swaps, "episodes", project.episodes, (tmp_path / "other.npz").read_bytes(), read)
 
@@ -168,7 +201,9 @@ def test_classifier(project, swaps, tmp_path):
     path = project.path / project.study.paths.classifier(spec)
 
     def read() -> list:
-        return [part.numpy().tobytes() for part in checkpoint.load(path, spec.digest)["model"].values()]
+        return [
+            part.numpy().tobytes() for part in checkpoint.load(path, spec.digest)["model"].values()
+        ]
 
     value = checkpoint.load(path)
     checkpoint.save(tmp_path / "other.pt", {**value, "run": "0" * len(value["run"])})
@@ -188,7 +223,9 @@ def test_results(project, swaps, tmp_path):
         for path in (summary, queries):
             swap(swaps, "results", path, (runs / other / path.name).read_bytes(), read)
         with replaced(queries, (runs / other / queries.name).read_bytes()):
-            outcome, told = _outcome(partial(_with, summary, (runs / other / summary.name).read_bytes(), read), None)
+            outcome, told = _outcome(
+                partial(_with, summary, (runs / other / summary.name).read_bytes(), read), None
+            )
         swaps.add(f"{FAULT}: results", outcome)
         assert outcome == FOUND, told
 
@@ -204,7 +241,9 @@ def test_weights_of_another_training(project, swaps, tmp_path):
     from tests.faults.test_corruption import filled
 
     state = torch.load(project.weights, weights_only=True)
-    other = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    other = {
+        name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in state.items()
+    }
     backbone_weights.save(tmp_path / "other.pt", other, training="0" * 12)
     read = partial(filled, project, tmp_path)
     swap(swaps, "weights", project.weights, (tmp_path / "other.pt").read_bytes(), read)
@@ -213,5 +252,7 @@ def test_weights_of_another_training(project, swaps, tmp_path):
 def test_readers_agree_after_all(project):
     """Everything was put back."""
     store = project.store(project.run.features)
-    assert rows_of(store, project.run.features, range(3)) == rows_of(store, project.run.features, range(3))
+    assert rows_of(store, project.run.features, range(3)) == rows_of(
+        store, project.run.features, range(3)
+    )
     assert np.load(project.episodes)["support"].size

@@ -62,7 +62,10 @@ def placed(job: Job, model: Path) -> Job:
 def results(model: Path) -> tuple[dict, list[dict]]:
     """The checkpoint, and the history without its clock."""
     with open(model / "history.csv", newline="") as stream:
-        history = [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(stream)]
+        history = [
+            {key: value for key, value in row.items() if key != "seconds"}
+            for row in csv.DictReader(stream)
+        ]
     return torch.load(model / "checkpoint.pt", weights_only=True), history
 
 
@@ -75,7 +78,9 @@ def equal(left: Path, right: Path) -> bool:
 @pytest.fixture(scope="module")
 def trained(small, tmp_path_factory) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
-    job = placed(job_of(small, "train_head").with_spec(**LENGTH).having(**CLIP_BY_CLIP), folder / "model")
+    job = placed(
+        job_of(small, "train_head").with_spec(**LENGTH).having(**CLIP_BY_CLIP), folder / "model"
+    )
     started = time.monotonic()
     assert jobs.run(small.path, job.words, folder / "log") == 0, jobs.read(folder / "log")[-4000:]
     return Trained(job, folder / "model", time.monotonic() - started)
@@ -102,7 +107,9 @@ def test_killed_at_random_moments(tmp_path, small, trained, ledger):
     finished.append(model)
     jobs.errors(jobs.read(log))
     wrong = sum(not equal(model, trained.model) for model in finished)
-    ledger.add("SIGKILL of a training", kills, wrong=wrong, note=f"{resumed} resumed from a saved state")
+    ledger.add(
+        "SIGKILL of a training", kills, wrong=wrong, note=f"{resumed} resumed from a saved state"
+    )
     assert not wrong
 
 
@@ -154,7 +161,13 @@ def finish(process: subprocess.Popen, log: Path, reader: Reader, removed: str) -
 
 def note(ledger, fault: str, outcome: str, refused: bool) -> None:
     detected = outcome == "error" or (outcome == "same" and refused)
-    ledger.add(fault, 1, detected=int(detected), wrong=int(outcome == "wrong"), note="refused" if refused else "")
+    ledger.add(
+        fault,
+        1,
+        detected=int(detected),
+        wrong=int(outcome == "wrong"),
+        note="refused" if refused else "",
+    )
     assert outcome != "wrong"
 
 
@@ -171,7 +184,12 @@ def test_clean_beside_a_training(features, trained, tmp_path, ledger):
     reader, log = Reader(project, trained.job, tmp_path / "reader", {}), tmp_path / "clean.log"
     cleaning = clean(project, tmp_path / "other", project.path / "stores", log)
     refused = finish(cleaning, log, reader, "removed\n")
-    note(ledger, "`fsar clean` beside a training, stores in a folder", reader.outcome(trained.model), refused)
+    note(
+        ledger,
+        "`fsar clean` beside a training, stores in a folder",
+        reader.outcome(trained.model),
+        refused,
+    )
     assert clean(project, tmp_path / "other", project.path / "stores", log).wait(300) == 0
     assert not store.exists()
 
@@ -182,7 +200,12 @@ def test_repair_beside_a_training(features, trained, tmp_path, ledger, small):
     reader, log = Reader(project, trained.job, tmp_path / "reader", {}), tmp_path / "repair.log"
     repairing = repair(project, store, log)
     refused = finish(repairing, log, reader, "removed data.zarr")
-    note(ledger, "`fsar repair` beside a training, stores in a folder", reader.outcome(trained.model), refused)
+    note(
+        ledger,
+        "`fsar repair` beside a training, stores in a folder",
+        reader.outcome(trained.model),
+        refused,
+    )
     assert repair(project, store, log).wait(600) == 0, jobs.read(log)[-3000:]
     assert not project.differences(small, ("stores/",))
 
@@ -190,7 +213,11 @@ def test_repair_beside_a_training(features, trained, tmp_path, ledger, small):
 def test_refill_beside_a_training(features, trained, tmp_path, ledger):
     """A job of the store whose weights changed writes its shards only when nobody reads them any more."""
     project, store = features
-    before = {path: path.read_bytes() for path in store.rglob("*") if "/c/" in str(path) and path.is_file()}
+    before = {
+        path: path.read_bytes()
+        for path in store.rglob("*")
+        if "/c/" in str(path) and path.is_file()
+    }
     (weights,) = (project.path / "weights/trained").glob("*.pt")
     job = job_of(project, "fill_features")
     reader, log = Reader(project, trained.job, tmp_path / "reader", {}), tmp_path / "fill.log"
@@ -202,7 +229,10 @@ def test_refill_beside_a_training(features, trained, tmp_path, ledger):
     assert filling.wait(600) == 0, jobs.read(log)[-3000:]
     waited = "waiting" in jobs.read(log)
     ledger.add(
-        "refill of a store beside a training", 1, wrong=int(outcome == "wrong"), note="the job waited" if waited else ""
+        "refill of a store beside a training",
+        1,
+        wrong=int(outcome == "wrong"),
+        note="the job waited" if waited else "",
     )
     assert outcome != "wrong"
     assert any(path.read_bytes() != data for path, data in before.items())
@@ -219,17 +249,25 @@ def in_bucket(small, s3_address) -> Callable[[], tuple[ObjectPath, dict[str, str
         with pytest.MonkeyPatch.context() as environment:
             root = new_bucket(s3_address, environment) / "stores"
             files = [
-                path for path in (small.path / "stores").rglob("*") if path.is_file() and "locks" not in path.parts
+                path
+                for path in (small.path / "stores").rglob("*")
+                if path.is_file() and "locks" not in path.parts
             ]
             for path in sorted(files, key=lambda path: path.stat().st_mtime_ns):
-                (root / path.relative_to(small.path / "stores").as_posix()).write_bytes(path.read_bytes())
-            return root, {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+                (root / path.relative_to(small.path / "stores").as_posix()).write_bytes(
+                    path.read_bytes()
+                )
+            return root, {
+                name: value for name, value in os.environ.items() if name.startswith("AWS_")
+            }
 
     return make
 
 
 @pytest.mark.parametrize("command", ["clean", "repair"])
-def test_beside_a_training_from_a_bucket(command, in_bucket, features, trained, tmp_path, ledger, monkeypatch):
+def test_beside_a_training_from_a_bucket(
+    command, in_bucket, features, trained, tmp_path, ledger, monkeypatch
+):
     project, _ = features
     root, environment = in_bucket()
     for name, value in environment.items():
@@ -238,11 +276,18 @@ def test_beside_a_training_from_a_bucket(command, in_bucket, features, trained, 
     store, log = root / "features" / manifest.parent.name, tmp_path / "command.log"
     if command == "repair":
         damage_test_clip(store)
-    job = trained.job.having(features=store, index=root / Path(trained.job["--index"]).relative_to("stores").as_posix())
+    job = trained.job.having(
+        features=store, index=root / Path(trained.job["--index"]).relative_to("stores").as_posix()
+    )
     reader = Reader(project, job, tmp_path / "reader", environment)
     if command == "clean":
         process, removed = clean(project, tmp_path / "other", root, log, **environment), "removed\n"
     else:
         process, removed = repair(project, store, log, **environment), "removed data.zarr"
     refused = finish(process, log, reader, removed)
-    note(ledger, f"`fsar {command}` beside a training, stores in a bucket", reader.outcome(trained.model), refused)
+    note(
+        ledger,
+        f"`fsar {command}` beside a training, stores in a bucket",
+        reader.outcome(trained.model),
+        refused,
+    )

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.faults
 
 def feature_stores(project: Project) -> list[str]:
     """Manifests of the main job's feature stores, below a project's folder."""
-    return [str(path.relative_to(project.path)) for path in project.path.glob("stores/features/*/manifest.json")]
+    return [
+        str(path.relative_to(project.path))
+        for path in project.path.glob("stores/features/*/manifest.json")
+    ]
 
 
 @pytest.mark.timeout(1800)
@@ -45,7 +48,10 @@ def sharing(folder: Path, small: Project) -> tuple[Project, Project]:
     shared = {name: str(folder / name) for name in ("data", "stores", "weights")}
     shutil.copytree(small.path / "data", shared["data"])
     settings = ("--config", f"roots={json.dumps(shared)}")
-    first, second = (Project(folder / name, settings, configs=(), source=small.source) for name in ("first", "second"))
+    first, second = (
+        Project(folder / name, settings, configs=(), source=small.source)
+        for name in ("first", "second")
+    )
     return first, second
 
 
@@ -54,12 +60,20 @@ def test_over_one_folder_of_stores(tmp_path, small, ledger):
     """Both start from nothing and plan to make everything: a shard job is done by one of them, and what is made is what one run
     alone makes."""
     projects = sharing(tmp_path, small)
-    running = [project.start(*(str(tmp_path / name) for name in feature_stores(small))) for project in projects]
+    running = [
+        project.start(*(str(tmp_path / name) for name in feature_stores(small)))
+        for project in projects
+    ]
     for project, process in zip(projects, running):
         assert process.wait(1200) == 0, project.said[-6000:]
     texts = "".join(project.job_logs() for project in projects)
     receipts = list((tmp_path / "stores").glob("*/*/receipts/*.json"))
-    assert texts.count(" clips in ") == texts.count("already done from the same inputs") == len(receipts) > 0
+    assert (
+        texts.count(" clips in ")
+        == texts.count("already done from the same inputs")
+        == len(receipts)
+        > 0
+    )
     lost = small.differences(Project(tmp_path), ("stores/", "weights/"))
     assert [name for name in Project(tmp_path).outcome() if name.startswith("stores/features/")]
     note = f"{texts.count('; waiting for it')} jobs waited for the other run's"
@@ -74,7 +88,8 @@ def test_one_of_two_is_killed(tmp_path, small, ledger):
     shutil.copytree(small.path / "data", shared["data"])
     settings = ("--config", f"roots={json.dumps(shared)}")
     killed, other = (
-        Project(tmp_path / name, settings, configs=(), source=small.source) for name in ("first", "second")
+        Project(tmp_path / name, settings, configs=(), source=small.source)
+        for name in ("first", "second")
     )
     chance, kills = random.Random("one of two"), 0
     running = other.start(TABLE)
@@ -87,7 +102,9 @@ def test_one_of_two_is_killed(tmp_path, small, ledger):
     assert running.wait(1200) == 0, other.said[-6000:]
     killed.ok(TABLE)
     lost = Project(tmp_path).differences(small, ("stores/", "weights/"))
-    lost += [name for project in (killed, other) for name in project.differences(small, ("results/",))]
+    lost += [
+        name for project in (killed, other) for name in project.differences(small, ("results/",))
+    ]
     for project in (killed, other):
         assert "Nothing to be done" in project.ok(TABLE)
     ledger.add("one of two runs over one folder of stores killed", kills, wrong=len(lost))

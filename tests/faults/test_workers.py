@@ -59,7 +59,11 @@ def project(small, tmp_path) -> Project:
 
 def fill(project: Project) -> jobs.Job:
     """The first job of the frame store."""
-    return next(job for job in jobs.jobs_of(project, TABLE) if job.rule == "fill_frames" and job["--job"] == "0")
+    return next(
+        job
+        for job in jobs.jobs_of(project, TABLE)
+        if job.rule == "fill_frames" and job["--job"] == "0"
+    )
 
 
 def failures(project: Project, job: jobs.Job) -> list[dict]:
@@ -67,7 +71,9 @@ def failures(project: Project, job: jobs.Job) -> list[dict]:
 
 
 def shards(project: Project) -> dict[str, bytes]:
-    return {name: data for name, data in project.outcome().items() if name.startswith("stores/frames/")}
+    return {
+        name: data for name, data in project.outcome().items() if name.startswith("stores/frames/")
+    }
 
 
 def missing_or_other(project: Project, whole: Project, job: jobs.Job) -> list[str]:
@@ -94,7 +100,12 @@ def test_one_worker_killed(project, small, tmp_path, ledger):
         killed += 1
         retried += "trying it once more" in jobs.read(log)
         wrong += bool(failures(project, job) or missing_or_other(project, small, job))
-    ledger.add("SIGKILL of a decoding process", killed, wrong=wrong, note=f"{retried} hit a clip, which was retried")
+    ledger.add(
+        "SIGKILL of a decoding process",
+        killed,
+        wrong=wrong,
+        note=f"{retried} hit a clip, which was retried",
+    )
     assert not wrong
 
 
@@ -103,7 +114,9 @@ def write_noise(path: Path, frames: int, side: int) -> None:
     chance = np.random.default_rng(0)
     pictures = [chance.integers(0, 255, (side * 3 // 2, side), np.uint8) for _ in range(4)]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"g": "999", "qp": "1", "preset": "ultrafast"})
+        stream = container.add_stream(
+            "libx264", rate=30, options={"g": "999", "qp": "1", "preset": "ultrafast"}
+        )
         stream.width = stream.height = side
         stream.pix_fmt = "yuv420p"
         for number in range(frames):
@@ -117,7 +130,9 @@ def long_video(project: Project) -> None:
     (folder,) = (project.path / "data").glob("*/videos/train class 00")
     write_noise(folder / "clip_000.mp4", frames=160, side=512)
     job = next(job for job in jobs.jobs_of(project, TABLE) if job.rule == "clip_index")
-    assert jobs.run(project.path, job.words, project.path / "index.log") == 0, jobs.read(project.path / "index.log")
+    assert jobs.run(project.path, job.words, project.path / "index.log") == 0, jobs.read(
+        project.path / "index.log"
+    )
 
 
 def kill_busy(process: subprocess.Popen) -> None:
@@ -149,20 +164,37 @@ def test_killed_twice_with_the_same_clip(project, tmp_path, ledger):
 
     # Snakemake would run the job again first, because the index is newer, and find nothing lost.
     for other in jobs.jobs_of(project, TABLE):
-        unfinished = other.rule == "fill_frames" and not (project.path / other["--receipt"]).exists()
+        unfinished = (
+            other.rule == "fill_frames" and not (project.path / other["--receipt"]).exists()
+        )
         if unfinished or other.rule == "seal_frames":
             assert jobs.run(project.path, other.words, tmp_path / "seal.log") == 0
     remedy = listed_remedy(project, tmp_path / "status.log")
     assert remedy, jobs.read(tmp_path / "status.log")
     project.ok(*remedy)
     wrong = int(bool(failures(project, job)) or not whole.items() <= shards(project).items())
-    ledger.add("SIGKILL of two decoding processes with one clip", 1, detected=1 - wrong, wrong=wrong, note="listed")
+    ledger.add(
+        "SIGKILL of two decoding processes with one clip",
+        1,
+        detected=1 - wrong,
+        wrong=wrong,
+        note="listed",
+    )
     assert not wrong
 
 
 def listed_remedy(project: Project, log: Path) -> list[str]:
     """The command of `fsar status` that tries lost clips again, without its first word."""
-    words = ("status", "--config", str(project.source / "config.yaml"), "--workflow", str(project.source / "workflow"))
+    words = (
+        "status",
+        "--config",
+        str(project.source / "config.yaml"),
+        "--workflow",
+        str(project.source / "workflow"),
+    )
     assert jobs.run(project.path, words, log) == 0, jobs.read(log)
     commands = jobs.read(log).split("`")[1::2]
-    return next((shlex.split(command)[1:] for command in commands if command.startswith("snakemake -R ")), [])
+    return next(
+        (shlex.split(command)[1:] for command in commands if command.startswith("snakemake -R ")),
+        [],
+    )

@@ -15,10 +15,14 @@ from tests.faults import small as small_project
 from tests.faults.runs import Project
 
 
-def clean(project: Project, folder: Path, stores: object, log: Path, **environment: str) -> subprocess.Popen:
+def clean(
+    project: Project, folder: Path, stores: object, log: Path, **environment: str
+) -> subprocess.Popen:
     """`fsar clean` in another project folder that shares the stores and does not use the features."""
     other = yaml.safe_load((project.source / "config.yaml").read_text())
-    other["roots"] = {name: str(folder / name) for name in ("data", "weights", "results")} | {"stores": str(stores)}
+    other["roots"] = {name: str(folder / name) for name in ("data", "weights", "results")} | {
+        "stores": str(stores)
+    }
     other["presets"]["demo"]["backbone"]["crop"] = 24
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(other))

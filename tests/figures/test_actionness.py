@@ -64,7 +64,9 @@ def test_the_files(watches, tmp_path):
     assert draw(watches, tmp_path / "one") == 0 and draw(watches, tmp_path / "two") == 0
     assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
     for ending in ("csv", "png"):
-        assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+        assert (tmp_path / f"one.{ending}").read_bytes() == (
+            tmp_path / f"two.{ending}"
+        ).read_bytes()
     table = pd.read_csv(tmp_path / "one.csv")
     front = ["dataset", "split", "row", "class", "shown", "inside", "difference", "auc"]
     assert list(table) == [*front, *(f"actionness_{frame + 1}" for frame in range(FRAMES))]
@@ -73,7 +75,9 @@ def test_the_files(watches, tmp_path):
     part = table[table.dataset == "parts"]
     # The clip with nothing outside is neither measured nor shown.
     kept = [row for row in found["rows"] if row != 21]
-    assert part.row.tolist() == kept and part.shown.tolist() == [int(row in (19, 24)) for row in kept]
+    assert part.row.tolist() == kept and part.shown.tolist() == [
+        int(row in (19, 24)) for row in kept
+    ]
     places = np.array(kept) - 10
     np.testing.assert_allclose(part.difference, difference[places], atol=1e-4)
     np.testing.assert_allclose(part.auc, auc[places], atol=1e-4)
@@ -81,7 +85,9 @@ def test_the_files(watches, tmp_path):
     assert part.inside.tolist() == found["inside"].sum(1)[places].tolist()
     # Nothing is known of the other: its examples alone.
     other = table[table.dataset == "whole"]
-    assert other.row.tolist() == [19, 24] and other[["inside", "difference", "auc"]].isna().all().all()
+    assert (
+        other.row.tolist() == [19, 24] and other[["inside", "difference", "auc"]].isna().all().all()
+    )
 
 
 def test_what_is_told_by_hand(watches):
@@ -113,19 +119,25 @@ def test_examples_are_what_was_taken_out(watches):
         "whole: class 9",
         "whole: class 14",
     ]
-    for part, (dataset, number) in zip(examples, ((d, i) for d in ("parts", "whole") for i in (0, 1))):
+    for part, (dataset, number) in zip(
+        examples, ((d, i) for d in ("parts", "whole") for i in (0, 1))
+    ):
         found = taken(dataset, dataset == "parts")
         place = (9, 14)[number]
         *pictures, line = part.axes
         scores = found["actionness"][place]
         group = [GROUPS[g] for g in groups(scores, 2)]
         for i, axis in enumerate(pictures):
-            np.testing.assert_array_equal(axis.images[0].get_array(), np.moveaxis(found[f"{number}.frames"][i], 0, -1))
+            np.testing.assert_array_equal(
+                axis.images[0].get_array(), np.moveaxis(found[f"{number}.frames"][i], 0, -1)
+            )
             assert axis.patches[0].get_edgecolor() == to_rgba(actionness.COLORS[group[i]])
         assert line.lines[0].get_xdata().tolist() == list(range(1, FRAMES + 1))
         np.testing.assert_array_equal(line.lines[0].get_ydata(), scores)
         grey = sorted(patch.get_x() + 0.5 for patch in line.patches)
-        assert grey == ((np.flatnonzero(found["inside"][place]) + 1).tolist() if dataset == "parts" else [])
+        assert grey == (
+            (np.flatnonzero(found["inside"][place]) + 1).tolist() if dataset == "parts" else []
+        )
     left, right = measured.axes
     assert [len(axis.containers) for axis in (left, right)] == [1, 1]
     assert (left.lines[-1].get_xdata()[0], right.lines[-1].get_xdata()[0]) == (0.0, 0.5)

@@ -53,7 +53,9 @@ def taken(seed, episode, query):
             "support_classes": np.array(NAMES),
             "self_query": softmax(random.standard_normal((FRAMES, PATCHES, PATCHES))),
             "association_query": softmax(random.standard_normal((FRAMES - 1, PATCHES, PATCHES))),
-            "cross": softmax(random.standard_normal((FRAMES, PATCHES, 1, WAY, SHOT, PATCHES)), axes=4),
+            "cross": softmax(
+                random.standard_normal((FRAMES, PATCHES, 1, WAY, SHOT, PATCHES)), axes=4
+            ),
             "lambda_self": np.float32(0.25),
             "lambda_cross": np.float32(-0.5),
         }.items()
@@ -67,7 +69,11 @@ def looks(tmp_path):
     for seed, example in enumerate(EXAMPLES):
         path = tmp_path / f"{example['dataset']}.npz"
         arrays = taken(seed, example["episode"], example["query"]) | taken(9, 7, 7)
-        arrays |= {"dataset": np.array(f"toy{seed}"), "right_class": np.array([0.3, 0.5]), "shot": np.array(2)}
+        arrays |= {
+            "dataset": np.array(f"toy{seed}"),
+            "right_class": np.array([0.3, 0.5]),
+            "shot": np.array(2),
+        }
         np.savez(path, **arrays)
         found.append([example["dataset"], "DMGAL", str(path)])
     return found
@@ -97,10 +103,15 @@ def test_patches_lie_row_by_row():
 def test_the_files(kind, looks, tmp_path):
     assert draw(kind, looks, tmp_path / "one") == 0 and draw(kind, looks, tmp_path / "two") == 0
     with Image.open(tmp_path / "one.png") as picture:
-        assert picture.width >= 900 and len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 20
+        assert (
+            picture.width >= 900
+            and len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 20
+        )
     assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
     for ending in ("csv", "png", "pdf"):
-        assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+        assert (tmp_path / f"one.{ending}").read_bytes() == (
+            tmp_path / f"two.{ending}"
+        ).read_bytes()
 
 
 def table_of(kind, looks, tmp_path, example):
@@ -132,7 +143,8 @@ def test_self_attention_shows_every_frame(looks, tmp_path, example):
     for frame in range(FRAMES):
         found = rows[rows.frame == frame + 1].sort_values(["row", "column"]).received
         expected = [
-            4 * np.mean([arrays["self_query"][frame, p, key] for p in range(PATCHES)]) for key in range(PATCHES)
+            4 * np.mean([arrays["self_query"][frame, p, key] for p in range(PATCHES)])
+            for key in range(PATCHES)
         ]
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -144,9 +156,13 @@ def test_task_attention_shows_one_frame_of_every_class(looks, tmp_path, example)
     cross = arrays["cross"][frame - 1, :, 0]  # patches way shot key_patches
     for label, name in enumerate(NAMES):
         part = rows[rows.support_class == name].sort_values(["row", "column"])
-        assert len(part) == PATCHES and part.share.iloc[0] == pytest.approx(cross[:, label].sum() / PATCHES, abs=1e-4)
+        assert len(part) == PATCHES and part.share.iloc[0] == pytest.approx(
+            cross[:, label].sum() / PATCHES, abs=1e-4
+        )
         # Over the shots; 1 is what a patch place has of all way * patches places under uniform attention.
-        expected = [WAY * PATCHES * cross[:, label, :, key].sum(-1).mean() for key in range(PATCHES)]
+        expected = [
+            WAY * PATCHES * cross[:, label, :, key].sum(-1).mean() for key in range(PATCHES)
+        ]
         np.testing.assert_allclose(part.received, expected, atol=1e-4)
     assert rows.groupby("support_class").share.first().sum() == pytest.approx(1, abs=1e-3)
 
@@ -157,9 +173,15 @@ def test_words_of_the_task_figure(looks):
     canvas, _ = draw_task_attention(figure, shown, right)
     title = canvas.get_suptitle()
     assert "DMGAL, 2-shot, on test clips of toy0, toy1" in title
-    assert "toy0: 40.0 ± 127.1 % of the cross attention is on the query's own class (2 episodes)" in title
+    assert (
+        "toy0: 40.0 ± 127.1 % of the cross attention is on the query's own class (2 episodes)"
+        in title
+    )
     assert "(uniform attention: 33 %)" in title
-    assert [one.label for one in shown] == ["toy0, episode 3: b", "toy1, episode 0: b (taken for: c)"]
+    assert [one.label for one in shown] == [
+        "toy0, episode 3: b",
+        "toy1, episode 0: b (taken for: c)",
+    ]
 
 
 def test_a_head_that_lacks_an_attention_is_one_line(looks, tmp_path, capsys):
@@ -167,7 +189,10 @@ def test_a_head_that_lacks_an_attention_is_one_line(looks, tmp_path, capsys):
         arrays = {name: stored[name] for name in stored.files if not name.endswith("self_query")}
     np.savez(looks[0][2], **arrays)
     assert draw("self_attention", looks, tmp_path / "fig") == 2
-    assert "the head of this run has no 'self_query'; name one in the figure that has it" in capsys.readouterr().err
+    assert (
+        "the head of this run has no 'self_query'; name one in the figure that has it"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(("damage", "words"), [(None, "missing; run snakemake"), (40, "damaged (")])

@@ -21,8 +21,17 @@ PANELS = [
     {"method": "Bi-MHM", "head": {"name": "identity"}, "matching": {"name": "bimhm"}, "shot": 1},
     {"method": "I2ST", "head": {"name": "i2st"}, "matching": {"name": "global_local"}, "shot": 1},
 ]
-EXAMPLES = [{"dataset": "kinetics100", "episode": 3, "query": 1}, {"dataset": "ucf101", "episode": 0, "query": 0}]
-RAW = {"kind": "cam", "title": "Fig. 1: a toy", "where": "nowhere", "panels": PANELS, "examples": EXAMPLES}
+EXAMPLES = [
+    {"dataset": "kinetics100", "episode": 3, "query": 1},
+    {"dataset": "ucf101", "episode": 0, "query": 0},
+]
+RAW = {
+    "kind": "cam",
+    "title": "Fig. 1: a toy",
+    "where": "nowhere",
+    "panels": PANELS,
+    "examples": EXAMPLES,
+}
 
 
 def taken(dataset, method):
@@ -31,7 +40,9 @@ def taken(dataset, method):
     episode, query = next((e["episode"], e["query"]) for e in EXAMPLES if e["dataset"] == dataset)
     scale = 0.0 if (dataset, method) == ("kinetics100", "Bi-MHM") else 1e-6
     parts = {
-        "query_frames": np.random.default_rng(0).integers(0, 256, (FRAMES, 3, 8, 8), dtype=np.uint8),
+        "query_frames": np.random.default_rng(0).integers(
+            0, 256, (FRAMES, 3, 8, 8), dtype=np.uint8
+        ),
         "cam": (scale * random.random((FRAMES, *GRID))).astype(np.float32),
         "query_class": np.array("b"),
         "predicted_class": np.array("b" if method == "I2ST" else "c"),
@@ -61,24 +72,40 @@ def draw(looks, out, **changes) -> int:
 def test_the_files(looks, tmp_path):
     assert draw(looks, tmp_path / "one") == 0 and draw(looks, tmp_path / "two") == 0
     for ending in ("csv", "png", "pdf"):
-        assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+        assert (tmp_path / f"one.{ending}").read_bytes() == (
+            tmp_path / f"two.{ending}"
+        ).read_bytes()
     with Image.open(tmp_path / "one.png") as picture:
-        assert picture.width > 800 and len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 20
+        assert (
+            picture.width > 800
+            and len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 20
+        )
 
 
 def test_maps_are_told_over_their_greatest_value(looks, tmp_path):
     assert draw(looks, tmp_path / "fig") == 0
     table = pd.read_csv(tmp_path / "fig.csv")
-    assert list(table.columns[:6]) == ["dataset", "episode", "query", "query_class", "method", "predicted_class"]
+    assert list(table.columns[:6]) == [
+        "dataset",
+        "episode",
+        "query",
+        "query_class",
+        "method",
+        "predicted_class",
+    ]
     assert len(table) == 2 * 2 * FRAMES * 6
     for example in EXAMPLES:
         for method in ("Bi-MHM", "I2ST"):
             part = table[(table.dataset == f"toy {example['dataset']}") & (table.method == method)]
-            assert set(part.episode) == {example["episode"]} and set(part["query"]) == {example["query"]}
+            assert set(part.episode) == {example["episode"]} and set(part["query"]) == {
+                example["query"]
+            }
             assert set(part.predicted_class) == {"b" if method == "I2ST" else "c"}
             maps = taken(example["dataset"], method)[f"{example['episode']}.{example['query']}.cam"]
             expected = maps / maps.max() if maps.max() else maps
-            found = part.sort_values(["frame", "row", "column"]).relative.to_numpy().reshape(maps.shape)
+            found = (
+                part.sort_values(["frame", "row", "column"]).relative.to_numpy().reshape(maps.shape)
+            )
             np.testing.assert_allclose(found, expected, atol=1e-4)
             assert (found.max() == 1) == (maps.max() > 0)
 
@@ -86,7 +113,10 @@ def test_maps_are_told_over_their_greatest_value(looks, tmp_path):
 def test_what_is_drawn(looks):
     canvas, _ = cam.draw_cam(validate_figure(RAW, "toy"), looks)
     title = canvas.get_suptitle()
-    assert "1-shot, on test clips of toy kinetics100, toy ucf101" in title and "Grad-CAM of the right class's" in title
+    assert (
+        "1-shot, on test clips of toy kinetics100, toy ucf101" in title
+        and "Grad-CAM of the right class's" in title
+    )
     assert [part.get_suptitle() for part in canvas.subfigs] == [
         "toy kinetics100, episode 3: b",
         "toy ucf101, episode 0: b",
@@ -102,7 +132,9 @@ def test_what_is_drawn(looks):
     assert (overlay.norm.vmin, overlay.norm.vmax) == (0, 1)
 
 
-ACTIONNESS = np.array([[0.1, 0.9, 0.5, 0.4], [4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0]], np.float32)
+ACTIONNESS = np.array(
+    [[0.1, 0.9, 0.5, 0.4], [4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0]], np.float32
+)
 ROWS = np.array([7, 8, 11])
 EVIDENCE = {
     "Bi-MHM": np.array([[1.0, 1.0, 1.0, 1.0], [4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]),
@@ -115,7 +147,9 @@ def boxed(looks, tmp_path):
     """(looks, watches): with what is told of the frames' actionness; nothing speaks for the third query under Bi-MHM."""
     watches = []
     for dataset, method, path in looks:
-        episode, query = next((e["episode"], e["query"]) for e in EXAMPLES if e["dataset"] == dataset)
+        episode, query = next(
+            (e["episode"], e["query"]) for e in EXAMPLES if e["dataset"] == dataset
+        )
         more = {
             f"{episode}.{query}.query_row": np.array(8),
             "evidence": EVIDENCE[method],
@@ -133,7 +167,9 @@ def test_frames_are_boxed_by_their_actionness(boxed):
     canvas, table = cam.draw_cam(validate_figure(RAW | {"salient": 1}, "toy"), *boxed)
     # Clip 8 is the second: its first frame is the most salient, its last the least.
     expected = ["salient", "ambiguous", "ambiguous", "non-salient"]
-    assert table.groupby("frame")["group"].unique().map(list).tolist() == [[group] for group in expected]
+    assert table.groupby("frame")["group"].unique().map(list).tolist() == [
+        [group] for group in expected
+    ]
     for part in canvas.subfigs:
         edges = [part.axes[i].patches[0].get_edgecolor() for i in range(FRAMES)]
         assert edges == [to_rgba(COLORS[group]) for group in expected]
@@ -149,7 +185,9 @@ def test_shares_of_the_evidence_by_hand(boxed):
     def mean(*values, sign=""):
         return f"{np.mean(values):{sign}.1f} ± {12.706205 * np.std(values, ddof=1) / 2**0.5:.1f}"
 
-    at = lines.index("toy kinetics100: share (%) of the evidence on salient, ambiguous, non-salient frames, 2 queries")
+    at = lines.index(
+        "toy kinetics100: share (%) of the evidence on salient, ambiguous, non-salient frames, 2 queries"
+    )
     assert lines[at - 1] == "boxes: blue salient, red ambiguous, green non-salient"
     assert lines[at + 1] == f"Bi-MHM: {mean(25, 0)}, {mean(50, 0)}, {mean(25, 100)}"
     more = mean(75 - 50, 50 - 0, sign="+")
@@ -164,8 +202,14 @@ def test_shares_of_the_evidence_by_hand(boxed):
     [
         ({"salient": 0}, "salient"),
         ({"panels": []}, "panels"),
-        ({"panels": [PANELS[0], PANELS[0]]}, "two panels have one name; names of methods must differ"),
-        ({"panels": [PANELS[0], PANELS[1] | {"shot": 5}]}, "panels of different shots have different episodes"),
+        (
+            {"panels": [PANELS[0], PANELS[0]]},
+            "two panels have one name; names of methods must differ",
+        ),
+        (
+            {"panels": [PANELS[0], PANELS[1] | {"shot": 5}]},
+            "panels of different shots have different episodes",
+        ),
         ({"examples": []}, "examples"),
     ],
 )

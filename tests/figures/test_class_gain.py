@@ -37,7 +37,11 @@ def queries(shot, method) -> pd.DataFrame:
     draws = random.random((2, classes.size))
     plain, own = CHANCES[shot]
     right = draws[1] < np.array(own)[classes] if method == "I2ST" else draws[0] < plain
-    table = {"episode": np.repeat(np.arange(EPISODES), WAY), "clip": np.arange(classes.size), "class": classes}
+    table = {
+        "episode": np.repeat(np.arange(EPISODES), WAY),
+        "clip": np.arange(classes.size),
+        "class": classes,
+    }
     return pd.DataFrame(table | {"predicted": 0, "correct": right.astype(int), "margin": 0.0})
 
 
@@ -49,21 +53,34 @@ def spec(tmp_path):
             folder = tmp_path / "runs" / f"{method}-{shot}"
             folder.mkdir(parents=True)
             queries(shot, method).to_csv(folder / "queries.csv.gz", index=False)
-            (folder / "summary.json").write_text(json.dumps({"dataset": "toy", "class_names": NAMES}))
+            (folder / "summary.json").write_text(
+                json.dumps({"dataset": "toy", "class_names": NAMES})
+            )
             points.append([number, method, shot, shot, folder.name])
     figure = validate_figure(RAW, "toy").model_dump(mode="json")
     return json.dumps({"figure": figure, "way": WAY, "points": points})
 
 
 def draw(spec, tmp_path, name="a") -> int:
-    words = ["--name", "toy", "--spec", spec, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / name / "fig")]
+    words = [
+        "--name",
+        "toy",
+        "--spec",
+        spec,
+        "--runs",
+        str(tmp_path / "runs"),
+        "--out",
+        str(tmp_path / name / "fig"),
+    ]
     return main(["figure", *words])
 
 
 def test_the_files(spec, tmp_path):
     assert draw(spec, tmp_path) == 0 and draw(spec, tmp_path, "b") == 0
     for ending in ("csv", "png", "pdf"):
-        assert (tmp_path / "a" / f"fig.{ending}").read_bytes() == (tmp_path / "b" / f"fig.{ending}").read_bytes()
+        assert (tmp_path / "a" / f"fig.{ending}").read_bytes() == (
+            tmp_path / "b" / f"fig.{ending}"
+        ).read_bytes()
     with Image.open(tmp_path / "a" / "fig.png") as picture:
         assert picture.width > 1000
     table = pd.read_csv(tmp_path / "a" / "fig.csv")
@@ -80,7 +97,9 @@ def test_the_files(spec, tmp_path):
             assert (row["gain"], row["ci95"]) == pytest.approx((right.gain, right.ci95), abs=1e-4)
             assert row["queries"] == right.queries
         mean = paired_difference(method, plain)
-        assert set(part.mean_gain) == {round(mean.mean, 4)} and set(part.mean_ci95) == {round(mean.ci95, 4)}
+        assert set(part.mean_gain) == {round(mean.mean, 4)} and set(part.mean_ci95) == {
+            round(mean.ci95, 4)
+        }
         assert set(part.run) == {f"I2ST-{shot}"} and set(part.minus_run) == {f"Bi-MHM-{shot}"}
 
 
@@ -117,7 +136,10 @@ def test_a_run_that_is_not_done(spec, tmp_path, capsys, run):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"minus": RAW["method"]}, "'I2ST' is compared to a method of the same name; names must differ"),
+        (
+            {"minus": RAW["method"]},
+            "'I2ST' is compared to a method of the same name; names must differ",
+        ),
         ({"shots": []}, "shots"),
         ({"shots": [1, 1]}, "shots [1, 1] name one twice"),
         ({"mnus": {}}, "unknown key 'mnus'; did you mean 'minus'?"),

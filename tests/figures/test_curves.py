@@ -50,7 +50,12 @@ def spec(tmp_path):
                     run = f"{number}-{curve['method']}-{shot}-{value}"
                     accuracy = 40 + 2 * value + shot + 5 * (curve["method"] == "DMGAL")
                     (tmp_path / "runs" / run).mkdir(parents=True)
-                    summary = {"accuracy": accuracy, "ci95": 1.5, "episodes": 1000, "dataset": "toy"}
+                    summary = {
+                        "accuracy": accuracy,
+                        "ci95": 1.5,
+                        "episodes": 1000,
+                        "dataset": "toy",
+                    }
                     (tmp_path / "runs" / run / "summary.json").write_text(json.dumps(summary))
                     points.append([number, curve["method"], shot, value, run])
     figure = validate(curves.CurvesFigure, RAW, "toy").model_dump(mode="json")
@@ -58,24 +63,52 @@ def spec(tmp_path):
 
 
 def draw(spec, tmp_path, name="a") -> int:
-    words = ["--name", "toy", "--spec", spec, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / name / "fig")]
+    words = [
+        "--name",
+        "toy",
+        "--spec",
+        spec,
+        "--runs",
+        str(tmp_path / "runs"),
+        "--out",
+        str(tmp_path / name / "fig"),
+    ]
     return main(["figure", *words])
 
 
 def test_the_files(spec, tmp_path):
     assert draw(spec, tmp_path) == 0 and draw(spec, tmp_path, "b") == 0
     table = pd.read_csv(tmp_path / "a" / "fig.csv")
-    assert list(table) == ["panel", "dataset", "method", "shot", "x", "accuracy", "ci95", "episodes", "run"]
+    assert list(table) == [
+        "panel",
+        "dataset",
+        "method",
+        "shot",
+        "x",
+        "accuracy",
+        "ci95",
+        "episodes",
+        "run",
+    ]
     assert len(table) == 2 * 2 * 2 + 3 and set(table.dataset) == {"toy"}
     found = table[(table.panel == "Frames") & (table.method == "DMGAL") & (table.shot == 5)]
-    assert found.x.tolist() == [4, 8] and found.accuracy.tolist() == [58, 66] and found.ci95.tolist() == [1.5, 1.5]
+    assert (
+        found.x.tolist() == [4, 8]
+        and found.accuracy.tolist() == [58, 66]
+        and found.ci95.tolist() == [1.5, 1.5]
+    )
     with Image.open(tmp_path / "a" / "fig.png") as picture:
-        assert picture.width > 1000 and len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 10
+        assert (
+            picture.width > 1000
+            and len(set(picture.convert("L").resize((64, 64)).get_flattened_data())) > 10
+        )
     assert (tmp_path / "a" / "fig.pdf").read_bytes().startswith(b"%PDF")
     page = (tmp_path / "a" / "fig.html").read_text()
     assert "<h1>Fig. 1: a toy</h1>" in page and "(11 rows)" in page and "<td>DMGAL</td>" in page
     for ending in ("csv", "png", "pdf", "html"):
-        assert (tmp_path / "a" / f"fig.{ending}").read_bytes() == (tmp_path / "b" / f"fig.{ending}").read_bytes()
+        assert (tmp_path / "a" / f"fig.{ending}").read_bytes() == (
+            tmp_path / "b" / f"fig.{ending}"
+        ).read_bytes()
 
 
 def test_what_is_drawn(spec, tmp_path):

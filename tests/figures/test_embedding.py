@@ -31,7 +31,9 @@ def taken(distance):
     random = np.random.default_rng(0)
     classes = np.array([1, 4])
     support_labels = np.tile(np.repeat(classes, SHOT), (EPISODES, 1))
-    query_labels = np.stack([random.permutation(np.repeat(classes, QUERY)) for _ in range(EPISODES)])
+    query_labels = np.stack(
+        [random.permutation(np.repeat(classes, QUERY)) for _ in range(EPISODES)]
+    )
     sides = {}
     for side, labels in (("support", support_labels), ("query", query_labels)):
         sides[side] = random.standard_normal((*labels.shape, SIZE)).astype(np.float32)
@@ -79,27 +81,41 @@ def test_points_and_what_is_measured_of_them(looks, tmp_path):
     }
     found = table.groupby("method").first()
     shares = [
-        np.array([embedding.silhouette(rows, labels) for rows, labels in zip(one["query"], one["query_labels"])])
+        np.array(
+            [
+                embedding.silhouette(rows, labels)
+                for rows, labels in zip(one["query"], one["query_labels"])
+            ]
+        )
         for one in (taken(2.0), taken(8.0))
     ]
     for name, values in zip(("TRX", "Wider"), shares):
         assert found.silhouette[name] == pytest.approx(values.mean(), abs=1e-4)
         assert found.ci95[name] == pytest.approx(4.303 * values.std(ddof=1) / 3**0.5, abs=1e-3)
     difference = shares[1] - shares[0]
-    assert found.difference["Wider"] == pytest.approx(difference.mean(), abs=1e-4) and difference.mean() > 0.2
-    assert found.difference_ci95["Wider"] == pytest.approx(4.303 * difference.std(ddof=1) / 3**0.5, abs=1e-3)
+    assert (
+        found.difference["Wider"] == pytest.approx(difference.mean(), abs=1e-4)
+        and difference.mean() > 0.2
+    )
+    assert found.difference_ci95["Wider"] == pytest.approx(
+        4.303 * difference.std(ddof=1) / 3**0.5, abs=1e-3
+    )
     assert np.isnan(found.difference["TRX"])
     # Classes 8 apart stay apart in the picture: nearest neighbours are of the same class.
     wide = table[table.method == "Wider"].reset_index()
     places = wide[["x", "y"]].to_numpy()
-    distances = np.linalg.norm(places[:, None] - places[None], axis=-1) + np.diag([np.inf] * len(places))
+    distances = np.linalg.norm(places[:, None] - places[None], axis=-1) + np.diag(
+        [np.inf] * len(places)
+    )
     assert (wide["class"].to_numpy()[distances.argmin(1)] == wide["class"]).all()
 
 
 def test_the_files_and_their_words(looks, tmp_path):
     assert draw(looks, tmp_path / "one") == 0 and draw(looks, tmp_path / "two") == 0
     for ending in ("csv", "png", "pdf"):
-        assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+        assert (tmp_path / f"one.{ending}").read_bytes() == (
+            tmp_path / f"two.{ending}"
+        ).read_bytes()
     with Image.open(tmp_path / "one.png") as picture:
         assert picture.width > 1000
     canvas, _ = embedding.draw_embedding(validate_figure(RAW, "toy"), looks)
@@ -112,4 +128,7 @@ def test_the_files_and_their_words(looks, tmp_path):
 
 def test_too_few_clips_for_the_perplexity(looks, tmp_path, capsys):
     assert draw(looks, tmp_path / "fig", perplexity=20) == 2
-    assert "a perplexity of 20 needs more than the 20 clips of an episode; lower it" in capsys.readouterr().err
+    assert (
+        "a perplexity of 20 needs more than the 20 clips of an episode; lower it"
+        in capsys.readouterr().err
+    )

@@ -20,7 +20,12 @@ RAW = {
     "title": "Fig. 1: a toy",
     "where": "nowhere",
     "datasets": ["ssv2_full", "ssv2_small", "kinetics100"],
-    "subject": {"method": "I2ST", "head": {"name": "i2st"}, "matching": {"name": "global_local"}, "shot": 1},
+    "subject": {
+        "method": "I2ST",
+        "head": {"name": "i2st"},
+        "matching": {"name": "global_local"},
+        "shot": 1,
+    },
     "examples": 2,
     "clips": 10,
 }
@@ -57,7 +62,8 @@ def looks(tmp_path):
     for name in ("toy", "other"):
         np.savez(tmp_path / f"{name}.npz", **taken(name))
     return [
-        [name, "I2ST", str(tmp_path / f"{file}.npz")] for name, file in zip(RAW["datasets"], ("toy", "toy", "other"))
+        [name, "I2ST", str(tmp_path / f"{file}.npz")]
+        for name, file in zip(RAW["datasets"], ("toy", "toy", "other"))
     ]
 
 
@@ -70,7 +76,9 @@ def draw(looks, out) -> int:
 def test_the_files(looks, tmp_path):
     assert draw(looks, tmp_path / "one") == 0 and draw(looks, tmp_path / "two") == 0
     for ending in ("csv", "png", "pdf"):
-        assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+        assert (tmp_path / f"one.{ending}").read_bytes() == (
+            tmp_path / f"two.{ending}"
+        ).read_bytes()
     with Image.open(tmp_path / "one.png") as picture:
         assert picture.width > 600
     table = pd.read_csv(tmp_path / "one.csv")
@@ -80,7 +88,13 @@ def test_the_files(looks, tmp_path):
     np.testing.assert_array_equal(part.iou, IOU)
     np.testing.assert_array_equal(part.tuned_iou, TUNED_IOU)
     np.testing.assert_array_equal(part.mean_mask_iou, MEAN_IOU)
-    assert part["class"].tolist() == ["a", "a", "b", "b", "c"] and part.shown.tolist() == [1, 0, 0, 0, 1]
+    assert part["class"].tolist() == ["a", "a", "b", "b", "c"] and part.shown.tolist() == [
+        1,
+        0,
+        0,
+        0,
+        1,
+    ]
 
 
 def test_numbers_in_the_title_by_hand(looks):
@@ -90,12 +104,19 @@ def test_numbers_in_the_title_by_hand(looks):
     def told(*values, sign=""):
         return f"{np.mean(values):{sign}.3f} ± {4.302653 * np.std(values, ddof=1) / 3**0.5:.3f}"
 
-    assert f"toy: overlap (IoU) with the true masks of 3 held-out clips {told(0.5, 0.7, 0.2)} at 0.5, " in title
     assert (
-        f"{told(0.6, 0.7, 0.5)} at the cut that is best on 45 others; the mean mask of these, cut likewise, " in title
+        f"toy: overlap (IoU) with the true masks of 3 held-out clips {told(0.5, 0.7, 0.2)} at 0.5, "
+        in title
+    )
+    assert (
+        f"{told(0.6, 0.7, 0.5)} at the cut that is best on 45 others; the mean mask of these, cut likewise, "
+        in title
     )
     first, second = told(0.1, 0.4, 0.1, sign="+"), told(0.2, 0.4, 0.4, sign="+")
-    assert f"{told(0.4, 0.3, 0.1)}: paired differences {first} and {second} (95 % intervals over clips)" in title
+    assert (
+        f"{told(0.4, 0.3, 0.1)}: paired differences {first} and {second} (95 % intervals over clips)"
+        in title
+    )
     assert title.count("overlap (IoU)") == 2 and "I2ST, 1-shot" in title
 
 
@@ -110,7 +131,9 @@ def test_examples_are_what_was_taken_out(looks):
     axes, found = canvas.subfigs[1].axes, taken("toy")
     assert [axes[row * FRAMES].get_ylabel() for row in range(3)] == ["frame", "true", "predicted"]
     for number in range(FRAMES):
-        np.testing.assert_array_equal(axes[number].images[0].get_array(), np.moveaxis(found["1.frames"][number], 0, -1))
+        np.testing.assert_array_equal(
+            axes[number].images[0].get_array(), np.moveaxis(found["1.frames"][number], 0, -1)
+        )
         for row, name in ((1, "true"), (2, "predicted")):
             image = axes[row * FRAMES + number].images[0]
             np.testing.assert_array_equal(image.get_array(), found[f"1.{name}"][number])
@@ -122,11 +145,17 @@ def test_masks_of_a_teacher_are_called_its_own(tmp_path):
     np.savez(path, **taken("toy") | {"provider": np.array("seem")})
     canvas, _ = masks.draw_masks(validate_figure(RAW, "toy"), [["ssv2_full", "I2ST", path]])
     assert "with seem's masks of 3 held-out clips" in " ".join(canvas.get_suptitle().split())
-    assert [canvas.subfigs[0].axes[row * FRAMES].get_ylabel() for row in range(3)] == ["frame", "seem's", "predicted"]
+    assert [canvas.subfigs[0].axes[row * FRAMES].get_ylabel() for row in range(3)] == [
+        "frame",
+        "seem's",
+        "predicted",
+    ]
 
 
 def test_too_few_clips_with_instances(tmp_path):
     path = tmp_path / "toy.npz"
     np.savez(path, **taken("toy") | {"iou": np.array([np.nan] * 4 + [0.5])})
-    with pytest.raises(FsarError, match=r"^0 clips with instances are too few to measure; raise `masks.held_out`$"):
+    with pytest.raises(
+        FsarError, match=r"^0 clips with instances are too few to measure; raise `masks.held_out`$"
+    ):
         masks.draw_masks(validate_figure(RAW, "toy"), [["ssv2_full", "I2ST", path]])

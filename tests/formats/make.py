@@ -30,7 +30,14 @@ from fsar_core.store_kinds import masks as masks_store
 from fsar_core.store_kinds import saliency as saliency_store
 from fsar_core.stores import layout, manifest, writer
 from fsar_core.stores.reader import StoreReader
-from tests.builders import array_blocks, feature_plan, toy_feature_spec, toy_features, toy_frame_spec, toy_index
+from tests.builders import (
+    array_blocks,
+    feature_plan,
+    toy_feature_spec,
+    toy_features,
+    toy_frame_spec,
+    toy_index,
+)
 
 BROKEN = 2  # a row that holds nothing
 FRAMES = toy_frame_spec(count=2, size=16)
@@ -40,12 +47,16 @@ CLASSIFIER = ClassifierSpec(
     loss="cross_entropy", seed=0,
 )  # fmt: skip
 SALIENCY = SaliencySpec(classifier=CLASSIFIER)
-MASKS = MaskSpec(frames=FRAMES, provider=Component(name="annotated"), source="masks/{video}.png", version=1)
+MASKS = MaskSpec(
+    frames=FRAMES, provider=Component(name="annotated"), source="masks/{video}.png", version=1
+)
 
 
 def episodes(split: str) -> EpisodeSpec:
     shape = dict(way=2, shot=1, query=1, count=6)
-    return EpisodeSpec(dataset="toy", card="0" * 12, split=split, seed=0, group_disjoint=False, **shape)
+    return EpisodeSpec(
+        dataset="toy", card="0" * 12, split=split, seed=0, group_disjoint=False, **shape
+    )
 
 
 def run_spec() -> RunSpec:
@@ -75,9 +86,9 @@ def index():
 def stores(root: Path) -> dict[str, str]:
     """Frames, features, masks and saliency; the SHA-256 of what a reader gets of each."""
     clips, train = index(), index().query("split == 'train'")
-    pictures = np.arange(len(clips), dtype=np.uint8)[:, None, None, None, None, None] * 9 + np.zeros(
-        (len(clips), 1, 2, 16, 16, 3), np.uint8
-    )
+    pictures = np.arange(len(clips), dtype=np.uint8)[
+        :, None, None, None, None, None
+    ] * 9 + np.zeros((len(clips), 1, 2, 16, 16, 3), np.uint8)
     pictures[..., 3:9, 2:12, 1] += 40
     soft = (pictures[: len(train), ..., 1] > pictures[: len(train), ..., 0]).astype(np.uint8) * 255
     values = toy_features(clips, 2, 4, 2, 2, separation=0.5)
@@ -135,7 +146,11 @@ def evaluate(root: Path, out: Path, run: RunSpec, trained: Path) -> None:
 
 
 def verb(name: str, **options) -> None:
-    words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    words = [
+        word
+        for key, value in options.items()
+        for word in (f"--{key.replace('_', '-')}", str(value))
+    ]
     status = main([name, *words])
     if status:
         raise SystemExit(status)

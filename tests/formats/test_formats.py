@@ -37,7 +37,9 @@ def kept(request, tmp_path) -> Path:
 
 def test_every_layout_is_here():
     """Raising LAYOUT_VERSION without a kept example of it fails here."""
-    found = {json.loads((HERE / name / "frames" / "plan.json").read_text())["layout"] for name in WRITTEN}
+    found = {
+        json.loads((HERE / name / "frames" / "plan.json").read_text())["layout"] for name in WRITTEN
+    }
     assert found == set(range(1, LAYOUT_VERSION + 1))
 
 
@@ -69,7 +71,9 @@ def test_stores(kept, kind):
 
 def test_the_clips_that_failed_are_known(kept):
     failures = json.loads((kept / "frames" / "manifest.json").read_text())["failures"]
-    assert [entry["row"] for entry in failures] == [make.BROKEN] and "empty file" in failures[0]["problem"]
+    assert [entry["row"] for entry in failures] == [make.BROKEN] and "empty file" in failures[0][
+        "problem"
+    ]
     pd.testing.assert_frame_equal(read_index(kept / "index.tsv"), make.index())
 
 
@@ -85,6 +89,14 @@ def test_a_kept_model_gives_the_kept_result(kept, run_folder, tmp_path):
     old, new = read_summary(run_folder), read_summary(tested)
     student = t95(old["episodes"] - 1) / 1.959963984540054 if kept.name in NORMAL_INTERVALS else 1.0
     assert new["ci95"] == pytest.approx(student * old["ci95"], rel=1e-9)
-    for key in ("dataset", "accuracy", "episodes", "per_class", "confusion", "class_names", "parameters"):
+    for key in (
+        "dataset",
+        "accuracy",
+        "episodes",
+        "per_class",
+        "confusion",
+        "class_names",
+        "parameters",
+    ):
         assert new[key] == old[key], key
     pd.testing.assert_frame_equal(read_queries(tested), read_queries(run_folder), rtol=1e-3)

@@ -50,7 +50,10 @@ def keys_of(study: Study) -> list[str]:
         if model.masks is not None:
             keys |= {("masks", model.masks.key), ("frames", model.masks.frames.key)}
         if model.saliency is not None:
-            keys |= {("saliency", model.saliency.key), ("classifier", model.saliency.classifier.key)}
+            keys |= {
+                ("saliency", model.saliency.key),
+                ("classifier", model.saliency.classifier.key),
+            }
         if model.classifier is not None:
             keys.add(("classifier", model.classifier.key))
     for figure in study.figure_names:

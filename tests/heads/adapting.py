@@ -45,8 +45,12 @@ def head(name: str, depth: int = 2, **params) -> nn.Module:
 
 def episode(batch=1, way=2, shot=1, query=2, frames=FRAMES, tokens=TOKENS, dim=DIM, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    support = torch.randn(batch, way, shot, frames, dim, tokens, 1, generator=generator, dtype=torch.float64)
-    return support, torch.randn(batch, query, frames, dim, tokens, 1, generator=generator, dtype=torch.float64)
+    support = torch.randn(
+        batch, way, shot, frames, dim, tokens, 1, generator=generator, dtype=torch.float64
+    )
+    return support, torch.randn(
+        batch, query, frames, dim, tokens, 1, generator=generator, dtype=torch.float64
+    )
 
 
 def videos_of(features: torch.Tensor) -> np.ndarray:
@@ -75,7 +79,9 @@ def logits(head_or_tail: nn.Module, wraps: bool, support, query) -> torch.Tensor
 def assert_starts_as_the_frozen_transformer(module: nn.Module) -> None:
     frozen = copy.deepcopy(module.tail)
     features = episode(batch=2, way=3, shot=2)
-    torch.testing.assert_close(logits(module, True, *features), logits(frozen, False, *features), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        logits(module, True, *features), logits(frozen, False, *features), rtol=0, atol=1e-12
+    )
 
 
 def assert_equals(module: nn.Module, features, expected_support, expected_query) -> None:
@@ -83,7 +89,12 @@ def assert_equals(module: nn.Module, features, expected_support, expected_query)
     end = part(arrays(module.tail), str(len(module.tail) - 1))
     out = module(*features)
     for got, expected in ((out.support[0], expected_support), (out.query[0], expected_query)):
-        read = np.array([oracle.class_tokens(video, end) for video in expected.reshape(-1, *expected.shape[-3:])])
+        read = np.array(
+            [
+                oracle.class_tokens(video, end)
+                for video in expected.reshape(-1, *expected.shape[-3:])
+            ]
+        )
         np.testing.assert_allclose(got.detach().flatten(0, -5)[..., 0, 0], read, atol=1e-10)
     assert out.losses == {}
 
@@ -93,4 +104,8 @@ def gradients(module: nn.Module, features) -> dict[str, torch.Tensor]:
     out = module(*features)
     (out.support.square().sum() + out.query.pow(3).sum()).backward()
     assert all(parameter.grad is None for parameter in module.tail.parameters())
-    return {name: parameter.grad for name, parameter in module.named_parameters() if parameter.requires_grad}
+    return {
+        name: parameter.grad
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }

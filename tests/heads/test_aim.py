@@ -17,7 +17,9 @@ from tests.oracles.dmgal import part
 
 def test_parameters_of_vit_b16():
     with torch.device("meta"):
-        tail = nn.Sequential(*(Block(768, 12) for _ in range(12)), ClassToken(768)).requires_grad_(False)
+        tail = nn.Sequential(*(Block(768, 12) for _ in range(12)), ClassToken(768)).requires_grad_(
+            False
+        )
         head = AIM(tail)
     assert adapting.trained(head) == 12 * 3 * (2 * 768 * 192 + 192 + 768) + 8 * 768 == 10_657_536
 
@@ -36,7 +38,10 @@ def test_the_head_is_the_block_written_out(scale):
     def through(video: np.ndarray) -> np.ndarray:
         video = video + head.frame_embedding.detach().numpy()
         for i in range(2):
-            block, adapters = part(adapting.arrays(head.tail), str(i)), adapting.arrays(head.adapters[i])
+            block, adapters = (
+                part(adapting.arrays(head.tail), str(i)),
+                adapting.arrays(head.adapters[i]),
+            )
             video = oracle.aim_block(video, block, adapters, adapting.HEADS, scale)
         return video
 
@@ -47,12 +52,23 @@ def test_the_head_is_the_block_written_out(scale):
 
 def test_at_the_start_the_last_projections_and_the_embedding_learn_and_then_the_rest():
     head = adapting.head("aim", frames=adapting.FRAMES)
-    learning = {name for name, grad in adapting.gradients(head, adapting.episode()).items() if grad.count_nonzero()}
+    learning = {
+        name
+        for name, grad in adapting.gradients(head, adapting.episode()).items()
+        if grad.count_nonzero()
+    }
     adapters = ("temporal", "spatial", "joint")
-    ends = {f"adapters.{i}.{name}.up.{x}" for i in range(2) for name in adapters for x in ("weight", "bias")}
+    ends = {
+        f"adapters.{i}.{name}.up.{x}"
+        for i in range(2)
+        for name in adapters
+        for x in ("weight", "bias")
+    }
     assert learning == ends | {"frame_embedding"}
     adapting.shaken(head.adapters)
-    assert all(grad.count_nonzero() for grad in adapting.gradients(head, adapting.episode()).values())
+    assert all(
+        grad.count_nonzero() for grad in adapting.gradients(head, adapting.episode()).values()
+    )
 
 
 def test_the_order_of_frames_matters_by_the_embedding_alone():
@@ -62,7 +78,12 @@ def test_the_order_of_frames_matters_by_the_embedding_alone():
     support, query = adapting.episode(way=3, shot=2, query=4)
 
     def difference() -> float:
-        return (head(support, query).query - head(support, query.flip(2)).query.flip(2)).abs().max().item()
+        return (
+            (head(support, query).query - head(support, query.flip(2)).query.flip(2))
+            .abs()
+            .max()
+            .item()
+        )
 
     assert difference() < 1e-12
     head.frame_embedding.data.normal_()

@@ -54,7 +54,9 @@ def arrays(module: nn.Module) -> dict[str, np.ndarray]:
     return {name: value.detach().numpy() for name, value in module.state_dict().items()}
 
 
-def episode(batch=1, way=2, shot=1, query=2, frames=4, dim=4, grid=(3, 5), seed=1, dtype=torch.float64):
+def episode(
+    batch=1, way=2, shot=1, query=2, frames=4, dim=4, grid=(3, 5), seed=1, dtype=torch.float64
+):
     generator = torch.Generator().manual_seed(seed)
     support = torch.randn(batch, way, shot, frames, dim, *grid, generator=generator, dtype=dtype)
     return support, torch.randn(batch, query, frames, dim, *grid, generator=generator, dtype=dtype)
@@ -67,7 +69,9 @@ def count(module: nn.Module) -> int:
 class TestParameters:
     """Table VII, and the parts of the 35.48 M of DMGAL-FT."""
 
-    @pytest.mark.parametrize("r2, expected", [(2, 22_055_938), (4, 6_056_450), (8, 1_792_258), (16, 594_050)])
+    @pytest.mark.parametrize(
+        "r2, expected", [(2, 22_055_938), (4, 6_056_450), (8, 1_792_258), (16, 594_050)]
+    )
     @pytest.mark.parametrize("variant", VARIANTS)
     def test_c_mga_is_table_vii(self, r2, expected, variant):
         with torch.device("meta"):
@@ -76,7 +80,10 @@ class TestParameters:
     @pytest.mark.parametrize("r2, millions", [(2, 22.04), (4, 6.04), (8, 1.78), (16, 0.58)])
     def test_c_mga_with_the_kernel_of_the_text_is_not(self, r2, millions):
         with torch.device("meta"):
-            assert round(count(CrossMotionGuidedAttention(2048, r2, phi3="3x1x1")) / 1e6, 2) == millions
+            assert (
+                round(count(CrossMotionGuidedAttention(2048, r2, phi3="3x1x1")) / 1e6, 2)
+                == millions
+            )
 
     def test_s_mga_and_mixer(self):
         with torch.device("meta"):
@@ -102,16 +109,24 @@ class TestAgainstTheEquations:
             expected = oracle.motion(clip.numpy(), arrays(module), variant)
             for i, pair in enumerate(expected):
                 for direction, maps in zip(("backward", "forward"), got):
-                    wanted = np.zeros((grid[0] * grid[1], 2)) if pair[direction] is None else pair[direction]
+                    wanted = (
+                        np.zeros((grid[0] * grid[1], 2))
+                        if pair[direction] is None
+                        else pair[direction]
+                    )
                     np.testing.assert_allclose(maps[v, i].detach(), wanted, atol=1e-12)
         assert torch.count_nonzero(got[0][:, -1]) == torch.count_nonzero(got[1][:, 0]) == 0
 
     @pytest.mark.parametrize("variant, end_frames, phi3", list(product(VARIANTS, END_FRAMES, PHI3)))
     def test_s_mga(self, variant, end_frames, phi3):
-        module = random_state(SelfMotionGuidedAttention(4, 2, variant, phi3, end_frames)).double().eval()
+        module = (
+            random_state(SelfMotionGuidedAttention(4, 2, variant, phi3, end_frames)).double().eval()
+        )
         video = episode()[1][0]
         for clip, got in zip(video, module(video)):
-            expected = oracle.self_motion_guided_attention(clip.numpy(), arrays(module), variant, end_frames)
+            expected = oracle.self_motion_guided_attention(
+                clip.numpy(), arrays(module), variant, end_frames
+            )
             np.testing.assert_allclose(got.detach(), expected, atol=1e-12)
 
     def test_mixer(self):
@@ -122,10 +137,16 @@ class TestAgainstTheEquations:
             expected = oracle.temporal_channel_mixer(support[at].numpy(), arrays(module))
             np.testing.assert_allclose(got[at].detach(), expected, atol=1e-12)
 
-    @pytest.mark.parametrize("variant, end_frames, scope", list(product(VARIANTS, END_FRAMES, SCOPES)))
+    @pytest.mark.parametrize(
+        "variant, end_frames, scope", list(product(VARIANTS, END_FRAMES, SCOPES))
+    )
     def test_c_mga(self, variant, end_frames, scope):
         phi3 = "3x3" if end_frames == "zero" else "3x1x1"
-        module = random_state(CrossMotionGuidedAttention(4, 2, scope, variant, phi3, end_frames)).double().eval()
+        module = (
+            random_state(CrossMotionGuidedAttention(4, 2, scope, variant, phi3, end_frames))
+            .double()
+            .eval()
+        )
         support, query = episode(way=2, shot=2, frames=3, grid=(2, 3))
         got_support, got_query = module(support, query)
         expected_support, expected_query = oracle.cross_motion_guided_attention(
@@ -138,7 +159,10 @@ class TestAgainstTheEquations:
     def test_positions(self, channels):
         got = sinusoid(7, channels, like=torch.zeros((), dtype=torch.float64))
         np.testing.assert_allclose(got, oracle.sinusoid(7, channels), atol=1e-12)
-        assert sinusoid(300, channels, like=torch.zeros((), dtype=torch.bfloat16)).dtype == torch.bfloat16
+        assert (
+            sinusoid(300, channels, like=torch.zeros((), dtype=torch.bfloat16)).dtype
+            == torch.bfloat16
+        )
 
     def test_dmgal_is_s_mga_then_mixer_then_c_mga(self):
         head = random_state(DMGAL(4, r1=2, r2=2, frames=4)).double().eval()
@@ -150,7 +174,9 @@ class TestAgainstTheEquations:
         torch.testing.assert_close((got.support, got.query), expected)
         assert got.losses == {}
 
-    @pytest.mark.parametrize("option", [("variant", VARIANTS), ("end_frames", END_FRAMES), ("phi3", PHI3)])
+    @pytest.mark.parametrize(
+        "option", [("variant", VARIANTS), ("end_frames", END_FRAMES), ("phi3", PHI3)]
+    )
     @pytest.mark.parametrize("parts", [{"s_mga": False}, {"c_mga": None}])
     def test_every_option_reaches_both_modules(self, option, parts):
         """With equal weights, the two values of an option give different results."""
@@ -188,9 +214,15 @@ class TestClosedForms:
             weight.zero_()[:, 0, 1, 1] = 1.0
         return support[:, :, :, :1].expand_as(support), query[:, :, :1].expand_as(query)
 
-    @pytest.mark.parametrize("variant, scope, end_frames", list(product(VARIANTS, SCOPES, END_FRAMES)))
+    @pytest.mark.parametrize(
+        "variant, scope, end_frames", list(product(VARIANTS, SCOPES, END_FRAMES))
+    )
     def test_without_motion_c_mga_adds_the_mean_of_the_support(self, variant, scope, end_frames):
-        module = random_state(CrossMotionGuidedAttention(4, 2, scope, variant, end_frames=end_frames)).double().eval()
+        module = (
+            random_state(CrossMotionGuidedAttention(4, 2, scope, variant, end_frames=end_frames))
+            .double()
+            .eval()
+        )
         support, query = self.still(module, *episode(batch=2, shot=2))
         # Shifts would give the frames that have neighbours a constant motion of their own.
         for norm in (module.motion.scales.fine[1], module.motion.scales.coarse[1]):
@@ -207,7 +239,9 @@ class TestClosedForms:
         _, query = self.still(module, *episode())
         code = 0.1 * torch.from_numpy(oracle.sinusoid(15, 2))
         weights = (2 * code @ code.T / 2**0.5).softmax(-1)
-        rows = rearrange(query, "batch query frames dim height width -> batch query frames (height width) dim")
+        rows = rearrange(
+            query, "batch query frames dim height width -> batch query frames (height width) dim"
+        )
         attended = rearrange(weights @ rows, "b q f (h w) d -> b q f d h w", h=3)
         torch.testing.assert_close(module(query), query + 0.7 * attended)
 
@@ -223,14 +257,18 @@ class TestClosedForms:
             outs[end_frames] = (module(support, query)[1] - query)[0]
         mean = support.mean((1, 2, 5, 6))[0, :, :, None, None]
         for end in (0, -1):
-            torch.testing.assert_close(outs["zero"][:, end], (outs["valid"][:, end] + mean[end]) / 2)
+            torch.testing.assert_close(
+                outs["zero"][:, end], (outs["valid"][:, end] + mean[end]) / 2
+            )
         torch.testing.assert_close(outs["zero"][:, 1:-1], outs["valid"][:, 1:-1])
         assert (outs["zero"][:, -1] - outs["valid"][:, -1]).abs().max() > 1e-3
 
     def test_a_zero_map_is_a_constant_in_the_sum_of_the_paper(self):
         support, query = episode()
         zero, valid = (
-            random_state(CrossMotionGuidedAttention(4, 2, end_frames=end_frames)).double().eval()(support, query)[1]
+            random_state(CrossMotionGuidedAttention(4, 2, end_frames=end_frames))
+            .double()
+            .eval()(support, query)[1]
             for end_frames in END_FRAMES
         )
         torch.testing.assert_close(zero, valid)
@@ -261,7 +299,11 @@ class TestTraining:
                 parameter.data.fill_(0.5)
         out = head(*episode(dim=8, dtype=torch.float32))
         (out.support.square().mean() + out.query.square().mean()).backward()
-        without = [n for n, p in head.named_parameters() if p.grad is None or torch.count_nonzero(p.grad) == 0]
+        without = [
+            n
+            for n, p in head.named_parameters()
+            if p.grad is None or torch.count_nonzero(p.grad) == 0
+        ]
         assert without == []
 
     def test_at_the_start_only_the_lambdas_of_an_attention_learn(self):
@@ -321,7 +363,9 @@ class TestTraining:
 
 
 class TestMemory:
-    @pytest.mark.parametrize("variant, scope, training", list(product(VARIANTS, SCOPES, (False, True))))
+    @pytest.mark.parametrize(
+        "variant, scope, training", list(product(VARIANTS, SCOPES, (False, True)))
+    )
     def test_no_query_gets_its_own_copy_of_the_support(self, variant, scope, training):
         way, shot, query, frames, dim, patches = 5, 2, 6, 4, 64, 4
         features = episode(1, way, shot, query, frames, dim, (2, 2), dtype=torch.float32)
@@ -464,7 +508,11 @@ class TestWhatItAttendsTo:
 
     @pytest.mark.parametrize("variant, end_frames", list(product(VARIANTS, END_FRAMES)))
     def test_s_mga_adds_the_values_by_these_weights(self, variant, end_frames):
-        module = random_state(SelfMotionGuidedAttention(4, 2, variant, end_frames=end_frames)).double().eval()
+        module = (
+            random_state(SelfMotionGuidedAttention(4, 2, variant, end_frames=end_frames))
+            .double()
+            .eval()
+        )
         video = episode()[1]
         weights = module.weights(video)
         assert weights.shape == (1, 2, 4, 15, 15)
@@ -473,24 +521,36 @@ class TestWhatItAttendsTo:
         attended = rearrange(attended, "b q frames (h w) dim -> b q frames dim h w", h=3)
         torch.testing.assert_close(module(video), video + module.lambda_ * attended)
 
-    @pytest.mark.parametrize("scope, variant, end_frames", list(product(SCOPES, VARIANTS, END_FRAMES)))
+    @pytest.mark.parametrize(
+        "scope, variant, end_frames", list(product(SCOPES, VARIANTS, END_FRAMES))
+    )
     def test_c_mga_adds_the_values_by_these_weights(self, scope, variant, end_frames):
-        module = random_state(CrossMotionGuidedAttention(4, 2, scope, variant, end_frames=end_frames)).double().eval()
+        module = (
+            random_state(CrossMotionGuidedAttention(4, 2, scope, variant, end_frames=end_frames))
+            .double()
+            .eval()
+        )
         support, query = episode(batch=2, way=3, shot=2)
         weights = module.weights(support, query)
         assert weights.shape == (2, 2, 4, 15, 4 if scope == "frame_all" else 1, 3, 2, 15)
         total = weights.sum((-4, -3, -2, -1))
         torch.testing.assert_close(total, torch.ones_like(total))
-        values = module.phi3(support.flatten(0, 2)).unflatten(0, (2, 3, 2))  # batch way shot frames patches dim
+        values = module.phi3(support.flatten(0, 2)).unflatten(
+            0, (2, 3, 2)
+        )  # batch way shot frames patches dim
         expected = torch.zeros(2, 2, 4, 15, 4, dtype=torch.float64)
         for i in range(4):
             for j in range(4) if scope == "frame_all" else (i,):
                 of_frame = weights[:, :, i, :, j if scope == "frame_all" else 0]
-                expected[:, :, i] += torch.einsum("bqpwsk,bwskd->bqpd", of_frame, values[:, :, :, j])
+                expected[:, :, i] += torch.einsum(
+                    "bqpwsk,bwskd->bqpd", of_frame, values[:, :, :, j]
+                )
         changed = module(support, query)[1] - query
         own = module.phi3(query.flatten(0, 1)).unflatten(0, (2, 2))
         expected = module.lambda_1 * expected + module.lambda_2 * own
-        torch.testing.assert_close(changed, rearrange(expected, "b q frames (h w) dim -> b q frames dim h w", h=3))
+        torch.testing.assert_close(
+            changed, rearrange(expected, "b q frames (h w) dim -> b q frames dim h w", h=3)
+        )
 
     @pytest.mark.parametrize("variant", VARIANTS)
     def test_association_is_attention_from_each_frame_to_the_next(self, variant):
@@ -502,14 +562,26 @@ class TestWhatItAttendsTo:
         for pair in oracle.motion(clip.numpy(), arrays(module.motion), variant):
             found = {}
             for direction, tokens in pair.items():
-                maps = np.zeros((4, 6, 2)) if tokens is None else np.asarray(tokens).reshape(4, 6, 2)
-                blocks = [maps[2 * y : 2 * y + 2, 3 * x : 3 * x + 3].mean((0, 1)) for y in range(2) for x in range(2)]
+                maps = (
+                    np.zeros((4, 6, 2)) if tokens is None else np.asarray(tokens).reshape(4, 6, 2)
+                )
+                blocks = [
+                    maps[2 * y : 2 * y + 2, 3 * x : 3 * x + 3].mean((0, 1))
+                    for y in range(2)
+                    for x in range(2)
+                ]
                 found[direction] = np.array(blocks)
             pooled.append(found)
         for i in range(3):
-            scores = {d: pooled[i][d] @ pooled[i + 1][d].T / 2**0.5 for d in ("backward", "forward")}
+            scores = {
+                d: pooled[i][d] @ pooled[i + 1][d].T / 2**0.5 for d in ("backward", "forward")
+            }
             softmax = lambda s: np.exp(s) / np.exp(s).sum(-1, keepdims=True)  # noqa: E731
-            expected = softmax(sum(scores.values())) if variant == "paper" else sum(map(softmax, scores.values())) / 2
+            expected = (
+                softmax(sum(scores.values()))
+                if variant == "paper"
+                else sum(map(softmax, scores.values())) / 2
+            )
             np.testing.assert_allclose(got[0, 0, i].detach(), expected, atol=1e-12)
 
     @pytest.mark.parametrize(
@@ -530,7 +602,13 @@ class TestWhatItAttendsTo:
             ({"s_mga": False}, {"cross", "lambda_cross"}),
             (
                 {"c_mga": None},
-                {"self_support", "self_query", "association_support", "association_query", "lambda_self"},
+                {
+                    "self_support",
+                    "self_query",
+                    "association_support",
+                    "association_query",
+                    "lambda_self",
+                },
             ),
             ({"s_mga": False, "c_mga": None}, set()),
         ],

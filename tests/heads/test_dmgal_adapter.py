@@ -45,7 +45,9 @@ class TestParameters:
     )
     def test_of_vit_b16(self, settings, count):
         with torch.device("meta"):
-            tail = nn.Sequential(*(Block(768, 12) for _ in range(12)), ClassToken(768)).requires_grad_(False)
+            tail = nn.Sequential(
+                *(Block(768, 12) for _ in range(12)), ClassToken(768)
+            ).requires_grad_(False)
             assert adapting.trained(DMGALAdapter(tail, **settings)) == count
 
     def test_closed_forms(self):
@@ -66,7 +68,9 @@ class TestParameters:
         early = SelfMotionGuidedAttention if row["smga"] else TemporalConvolution
         assert kinds == [early, early, CrossMotionGuidedAttention if row["cmga"] else early]
         assert not any(
-            name.startswith("compress") for operation in operations for name, _ in operation.named_parameters()
+            name.startswith("compress")
+            for operation in operations
+            for name, _ in operation.named_parameters()
         )
 
 
@@ -79,11 +83,19 @@ class TestStart:
 
     def test_the_last_projections_learn_first_and_then_the_rest(self):
         head = adapting.head("dmgal_adapter", r1=2, r2=2)
-        learning = {n for n, grad in adapting.gradients(head, adapting.episode()).items() if grad.count_nonzero()}
+        learning = {
+            n
+            for n, grad in adapting.gradients(head, adapting.episode()).items()
+            if grad.count_nonzero()
+        }
         assert learning == {f"adapters.{i}.up.{x}" for i in range(2) for x in ("weight", "bias")}
 
-    @pytest.mark.parametrize("variant, class_token, position", list(product(VARIANTS, CLASS_TOKEN, POSITIONS)))
-    def test_gradients_reach_every_weight_of_an_adapter_and_no_other(self, variant, class_token, position):
+    @pytest.mark.parametrize(
+        "variant, class_token, position", list(product(VARIANTS, CLASS_TOKEN, POSITIONS))
+    )
+    def test_gradients_reach_every_weight_of_an_adapter_and_no_other(
+        self, variant, class_token, position
+    ):
         head = adapted(variant=variant, class_token=class_token, position=position, depth=3)
         found = adapting.gradients(head, adapting.episode(tokens=17))
         assert [name for name, grad in found.items() if not grad.count_nonzero()] == []
@@ -111,7 +123,9 @@ class TestAgainstTheEquations:
         query = np.array([through(video) for video in query])
         support, query = oracle.cmga_adapter(support, query, cmga, class_token, variant, end_frames)
         support = np.array([[to_the_end(video) for video in shots] for shots in support])
-        adapting.assert_equals(head, features, support, np.array([to_the_end(video) for video in query]))
+        adapting.assert_equals(
+            head, features, support, np.array([to_the_end(video) for video in query])
+        )
 
     @pytest.mark.parametrize("class_token", CLASS_TOKEN)
     def test_the_baseline_of_table_vi_is_eq_15(self, class_token):
@@ -125,14 +139,19 @@ class TestAgainstTheEquations:
 
         support, query = (adapting.videos_of(x) for x in features)
         expected = np.array([[through(video) for video in shots] for shots in support])
-        adapting.assert_equals(head, features, expected, np.array([through(video) for video in query]))
+        adapting.assert_equals(
+            head, features, expected, np.array([through(video) for video in query])
+        )
 
     def test_after_the_mlp_of_a_block_is_before_the_attention_of_the_next(self):
         """In all blocks but the last: its adapter comes before its attention, or the class token would not see it."""
         head = adapted(position="after_mlp")
         features = adapting.episode()
         got = head(*features)
-        blocks = [lambda x, block=block: block(x.flatten(0, -4)).unflatten(0, x.shape[:-3]) for block in head.blocks]
+        blocks = [
+            lambda x, block=block: block(x.flatten(0, -4)).unflatten(0, x.shape[:-3])
+            for block in head.blocks
+        ]
         hidden = tuple(blocks[0](x)[..., 0].transpose(-1, -2) for x in features)
         for adapter in head.adapters:
             hidden = adapter(hidden)
@@ -149,7 +168,9 @@ class TestWhatSeesWhat:
         changed[:, :, :, 4:] *= -1
         for cmga in (True, False):
             head = adapted(cmga=cmga, depth=1)
-            moved = (head(changed, query).query - head(support, query).query).abs().amax((0, 1, 3, 4, 5)) > 1e-9
+            moved = (head(changed, query).query - head(support, query).query).abs().amax(
+                (0, 1, 3, 4, 5)
+            ) > 1e-9
             assert moved.tolist() == [False, False, False, cmga, cmga]
             torch.testing.assert_close(head(support, -query).support, head(support, query).support)
 
@@ -165,7 +186,10 @@ class TestWhatSeesWhat:
         """Motion towards both neighbours counts alike; only a kernel over the frames tells before from after."""
         head = adapted(phi3=phi3)
         support, query = adapting.episode()
-        straight, backwards = head(support, query).query, head(support.flip(3), query.flip(2)).query.flip(2)
+        straight, backwards = (
+            head(support, query).query,
+            head(support.flip(3), query.flip(2)).query.flip(2),
+        )
         assert torch.allclose(straight, backwards, atol=1e-10) == blind
 
     def test_the_class_token_skips_or_bypasses(self):
@@ -181,7 +205,9 @@ class TestWhatSeesWhat:
                 got[..., 1:, :] - tokens[..., 1:, :], with_others[..., 1:, :] - others[..., 1:, :]
             )
 
-    @pytest.mark.parametrize("way, shot, query, tokens", [(5, 1, 3, 5), (3, 4, 1, 10), (2, 1, 2, 2)])
+    @pytest.mark.parametrize(
+        "way, shot, query, tokens", [(5, 1, 3, 5), (3, 4, 1, 10), (2, 1, 2, 2)]
+    )
     def test_one_head_takes_any_episode_and_square(self, way, shot, query, tokens):
         head = adapted()
         out = head(*adapting.episode(1, way, shot, query, tokens=tokens))
@@ -221,7 +247,10 @@ class TestErrors:
             (nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU()), "Conv2d -> ReLU"),
             (nn.Sequential(ClassToken(8)), "ClassToken"),
             (nn.Sequential(Block(8, 2)), "Block"),
-            (nn.Sequential(Block(8, 2), nn.ReLU(), Block(8, 2), ClassToken(8)), "Block -> ReLU -> Block -> ClassToken"),
+            (
+                nn.Sequential(Block(8, 2), nn.ReLU(), Block(8, 2), ClassToken(8)),
+                "Block -> ReLU -> Block -> ClassToken",
+            ),
         ],
     )
     def test_no_transformer_behind_the_cut(self, tail, found):
@@ -239,7 +268,10 @@ class TestErrors:
             ({"r2": 16}, "r2=16 is not valid; valid: 1, 2, 4, 8"),
             ({"frames": 1}, "frames=1 is not valid; valid: whole numbers from 2"),
             ({"smga": "yes"}, "smga='yes' is not valid; valid: True, False"),
-            ({"position": "before"}, "position='before' is not valid; valid: 'before_attention', 'after_mlp'"),
+            (
+                {"position": "before"},
+                "position='before' is not valid; valid: 'before_attention', 'after_mlp'",
+            ),
             ({"class_token": "drop"}, "class_token='drop' is not valid; valid: 'bypass', 'skip'"),
             (
                 {"smga": False, "cmga": False, "variant": "text"},

@@ -13,7 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fsar_core.errors import FsarError
 from fsar_core.heads.i2st import I2ST, contrastive_loss
-from fsar_core.layers.instance_perception import InstancePerceptionDecoder, InstancePerceptionEncoder, mask_loss
+from fsar_core.layers.instance_perception import (
+    InstancePerceptionDecoder,
+    InstancePerceptionEncoder,
+    mask_loss,
+)
 from fsar_core.layers.joint_attention import (
     FusionBranch,
     GlobalFusion,
@@ -61,7 +65,9 @@ def arrays(module: nn.Module) -> dict[str, np.ndarray]:
     return {name: value.detach().numpy() for name, value in module.state_dict().items()}
 
 
-def episode(batch=1, way=2, shot=1, query=2, frames=3, dim=4, grid=(2, 3), seed=1, dtype=torch.float64):
+def episode(
+    batch=1, way=2, shot=1, query=2, frames=3, dim=4, grid=(2, 3), seed=1, dtype=torch.float64
+):
     generator = torch.Generator().manual_seed(seed)
     support = torch.randn(batch, way, shot, frames, dim, *grid, generator=generator, dtype=dtype)
     return support, torch.randn(batch, query, frames, dim, *grid, generator=generator, dtype=dtype)
@@ -74,7 +80,10 @@ def extras(support, query, seed=2) -> dict[str, torch.Tensor]:
     ids = {"support_classes": support.shape[:3], "query_classes": query.shape[:2]}
     return {
         "labels": torch.randint(support.shape[1], query.shape[:2], generator=generator),
-        **{name: torch.rand(*size, 9, 14, generator=generator, dtype=support.dtype) for name, size in masks.items()},
+        **{
+            name: torch.rand(*size, 9, 14, generator=generator, dtype=support.dtype)
+            for name, size in masks.items()
+        },
         **{name: torch.randint(CLASSES, size, generator=generator) for name, size in ids.items()},
     }
 
@@ -106,18 +115,26 @@ class TestParameters:
         assert count(head) == exactly
         assert abs(RESNET50 + exactly - printed) < 0.005 * printed
 
-    @pytest.mark.parametrize("settings, giga", [({}, 8.88), ({"temporal": False}, 4.76), ({"spatial": False}, 4.73)])
+    @pytest.mark.parametrize(
+        "settings, giga", [({}, 8.88), ({"temporal": False}, 4.76), ({"spatial": False}, 4.73)]
+    )
     def test_operations_of_a_frame(self, settings, giga):
         """Table 8 prints 17.1 G with 8.2 G for the backbone."""
         with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-            I2ST(2048, **settings).eval()(*(torch.empty(1, 1, *more, 8, 2048, 7, 7) for more in ((1,), ())))
+            I2ST(2048, **settings).eval()(
+                *(torch.empty(1, 1, *more, 8, 2048, 7, 7) for more in ((1,), ()))
+            )
         assert counter.get_total_flops() / 16 / 1e9 == pytest.approx(giga, abs=0.005)
 
     def test_the_parts(self):
         with torch.device("meta"):
             assert count(InstancePerceptionEncoder(2048)) == 5_835_264
             assert count(InstancePerceptionDecoder(2048)) == 168_641
-            assert count(MultiHeadAttention(2048)) == count(MultiHeadAttention(2048, width=256)) == 16_783_360
+            assert (
+                count(MultiHeadAttention(2048))
+                == count(MultiHeadAttention(2048, width=256))
+                == 16_783_360
+            )
             assert count(FusionBranch(2048)) == 41_959_424 == 2 * 16_783_360 + 8_392_704
             assert count(FusionBranch(2048, fusion="cross")) == 16_783_360 + 8_392_704
             assert count(FusionBranch(2048, instance=False)) == 16_783_360 + 8_392_704
@@ -130,7 +147,10 @@ class TestParameters:
             whole = count(I2ST(2048, classes=64))
             assert whole - count(I2ST(2048)) == 64 * 2049
             assert whole - count(I2ST(2048, classes=64, fusion="cross")) == 2 * 16_783_360
-            assert whole - count(I2ST(2048, classes=64, instance=False)) == 2 * 16_783_360 + 5_835_264 + 168_641
+            assert (
+                whole - count(I2ST(2048, classes=64, instance=False))
+                == 2 * 16_783_360 + 5_835_264 + 168_641
+            )
             assert whole == count(I2ST(2048, classes=64, residual=False))
             # An attention grows with its inner width alone: three projections into it, one out of it.
             wide = count(MultiHeadAttention(2048, heads=8, width=512))
@@ -160,11 +180,15 @@ class TestAgainstTheEquations:
     @pytest.mark.parametrize("width", [None, 3])
     def test_attention_of_itself_and_of_others(self, residual, width):
         module = random_state(MultiHeadAttention(4, 2, width, residual)).double().eval()
-        here, there = torch.randn(2, 2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+        here, there = torch.randn(
+            2, 2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
+        )
         there = there[:, :3]
         for got, source in ((module(here), here), (module(here, there), there)):
             for b in range(2):
-                expected = oracle.multi_head_attention(here[b].numpy(), source[b].numpy(), arrays(module), 2, residual)
+                expected = oracle.multi_head_attention(
+                    here[b].numpy(), source[b].numpy(), arrays(module), 2, residual
+                )
                 np.testing.assert_allclose(got[b].detach(), expected, atol=1e-10)
 
     @pytest.mark.parametrize("branches", BRANCHES)
@@ -184,9 +208,16 @@ class TestAgainstTheEquations:
         """The decoder gives 8x12 here: masks larger by a whole or a broken factor, equal, smaller, and in between."""
         decoder = random_state(InstancePerceptionDecoder(4, 1)).double()
         instances = episode()[1]
-        masks = torch.rand(*instances.shape[:3], *size, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        masks = torch.rand(
+            *instances.shape[:3],
+            *size,
+            generator=torch.Generator().manual_seed(4),
+            dtype=torch.float64,
+        )
         expected = oracle.mask_loss(
-            list(instances.flatten(0, 2).numpy()), list(masks.flatten(0, 2).numpy()), arrays(decoder)
+            list(instances.flatten(0, 2).numpy()),
+            list(masks.flatten(0, 2).numpy()),
+            arrays(decoder),
         )
         assert mask_loss(decoder, [(instances, masks)]).item() == pytest.approx(expected, rel=1e-5)
 
@@ -198,16 +229,24 @@ class TestAgainstTheEquations:
         aux = extras(support, query)
         out = head(support, query, **aux)
         support_out, query_out = (x[..., 0, 0].detach().numpy() for x in (out.support, out.query))
-        contrast = [oracle.contrastive_loss(support_out[b], query_out[b], aux["labels"][b].tolist()) for b in range(2)]
+        contrast = [
+            oracle.contrastive_loss(support_out[b], query_out[b], aux["labels"][b].tolist())
+            for b in range(2)
+        ]
         assert out.losses["contrastive"].item() == pytest.approx(0.3 * sum(contrast) / 2)
         videos = [*support_out.reshape(-1, 4, 4), *query_out.reshape(-1, 4, 4)]
         ids = aux["support_classes"].flatten().tolist() + aux["query_classes"].flatten().tolist()
         parts = arrays(head)
         linear = {name: parts[f"classifier.{name}"] for name in ("weight", "bias")}
-        assert out.losses["class"].item() == pytest.approx(0.2 * oracle.class_loss(videos, ids, linear), rel=1e-5)
+        assert out.losses["class"].item() == pytest.approx(
+            0.2 * oracle.class_loss(videos, ids, linear), rel=1e-5
+        )
         frames, masks = [], []
         for features, given in ((support, aux["support_masks"]), (query, aux["query_masks"])):
-            frames += [oracle.encoder(f.numpy(), oracle.part(parts, "encoder")) for f in features.flatten(0, -4)]
+            frames += [
+                oracle.encoder(f.numpy(), oracle.part(parts, "encoder"))
+                for f in features.flatten(0, -4)
+            ]
             masks += list(given.flatten(0, -3).numpy())
         expected = oracle.mask_loss(frames, masks, oracle.part(parts, "decoder"))
         assert out.losses["mask"].item() == pytest.approx(0.7 * expected, rel=1e-5)
@@ -219,9 +258,12 @@ class TestAgainstTheEquations:
         out = head(support, query)
         got = GlobalLocal()(out.support[..., 0, 0], out.query[..., 0, 0])[0]
         support, query = (
-            [oracle.video(v.numpy(), arrays(head), 2).tolist() for v in x.flatten(0, -5)] for x in (support, query)
+            [oracle.video(v.numpy(), arrays(head), 2).tolist() for v in x.flatten(0, -5)]
+            for x in (support, query)
         )
-        expected = oracle.global_local_logits([support[:2], support[2:]], query, oracle.matching.bimhm_logits)
+        expected = oracle.global_local_logits(
+            [support[:2], support[2:]], query, oracle.matching.bimhm_logits
+        )
         np.testing.assert_allclose(got.detach(), expected, atol=1e-8)
 
 
@@ -249,13 +291,17 @@ class TestClosedForms:
     def test_contrastive_loss_of_equal_clips_is_twice_the_logarithm_of_way(self):
         clips = torch.ones(1, 3, 2, 4, 5)
         labels = torch.tensor([[0, 2]])
-        assert contrastive_loss(clips, clips[:, :2, 0], labels).item() == pytest.approx(2 * np.log(3))
+        assert contrastive_loss(clips, clips[:, :2, 0], labels).item() == pytest.approx(
+            2 * np.log(3)
+        )
 
     def test_contrastive_loss_falls_when_frames_meet_the_other_token(self):
         one, two = torch.eye(2)
         support = torch.stack([one.expand(1, 4, 2), two.expand(1, 4, 2)])[None]
         query = one.expand(1, 1, 4, 2)
-        right, wrong = (contrastive_loss(support, query, torch.tensor([[n]])).item() for n in (0, 1))
+        right, wrong = (
+            contrastive_loss(support, query, torch.tensor([[n]])).item() for n in (0, 1)
+        )
         assert right < 2 * np.log(1 + np.exp(-2.9)) and wrong > 5.9
 
     def test_a_perfect_decoder_has_no_mask_loss(self):
@@ -276,12 +322,18 @@ class TestClosedForms:
         masks[0, 0, 1], masks[0, 1, 0, 0, 0] = torch.nan, torch.nan
         loss = mask_loss(decoder, [(instances, masks)])
         loss.backward()
-        assert loss.item() == pytest.approx(mask_loss(decoder, [(instances[known][None], masks[known][None])]).item())
-        assert instances.grad.isfinite().all() and (instances.grad.flatten(3).any(-1) == known).all()
+        assert loss.item() == pytest.approx(
+            mask_loss(decoder, [(instances[known][None], masks[known][None])]).item()
+        )
+        assert (
+            instances.grad.isfinite().all() and (instances.grad.flatten(3).any(-1) == known).all()
+        )
 
     def test_no_known_mask_is_no_loss(self):
         decoder, (support, query) = InstancePerceptionDecoder(4, 1), episode(dtype=torch.float32)
-        pairs = [(side, torch.full((*side.shape[:-3], 9, 14), torch.nan)) for side in (support, query)]
+        pairs = [
+            (side, torch.full((*side.shape[:-3], 9, 14), torch.nan)) for side in (support, query)
+        ]
         loss = mask_loss(decoder, pairs)
         loss.backward()
         assert loss.item() == 0 and all((p.grad == 0).all() for p in decoder.parameters())
@@ -304,34 +356,48 @@ class TestSymmetries:
         aux = extras(support, query)
         before = head(support, query, **aux).losses
         way, order = torch.tensor([2, 0, 1]), torch.tensor([1, 3, 0, 2])
-        moved = {name: x[:, way if name.startswith("support") else order] for name, x in aux.items()}
+        moved = {
+            name: x[:, way if name.startswith("support") else order] for name, x in aux.items()
+        }
         moved["labels"] = way.argsort()[moved["labels"]]
         after = head(support[:, way], query[:, order], **moved).losses
         assert set(before) == {"mask", "contrastive", "class"}
         for name, value in before.items():
             torch.testing.assert_close(after[name], value)
-        assert (head(support[:, way], query, **aux).losses["contrastive"] - before["contrastive"]).abs() > 1e-5
+        assert (
+            head(support[:, way], query, **aux).losses["contrastive"] - before["contrastive"]
+        ).abs() > 1e-5
 
     def test_the_order_of_patches_means_nothing_without_instances(self):
         head = small(instance=False).eval()
         support, query = episode()
-        torch.testing.assert_close(head(support, query.flip(-1, -2)).query, head(support, query).query)
+        torch.testing.assert_close(
+            head(support, query.flip(-1, -2)).query, head(support, query).query
+        )
         head = small().eval()
-        assert (head(support, query.flip(-1, -2)).query - head(support, query).query).abs().max() > 1e-3
+        assert (
+            head(support, query.flip(-1, -2)).query - head(support, query).query
+        ).abs().max() > 1e-3
 
-    @pytest.mark.parametrize("branches, sees", [({"temporal": False}, False), ({"spatial": False}, True)])
+    @pytest.mark.parametrize(
+        "branches, sees", [({"temporal": False}, False), ({"spatial": False}, True)]
+    )
     def test_only_the_temporal_branch_sees_other_frames(self, branches, sees):
         attention = small(**branches).eval().attention
         _, query = episode()
         changed = query.clone()
         changed[:, :, 2] += torch.tensor([1.0, 0.0, 0.5, -2.0])[:, None, None]
-        moved = (attention(changed[0], changed[0]) - attention(query[0], query[0])).abs().amax((0, 2)) > 1e-9
+        moved = (attention(changed[0], changed[0]) - attention(query[0], query[0])).abs().amax(
+            (0, 2)
+        ) > 1e-9
         assert moved.tolist() == [sees, sees, True]
 
     def test_the_order_of_frames_counts_by_the_positions(self):
         head = small().eval()
         support, query = episode()
-        assert (head(support, query.flip(2)).query[:, :, 0] - head(support, query).query[:, :, 0]).abs().max() > 1e-3
+        assert (
+            head(support, query.flip(2)).query[:, :, 0] - head(support, query).query[:, :, 0]
+        ).abs().max() > 1e-3
         head.fusion.positions.data.copy_(head.fusion.positions.data[:1].expand(4, 4))
         back = head(support, query.flip(2)).query[:, :, [0, 3, 2, 1]]
         torch.testing.assert_close(back, head(support, query).query)
@@ -388,8 +454,13 @@ class TestSwitches:
         """The loss of support and query is the mean of both by their number of clips: here 2 and 6."""
         features = episode(way=2, query=6)
         aux, head = extras(*features), small()
-        sides = [head(*features, **{k: aux[k]}).losses[name] for k in (f"support_{keys}", f"query_{keys}")]
-        torch.testing.assert_close(head(*features, **aux).losses[name], (2 * sides[0] + 6 * sides[1]) / 8)
+        sides = [
+            head(*features, **{k: aux[k]}).losses[name]
+            for k in (f"support_{keys}", f"query_{keys}")
+        ]
+        torch.testing.assert_close(
+            head(*features, **aux).losses[name], (2 * sides[0] + 6 * sides[1]) / 8
+        )
 
     def test_the_decoder_runs_in_training_with_masks_only(self):
         calls = []
@@ -409,8 +480,14 @@ class TestSwitches:
         for settings in ({"dropout": 0.5}, {"ffn_dropout": 0.5}):
             head = small(**settings).float()
             assert not torch.equal(head(*features).query, head(*features).query)
-            assert torch.equal(head.eval()(*features).query, small().float().eval()(*features).query)
-        rates = [m.p for m in I2ST(8, heads=2, dropout=0.3, ffn_dropout=0.1).modules() if isinstance(m, nn.Dropout)]
+            assert torch.equal(
+                head.eval()(*features).query, small().float().eval()(*features).query
+            )
+        rates = [
+            m.p
+            for m in I2ST(8, heads=2, dropout=0.3, ffn_dropout=0.1).modules()
+            if isinstance(m, nn.Dropout)
+        ]
         assert sorted(rates) == [0.1] * 4 + [0.3] * 5
 
 
@@ -425,7 +502,11 @@ class TestTraining:
         logits = GlobalLocal()(out.support[..., 0, 0], out.query[..., 0, 0])
         labels = torch.tensor([0, 1])
         (F.cross_entropy(logits[0], labels) + sum(out.losses.values())).backward()
-        assert [n for n, p in head.named_parameters() if p.grad is None or torch.count_nonzero(p.grad) == 0] == []
+        assert [
+            n
+            for n, p in head.named_parameters()
+            if p.grad is None or torch.count_nonzero(p.grad) == 0
+        ] == []
 
     def test_without_aux_only_decoder_and_class_layer_learn_nothing(self):
         head, features = small(), episode()
@@ -441,7 +522,9 @@ class TestTraining:
         with torch.autocast("cpu", torch.bfloat16):
             out = head(*features, **extras(*features))
         assert {value.dtype for value in out.losses.values()} == {torch.float32}
-        (sum(out.losses.values()) + out.query.float().mean() + out.support.float().mean()).backward()
+        (
+            sum(out.losses.values()) + out.query.float().mean() + out.support.float().mean()
+        ).backward()
         assert all(p.grad.isfinite().all() for p in head.parameters())
 
     def test_it_learns_masks_that_its_features_show(self):
@@ -449,7 +532,10 @@ class TestTraining:
         torch.manual_seed(0)
         head = I2ST(8, frames=2, heads=2, r=1, mask_weight=1.0, dropout=0.0)
         support, query = episode(frames=2, dim=8, grid=(4, 4), dtype=torch.float32)
-        masks = {"support_masks": (support[..., 0, :, :] > 0).float(), "query_masks": (query[..., 0, :, :] > 0).float()}
+        masks = {
+            "support_masks": (support[..., 0, :, :] > 0).float(),
+            "query_masks": (query[..., 0, :, :] > 0).float(),
+        }
         optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
         values = []
         for _ in range(150):
@@ -473,7 +559,10 @@ class TestFreeSizes:
     def test_sinusoidal_positions_take_any_number_of_frames(self):
         head = I2ST(8, heads=2, positions="sinusoid").eval()
         for frames in (1, 2, 11):
-            assert head(*episode(frames=frames, dim=8, dtype=torch.float32)).query.shape[2] == frames + 1
+            assert (
+                head(*episode(frames=frames, dim=8, dtype=torch.float32)).query.shape[2]
+                == frames + 1
+            )
 
 
 class TestErrors:
@@ -481,7 +570,10 @@ class TestErrors:
         "settings, words",
         [
             ({"fusion": "add"}, "fusion='add' is not valid; valid: 'self', 'cross'"),
-            ({"fusion": "add", "instance": False}, "fusion='add' is not valid; valid: 'self', 'cross'"),
+            (
+                {"fusion": "add", "instance": False},
+                "fusion='add' is not valid; valid: 'self', 'cross'",
+            ),
             ({"positions": None}, "positions=None is not valid; valid: 'learned', 'sinusoid'"),
             ({"instance": "yes"}, "instance='yes' is not valid; valid: True, False"),
             ({"spatial": "yes"}, "spatial='yes' is not valid; valid: True, False"),
@@ -502,9 +594,15 @@ class TestErrors:
             ({"classes": 0}, "classes=0 is not valid; valid: whole numbers from 1, or null"),
             ({"mask_weight": -1}, "mask_weight=-1 is not valid; valid: numbers from 0"),
             ({"class_weight": "0.1"}, "class_weight='0.1' is not valid; valid: numbers from 0"),
-            ({"contrastive_weight": None}, "contrastive_weight=None is not valid; valid: numbers from 0"),
+            (
+                {"contrastive_weight": None},
+                "contrastive_weight=None is not valid; valid: numbers from 0",
+            ),
             ({"dropout": 1.0}, "dropout=1.0 is not valid; valid: numbers from 0 to below 1"),
-            ({"ffn_dropout": -0.1}, "ffn_dropout=-0.1 is not valid; valid: numbers from 0 to below 1"),
+            (
+                {"ffn_dropout": -0.1},
+                "ffn_dropout=-0.1 is not valid; valid: numbers from 0 to below 1",
+            ),
         ],
     )
     def test_a_bad_value_names_the_valid_ones(self, settings, words):
@@ -546,4 +644,6 @@ class TestErrors:
 
 def test_every_setting_is_in_the_table_of_settings():
     """The six settings above take every value, and every pair of fusion and instance."""
-    assert {(s["fusion"], s["instance"]) for s in SETTINGS} == set(product(("self", "cross"), (True, False)))
+    assert {(s["fusion"], s["instance"]) for s in SETTINGS} == set(
+        product(("self", "cross"), (True, False))
+    )

@@ -30,7 +30,9 @@ def test_oracle(grid):
     for features, got in ((support, out.support), (query, out.query)):
         assert got.shape == features.shape
         for frame, found in zip(features.flatten(0, -4), got.flatten(0, -4).detach()):
-            np.testing.assert_allclose(found - frame, oracle.encoder(frame.numpy(), weights), atol=1e-10)
+            np.testing.assert_allclose(
+                found - frame, oracle.encoder(frame.numpy(), weights), atol=1e-10
+            )
 
 
 def test_mask_loss_of_both_sides_times_its_weight():
@@ -38,7 +40,9 @@ def test_mask_loss_of_both_sides_times_its_weight():
     head, aux = small(mask_weight=0.3), extras(*features)
     parts, frames, masks = arrays(head), [], []
     for x, given in zip(features, (aux["support_masks"], aux["query_masks"])):
-        frames += [oracle.encoder(f.numpy(), oracle.part(parts, "encoder")) for f in x.flatten(0, -4)]
+        frames += [
+            oracle.encoder(f.numpy(), oracle.part(parts, "encoder")) for f in x.flatten(0, -4)
+        ]
         masks += list(given.flatten(0, -3).numpy())
     losses = head(*features, **aux).losses
     assert set(losses) == {"mask"}
@@ -55,7 +59,9 @@ def test_the_decoder_runs_in_training_with_masks_only():
     assert small(mask_weight=0)(*features, **aux).losses == {}
     out = head.train()(*features, **aux)
     assert calls == [1, 1] and torch.equal(out.query, without.query)
-    assert set(head(*features, query_masks=aux["query_masks"]).losses) == {"mask"} and len(calls) == 3
+    assert (
+        set(head(*features, query_masks=aux["query_masks"]).losses) == {"mask"} and len(calls) == 3
+    )
 
 
 def test_zero_embeddings_leave_the_features():
@@ -80,7 +86,11 @@ def test_any_metric_follows(metric):
     features = episode(dim=8, dtype=torch.float32)
     out = IPM(8)(*features)
     module = build("matching", metric, **({"dim": 8} if metric == "sca" else {}))
-    pair = (out.support, out.query) if module.spatial else (out.support.mean((-2, -1)), out.query.mean((-2, -1)))
+    pair = (
+        (out.support, out.query)
+        if module.spatial
+        else (out.support.mean((-2, -1)), out.query.mean((-2, -1)))
+    )
     assert module(*pair).shape == (1, 2, 2)
 
 
@@ -100,7 +110,9 @@ def test_a_bad_value_names_the_valid_ones(settings, words):
 
 def test_other_features_than_it_was_built_for():
     support, query = episode(dim=8, dtype=torch.float32)
-    with pytest.raises(FsarError, match=r"^ipm: query has dim 4, the head was built for 8; use dim=4$"):
+    with pytest.raises(
+        FsarError, match=r"^ipm: query has dim 4, the head was built for 8; use dim=4$"
+    ):
         IPM(8)(support, query[:, :, :, :4])
     with pytest.raises(FsarError, match=r"^ipm: masks must be \[1 2 3 mask_height mask_width\]"):
         IPM(8)(support, query, query_masks=torch.rand(1, 2, 1, 5, 5))

@@ -39,7 +39,10 @@ ROWS = {
     "Table 4, highest": dict(mask="top"),
     "Table 4, lowest": dict(mask="bottom"),
     "Table 4, middle": dict(mask="middle"),
-    **{f"Table 5, {weight}": dict(reconstruction_weight=weight) for weight in (0, 0.1, 0.3, 0.5, 0.7, 0.9)},
+    **{
+        f"Table 5, {weight}": dict(reconstruction_weight=weight)
+        for weight in (0, 0.1, 0.3, 0.5, 0.7, 0.9)
+    },
     **{f"Figure 4, {masked}": dict(masked=masked) for masked in (0, 2, 4, 6)},
 }
 
@@ -61,7 +64,9 @@ def arrays(module: nn.Module) -> dict[str, np.ndarray]:
     return {name: value.detach().numpy() for name, value in module.state_dict().items()}
 
 
-def episode(batch=1, way=2, shot=1, query=2, frames=4, dim=8, grid=(2, 3), seed=1, dtype=torch.float64):
+def episode(
+    batch=1, way=2, shot=1, query=2, frames=4, dim=8, grid=(2, 3), seed=1, dtype=torch.float64
+):
     generator = torch.Generator().manual_seed(seed)
     support = torch.randn(batch, way, shot, frames, dim, *grid, generator=generator, dtype=dtype)
     return support, torch.randn(batch, query, frames, dim, *grid, generator=generator, dtype=dtype)
@@ -115,7 +120,8 @@ class TestParameters:
             assert count(SGTM(2048, mask=None, encoder_layers=0)) == 2 * 2_102_784
 
     @pytest.mark.parametrize(
-        "settings, millions", [({"width": 256}, 28.0), ({"mlp_ratio": 4}, 43.5), ({"width": 1024}, 75.0)]
+        "settings, millions",
+        [({"width": 256}, 28.0), ({"mlp_ratio": 4}, 43.5), ({"width": 1024}, 75.0)],
     )
     def test_other_widths_do_not_fit(self, settings, millions):
         with torch.device("meta"):
@@ -133,13 +139,20 @@ class TestTemporalMask:
         masked = data.draw(st.sampled_from(range(0, frames, 2 if strategy == "saliency" else 1)))
         row = st.lists(st.sampled_from([-1.0, 0.0, 0.5, 3.0]), min_size=frames, max_size=frames)
         scores = data.draw(st.lists(row, min_size=1, max_size=4))
-        mask = TemporalMask(frames, masked, strategy)(torch.zeros(len(scores), frames, 2), torch.tensor(scores))
+        mask = TemporalMask(frames, masked, strategy)(
+            torch.zeros(len(scores), frames, 2), torch.tensor(scores)
+        )
         assert hidden_frames(mask) == [oracle.hidden(row, masked, strategy) for row in scores]
         assert (mask.sum(1) == masked).all()
 
     @pytest.mark.parametrize(
         "strategy, hidden",
-        [("saliency", {1, 6, 0, 4}), ("top", {1, 6, 2, 7}), ("bottom", {4, 0, 5, 3}), ("middle", {2, 7, 3, 5})],
+        [
+            ("saliency", {1, 6, 0, 4}),
+            ("top", {1, 6, 2, 7}),
+            ("bottom", {4, 0, 5, 3}),
+            ("middle", {2, 7, 3, 5}),
+        ],
     )
     def test_eight_frames_of_which_four_are_hidden(self, strategy, hidden):
         scores = torch.tensor([[-5.0, 9.0, 4.0, 1.0, -7.0, 0.0, 8.0, 3.0]])
@@ -149,12 +162,17 @@ class TestTemporalMask:
         scores = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
         videos = torch.zeros(20, 8, 2)
         assert torch.equal(
-            TemporalMask(8, 4, "saliency")(videos, scores), ~TemporalMask(8, 4, "middle")(videos, scores)
+            TemporalMask(8, 4, "saliency")(videos, scores),
+            ~TemporalMask(8, 4, "middle")(videos, scores),
         )
 
-    @pytest.mark.parametrize("strategy, hidden", [("saliency", {0, 3}), ("top", {0, 1}), ("bottom", {2, 3})])
+    @pytest.mark.parametrize(
+        "strategy, hidden", [("saliency", {0, 3}), ("top", {0, 1}), ("bottom", {2, 3})]
+    )
     def test_of_equal_frames_the_earlier_is_more_salient(self, strategy, hidden):
-        assert hidden_frames(TemporalMask(4, 2, strategy)(torch.zeros(1, 4, 2), torch.zeros(1, 4))) == [hidden]
+        assert hidden_frames(
+            TemporalMask(4, 2, strategy)(torch.zeros(1, 4, 2), torch.zeros(1, 4))
+        ) == [hidden]
 
     @pytest.mark.parametrize("masked", [0, 2, 4, 6])
     def test_ratios_of_figure_4(self, masked):
@@ -191,17 +209,24 @@ class TestPlaces:
         frames, parts = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 3))
         masked = data.draw(st.integers(0, frames - 1))
         gone = data.draw(
-            st.lists(st.permutations(range(frames)).map(lambda p: set(p[:masked])), min_size=1, max_size=3)
+            st.lists(
+                st.permutations(range(frames)).map(lambda p: set(p[:masked])),
+                min_size=1,
+                max_size=3,
+            )
         )
         hidden = torch.tensor([[t in row for t in range(frames)] for row in gone])
         places = visible_places(hidden, masked, parts)
         assert places.tolist() == [oracle.visible_places(frames, row, parts) for row in gone]
         others = visible_places(~hidden, frames - masked, parts)
         assert torch.equal(
-            torch.cat([places, others], 1).sort(1).values, torch.arange(frames * parts).expand(len(gone), -1)
+            torch.cat([places, others], 1).sort(1).values,
+            torch.arange(frames * parts).expand(len(gone), -1),
         )
 
-        tokens = torch.arange(1.0, len(gone) * frames * parts * 2 + 1).reshape(len(gone), frames * parts, 2)
+        tokens = torch.arange(1.0, len(gone) * frames * parts * 2 + 1).reshape(
+            len(gone), frames * parts, 2
+        )
         visible, mask_token = at_places(tokens, places), torch.tensor([-1.0, -2.0])
         back = scattered(visible, places, mask_token, frames * parts)
         for v in range(len(gone)):
@@ -227,7 +252,9 @@ class TestAgainstTheEquations:
         module = random_state(TransformerBlock(4, heads, mlp_ratio)).double().eval()
         tokens = torch.randn(2, 3, 4, dtype=torch.float64)
         for row, got in zip(tokens, module(tokens)):
-            np.testing.assert_allclose(got.detach(), oracle.block(list(row.numpy()), arrays(module), heads), atol=1e-12)
+            np.testing.assert_allclose(
+                got.detach(), oracle.block(list(row.numpy()), arrays(module), heads), atol=1e-12
+            )
 
     @pytest.mark.parametrize("layers", [0, 1, 2])
     def test_encoder_and_decoder(self, layers):
@@ -250,7 +277,14 @@ class TestAgainstTheEquations:
         torch.testing.assert_close(encoder(tokens), encoder(tokens, torch.arange(6)[None]))
 
     @pytest.mark.parametrize(
-        "params", [{}, {"encoder_layers": 0}, {"metric_layers": 0}, {"mask": None}, {"width": 8, "position_scale": 0.1}]
+        "params",
+        [
+            {},
+            {"encoder_layers": 0},
+            {"metric_layers": 0},
+            {"mask": None},
+            {"width": 8, "position_scale": 0.1},
+        ],
     )
     def test_eq_6(self, params):
         head = head_of(**params).eval()
@@ -260,14 +294,23 @@ class TestAgainstTheEquations:
         assert got.support.shape == (2, 2, 2, 4, 8, 1, 1) and got.query.shape == (2, 2, 4, 8, 1, 1)
         assert got.losses == {}
         for features, found in ((support, got.support), (query, got.query)):
-            videos, out = features.mean((-2, -1)).flatten(0, -3).numpy(), found[..., 0, 0].flatten(0, -3)
+            videos, out = (
+                features.mean((-2, -1)).flatten(0, -3).numpy(),
+                found[..., 0, 0].flatten(0, -3),
+            )
             for video, one in zip(videos, out.detach()):
-                expected = oracle.matched(video, arrays(head), width, 2, params.get("position_scale", 1.0))
+                expected = oracle.matched(
+                    video, arrays(head), width, 2, params.get("position_scale", 1.0)
+                )
                 np.testing.assert_allclose(one, expected, atol=1e-10)
 
-    @pytest.mark.parametrize("strategy, which", [*product(GUIDED, ("all",)), ("saliency", "masked"), ("top", "masked")])
+    @pytest.mark.parametrize(
+        "strategy, which", [*product(GUIDED, ("all",)), ("saliency", "masked"), ("top", "masked")]
+    )
     def test_eq_3_to_5(self, strategy, which):
-        head = head_of(mask=strategy, reconstruct=which, dropout=0.0, reconstruction_weight=0.3).train()
+        head = head_of(
+            mask=strategy, reconstruct=which, dropout=0.0, reconstruction_weight=0.3
+        ).train()
         support, query = episode(batch=2, shot=2)
         scores = scores_of(support, query)
         got = head(support, query, **scores)
@@ -276,45 +319,67 @@ class TestAgainstTheEquations:
         rows = [x.flatten(0, -2) for x in scores.values()]
         losses = [
             oracle.reconstruction(
-                video.numpy(), oracle.hidden(row.tolist(), 2, strategy), arrays(head), 4, 2, 1.0, which
+                video.numpy(),
+                oracle.hidden(row.tolist(), 2, strategy),
+                arrays(head),
+                4,
+                2,
+                1.0,
+                which,
             )
             for video, row in zip(torch.cat(videos), torch.cat(rows))
         ]
         assert len(losses) == 2 * 2 * 2 + 2 * 2
-        np.testing.assert_allclose(got.losses["reconstruction"].item(), 0.3 * np.mean(losses), rtol=1e-12)
+        np.testing.assert_allclose(
+            got.losses["reconstruction"].item(), 0.3 * np.mean(losses), rtol=1e-12
+        )
 
     def test_mean_squared_error_of_torch(self):
         head = head_of(dropout=0.0)
-        videos, hidden = episode()[1].mean((-2, -1))[0], torch.tensor([[True, False, False, True]] * 2)
+        videos, hidden = (
+            episode()[1].mean((-2, -1))[0],
+            torch.tensor([[True, False, False, True]] * 2),
+        )
         rebuilt = []
         head.decoder.register_forward_hook(lambda module, inputs, output: rebuilt.append(output))
         loss = head.reconstruction_loss(videos, hidden)
         torch.testing.assert_close(loss, nn.functional.mse_loss(head._frames(rebuilt[0]), videos))
         head.reconstruct = "masked"
         loss = head.reconstruction_loss(videos, hidden)
-        torch.testing.assert_close(loss, nn.functional.mse_loss(head._frames(rebuilt[0])[hidden], videos[hidden]))
+        torch.testing.assert_close(
+            loss, nn.functional.mse_loss(head._frames(rebuilt[0])[hidden], videos[hidden])
+        )
 
     def test_nothing_masked_rebuilds_what_is_given(self):
         head = head_of(masked=0, dropout=0.0).train()
         features = episode()
         loss = head(*features, **scores_of(*features)).losses["reconstruction"]
         videos = torch.cat([x.mean((-2, -1)).flatten(0, -3) for x in features]).numpy()
-        expected = [oracle.reconstruction(video, set(), arrays(head), 4, 2, 1.0, "all") for video in videos]
+        expected = [
+            oracle.reconstruction(video, set(), arrays(head), 4, 2, 1.0, "all") for video in videos
+        ]
         np.testing.assert_allclose(loss.item(), 0.5 * np.mean(expected), rtol=1e-12)
 
 
 class TestSaliency:
     @pytest.mark.parametrize("kernel", [1, 3])
     def test_live_is_what_a_store_of_the_same_scores_gives(self, kernel):
-        live = head_of(saliency="live", classes=3, classifier_hidden=5, classifier_kernel=kernel, dropout=0.0)
+        live = head_of(
+            saliency="live", classes=3, classifier_hidden=5, classifier_kernel=kernel, dropout=0.0
+        )
         trained = random_state(FrameClassifier(8, 3, hidden=5, kernel=kernel), seed=9).double()
         live.load_classifier(trained.state_dict())
         stored = head_of(dropout=0.0)
-        stored.load_state_dict({k: v for k, v in live.state_dict().items() if not k.startswith("classifier")})
+        stored.load_state_dict(
+            {k: v for k, v in live.state_dict().items() if not k.startswith("classifier")}
+        )
         support, query = episode(batch=2)
         scores = [
             torch.tensor(
-                [oracle.actionness(video, arrays(trained)) for video in x.mean((-2, -1)).flatten(0, -3).numpy()]
+                [
+                    oracle.actionness(video, arrays(trained))
+                    for video in x.mean((-2, -1)).flatten(0, -3).numpy()
+                ]
             ).unflatten(0, x.shape[:-4])
             for x in (support, query)
         ]
@@ -338,8 +403,17 @@ class TestSaliency:
 
     def test_scores_that_bfloat16_would_tie_are_told_apart(self):
         """Under autocast too the classifier computes at its own precision."""
-        head = head_of(saliency="live", classes=1, classifier_hidden=1, mask="top", masked=1, dtype=torch.float32)
-        state = {name: torch.zeros_like(value) for name, value in head.classifier.state_dict().items()}
+        head = head_of(
+            saliency="live",
+            classes=1,
+            classifier_hidden=1,
+            mask="top",
+            masked=1,
+            dtype=torch.float32,
+        )
+        state = {
+            name: torch.zeros_like(value) for name, value in head.classifier.state_dict().items()
+        }
         state["inner.weight"][0, 0] = state["outer.weight"][0, 0] = 1.0
         head.load_classifier(state)
         features = episode(dtype=torch.float32, grid=(1, 1))
@@ -376,9 +450,16 @@ class TestBranches:
             return lambda module, inputs, output: found.append((name, inputs[0].shape[1]))
 
         parts = ("mask", "encoder", "decoder", "metric", "classifier")
-        hooks = [getattr(head, name).register_forward_hook(note(name)) for name in parts if getattr(head, name)]
+        hooks = [
+            getattr(head, name).register_forward_hook(note(name))
+            for name in parts
+            if getattr(head, name)
+        ]
         for module in head.modules():
-            if isinstance(module, MaskDecoder | TemporalMask | FrameClassifier) and not head.training:
+            if (
+                isinstance(module, MaskDecoder | TemporalMask | FrameClassifier)
+                and not head.training
+            ):
                 for inner in module.modules():
                     hooks.append(inner.register_forward_hook(note(type(inner).__name__)))
         head(*episode(), **scores)
@@ -412,7 +493,9 @@ class TestBranches:
     def test_hidden_frames_do_not_reach_the_reconstruction(self):
         head = head_of(dropout=0.0)
         rebuilt = []
-        head.decoder.register_forward_hook(lambda module, inputs, output: rebuilt.append(head._frames(output)))
+        head.decoder.register_forward_hook(
+            lambda module, inputs, output: rebuilt.append(head._frames(output))
+        )
         videos = episode()[1].mean((-2, -1))[0]
         hidden = torch.tensor([[True, False, False, True]] * 2)
         head.reconstruction_loss(videos, hidden)
@@ -431,7 +514,9 @@ class TestBranches:
             head = SGTM(**TINY | params).train()
             torch.manual_seed(1)
             out = head(*features, **scores)
-            (out.support.square().sum() + out.query.square().sum() + sum(out.losses.values())).backward()
+            (
+                out.support.square().sum() + out.query.square().sum() + sum(out.losses.values())
+            ).backward()
             grads = {n: p.grad for n, p in head.named_parameters() if not n.startswith("decoder")}
             found.append((out, grads))
         (first, first_grads), (second, second_grads) = found
@@ -484,7 +569,9 @@ class TestGradients:
         weights = [torch.randn_like(x) for x in (out.support, out.query)]
         matched = (out.support * weights[0]).sum() + (out.query * weights[1]).sum()
         (matched + sum(out.losses.values())).backward()
-        without = {n for n, p in head.named_parameters() if p.grad is None or not p.grad.count_nonzero()}
+        without = {
+            n for n, p in head.named_parameters() if p.grad is None or not p.grad.count_nonzero()
+        }
         assert {n for n in without if not n.startswith("classifier")} == set()
         frozen = {n for n, _ in head.named_parameters() if n.startswith("classifier")}
         assert without == frozen == {n for n, p in head.named_parameters() if not p.requires_grad}
@@ -505,7 +592,11 @@ class TestGradients:
         head = head_of().train()
         features = episode()
         head(*features, **scores_of(*features)).losses["reconstruction"].backward()
-        reached = {n.split(".")[0] for n, p in head.named_parameters() if p.grad is not None and p.grad.count_nonzero()}
+        reached = {
+            n.split(".")[0]
+            for n, p in head.named_parameters()
+            if p.grad is not None and p.grad.count_nonzero()
+        }
         assert reached == {"encoder", "decoder"}
 
     def test_the_reconstruction_is_learnt(self):
@@ -533,7 +624,9 @@ class TestSymmetries:
         together = head(support, query, **scores)
         losses = []
         for b in range(3):
-            alone = head(support[b : b + 1], query[b : b + 1], **{n: x[b : b + 1] for n, x in scores.items()})
+            alone = head(
+                support[b : b + 1], query[b : b + 1], **{n: x[b : b + 1] for n, x in scores.items()}
+            )
             torch.testing.assert_close(alone.support[0], together.support[b])
             torch.testing.assert_close(alone.query[0], together.query[b])
             losses.append(alone.losses["reconstruction"])
@@ -579,7 +672,14 @@ class TestFreeSizes:
         head = head_of(dtype=torch.float32).train()
         features = episode(1, way, shot, query, grid=grid, dtype=torch.float32)
         out = head(*features, **scores_of(*features))
-        assert out.support.shape == (1, way, shot, 4, 8, 1, 1) and out.query.shape == (1, query, 4, 8, 1, 1)
+        assert out.support.shape == (1, way, shot, 4, 8, 1, 1) and out.query.shape == (
+            1,
+            query,
+            4,
+            8,
+            1,
+            1,
+        )
         assert out.losses["reconstruction"].isfinite()
 
     @pytest.mark.parametrize("frames, masked, width", [(1, 0, 8), (5, 4, 2), (8, 6, 1)])
@@ -595,7 +695,9 @@ class TestFreeSizes:
         features = episode(dtype=torch.float32)
         with torch.autocast("cpu", torch.bfloat16):
             out = head(*features, **scores_of(*features))
-        (out.support.float().mean() + out.query.float().mean() + out.losses["reconstruction"]).backward()
+        (
+            out.support.float().mean() + out.query.float().mean() + out.losses["reconstruction"]
+        ).backward()
         assert all(p.grad.isfinite().all() for p in head.parameters())
 
     def test_the_registry_builds_it_and_a_state_restores_it(self):
@@ -613,7 +715,8 @@ class TestDropout:
         features = episode()
         with torch.no_grad():
             assert not torch.equal(
-                head(*features, **scores_of(*features)).query, head(*features, **scores_of(*features)).query
+                head(*features, **scores_of(*features)).query,
+                head(*features, **scores_of(*features)).query,
             )
             assert torch.equal(head.eval()(*features).query, head.eval()(*features).query)
         block = TransformerBlock(64, 2, 2, 0.4).train()
@@ -648,13 +751,19 @@ class TestErrors:
                 "mask='tube' is not valid; valid: 'saliency', 'random', 'top', 'bottom', 'middle', or null",
             ),
             ({"saliency": "cache"}, "saliency='cache' is not valid; valid: 'store', 'live'"),
-            ({"reconstruct": "visible"}, "reconstruct='visible' is not valid; valid: 'all', 'masked'"),
+            (
+                {"reconstruct": "visible"},
+                "reconstruct='visible' is not valid; valid: 'all', 'masked'",
+            ),
             ({"detach_target": "no"}, "detach_target='no' is not valid; valid: True, False"),
             ({"width": 3}, "width=3 is not valid; valid: 1, 2, 4, 8"),
             ({"heads": 3}, "heads=3 is not valid; valid: 1, 2, 4"),
             ({"mlp_ratio": 0}, "mlp_ratio=0 is not valid; valid: whole numbers from 1"),
             ({"encoder_layers": -1}, "encoder_layers=-1 is not valid; valid: whole numbers from 0"),
-            ({"decoder_layers": 1.0}, "decoder_layers=1.0 is not valid; valid: whole numbers from 0"),
+            (
+                {"decoder_layers": 1.0},
+                "decoder_layers=1.0 is not valid; valid: whole numbers from 0",
+            ),
             ({"metric_layers": "2"}, "metric_layers='2' is not valid; valid: whole numbers from 0"),
             ({"masked": 3}, "masked=3 is not valid; valid: 0, 2"),
             ({"masked": 4}, "masked=4 is not valid; valid: 0, 2"),
@@ -663,7 +772,10 @@ class TestErrors:
             ({"frames": 0}, "frames=0 is not valid; valid: whole numbers from 1"),
             ({"dim": 0}, "dim=0 is not valid; valid: whole numbers from 1"),
             ({"dropout": 1.0}, "dropout=1.0 is not valid; valid: numbers from 0 to below 1"),
-            ({"reconstruction_weight": -0.5}, "reconstruction_weight=-0.5 is not valid; valid: numbers from 0"),
+            (
+                {"reconstruction_weight": -0.5},
+                "reconstruction_weight=-0.5 is not valid; valid: numbers from 0",
+            ),
             ({"position_scale": "1"}, "position_scale='1' is not valid; valid: numbers from 0"),
             (
                 {"saliency": "live"},
@@ -700,7 +812,9 @@ class TestErrors:
 
     def test_live_without_a_trained_classifier(self):
         head = head_of(saliency="live", classes=3).train()
-        with pytest.raises(FsarError, match="saliency='live' needs a trained classifier; train one"):
+        with pytest.raises(
+            FsarError, match="saliency='live' needs a trained classifier; train one"
+        ):
             head(*episode())
         assert head.eval()(*episode()).losses == {}
 
@@ -708,7 +822,9 @@ class TestErrors:
         head = head_of(saliency="live", classes=3, classifier_hidden=5)
         with pytest.raises(FsarError) as caught:
             head.load_classifier(FrameClassifier(8, 4, hidden=5).state_dict())
-        assert "'outer.bias': [4]}, expected {" in str(caught.value) and "\n" not in str(caught.value)
+        assert "'outer.bias': [4]}, expected {" in str(caught.value) and "\n" not in str(
+            caught.value
+        )
         with pytest.raises(FsarError, match="the head has no classifier to load; set classes"):
             head_of().load_classifier({})
 

@@ -18,10 +18,14 @@ from tests.oracles.dmgal import part
 POSITIONS = ("attention", "mlp", "both")
 
 
-@pytest.mark.parametrize("position, count", [("attention", 7_110_144), ("mlp", 7_110_144), ("both", 14_220_288)])
+@pytest.mark.parametrize(
+    "position, count", [("attention", 7_110_144), ("mlp", 7_110_144), ("both", 14_220_288)]
+)
 def test_parameters_of_vit_b16(position, count):
     with torch.device("meta"):
-        tail = nn.Sequential(*(Block(768, 12) for _ in range(12)), ClassToken(768)).requires_grad_(False)
+        tail = nn.Sequential(*(Block(768, 12) for _ in range(12)), ClassToken(768)).requires_grad_(
+            False
+        )
         head = STAdapter(tail, position=position)
     assert adapting.trained(head) == count
     assert head.adapters[0][POSITIONS[position == "mlp"]].down.out_features == 384
@@ -32,7 +36,9 @@ def test_parameters_of_vit_b16(position, count):
 def test_it_starts_as_the_frozen_transformer(position):
     head = adapting.head("st_adapter", position=position)
     adapting.assert_starts_as_the_frozen_transformer(head)
-    assert all(adapter.up.weight.count_nonzero() for parts in head.adapters for adapter in parts.values())
+    assert all(
+        adapter.up.weight.count_nonzero() for parts in head.adapters for adapter in parts.values()
+    )
 
 
 def test_the_convolution_is_depth_wise_over_the_frames():
@@ -42,7 +48,9 @@ def test_the_convolution_is_depth_wise_over_the_frames():
     (got,) = layer(patches)
     weight, bias = layer.conv.weight.detach(), layer.conv.bias.detach()
     for v, i, p, c in np.ndindex(2, 4, 5, 3):
-        terms = [weight[c, 0, k, 0] * patches[v, i + k - 1, p, c] for k in range(3) if 0 <= i + k - 1 < 4]
+        terms = [
+            weight[c, 0, k, 0] * patches[v, i + k - 1, p, c] for k in range(3) if 0 <= i + k - 1 < 4
+        ]
         assert got[v, i, p, c].item() == pytest.approx((sum(terms) + bias[c]).item(), abs=1e-12)
 
 
@@ -65,7 +73,10 @@ def test_the_head_is_its_adapters_in_the_transformer(position):
 
     def through(video: np.ndarray) -> np.ndarray:
         for i in range(2):
-            block, state = part(adapting.arrays(head.tail), str(i)), adapting.arrays(head.adapters[i])
+            block, state = (
+                part(adapting.arrays(head.tail), str(i)),
+                adapting.arrays(head.adapters[i]),
+            )
             if position != "mlp":
                 video = oracle.st_adapter(video, part(state, "attention"), "skip")
             video = oracle.attend(video, block, adapting.HEADS)
@@ -81,14 +92,20 @@ def test_the_head_is_its_adapters_in_the_transformer(position):
 
 def test_at_the_start_the_convolution_learns_and_then_the_rest():
     head = adapting.head("st_adapter")
-    learning = {name for name, grad in adapting.gradients(head, adapting.episode()).items() if grad.count_nonzero()}
+    learning = {
+        name
+        for name, grad in adapting.gradients(head, adapting.episode()).items()
+        if grad.count_nonzero()
+    }
     assert learning == {
         f"adapters.{i}.attention.{part}"
         for i in range(2)
         for part in ("operation.conv.weight", "operation.conv.bias", "up.bias")
     }
     adapting.shaken(head.adapters)
-    assert all(grad.count_nonzero() for grad in adapting.gradients(head, adapting.episode()).values())
+    assert all(
+        grad.count_nonzero() for grad in adapting.gradients(head, adapting.episode()).values()
+    )
 
 
 def test_the_order_of_frames_matters_and_any_number_is_taken():
@@ -104,7 +121,10 @@ def test_the_order_of_frames_matters_and_any_number_is_taken():
     "settings, words",
     [
         ({"r": 3}, "st_adapter: r=3 is not valid; valid: 1, 2, 4, 8"),
-        ({"position": "after"}, "st_adapter: position='after' is not valid; valid: 'attention', 'mlp', 'both'"),
+        (
+            {"position": "after"},
+            "st_adapter: position='after' is not valid; valid: 'attention', 'mlp', 'both'",
+        ),
     ],
 )
 def test_a_bad_value_names_the_valid_ones(settings, words):

@@ -78,7 +78,11 @@ def test_a_flood_of_aliases(tmp_path):
 def test_an_alias_of_itself(tmp_path, text):
     (tmp_path / "x.yaml").write_text(text)
     message = failure(lambda: read_yaml(tmp_path / "x.yaml"))
-    assert "line 1 holds itself by an alias" in message or "unconstructed" in message or "unhashable" in message
+    assert (
+        "line 1 holds itself by an alias" in message
+        or "unconstructed" in message
+        or "unhashable" in message
+    )
 
 
 def test_deep_nesting(tmp_path):
@@ -188,7 +192,11 @@ def test_a_size_that_no_decoder_believes(tmp_path):
 def test_a_table_of_a_hundred_million_frames(tmp_path, monkeypatch):
     """An .mp4 of 4 kB whose tables say so; an index of them would take gigabytes."""
     data = bytearray(write_code_video(tmp_path / "x.mp4", frames=5).read_bytes())
-    for mark, offset, values in ((b"stsz", 8, (1, 10**8)), (b"stsc", 12, (1, 10**8, 1)), (b"stts", 12, (10**8,))):
+    for mark, offset, values in (
+        (b"stsz", 8, (1, 10**8)),
+        (b"stsc", 12, (1, 10**8, 1)),
+        (b"stts", 12, (10**8,)),
+    ):
         at = data.index(mark) + offset
         data[at : at + 4 * len(values)] = struct.pack(f">{len(values)}I", *values)
     (tmp_path / "x.mp4").write_bytes(data)
@@ -281,7 +289,9 @@ def take(gib: float) -> float:
     return float(np.ones(int(gib * 2**27))[-1])
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is limited on Linux only")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/status"), reason="memory is limited on Linux only"
+)
 def test_a_clip_that_wants_all_memory_is_lost_alone():
     found = list(isolated_map(take, [0.1, MEMORY_GIB + 0.5, 0.1], workers=1, timeout=60))
     assert found == [1.0, Lost(f"more than {MEMORY_GIB} GiB of memory needed"), 1.0]

@@ -23,7 +23,18 @@ from tests.builders import toy_card, toy_dataset
 from tests.data.test_cards import SIZES
 
 ROOT = Path(__file__).resolve().parents[2]
-LEAVING = ["../x.mp4", "a/../../x.mp4", "/etc/passwd", "..", "a\\..\\x", "a\0b", "a\nb", "a\rb", "a\x1b[2Jb", "a\x7f"]
+LEAVING = [
+    "../x.mp4",
+    "a/../../x.mp4",
+    "/etc/passwd",
+    "..",
+    "a\\..\\x",
+    "a\0b",
+    "a\nb",
+    "a\rb",
+    "a\x1b[2Jb",
+    "a\x7f",
+]
 
 
 def failure(call) -> str:
@@ -57,7 +68,8 @@ def test_names_that_no_file_system_takes(path):
 
 @pytest.mark.parametrize("path", [*LEAVING, "x" * 300])
 @pytest.mark.parametrize(
-    "key", ["folder", "split.file", "split.labels", "files.roots", "masks", "split.train", "files.path"]
+    "key",
+    ["folder", "split.file", "split.labels", "files.roots", "masks", "split.train", "files.path"],
 )
 def test_no_path_of_a_card_leaves_its_root(made, key, path):
     card = toy_card()
@@ -96,7 +108,12 @@ def test_no_path_of_a_published_list_leaves_its_root(tmp_path, capsys, path, lin
 def linked(tmp_path):
     """A data set's folder with a file, and beside it something that is not its own."""
     folder, secret = tmp_path / "data" / "set", tmp_path / "secret"
-    for path in (folder / "a" / "own.mp4", folder / "f" / "1.jpg", secret / "private.mp4", secret / "p" / "1.jpg"):
+    for path in (
+        folder / "a" / "own.mp4",
+        folder / "f" / "1.jpg",
+        secret / "private.mp4",
+        secret / "p" / "1.jpg",
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     return folder, secret
@@ -160,7 +177,9 @@ def test_where_links_may_lead_is_no_part_of_the_identity(made):
     assert load(made).digest == before
     made.card_file.write_text(yaml.safe_dump(toy_card(files={"match": "youtube_id"})))
     youtube = load(made).digest
-    made.card_file.write_text(yaml.safe_dump(toy_card(files={"match": "youtube_id", "links": "anywhere"})))
+    made.card_file.write_text(
+        yaml.safe_dump(toy_card(files={"match": "youtube_id", "links": "anywhere"}))
+    )
     assert load(made).digest == youtube != before
 
 
@@ -169,7 +188,10 @@ def test_a_split_list_is_no_link_to_elsewhere(made, tmp_path):
     made.split_file.unlink()
     made.split_file.symlink_to(tmp_path / "secret")
     message = failure(lambda: load(made))
-    assert message == f"{made.split_file}: a link that leads out of {made.split_file.parent}; put the file itself there"
+    assert (
+        message
+        == f"{made.split_file}: a link that leads out of {made.split_file.parent}; put the file itself there"
+    )
     made.card_file.write_text(yaml.safe_dump(toy_card(files={"links": "anywhere"})))
     assert "expected the header" in failure(lambda: load(made))
 
@@ -177,7 +199,9 @@ def test_a_split_list_is_no_link_to_elsewhere(made, tmp_path):
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc", "a/b", "a\0b", "x" * 300, "a b", "demo_temporal\n", "démo"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "/etc", "a/b", "a\0b", "x" * 300, "a b", "demo_temporal\n", "démo"]
+)
 def test_names_of_data_sets(name, tmp_path):
     config = read_yaml(ROOT / "config.yaml")
     config["datasets"] = config["datasets"] | {"ssv2_small": name}
@@ -188,7 +212,9 @@ def test_names_of_data_sets(name, tmp_path):
 
 def test_a_folder_of_a_strange_name_is_no_data_set(tmp_path):
     made = toy_dataset(tmp_path, name="x" * 120, videos=False)
-    assert "is no name of a data set; choose one of A-Z, a-z, 0-9, _ and -" in failure(lambda: load(made))
+    assert "is no name of a data set; choose one of A-Z, a-z, 0-9, _ and -" in failure(
+        lambda: load(made)
+    )
 
 
 def test_a_name_that_only_looks_like_another():
@@ -201,7 +227,9 @@ def test_a_name_that_only_looks_like_another():
 
 @pytest.mark.parametrize("paper", ["../../x", "a b", "", "dmgal\n", "x/y"])
 def test_the_primary_paper_is_a_name(paper):
-    assert "config.yaml: paper: " in failure(lambda: load_config(read_yaml(ROOT / "config.yaml") | {"paper": paper}))
+    assert "config.yaml: paper: " in failure(
+        lambda: load_config(read_yaml(ROOT / "config.yaml") | {"paper": paper})
+    )
 
 
 @pytest.mark.parametrize("name", ["a\0b.pt", "x" * 300, "../../../../etc/hostname/x", "\n"])
@@ -218,7 +246,9 @@ def test_weights_that_no_file_can_be(name):
 )
 def test_components_are_only_what_is_there(kind, name):
     """A name is looked up among the files of its folder; it is never a path or a module to be imported."""
-    assert f"unknown name '{name}'".replace("\0", r"\x00") in failure(lambda: registry.build(kind, name))
+    assert f"unknown name '{name}'".replace("\0", r"\x00") in failure(
+        lambda: registry.build(kind, name)
+    )
 
 
 @pytest.mark.parametrize("column", ["class", "path", "group"])
@@ -228,7 +258,9 @@ def test_control_characters_in_entries(column, sign):
     entries = pd.DataFrame([("train", "a", "a/1.mp4", "g")], columns=list(splits.COLUMNS))
     entries.loc[0, column] = f"x{sign}y"
     message = failure(lambda: splits.check(entries, Card.model_validate(toy_card()), Path("list")))
-    assert message.startswith(f"list: the {column} 'x") and message.endswith("holds a control character; rename it")
+    assert message.startswith(f"list: the {column} 'x") and message.endswith(
+        "holds a control character; rename it"
+    )
 
 
 ALIKE = [
@@ -317,7 +349,9 @@ def test_names_that_a_terminal_would_obey(tmp_path, monkeypatch, capfd):
     out, err = capfd.readouterr()
     written = r"\x1b[2J\x1b]0;pwned\x07"
     assert f"'a/notes{written}.txt'" in out and f"Mine{written}" in out
-    assert f"unrecognized arguments: --{written}" in err and f"videos{written}: no such folder" in err
+    assert (
+        f"unrecognized arguments: --{written}" in err and f"videos{written}: no such folder" in err
+    )
     assert not {"\x1b", "\x07"} & set(out + err)
 
 

@@ -75,7 +75,15 @@ def saliency(seed: int) -> SaliencySpec:
 
 def parameters_table(dim: int) -> dict:
     rows = [{"method": "IPM", "published": "0.10M", "head": {"name": "ipm", "params": {"r": 4}}}]
-    return {"kind": "parameters", "title": "T", "where": "nowhere", "dim": dim, "frames": 4, "rows": rows, "notes": []}
+    return {
+        "kind": "parameters",
+        "title": "T",
+        "where": "nowhere",
+        "dim": dim,
+        "frames": 4,
+        "rows": rows,
+        "notes": [],
+    }
 
 
 def looked_at():
@@ -115,13 +123,24 @@ class Project:
 
     def verb(self, name: str, /, **options: object) -> int:
         return main(
-            [name, *(word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", str(value)))]
+            [
+                name,
+                *(
+                    word
+                    for key, value in options.items()
+                    for word in (f"--{key.replace('_', '-')}", str(value))
+                ),
+            ]
         )
 
-    def draw(self, split: str, index: str = "index.tsv", frames: str = "frames", out: str | None = None) -> int:
+    def draw(
+        self, split: str, index: str = "index.tsv", frames: str = "frames", out: str | None = None
+    ) -> int:
         spec = looked_at() if split == "figure" else make.episodes(split)
         out = self / (out or f"{split}.npz")
-        return self.verb("draw-episodes", spec=spec.json_text, index=self / index, frames=self / frames, out=out)
+        return self.verb(
+            "draw-episodes", spec=spec.json_text, index=self / index, frames=self / frames, out=out
+        )
 
     def train_backbone(self, seed: int) -> int:
         out = self.weights(seed)
@@ -135,7 +154,10 @@ class Project:
 
     def _of_run(self, run: RunSpec) -> dict[str, object]:
         tail = dict(features=self / "tailed", weights=self.weights(0))
-        return {"device": "cpu", **(tail if run.features == TAILED else dict(features=self / "features"))}
+        return {
+            "device": "cpu",
+            **(tail if run.features == TAILED else dict(features=self / "features")),
+        }
 
     def train(self, run: RunSpec, **beside: Path) -> int:
         out = self.model(run)
@@ -179,38 +201,65 @@ class Project:
         figure = validate_figure(raw, "toy").model_dump(mode="json")
         watches = [["ssv2_small", str(self / f"actionness/fig/{name}.npz")]]
         spec = json.dumps({"figure": figure, "way": 2, "points": [], "watches": watches})
-        return self.verb("figure", name="toy", spec=spec, runs=self / "runs", out=self / "actionness")
+        return self.verb(
+            "figure", name="toy", spec=spec, runs=self / "runs", out=self / "actionness"
+        )
 
     def complexity(self, dim: int) -> int:
         spec = validate_table(parameters_table(dim), "toy").complexity()
-        return self.verb("complexity", spec=canonical_json(spec), out=self / f"complexity/{dim}.json")
+        return self.verb(
+            "complexity", spec=canonical_json(spec), out=self / f"complexity/{dim}.json"
+        )
 
     def parameters(self, dim: int) -> int:
         table = validate_table(parameters_table(dim), "toy").model_dump(mode="json")
-        spec = {"table": table, "behind": {}, "way": 2, "cells": [], "complexity": str(self / f"complexity/{dim}.json")}
-        return self.verb("table", name="toy", spec=json.dumps(spec), runs=self / "runs", out=self / "table")
+        spec = {
+            "table": table,
+            "behind": {},
+            "way": 2,
+            "cells": [],
+            "complexity": str(self / f"complexity/{dim}.json"),
+        }
+        return self.verb(
+            "table", name="toy", spec=json.dumps(spec), runs=self / "runs", out=self / "table"
+        )
 
     def table(self, run: RunSpec) -> int:
-        raw = {"title": "T", "where": "nowhere", "backbone": "none", "datasets": ["ssv2_small"], "shots": [1]}
+        raw = {
+            "title": "T",
+            "where": "nowhere",
+            "backbone": "none",
+            "datasets": ["ssv2_small"],
+            "shots": [1],
+        }
         rows = [{"method": "TRX", "head": {"name": "identity"}, "matching": {"name": "trx"}}]
         table = validate_table(raw | {"rows": rows}, "toy").model_dump(mode="json")
         cells = [["TRX", "toy", "1shot", run.run_id]]
         spec = {"table": table, "behind": {"ssv2_small": "toy"}, "way": 2, "cells": cells}
-        return self.verb("table", name="toy", spec=json.dumps(spec), runs=self / "runs", out=self / "table")
+        return self.verb(
+            "table", name="toy", spec=json.dumps(spec), runs=self / "runs", out=self / "table"
+        )
 
     def page(self, kind: str, run: RunSpec) -> int:
         about = {"dataset": "toy", "method": "TRX"}
         runs = {"runs_folder": str(self / "runs")}
         card = {"title": "T", "index": str(self / "index.tsv"), "frames": [str(self / "frames")], "licence": "",
                 "source": "", "max_failures": 1.0}  # fmt: skip
-        data = {"datasets": {"toy": card}, "behind": {"ssv2_small": "toy"}, "preset": "demo", "seed": 0}
+        data = {
+            "datasets": {"toy": card},
+            "behind": {"ssv2_small": "toy"},
+            "preset": "demo",
+            "seed": 0,
+        }
         model = about | {"shot": 1, "model": run.model.model_id}
         spec = {
             "classes": {"runs": [about | {"run": run.run_id, "column": "1-shot"}], **runs},
             "data": {**data, "runs": [run.run_id], **runs},
             "training": {"models": [model], "models_folder": str(self / "models")},
         }[kind]
-        return self.verb("page", kind=kind, paper="toy", spec=json.dumps(spec), out=self / "page.html")
+        return self.verb(
+            "page", kind=kind, paper="toy", spec=json.dumps(spec), out=self / "page.html"
+        )
 
     def fill_saliency(self) -> int:
         store, spec = self / "other_saliency", saliency(1).json_text
@@ -227,7 +276,9 @@ def original(tmp_path_factory) -> Project:
     project = Project(tmp_path_factory.mktemp("swapped"))
     index = make.index()
     write_index(project / "index.tsv", index)
-    other = index.assign(path=index.path.iloc[::-1].to_numpy(), file=index.file.iloc[::-1].to_numpy())
+    other = index.assign(
+        path=index.path.iloc[::-1].to_numpy(), file=index.file.iloc[::-1].to_numpy()
+    )
     write_index(project / "other.tsv", other)
     make.stores(project.root)
     identity = index_identity(read_index(project / "index.tsv"))
@@ -238,7 +289,9 @@ def original(tmp_path_factory) -> Project:
     for seed in (0, 1):
         assert project.train_backbone(seed) == project.train_classifier(seed) == 0
     for name, seed in (("tailed", 0), ("again/tailed", 5)):
-        store, _ = toy_feature_store(project / name / "made", index, TAILED, dim=8, height=2, width=2, seed=seed)
+        store, _ = toy_feature_store(
+            project / name / "made", index, TAILED, dim=8, height=2, width=2, seed=seed
+        )
         shutil.copytree(store, project / name, dirs_exist_ok=True)
         note(project / name, index=identity, weights=file_sha256(project.weights(0)))
     toy_feature_store(project / "again", index, make.FEATURES, dim=4, height=2, width=2, seed=5)
@@ -265,7 +318,9 @@ def project(original, tmp_path) -> Project:
 
 def put(project: Project, source: str | Path, target: str | Path) -> None:
     """Copy a file or a store onto another."""
-    source, target = (path if isinstance(path, Path) else project / path for path in (source, target))
+    source, target = (
+        path if isinstance(path, Path) else project / path for path in (source, target)
+    )
     assert source.exists() and target.exists()
     if source.is_dir():
         shutil.rmtree(target)
@@ -290,7 +345,10 @@ VERBS = {
     "figure of actionness": lambda p: p.actionness(),
     "table": lambda p: p.table(run_spec()),
     "table of parameters": lambda p: p.parameters(16),
-    **{f"page {kind}": lambda p, kind=kind: p.page(kind, run_spec()) for kind in ("classes", "data", "training")},
+    **{
+        f"page {kind}": lambda p, kind=kind: p.page(kind, run_spec())
+        for kind in ("classes", "data", "training")
+    },
 }
 
 
@@ -358,14 +416,19 @@ def test_in_the_place_of_another_it_is_refused_with_one_line(project, case, caps
     verb, source, target, line = CASES[case]
     put(project, *(path(project) if callable(path) else path for path in (source, target)))
     assert VERBS[verb](project) == 2
-    (told,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("fsar: error: ")]
+    (told,) = [
+        text for text in capsys.readouterr().err.splitlines() if text.startswith("fsar: error: ")
+    ]
     assert line in told
     assert any(word in told for word in ("snakemake", "fsar repair")), told
 
 
 def test_models_and_results_record_what_they_were_made_from(original):
     index = index_identity(read_index(original / "index.tsv"))
-    for run, more in ((run_spec(), {}), (tailed_run(), {"weights": file_sha256(original.weights(0))})):
+    for run, more in (
+        (run_spec(), {}),
+        (tailed_run(), {"weights": file_sha256(original.weights(0))}),
+    ):
         trained = checkpoint.load(original.model(run), run.model.digest)
         summary = read_summary(original.results(run))
         assert trained["inputs"].keys() == {"index", "features", "clips", "validation", *more}
@@ -403,9 +466,19 @@ def test_what_a_model_learns_from_beside_its_features_is_recorded(project, chang
         array = make.array_of(changes[kind])
         assert trained["inputs"][kind] == store_content(StoreReader(project / kind, array))
     last = project.model(run).with_name("last.pt")
-    state = {"step": 0, "seconds": 0.0, "history": [], "best_score": -1.0, "best": None, "losses": []}
+    state = {
+        "step": 0,
+        "seconds": 0.0,
+        "history": [],
+        "best_score": -1.0,
+        "best": None,
+        "losses": [],
+    }
     inputs = trained["inputs"] | {kind: "0" * 64}
     checkpoint.save(last, {"run": run.model.digest, "inputs": inputs, **state})
     capsys.readouterr()
     assert project.train(run, **words) == 0
-    assert f"last.pt was begun with other inputs ({kind}) and is not resumed" in capsys.readouterr().out
+    assert (
+        f"last.pt was begun with other inputs ({kind}) and is not resumed"
+        in capsys.readouterr().out
+    )

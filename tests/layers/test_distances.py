@@ -36,19 +36,27 @@ def test_zero_features_are_at_distance_one_of_everything():
 def test_attention_to_equal_keys_gives_the_mean_value():
     values = torch.tensor([[1.0], [3.0]]).view(1, 1, 1, 2, 1)
     keys = torch.zeros(1, 1, 1, 2, 1)
-    found = attended_distances(torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 5.0), keys, values, scale=1.0)
+    found = attended_distances(
+        torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 5.0), keys, values, scale=1.0
+    )
     assert found.item() == pytest.approx(9.0)  # (5 - 2)²
 
 
 def test_attention_temperature_is_the_scale():
     keys = values = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2, 1)
-    found = attended_distances(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), keys, values, scale=math.log(3.0))
+    found = attended_distances(
+        torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), keys, values, scale=math.log(3.0)
+    )
     assert found.item() == pytest.approx(0.75**2)  # weights 1/4 and 3/4
 
 
 @pytest.mark.parametrize(
     ("dtype", "expected"),
-    [(torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float64, torch.float64)],
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float64, torch.float64),
+    ],
 )
 def test_full_precision_never_lowers(dtype, expected):
     assert full_precision(torch.ones(1, dtype=dtype)).dtype == expected

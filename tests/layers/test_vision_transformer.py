@@ -7,7 +7,15 @@ from torch import nn
 
 from fsar_core.components.backbone import Backbone
 from fsar_core.errors import FsarError
-from fsar_core.layers.vision_transformer import Block, ClassToken, Embed, QuickGELU, features_of, tokens_of, vit_stages
+from fsar_core.layers.vision_transformer import (
+    Block,
+    ClassToken,
+    Embed,
+    QuickGELU,
+    features_of,
+    tokens_of,
+    vit_stages,
+)
 from fsar_core.store_kinds import features as feature_store
 from tests.builders import toy_feature_spec
 
@@ -18,7 +26,9 @@ DIM, HEADS, PATCH, IMAGE = 12, 3, 4, 16
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     torch.manual_seed(0)
-    stages = vit_stages(DIM, HEADS, depth=3, patch=PATCH, image=IMAGE, activation=QuickGELU, out_dim=5)
+    stages = vit_stages(
+        DIM, HEADS, depth=3, patch=PATCH, image=IMAGE, activation=QuickGELU, out_dim=5
+    )
     return with_biases(Backbone(stages, mean=(0.5,) * 3, std=(0.25,) * 3).eval())
 
 
@@ -62,7 +72,9 @@ def test_tokens_and_features_are_one_thing():
 def norm(rows: np.ndarray, layer: nn.LayerNorm) -> np.ndarray:
     """(x - mean) / sqrt(variance + 1e-5) over the channels of each row."""
     weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
-    return (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + 1e-5) * weight + bias
+    return (rows - rows.mean(-1, keepdims=True)) / np.sqrt(
+        rows.var(-1, keepdims=True) + 1e-5
+    ) * weight + bias
 
 
 def linear(rows: np.ndarray, weight: torch.Tensor, bias: torch.Tensor) -> np.ndarray:
@@ -71,14 +83,20 @@ def linear(rows: np.ndarray, weight: torch.Tensor, bias: torch.Tensor) -> np.nda
 
 def block_by_hand(block: Block, rows: np.ndarray, activation) -> np.ndarray:
     """One image [tokens dim]; query by query, head by head, with softmax written out."""
-    q, k, v = np.split(linear(norm(rows, block.ln_1), block.attn.in_proj_weight, block.attn.in_proj_bias), 3, axis=-1)
+    q, k, v = np.split(
+        linear(norm(rows, block.ln_1), block.attn.in_proj_weight, block.attn.in_proj_bias),
+        3,
+        axis=-1,
+    )
     joined = np.zeros_like(rows)
     size = DIM // HEADS
     for token in range(len(rows)):
         for head in range(HEADS):
             own = slice(head * size, (head + 1) * size)
             weights = np.array([np.exp(q[token, own] @ key / size**0.5) for key in k[:, own]])
-            joined[token, own] = sum(w * value for w, value in zip(weights / weights.sum(), v[:, own]))
+            joined[token, own] = sum(
+                w * value for w, value in zip(weights / weights.sum(), v[:, own])
+            )
     rows = rows + linear(joined, block.attn.out_proj.weight, block.attn.out_proj.bias)
     hidden = activation(linear(norm(rows, block.ln_2), block.mlp.c_fc.weight, block.mlp.c_fc.bias))
     return rows + linear(hidden, block.mlp.c_proj.weight, block.mlp.c_proj.bias)
@@ -108,7 +126,9 @@ def test_a_block_by_hand(activation, recorded):
 def test_a_block_is_torchs_pre_norm_layer():
     torch.manual_seed(0)
     block = with_biases(Block(DIM, HEADS)).eval()
-    layer = nn.TransformerEncoderLayer(DIM, HEADS, 4 * DIM, 0.0, "gelu", batch_first=True, norm_first=True).eval()
+    layer = nn.TransformerEncoderLayer(
+        DIM, HEADS, 4 * DIM, 0.0, "gelu", batch_first=True, norm_first=True
+    ).eval()
     names = [
         ("self_attn", "attn"),
         ("norm1", "ln_1"),
@@ -133,7 +153,9 @@ def test_tokens_by_hand():
     for token, vector in enumerate(found):
         if token:
             row, column = divmod(token - 1, IMAGE // PATCH)
-            patch = image[0, :, PATCH * row : PATCH * (row + 1), PATCH * column : PATCH * (column + 1)]
+            patch = image[
+                0, :, PATCH * row : PATCH * (row + 1), PATCH * column : PATCH * (column + 1)
+            ]
             hidden = (embed.conv1.weight * patch).sum((1, 2, 3))
         else:
             hidden = embed.class_embedding
@@ -186,7 +208,8 @@ def test_positions_of_another_size_learn():
 @pytest.mark.parametrize("size", [(18, 16), (16, 18), (3, 3)])
 def test_a_crop_that_is_no_multiple_of_the_patch_is_refused(backbone, size):
     with pytest.raises(
-        FsarError, match=f"^a crop of {size[0]} x {size[1]} pixels; expected multiples of the patch of 4 pixels$"
+        FsarError,
+        match=f"^a crop of {size[0]} x {size[1]} pixels; expected multiples of the patch of 4 pixels$",
     ):
         backbone.to_cut(images(*size), "block1")
 
@@ -202,7 +225,8 @@ class Frames:
 
 
 @pytest.mark.parametrize(
-    ("cut", "shape"), [("tokens", [2, DIM, 17, 1]), ("block2", [2, DIM, 17, 1]), ("pooled", [2, 5, 1, 1])]
+    ("cut", "shape"),
+    [("tokens", [2, DIM, 17, 1]), ("block2", [2, DIM, 17, 1]), ("pooled", [2, 5, 1, 1])],
 )
 def test_tokens_are_stored_in_float16_and_the_tail_goes_on_from_there(backbone, cut, shape):
     spec = toy_feature_spec(frames=2, cut=cut, crop=IMAGE, dtype="float16")

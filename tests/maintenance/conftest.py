@@ -54,7 +54,10 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Project:
-    config = overlay(read_yaml(ROOT / "config.yaml"), {"presets": {"demo": {"demo_videos": {"clips": {"train": 2}}}}})
+    config = overlay(
+        read_yaml(ROOT / "config.yaml"),
+        {"presets": {"demo": {"demo_videos": {"clips": {"train": 2}}}}},
+    )
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     for file in (
         "tables/dmgal_table2.yaml",

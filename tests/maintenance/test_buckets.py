@@ -53,9 +53,16 @@ def used(study, root) -> set[str]:
         put(study.paths.store(spec), "demo_temporal")
     study.paths.index("demo_temporal").write_bytes(b"x")
     check_usable(root)
-    for own in ("notes.txt", "frames/notes.txt", f"frames/demo_temporal.8x72.{OLD}/notes.txt", "index/mine.tsv"):
+    for own in (
+        "notes.txt",
+        "frames/notes.txt",
+        f"frames/demo_temporal.8x72.{OLD}/notes.txt",
+        "index/mine.tsv",
+    ):
         (root / own).write_bytes(b"x")
-    (root / f"frames/other.8x72.{OLD}" / "plan.json").write_bytes(b'{"spec": {"dataset": "demo_temporal"}}')
+    (root / f"frames/other.8x72.{OLD}" / "plan.json").write_bytes(
+        b'{"spec": {"dataset": "demo_temporal"}}'
+    )
     return names(root)
 
 

@@ -42,7 +42,12 @@ def used(project) -> dict[str, int]:
     for paper, kind in (("dmgal", "data"), ("i2st", "times")):
         project.put(f"results/report/{paper}/{kind}.html")
         project.put(f"results/logs/page/{paper}.{kind}.log")
-    for log in ("table/dmgal_table2", "primary_table/2", "figure/dmgal_fig9", "complexity/dmgal_table7"):
+    for log in (
+        "table/dmgal_table2",
+        "primary_table/2",
+        "figure/dmgal_fig9",
+        "complexity/dmgal_table7",
+    ):
         project.put(f"results/logs/{log}.log")
     for own in (
         "notes.txt",
@@ -63,8 +68,13 @@ def put_unused(project) -> list[str]:
     project.store("frames", f"demo_temporal.8x99.{OLD}")
     project.store("features", f"gone.resnet50.layer4.{OLD}")
     project.put(f"stores/features/gone.resnet50.layer4.{OLD}/locks/0.lock")
-    for left in (".0.abcdefgh", "0.a1b2.partial"):  # of killed jobs, of this release and of those before
-        project.put(f"stores/features/gone.resnet50.layer4.{OLD}/data.zarr/features/c/0/0/0/0/0/{left}")
+    for left in (
+        ".0.abcdefgh",
+        "0.a1b2.partial",
+    ):  # of killed jobs, of this release and of those before
+        project.put(
+            f"stores/features/gone.resnet50.layer4.{OLD}/data.zarr/features/c/0/0/0/0/0/{left}"
+        )
     project.store("saliency", f"gone.classifier.{OLD}")  # of whatever kind
     project.put(f"results/models/{RUN}/checkpoint.pt")
     project.put(f"results/models/{RUN}/history.csv")
@@ -97,12 +107,17 @@ def put_unused(project) -> list[str]:
 
 
 def listed(out: str, word: str = "unused") -> list[str]:
-    return sorted(line.split()[3].rstrip(":") for line in out.splitlines() if line.startswith(f"{word} "))
+    return sorted(
+        line.split()[3].rstrip(":") for line in out.splitlines() if line.startswith(f"{word} ")
+    )
 
 
 def test_nothing_to_do(project, used, capsys):
     assert main(["clean", "--yes"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "0 unused, 0.00 MiB in 0 files; kept is what demo uses"
+    assert (
+        capsys.readouterr().out.splitlines()[-1]
+        == "0 unused, 0.00 MiB in 0 files; kept is what demo uses"
+    )
     assert project.files() == used
 
 
@@ -112,7 +127,9 @@ def test_what_is_not_used_is_shown_and_then_removed(project, used, capsys):
     assert main(["clean"]) == 0
     out = capsys.readouterr().out
     assert listed(out) == wanted
-    gone = {path for path in before if any(path == of or path.startswith(f"{of}/") for of in wanted)}
+    gone = {
+        path for path in before if any(path == of or path.startswith(f"{of}/") for of in wanted)
+    }
     size = sum((project.path / path).stat().st_size for path in gone)
     assert size > 6000
     assert f"{len(wanted)} unused, {size / 2**20:.2f} MiB in {len(gone)} files" in out
@@ -124,7 +141,9 @@ def test_what_is_not_used_is_shown_and_then_removed(project, used, capsys):
     assert not any((project.path / of).exists() for of in wanted)
 
 
-@pytest.mark.parametrize(("answer", "gone"), [("y", True), ("YES", True), ("", False), ("n", False)])
+@pytest.mark.parametrize(
+    ("answer", "gone"), [("y", True), ("YES", True), ("", False), ("n", False)]
+)
 def test_on_a_terminal_it_asks(project, used, monkeypatch, answer, gone):
     wanted = put_unused(project)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
@@ -196,11 +215,15 @@ def test_what_another_configuration_uses(project, used, capsys):
         "masks",
         "saliency",
     ]
-    assert not any(path.startswith(("results/episodes", "stores/index", "results/tables")) for path in gone)
+    assert not any(
+        path.startswith(("results/episodes", "stores/index", "results/tables")) for path in gone
+    )
     # `--preset` keeps what several presets use.
     (project.path / "mine.yaml").write_text("presets: {other: {extends: demo, frames: {size: 90}}}")
     assert main(["clean", "--configfile", "mine.yaml", "--preset", "demo", "other"]) == 0
-    assert capsys.readouterr().out.endswith("0 unused, 0.00 MiB in 0 files; kept is what demo, other uses\n")
+    assert capsys.readouterr().out.endswith(
+        "0 unused, 0.00 MiB in 0 files; kept is what demo, other uses\n"
+    )
 
 
 def test_mistakes_are_one_line(project, used, capsys):
@@ -213,7 +236,10 @@ def test_mistakes_are_one_line(project, used, capsys):
         assert capsys.readouterr().err == f"fsar: error: {line}\n"
     (project.path / "list.yaml").write_text("- 1\n")
     assert main(["clean", "--configfile", "list.yaml"]) == 2
-    assert capsys.readouterr().err == "fsar: error: list.yaml: expected keys and values, as in config.yaml\n"
+    assert (
+        capsys.readouterr().err
+        == "fsar: error: list.yaml: expected keys and values, as in config.yaml\n"
+    )
     assert project.files().keys() - {"list.yaml"} == before.keys()
 
 
@@ -226,12 +252,19 @@ def test_pages_of_a_paper_without_tables_go_before_their_logs(project, used):
     assert pages == ["results/report/i2st/times.html", "results/logs/page/i2st.times.log"]
     assert left == []
     # Another configuration that has it still keeps them.
-    assert not [item for item in clean.unused([study, project.study])[0] if "i2st" in item.path.name]
+    assert not [
+        item for item in clean.unused([study, project.study])[0] if "i2st" in item.path.name
+    ]
 
 
 def test_only_a_log_tells_a_copy_of_a_table_from_a_hand_made_file(project, used, capsys):
     """`tableN` is a copy of the primary paper's table, and only among tables."""
-    for name in ("tables/table99.csv", "tables/table98.csv", "figures/table99.png", "tables/mytable97.csv"):
+    for name in (
+        "tables/table99.csv",
+        "tables/table98.csv",
+        "figures/table99.png",
+        "tables/mytable97.csv",
+    ):
         project.put(f"results/{name}")
     for log in ("primary_table/99", "primary_table/my97", "primary_table/mytable97"):
         project.put(f"results/logs/{log}.log")
@@ -255,12 +288,17 @@ def test_a_clean_up_that_was_killed_goes_on(project, used, capsys):
     store.rename(half)
     (half / "manifest.json").unlink()
     assert main(["clean", "--yes", "--min-age", "0"]) == 0
-    assert listed(capsys.readouterr().out) == [half.relative_to(project.path).as_posix()] and not half.exists()
+    assert (
+        listed(capsys.readouterr().out) == [half.relative_to(project.path).as_posix()]
+        and not half.exists()
+    )
 
 
 def test_removing_renames_first(project, monkeypatch):
     store = project.store("frames", f"demo_temporal.8x99.{OLD}")
     seen = []
-    monkeypatch.setattr(clean.shutil, "rmtree", lambda path: seen.append((path.name, store.exists())))
+    monkeypatch.setattr(
+        clean.shutil, "rmtree", lambda path: seen.append((path.name, store.exists()))
+    )
     clean.remove(clean.Item(store, 0, 0))
     assert seen == [(f".removed.{store.name}", False)]

@@ -57,11 +57,14 @@ def test_rules_are_added_up(tmp_path):
     index = [toy(tmp_path / n, "clip_index", clips=1400.0) for n in "ab"]
     (own,) = by_rule(index, SPEEDS).values()
     assert own == Cost(2, 0.0, pytest.approx(40 / 3600), 0.0, pytest.approx(40 / 3600))
-    assert Cost(1, 2.0, 3.0, 4.0, 5.0) + own == Cost(3, 2.0, 3 + own.core_hours, 4.0, 5 + own.other_core_hours)
+    assert Cost(1, 2.0, 3.0, 4.0, 5.0) + own == Cost(
+        3, 2.0, 3 + own.core_hours, 4.0, 5 + own.other_core_hours
+    )
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0.0 kB"), (1500, "1.5 kB"), (2.5e6, "2.5 MB"), (3e9, "3.0 GB"), (4.2e12, "4.2 TB")]
+    ("count", "text"),
+    [(0, "0.0 kB"), (1500, "1.5 kB"), (2.5e6, "2.5 MB"), (3e9, "3.0 GB"), (4.2e12, "4.2 TB")],
 )
 def test_bytes_for_people(count, text):
     assert size(count) == text

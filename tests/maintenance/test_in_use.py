@@ -49,7 +49,9 @@ def study(request, project) -> Study:
 @pytest.fixture
 def toy(study) -> Toy:
     """A sealed store that the configuration does not use."""
-    toy = planned(study.config.roots.stores / "features" / f"toy.demo_cnn.layer4.{OLD}", compression="none")
+    toy = planned(
+        study.config.roots.stores / "features" / f"toy.demo_cnn.layer4.{OLD}", compression="none"
+    )
     toy.fill().seal()
     return toy
 
@@ -74,7 +76,9 @@ def test_a_training_beside_clean_reads_what_was_sealed(toy, capsys):
             out = capsys.readouterr().out
             assert listed(out) == []
             (line,) = [line for line in out.splitlines() if line.startswith("left alone ")]
-            assert f"{toy.path}: in use by process {training.pid} on " in line and line.endswith(": read")
+            assert f"{toy.path}: in use by process {training.pid} on " in line and line.endswith(
+                ": read"
+            )
         assert training.stdout.readline() == "True\n"
         out, _ = training.communicate("\n", timeout=120)
         assert out == "True\n" and training.returncode == 0
@@ -90,7 +94,10 @@ def test_a_reader_that_comes_after_the_listing_keeps_its_store(toy, study, capsy
         monkeypatch.setattr(clean, "unused", lambda *_: (gone, []))
         assert main(CLEAN) == 0
         out = capsys.readouterr().out
-        assert f"left alone  {item.bytes / 2**20:8.2f} MiB  {toy.path}: in use by process {reader.pid} on " in out
+        assert (
+            f"left alone  {item.bytes / 2**20:8.2f} MiB  {toy.path}: in use by process {reader.pid} on "
+            in out
+        )
     assert (toy.path / "manifest.json").exists() and toy.shard(2).exists()
 
 
@@ -130,7 +137,10 @@ def test_repair_refuses_while_somebody_reads(toy, capsys):
         assert reader.stdout.readline() == "open\n"
         assert main(["repair", str(toy.path)]) == 2
         err = capsys.readouterr().err
-        assert err.startswith(f"fsar: error: {toy.path}: open in process {reader.pid} on ") and err.count("\n") == 1
+        assert (
+            err.startswith(f"fsar: error: {toy.path}: open in process {reader.pid} on ")
+            and err.count("\n") == 1
+        )
     assert toy.manifest == before and toy.shard(1).exists() and toy.receipt(1).exists()
     assert not (toy.path / ".manifest.json.repair").exists()
 
@@ -139,14 +149,19 @@ def test_repair_refuses_while_somebody_reads(toy, capsys):
 
 
 def left_alone(out: str) -> dict[str, str]:
-    lines = (line.split(maxsplit=5)[4:] for line in out.splitlines() if line.startswith("left alone "))
+    lines = (
+        line.split(maxsplit=5)[4:] for line in out.splitlines() if line.startswith("left alone ")
+    )
     return {rest[0].rstrip(":"): rest[1] for rest in lines}
 
 
 def test_what_is_being_filled_or_trained_is_left_alone(project, capsys):
     store = project.store("frames", f"demo_temporal.8x99.{OLD}")
     model = project.put(f"results/models/{RUN}/last.pt").parent
-    with alone(store / "locks" / "3.lock", "fill job 3"), alone(model / "train.lock", "train a model"):
+    with (
+        alone(store / "locks" / "3.lock", "fill job 3"),
+        alone(model / "train.lock", "train a model"),
+    ):
         assert main(CLEAN) == 0
         reasons = left_alone(capsys.readouterr().out)
         assert {Path(path).name: reason.split(": ")[-1] for path, reason in reasons.items()} == {
@@ -167,7 +182,10 @@ def test_reading_a_store_does_not_make_it_look_new(project, capsys):
         pass
     os.utime(store, (stamp, stamp))
     assert main(["clean", "--yes"]) == 0
-    assert listed(capsys.readouterr().out) == [store.relative_to(project.path).as_posix()] and not store.exists()
+    assert (
+        listed(capsys.readouterr().out) == [store.relative_to(project.path).as_posix()]
+        and not store.exists()
+    )
 
 
 def leftovers(project) -> list[Place]:
@@ -229,7 +247,10 @@ with atomic_write(Path({str(project.path / folder / "checkpoint.pt")!r})) as str
     sys.stdin.readline()
 """
     assert main(["clean", "--yes"]) == 0
-    assert "changed less than 1 hours ago" in left_alone(capsys.readouterr().out)[(folder / young.name).as_posix()]
+    assert (
+        "changed less than 1 hours ago"
+        in left_alone(capsys.readouterr().out)[(folder / young.name).as_posix()]
+    )
     child = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": str(Path(clean.__file__).parents[2])},
@@ -243,7 +264,9 @@ with atomic_write(Path({str(project.path / folder / "checkpoint.pt")!r})) as str
     assert child.returncode == 0 and (folder / "checkpoint.pt").exists()
 
 
-def test_a_lease_that_nobody_renews_is_removed_from_a_store_in_use(project, bucket, capsys, monkeypatch):
+def test_a_lease_that_nobody_renews_is_removed_from_a_store_in_use(
+    project, bucket, capsys, monkeypatch
+):
     root = bucket / "project"
     config = overlay(read_yaml(project.path / "config.yaml"), {"roots": {"stores": str(root)}})
     (project.path / "config.yaml").write_text(yaml.safe_dump(config))

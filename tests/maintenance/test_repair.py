@@ -43,11 +43,17 @@ def snakemake(monkeypatch, made):
             self.lines.append(command[1:])
             if self.fails or not all(map(self.knows, words)):
                 said = self.fails or "MissingRuleException: no rule"
-                return subprocess.CompletedProcess(command, 1, "", f"something\nfsar: error: {said}\nExiting\n")
+                return subprocess.CompletedProcess(
+                    command, 1, "", f"something\nfsar: error: {said}\nExiting\n"
+                )
             if "--dry-run" not in command:
-                filling = any("/receipts/" in path and not Path(path).exists() for path in self.makes)
+                filling = any(
+                    "/receipts/" in path and not Path(path).exists() for path in self.makes
+                )
                 for path, source in self.makes.items():
-                    if not Path(path).exists() or (filling and "/c/" in path):  # a job writes all its shards
+                    if not Path(path).exists() or (
+                        filling and "/c/" in path
+                    ):  # a job writes all its shards
                         Path(path).parent.mkdir(parents=True, exist_ok=True)
                         shutil.copy(source, path)
                 assert all(Path(word).exists() for word in words)
@@ -86,9 +92,15 @@ def test_a_shard_is_made_again_and_looks_as_old_as_ever(made, snakemake, capsys)
         ),
         f"{STORE}: mended",
     ]
-    changed = {path for path, time in times(made).items() if time != OLD and path.startswith(("stores", "results"))}
+    changed = {
+        path
+        for path, time in times(made).items()
+        if time != OLD and path.startswith(("stores", "results"))
+    }
     assert changed == {SHARD}  # which snakemake does not look at
-    assert (made / SHARD).read_bytes() == (KEPT / "frames/data.zarr/frames/c/0/0/0/0/0/0").read_bytes()
+    assert (made / SHARD).read_bytes() == (
+        KEPT / "frames/data.zarr/frames/c/0/0/0/0/0/0"
+    ).read_bytes()
 
 
 def test_a_seal_that_is_not_as_it_was_looks_new(made, snakemake):
@@ -99,7 +111,10 @@ def test_a_seal_that_is_not_as_it_was_looks_new(made, snakemake):
     os.utime(seal, ns=(OLD, OLD))
     flip(made / SHARD, 9)
     assert main(["repair", STORE]) == 0
-    assert seal.read_bytes() == (KEPT / "frames/manifest.json").read_bytes() and seal.stat().st_mtime_ns > OLD
+    assert (
+        seal.read_bytes() == (KEPT / "frames/manifest.json").read_bytes()
+        and seal.stat().st_mtime_ns > OLD
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,16 +132,22 @@ def test_a_file_is_made_again_and_looks_as_old_as_ever(made, snakemake, file, at
     os.utime(made / file, ns=(OLD, OLD))
     assert main(["repair", file, "--", "--cores", "3"]) == 0
     assert snakemake.lines[-1] == ["--cores", "3", "--", file]
-    assert (made / file).read_bytes() == (KEPT / kept).read_bytes() and (made / file).stat().st_mtime_ns == OLD
+    assert (made / file).read_bytes() == (KEPT / kept).read_bytes() and (
+        made / file
+    ).stat().st_mtime_ns == OLD
 
 
 def test_a_run_is_tested_again(made, snakemake):
     folder = f"results/runs/{RUN}"
-    snakemake.makes = {f"{folder}/{name}": KEPT / "run" / name for name in ("summary.json", "queries.csv.gz")}
+    snakemake.makes = {
+        f"{folder}/{name}": KEPT / "run" / name for name in ("summary.json", "queries.csv.gz")
+    }
     flip(made / folder / "queries.csv.gz", 60)
     assert main(["repair", folder]) == 0
     assert snakemake.lines[-1][-1] == f"{folder}/summary.json"
-    assert (made / folder / "queries.csv.gz").read_bytes() == (KEPT / "run/queries.csv.gz").read_bytes()
+    assert (made / folder / "queries.csv.gz").read_bytes() == (
+        KEPT / "run/queries.csv.gz"
+    ).read_bytes()
     assert (made / folder / "summary.json").stat().st_mtime_ns == OLD
 
 
@@ -151,7 +172,10 @@ def test_paths_are_given_as_the_rules_have_them(made, snakemake, absolute):
 def test_what_is_sound_is_left_alone(made, snakemake, capsys):
     before = times(made)
     assert main(["repair", STORE, "stores/index/toy.tsv"]) == 0
-    assert capsys.readouterr().out == f"{STORE}: sound; nothing to mend\nstores/index/toy.tsv: sound; nothing to mend\n"
+    assert (
+        capsys.readouterr().out
+        == f"{STORE}: sound; nothing to mend\nstores/index/toy.tsv: sound; nothing to mend\n"
+    )
     assert times(made) == before and snakemake.lines == []
 
 
@@ -207,7 +231,9 @@ def _is_going(path, name: str) -> bool:
 
 
 KILLS = {
-    "before anything is removed": lambda patch, made: _kill_when(patch, module.stores, "remove_bad", lambda *_: True),
+    "before anything is removed": lambda patch, made: _kill_when(
+        patch, module.stores, "remove_bad", lambda *_: True
+    ),
     "before the seal is removed": lambda patch, made: _kill_when(
         patch, Path, "unlink", lambda path, **_: _is_going(path, "manifest.json")
     ),
@@ -217,8 +243,12 @@ KILLS = {
     "before the shard is removed": lambda patch, made: _kill_when(
         patch, Path, "unlink", lambda path, **_: _is_going(path, "/0")
     ),
-    "before snakemake runs": lambda patch, made: _kill_when(patch, module, "_snakemake", lambda words, *_: not words),
-    "before times are set": lambda patch, made: _kill_when(patch, module, "_keep_times", lambda *_: True),
+    "before snakemake runs": lambda patch, made: _kill_when(
+        patch, module, "_snakemake", lambda words, *_: not words
+    ),
+    "before times are set": lambda patch, made: _kill_when(
+        patch, module, "_keep_times", lambda *_: True
+    ),
     "before the note is removed": lambda patch, made: _kill_when(
         patch, Path, "unlink", lambda path, **_: _is_going(path, ".repair")
     ),
@@ -240,8 +270,12 @@ def test_a_killed_repair_goes_on_where_it_was(made, snakemake, monkeypatch, caps
     out = capsys.readouterr().out
     assert f"{STORE}: an interrupted repair goes on\n" in out and out.endswith(f"{STORE}: mended\n")
     after = times(made)
-    assert after.keys() == before.keys() and {path for path in after if after[path] != before[path]} <= {SHARD}
-    assert (made / SHARD).read_bytes() == (KEPT / "frames/data.zarr/frames/c/0/0/0/0/0/0").read_bytes()
+    assert after.keys() == before.keys() and {
+        path for path in after if after[path] != before[path]
+    } <= {SHARD}
+    assert (made / SHARD).read_bytes() == (
+        KEPT / "frames/data.zarr/frames/c/0/0/0/0/0/0"
+    ).read_bytes()
     assert main(["repair", STORE]) == 0
     assert capsys.readouterr().out == f"{STORE}: sound; nothing to mend\n"
 
@@ -293,10 +327,14 @@ main(sys.argv[1:])
     assert (made / STORE / "manifest.json").stat().st_mtime_ns == OLD
 
 
-@pytest.mark.parametrize("word", ["stores/index/toy.tsv", f"results/runs/{RUN}", f"results/runs/{RUN}/queries.csv.gz"])
+@pytest.mark.parametrize(
+    "word", ["stores/index/toy.tsv", f"results/runs/{RUN}", f"results/runs/{RUN}/queries.csv.gz"]
+)
 def test_a_killed_repair_of_a_file_or_a_run_goes_on(made, snakemake, monkeypatch, capsys, word):
     folder = f"results/runs/{RUN}"
-    snakemake.makes = {f"{folder}/{name}": KEPT / "run" / name for name in ("summary.json", "queries.csv.gz")}
+    snakemake.makes = {
+        f"{folder}/{name}": KEPT / "run" / name for name in ("summary.json", "queries.csv.gz")
+    }
     snakemake.makes["stores/index/toy.tsv"] = KEPT / "index.tsv"
     before = times(made)
     damaged = made / (word if word.endswith(".tsv") else f"{folder}/queries.csv.gz")
@@ -342,7 +380,10 @@ def test_an_old_note_does_not_make_other_content_look_old(made, snakemake, monke
 def test_a_store_that_is_merely_unfinished_is_not_mended(made, snakemake, capsys):
     (made / STORE / "manifest.json").unlink()
     assert main(["repair", STORE]) == 0
-    assert capsys.readouterr().out == f"{STORE}: not sealed yet; nothing to mend\n" and snakemake.lines == []
+    assert (
+        capsys.readouterr().out == f"{STORE}: not sealed yet; nothing to mend\n"
+        and snakemake.lines == []
+    )
 
 
 def test_a_seal_that_records_more_than_before_looks_as_old_as_ever(made, snakemake, tmp_path):
@@ -353,7 +394,9 @@ def test_a_seal_that_records_more_than_before_looks_as_old_as_ever(made, snakema
     files = {key: entry | {"clips": "00" * 4 * 18} for key, entry in files.items()}
     write_json(more, read_json(KEPT / "frames/manifest.json", "") | {"files": files, "inputs": {}})
     snakemake.makes[f"{STORE}/manifest.json"] = more
-    write_json(tmp_path / "receipt.json", read_json(KEPT / "frames/receipts/0.json", "") | {"files": files})
+    write_json(
+        tmp_path / "receipt.json", read_json(KEPT / "frames/receipts/0.json", "") | {"files": files}
+    )
     snakemake.makes[f"{STORE}/receipts/0.json"] = tmp_path / "receipt.json"
     flip(made / SHARD, 9)
     assert main(["repair", STORE]) == 0

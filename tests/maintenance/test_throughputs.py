@@ -15,10 +15,19 @@ from fsar_core.study import Study
 from tests.maintenance.toys import toy
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAIN = dict(source="here", clips={"a": 2.0, "a.b": 4.0}, start=1, gpu=10, gpu_source="there", ratios={"frames": 2.0})
+PLAIN = dict(
+    source="here",
+    clips={"a": 2.0, "a.b": 4.0},
+    start=1,
+    gpu=10,
+    gpu_source="there",
+    ratios={"frames": 2.0},
+)
 
 
-@pytest.mark.parametrize(("name", "value"), [("a", 2), ("a.c", 2), ("a.b", 4), ("a.b.c", 4), ("a.c.b", 2)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("a", 2), ("a.c", 2), ("a.b", 4), ("a.b.c", 4), ("a.c.b", 2)]
+)
 def test_the_nearest_name_counts(name, value):
     assert nearest(PLAIN["clips"], name) == value
 
@@ -57,7 +66,11 @@ def test_a_presets_own_speeds_go_before():
 
 def test_speeds_of_a_preset_are_positive():
     with pytest.raises(FsarError, match=r"mine.yaml: presets.small.clips.*must be greater than 0"):
-        validate(Throughputs, PLAIN | {"presets": {"small": {"source": "s", "clips": {"a": 0.0}}}}, "mine.yaml")
+        validate(
+            Throughputs,
+            PLAIN | {"presets": {"small": {"source": "s", "clips": {"a": 0.0}}}},
+            "mine.yaml",
+        )
 
 
 def test_the_demo_is_told_in_minutes():
@@ -80,7 +93,9 @@ def test_the_shipped_ones_say_where_they_come_from():
 
 @pytest.mark.parametrize("name", throughputs.HEADS)
 def test_the_script_measures_every_head_that_the_shipped_ones_name(name, monkeypatch):
-    monkeypatch.setattr(throughputs, "EPISODE", throughputs.EPISODE | dict(dim=256, height=4, width=4, query=5))
+    monkeypatch.setattr(
+        throughputs, "EPISODE", throughputs.EPISODE | dict(dim=256, height=4, width=4, query=5)
+    )
     found = throughputs.measured(name, 1)
     assert set(found) == {f"train_head.{name}", f"evaluate_head.{name}"} and min(found.values()) > 0
     shipped = load(Throughputs, ROOT / "workflow" / "throughputs.yaml").clips
@@ -112,7 +127,11 @@ def test_done_jobs_tell_their_speed(tmp_path):
     tsv(tmp_path, "evaluate_head", "r2", "5.0")
     tsv(tmp_path, "clip_index", "x.ab", "NA")
     # Another head is thought to be as fast as the tests of this one.
-    assert measured(works, tmp_path) == {"fill_frames": 10.0, "evaluate_head.h.m": 10.0, "evaluate_head": 10.0}
+    assert measured(works, tmp_path) == {
+        "fill_frames": 10.0,
+        "evaluate_head.h.m": 10.0,
+        "evaluate_head": 10.0,
+    }
 
 
 def test_demo_videos_are_named_by_data_set_and_digest(tmp_path):

@@ -12,7 +12,9 @@ from fsar_core.__main__ import main
 from fsar_core.maintenance.verify import unit_of
 
 KEPT = Path(__file__).parents[1] / "formats" / "layout1"
-RUN = json.loads((KEPT / "run" / "summary.json").read_text(encoding="utf-8"))["run"]  # a run's folder has its name
+RUN = json.loads((KEPT / "run" / "summary.json").read_text(encoding="utf-8"))[
+    "run"
+]  # a run's folder has its name
 
 
 @pytest.fixture
@@ -31,7 +33,9 @@ def filled(project, tmp_path) -> Path:
         (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(KEPT / source, tmp_path / target)
     shutil.copytree(KEPT / "run", tmp_path / "results" / "runs" / RUN)
-    (tmp_path / "results" / "models" / "m" / ".last.pt.a1b2c3d4").write_bytes(b"half")  # of a killed job
+    (tmp_path / "results" / "models" / "m" / ".last.pt.a1b2c3d4").write_bytes(
+        b"half"
+    )  # of a killed job
     return tmp_path
 
 
@@ -88,7 +92,10 @@ def test_what_is_damaged_is_told(filled, capsys, file, at, thing, told):
         (line,) = [line for line in out.splitlines() if not line.endswith(": sound")]
         assert line.startswith(f"{thing}: {told}")
         checked = 1 if words else 10
-        assert err == f"fsar: error: 1 of {checked} checked are damaged; mend with `fsar repair {thing}`\n"
+        assert (
+            err
+            == f"fsar: error: 1 of {checked} checked are damaged; mend with `fsar repair {thing}`\n"
+        )
 
 
 def test_all_that_is_damaged_is_in_one_command(filled, capsys):
@@ -97,7 +104,9 @@ def test_all_that_is_damaged_is_in_one_command(filled, capsys):
     assert main(["verify"]) == 2
     out, err = capsys.readouterr()
     assert "stores/features/toy.features: job 0: receipts/0.json: missing" in out
-    assert err.endswith("mend with `fsar repair stores/index/toy.tsv stores/features/toy.features`\n")
+    assert err.endswith(
+        "mend with `fsar repair stores/index/toy.tsv stores/features/toy.features`\n"
+    )
 
 
 def test_an_unfinished_store_is_no_damage(filled, capsys):
@@ -114,18 +123,30 @@ def test_a_plan_that_was_interrupted_is_no_damage(filled, capsys):
     """Zarr's arrays come before the plan."""
     store = filled / "stores/frames/new.frames"
     shutil.copytree(filled / "stores/frames/toy.frames/data.zarr", store / "data.zarr")
-    for words, last in ((["verify"], "11 checked, none damaged"), (["verify", str(store)], "1 checked, none damaged")):
+    for words, last in (
+        (["verify"], "11 checked, none damaged"),
+        (["verify", str(store)], "1 checked, none damaged"),
+    ):
         assert main(words) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert any(line.endswith("new.frames: not planned yet") for line in lines) and lines[-1] == last
+        assert (
+            any(line.endswith("new.frames: not planned yet") for line in lines)
+            and lines[-1] == last
+        )
 
 
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("nowhere", "nowhere: nothing to check; expected a store, the folder of a run, or a file that fsar wrote"),
+        (
+            "nowhere",
+            "nowhere: nothing to check; expected a store, the folder of a run, or a file that fsar wrote",
+        ),
         ("results", "results: nothing to check; expected a store"),
-        ("config.yaml", "config.yaml: nothing that holds a checksum; expected .npz, .pt, .json or a clip index"),
+        (
+            "config.yaml",
+            "config.yaml: nothing that holds a checksum; expected .npz, .pt, .json or a clip index",
+        ),
     ],
 )
 def test_mistakes_are_one_line(filled, capsys, path, line):
@@ -137,7 +158,9 @@ def test_mistakes_are_one_line(filled, capsys, path, line):
 def test_what_lies_in_the_projects_own_folder_is_no_store(filled):
     (filled / "manifest.json").write_text("{}")
     assert unit_of(filled / "stores/index/toy.tsv") == filled / "stores/index/toy.tsv"
-    assert unit_of(Path("stores/frames/toy.frames/data.zarr/frames/c/0/0/0/0/0/0")) == Path("stores/frames/toy.frames")
+    assert unit_of(Path("stores/frames/toy.frames/data.zarr/frames/c/0/0/0/0/0/0")) == Path(
+        "stores/frames/toy.frames"
+    )
 
 
 def test_only_what_is_a_store_is_checked_as_one(filled, capsys):
@@ -156,7 +179,10 @@ def test_only_what_is_a_store_is_checked_as_one(filled, capsys):
 
 def test_what_a_killed_clean_left_is_named_as_such(filled, capsys):
     """It is no damage, and nothing to repair, whatever is left of it."""
-    for path, name in (("stores/frames/toy.frames", "manifest.json"), ("results/models/m", ".last.pt.a1b2c3d4")):
+    for path, name in (
+        ("stores/frames/toy.frames", "manifest.json"),
+        ("results/models/m", ".last.pt.a1b2c3d4"),
+    ):
         (filled / path).rename((filled / path).with_name(f".removed.{Path(path).name}"))
         ((filled / path).with_name(f".removed.{Path(path).name}") / name).unlink()
     store = "stores/frames/.removed.toy.frames"

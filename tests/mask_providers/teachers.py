@@ -22,7 +22,9 @@ from tests.mask_providers.seem.tiny import TINY, network
 SPELLED = {"train class 00": "BrushHair", "train class 01": "Pushing [something] left"}
 
 
-def png_dataset(folder: Path, clips: int = 2, frames: int = 6, height: int = 40, width: int = 48) -> Path:
+def png_dataset(
+    folder: Path, clips: int = 2, frames: int = 6, height: int = 40, width: int = 48
+) -> Path:
     """videos/class/clip/<n>.png below `folder`/data and `folder`/index.tsv: two training classes, one each of val and test.
     Returns the data set's folder."""
     entries = toy_entries({"train": 2, "val": 1, "test": 1}, clips)
@@ -43,7 +45,10 @@ def png_dataset(folder: Path, clips: int = 2, frames: int = 6, height: int = 40,
 
 def tiny_seem(path: Path, monkeypatch, seed: int = 0) -> Path:
     """A checkpoint file with official names, of a network that stands for all published ones from here on."""
-    small = {name: checkpoints.Checkpoint(TINY, known.url, "") for name, known in checkpoints.CHECKPOINTS.items()}
+    small = {
+        name: checkpoints.Checkpoint(TINY, known.url, "")
+        for name, known in checkpoints.CHECKPOINTS.items()
+    }
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", small)
     state = network(TINY, seed).float().state_dict()
     torch.save({checkpoints.official(name): value for name, value in state.items()}, path)
@@ -59,7 +64,9 @@ def tiny_clipseg(folder: Path, seed: int = 0) -> Path:
     layers = dict(hidden_size=16, intermediate_size=32, num_attention_heads=2)
     config = CLIPSegConfig(
         text_config=dict(layers, num_hidden_layers=2, initializer_factor=4.0),
-        vision_config=dict(layers, num_hidden_layers=3, image_size=32, patch_size=8, initializer_factor=4.0),
+        vision_config=dict(
+            layers, num_hidden_layers=3, image_size=32, patch_size=8, initializer_factor=4.0
+        ),
         projection_dim=12,
         reduce_dim=8,
         extract_layers=[0, 1, 2],
@@ -76,7 +83,11 @@ def tiny_clipseg(folder: Path, seed: int = 0) -> Path:
     files = {
         "vocab.json": {names.get(piece, piece): number for piece, number in pieces.encoder.items()},
         "tokenizer_config.json": ends
-        | {"tokenizer_class": "CLIPTokenizer", "pad_token": ends["eos_token"], "unk_token": ends["eos_token"]}
+        | {
+            "tokenizer_class": "CLIPTokenizer",
+            "pad_token": ends["eos_token"],
+            "unk_token": ends["eos_token"],
+        }
         | {"model_max_length": 77},
         "preprocessor_config.json": {
             "feature_extractor_type": "ViTFeatureExtractor",

@@ -25,9 +25,17 @@ SOURCE = "masks/{folder}/{video}.png"
 def record(**changes) -> dict:
     """A row of a clip index."""
     usual = dict(
-        row=0, split="train", path="videos/a class/clip.01.mp4", file="videos/a class/clip.01.mp4", decoder="decord"
+        row=0,
+        split="train",
+        path="videos/a class/clip.01.mp4",
+        file="videos/a class/clip.01.mp4",
+        decoder="decord",
     )
-    return usual | {"class": "a", "frames": FRAMES, "fps": 24.0, "height": HEIGHT, "width": WIDTH} | changes
+    return (
+        usual
+        | {"class": "a", "frames": FRAMES, "fps": 24.0, "height": HEIGHT, "width": WIDTH}
+        | changes
+    )
 
 
 def clip_of(spec, **changes) -> ClipFrames:
@@ -52,7 +60,9 @@ def write_folder(path: Path, masks: np.ndarray) -> None:
 
 
 def of(folder, spec, clip, values="soft", source=SOURCE):
-    provider = build("instance_masks", "annotated", values=values, folder=folder, source=source, frames=spec)
+    provider = build(
+        "instance_masks", "annotated", values=values, folder=folder, source=source, frames=spec
+    )
     (found,) = provider([clip])
     if isinstance(found, str):
         return found
@@ -79,7 +89,8 @@ def test_a_sheet_and_a_folder_are_the_same(tmp_path):
     write_sheet(tmp_path / "masks/a class/clip.01.png", masks)
     write_folder(tmp_path / "single/clip.01", masks)
     np.testing.assert_array_equal(
-        of(tmp_path, spec, clip_of(spec)), of(tmp_path, spec, clip_of(spec), source="single/{video}")
+        of(tmp_path, spec, clip_of(spec)),
+        of(tmp_path, spec, clip_of(spec), source="single/{video}"),
     )
 
 
@@ -109,7 +120,11 @@ def test_masks_of_16_bits(tmp_path):
 
 
 @given(
-    st.integers(8, 40), st.integers(8, 40), st.integers(1, 20), st.sampled_from(["crop", "squash"]), st.integers(0, 9)
+    st.integers(8, 40),
+    st.integers(8, 40),
+    st.integers(1, 20),
+    st.sampled_from(["crop", "squash"]),
+    st.integers(0, 9),
 )
 @settings(max_examples=30, deadline=None)
 def test_alignment_at_any_size(tmp_path_factory, height, width, frames, fit, seed):
@@ -134,12 +149,18 @@ def test_where_the_masks_of_a_clip_lie():
         (soft_masks(FRAMES - 1), "masks 'clip.01.png' are 220 x 30 pixels, expected 240 x 30"),
         (soft_masks(width=31), "masks 'clip.01.png' are 240 x 31 pixels, expected 240 x 30"),
         (b"no picture", "masks 'clip.01.png' not readable as a picture (UnidentifiedImageError)"),
-        (np.zeros((FRAMES * HEIGHT, WIDTH, 3), np.uint8), "masks 'clip.01.png' have 3 axes, expected a grey picture"),
+        (
+            np.zeros((FRAMES * HEIGHT, WIDTH, 3), np.uint8),
+            "masks 'clip.01.png' have 3 axes, expected a grey picture",
+        ),
         (
             np.full((FRAMES * HEIGHT, WIDTH), 255, np.uint16),
             "masks 'clip.01.png' have 16 bits, but no value above 255 of 65535; save them with 8 bits",
         ),
-        (np.ones((FRAMES * HEIGHT, WIDTH), bool), "masks 'clip.01.png' are bool, expected 8 or 16 bits"),
+        (
+            np.ones((FRAMES * HEIGHT, WIDTH), bool),
+            "masks 'clip.01.png' are bool, expected 8 or 16 bits",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_sheet(tmp_path, made, problem):
@@ -149,7 +170,9 @@ def test_what_is_wrong_with_a_sheet(tmp_path, made, problem):
         path.write_bytes(made)
     elif made is not None:
         Image.fromarray(
-            made.reshape(-1, *made.shape[1:] if made.ndim == 2 or made.shape[-1] == 3 else made.shape[2:])
+            made.reshape(
+                -1, *made.shape[1:] if made.ndim == 2 or made.shape[-1] == 3 else made.shape[2:]
+            )
         ).save(path)
     assert of(tmp_path, spec, clip_of(spec)) == problem
 

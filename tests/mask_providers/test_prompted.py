@@ -17,7 +17,9 @@ PROMPTS = ["run", "brush hair"]
 class Red(PromptedTeacher):
     """Counts what it is shown and writes down how."""
 
-    def __init__(self, precision="float32", threshold=None, template="{class}", batch_frames=8, fail=None):
+    def __init__(
+        self, precision="float32", threshold=None, template="{class}", batch_frames=8, fail=None
+    ):
         super().__init__(precision, threshold, template, PROMPTS, "cpu", batch_frames)
         self.lengths = torch.tensor([float(len(text)) for text in self.prompts])
         self.batches, self.products, self.fail = [], [], fail
@@ -30,13 +32,19 @@ class Red(PromptedTeacher):
         self.products.append((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
         logits = (frames[:, 0].float() - 100) / 50 * self.lengths[texts][:, None, None]
         score = logits.flatten(1).mean(1)
-        return (logits + torch.tensor(self.fail or 0.0), score) if self.fail != "score" else (logits, score * torch.inf)
+        return (
+            (logits + torch.tensor(self.fail or 0.0), score)
+            if self.fail != "score"
+            else (logits, score * torch.inf)
+        )
 
 
 def clip_of(taken, prompt="run", seed=0, size=5) -> ClipFrames:
     """A clip whose frame of one number is always the same picture, as in a frame store."""
     taken = np.asarray(taken)
-    pictures = np.random.default_rng(seed).integers(0, 256, (taken.max() + 1, size, size, 3), dtype=np.uint8)
+    pictures = np.random.default_rng(seed).integers(
+        0, 256, (taken.max() + 1, size, size, 3), dtype=np.uint8
+    )
     return ClipFrames({}, taken, pictures[taken], prompt)
 
 
@@ -86,14 +94,18 @@ def test_a_threshold_makes_hard_masks():
         found = Red(threshold=threshold)(CLIPS)
         for clip, made in zip(CLIPS, found):
             logits = (clip.frames[..., 0].astype(np.float32) - 100) / 50 * len(clip.prompt)
-            np.testing.assert_array_equal(made.masks, np.where(1 / (1 + np.exp(-logits)) > threshold, 255, 0))
+            np.testing.assert_array_equal(
+                made.masks, np.where(1 / (1 + np.exp(-logits)) > threshold, 255, 0)
+            )
     assert set(np.unique(Red(threshold=0.5)(CLIPS)[0].masks)) == {0, 255}
 
 
 def test_the_template_is_around_the_class():
     teacher = Red(template="a {class}!")
     assert teacher.prompts == ["a run!", "a brush hair!"]
-    np.testing.assert_allclose(teacher(CLIPS[:1])[0].score, expected(CLIPS[0], "a run!")[1], rtol=1e-5)
+    np.testing.assert_allclose(
+        teacher(CLIPS[:1])[0].score, expected(CLIPS[0], "a run!")[1], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("precision", "dtype"), PRECISIONS.items())
@@ -105,13 +117,16 @@ def test_the_precision_of_matrix_products(precision, dtype):
 
 @pytest.mark.parametrize("fail", [float("nan"), float("inf"), "score"])
 def test_masks_that_are_no_numbers_are_refused(fail):
-    with pytest.raises(FsarError, match=r"^red: masks that are no numbers; .* set `precision: bf16` or `float32`"):
+    with pytest.raises(
+        FsarError, match=r"^red: masks that are no numbers; .* set `precision: bf16` or `float32`"
+    ):
         Red("fp16", fail=fail)(CLIPS)
 
 
 def test_too_little_memory_is_told():
     with pytest.raises(
-        FsarError, match=r"^red: 2 frames of one forward pass do not fit .* lower `batch_frames` .*\(now 2\)"
+        FsarError,
+        match=r"^red: 2 frames of one forward pass do not fit .* lower `batch_frames` .*\(now 2\)",
     ):
         Red(batch_frames=2, fail=torch.OutOfMemoryError("CUDA out of memory"))(CLIPS)
 
@@ -119,9 +134,18 @@ def test_too_little_memory_is_told():
 @pytest.mark.parametrize(
     ("wrong", "line"),
     [
-        ({"precision": "half"}, r"^red: precision='half' is not valid; valid: 'float32', 'bf16', 'fp16'$"),
-        ({"threshold": 1.5}, r"^red: threshold=1\.5 is not valid; valid: numbers from 0 to 1, or null$"),
-        ({"template": "class"}, r"^red: the template 'class' has no \{class\}; say where the class text goes$"),
+        (
+            {"precision": "half"},
+            r"^red: precision='half' is not valid; valid: 'float32', 'bf16', 'fp16'$",
+        ),
+        (
+            {"threshold": 1.5},
+            r"^red: threshold=1\.5 is not valid; valid: numbers from 0 to 1, or null$",
+        ),
+        (
+            {"template": "class"},
+            r"^red: the template 'class' has no \{class\}; say where the class text goes$",
+        ),
     ],
 )
 def test_wrong_options(wrong, line):

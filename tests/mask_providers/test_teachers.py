@@ -32,7 +32,8 @@ FRAMES = toy_frame_spec(count=3, size=40, views=2)
 CLIPS = 4  # of two training classes
 TEXTS = ["brush hair", "pushing something left"]
 needs_transformers = pytest.mark.skipif(
-    importlib.util.find_spec("transformers") is None, reason="transformers is not installed (the extra `clipseg`)"
+    importlib.util.find_spec("transformers") is None,
+    reason="transformers is not installed (the extra `clipseg`)",
 )
 TEACHERS = ["seem", pytest.param("clipseg", marks=needs_transformers)]
 each = pytest.mark.parametrize("name", TEACHERS)
@@ -58,9 +59,23 @@ class Place:
     def fill(self, spec: MaskSpec, *words, index: Path | None = None) -> tuple[Path, int]:
         """(store, status of the job)"""
         store, weights = self.folder / spec.key, self.weights[spec.provider.name]
-        common = ("--spec", spec.json_text, "--index", index or self.folder / "index.tsv", "--store", store)
+        common = (
+            "--spec",
+            spec.json_text,
+            "--index",
+            index or self.folder / "index.tsv",
+            "--store",
+            store,
+        )
         assert run("plan", *common, "--clips-per-job", 64) == 0
-        where = ("--frames", self.folder / "frames", "--receipt", store / "receipts/0.json", "--weights", weights)
+        where = (
+            "--frames",
+            self.folder / "frames",
+            "--receipt",
+            store / "receipts/0.json",
+            "--weights",
+            weights,
+        )
         return store, run("fill", *common, "--job", 0, *where, *words)
 
     def made(self, spec: MaskSpec, *words) -> Path:
@@ -80,7 +95,10 @@ def stored(tmp_path_factory) -> Path:
     data, store = png_dataset(folder), folder / "frames"
     common = ("--spec", FRAMES.json_text, "--index", folder / "index.tsv", "--store", store)
     assert run("plan", *common, "--clips-per-job", 64) == 0
-    assert run("fill", *common, "--job", 0, "--receipt", store / "receipts/0.json", "--folder", data) == 0
+    assert (
+        run("fill", *common, "--job", 0, "--receipt", store / "receipts/0.json", "--folder", data)
+        == 0
+    )
     assert run("seal", "--store", store, "--max-failures", 0.0) == 0
     if importlib.util.find_spec("transformers"):
         tiny_clipseg(folder / "clipseg")
@@ -95,7 +113,12 @@ def place(stored, monkeypatch) -> Place:
 
 def read(store: Path, array: str) -> np.ndarray:
     reader = StoreReader(store, array)
-    return np.stack([[reader.read_clip(row, view) for view in range(reader.views)] for row in range(reader.clips)])
+    return np.stack(
+        [
+            [reader.read_clip(row, view) for view in range(reader.views)]
+            for row in range(reader.clips)
+        ]
+    )
 
 
 @each
@@ -107,7 +130,10 @@ def test_from_png_frames_to_masks(place, name, capsys):
     assert scores.shape == (CLIPS, 2, 3) and scores.dtype == np.float32 and (abs(scores) <= 1).all()
     # As the network by itself has them, frame by frame, with the text of the clip's class.
     teacher = build("instance_masks", name, size=64, weights=place.weights[name], prompts=TEXTS)
-    index, frames = read_index(place.folder / "index.tsv"), StoreReader(place.folder / "frames", "frames")
+    index, frames = (
+        read_index(place.folder / "index.tsv"),
+        StoreReader(place.folder / "frames", "frames"),
+    )
     assert index["class"][:CLIPS].tolist() == ["BrushHair"] * 2 + ["Pushing [something] left"] * 2
     for row in range(CLIPS):
         for view in range(2):
@@ -119,7 +145,9 @@ def test_from_png_frames_to_masks(place, name, capsys):
                 np.testing.assert_allclose(masks[row, view, number], soft, atol=1)
                 assert scores[row, view, number] == pytest.approx(score.item(), abs=1e-5)
     # Something is there to be seen, and clips and classes differ.
-    assert masks.std() > 10 and len(np.unique(masks)) > 50 and len(np.unique(scores.round(4))) > CLIPS
+    assert (
+        masks.std() > 10 and len(np.unique(masks)) > 50 and len(np.unique(scores.round(4))) > CLIPS
+    )
     receipt = json.loads((store / "receipts/0.json").read_text())
     assert 3 * CLIPS <= receipt["counts"]["frames"] <= 6 * CLIPS
     assert {key.split("/")[1] for key in receipt["files"]} == {"masks", "score"}
@@ -131,17 +159,25 @@ def test_from_png_frames_to_masks(place, name, capsys):
 def test_another_class_is_another_prompt(place, name):
     """The same frames under the other class's text: other masks, other scores."""
     teacher = build("instance_masks", name, size=64, weights=place.weights[name], prompts=TEXTS)
-    pictures = torch.from_numpy(StoreReader(place.folder / "frames", "frames").read_clip(0, 0)).permute(0, 3, 1, 2)
+    pictures = torch.from_numpy(
+        StoreReader(place.folder / "frames", "frames").read_clip(0, 0)
+    ).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        (one, first), (other, second) = (teacher.look(pictures, torch.full((3,), text)) for text in (0, 1))
-    assert not torch.allclose(one, other, atol=1e-3) and not torch.allclose(first, second, atol=1e-4)
+        (one, first), (other, second) = (
+            teacher.look(pictures, torch.full((3,), text)) for text in (0, 1)
+        )
+    assert not torch.allclose(one, other, atol=1e-3) and not torch.allclose(
+        first, second, atol=1e-4
+    )
 
 
 @each
 def test_a_damaged_score_is_found(place, name, capsys):
     store = place.made(place.spec(name, template="damaged {class}"))
     damaged = next(
-        path for path in (store / "data.zarr/score").rglob("*") if path.is_file() and path.name != "zarr.json"
+        path
+        for path in (store / "data.zarr/score").rglob("*")
+        if path.is_file() and path.name != "zarr.json"
     )
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
@@ -198,9 +234,12 @@ def test_heads_read_them_as_they_do_any_masks(place, name):
 @each
 def test_without_weights_nothing_is_made_up(name):
     with pytest.raises(
-        FsarError, match=rf"^{name}: no (checkpoint|weights); name (its file|their folder) in the preset"
+        FsarError,
+        match=rf"^{name}: no (checkpoint|weights); name (its file|their folder) in the preset",
     ):
-        build("instance_masks", name, prompts=TEXTS).look(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1))
+        build("instance_masks", name, prompts=TEXTS).look(
+            torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1)
+        )
 
 
 # -- what a user may have done wrong: one line, exit status 2 ----------------------------------------------------------------
@@ -230,7 +269,10 @@ def test_a_checkpoint_of_another_network(place, tmp_path, capsys):
     wrong = Place(place.folder, {"seem": tmp_path / "other.pt"})
     assert wrong.fill(wrong.spec("seem"))[1] == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert f"{tmp_path}/other.pt: no weights of seem_focalt_v1" in line and "lacks 'backbone.norm0.weight'" in line
+    assert (
+        f"{tmp_path}/other.pt: no weights of seem_focalt_v1" in line
+        and "lacks 'backbone.norm0.weight'" in line
+    )
     assert "has the unknown 'model.head'" in line and "Traceback" not in line
 
 
@@ -238,10 +280,19 @@ def test_a_checkpoint_of_another_network(place, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda folder: (folder / "model.safetensors").unlink(), "no CLIPSeg as transformers writes it ("),
-        (lambda folder: (folder / "config.json").write_text("{}"), "no CLIPSeg as transformers writes it ("),
+        (
+            lambda folder: (folder / "model.safetensors").unlink(),
+            "no CLIPSeg as transformers writes it (",
+        ),
+        (
+            lambda folder: (folder / "config.json").write_text("{}"),
+            "no CLIPSeg as transformers writes it (",
+        ),
         (lambda folder: (folder / "vocab.json").unlink(), "no CLIPSeg as transformers writes it ("),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 9), "no CLIPSeg as transformers writes it ("),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 9),
+            "no CLIPSeg as transformers writes it (",
+        ),
         (
             lambda folder: altered(folder, drop="decoder.reduces.0.weight"),
             "network: missing 'decoder.reduces.0.weight'",
@@ -263,19 +314,24 @@ def altered(folder: Path, drop: str = "", add: str = "") -> None:
 
     state = load_file(folder / "model.safetensors")
     state = {key: value for key, value in state.items() if key != drop}
-    save_file(state | ({add: torch.zeros(2)} if add else {}), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        state | ({add: torch.zeros(2)} if add else {}),
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
 
 
 @needs_transformers
 def test_clipseg_takes_whole_patches(place, capsys):
     assert place.fill(place.spec("clipseg", size=60))[1] == 2
-    assert "clipseg: size 60; expected a multiple of the network's patches of 8 pixels" in capsys.readouterr().err
+    assert (
+        "clipseg: size 60; expected a multiple of the network's patches of 8 pixels"
+        in capsys.readouterr().err
+    )
 
 
 def test_clipseg_without_transformers(place, monkeypatch):
-    line = (
-        r"^the provider 'clipseg' needs the library transformers: `pip install -e '.\[clipseg\]' -c constraints.txt`$"
-    )
+    line = r"^the provider 'clipseg' needs the library transformers: `pip install -e '.\[clipseg\]' -c constraints.txt`$"
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(FsarError, match=line):
         build("instance_masks", "clipseg", weights=place.folder)
@@ -293,4 +349,6 @@ def test_clipseg_asks_no_network(place, monkeypatch):
 
 
 def test_the_choices_of_seem_are_the_published_checkpoints():
-    assert registry.entry("instance_masks", "seem").parameters["checkpoint"].choices == tuple(checkpoints.CHECKPOINTS)
+    assert registry.entry("instance_masks", "seem").parameters["checkpoint"].choices == tuple(
+        checkpoints.CHECKPOINTS
+    )

@@ -8,12 +8,16 @@ from tests.oracles import matching as oracle
 
 def random_episode(seed: int):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(1, 3, 2, 5, 4, generator=generator), torch.randn(1, 4, 5, 4, generator=generator)
+    return torch.randn(1, 3, 2, 5, 4, generator=generator), torch.randn(
+        1, 4, 5, 4, generator=generator
+    )
 
 
 @oracle.reads_published
 @pytest.mark.parametrize("shot", [1, 5])
-@pytest.mark.parametrize(("shots", "name"), [("distance", "bimhm_logits"), ("prototype", "bimhm_logits_prototype")])
+@pytest.mark.parametrize(
+    ("shots", "name"), [("distance", "bimhm_logits"), ("prototype", "bimhm_logits_prototype")]
+)
 def test_published_logits(shot, shots, name):
     numbers = oracle.published(shot)
     found = BiMHM(shots=shots)(numbers["support"], numbers["query"])[0]
@@ -30,7 +34,10 @@ def test_oracle(shots):
 
 def test_by_hand_both_directions_are_summed_over_frames():
     x, y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    query, support = torch.stack([x, x, y]).view(1, 1, 3, 2), torch.stack([x, x, x]).view(1, 1, 1, 3, 2)
+    query, support = (
+        torch.stack([x, x, y]).view(1, 1, 3, 2),
+        torch.stack([x, x, x]).view(1, 1, 1, 3, 2),
+    )
     # Query frame y finds nothing (1); every support frame finds x (0).
     assert BiMHM(cosine_eps=1e-9)(support, query).item() == pytest.approx(-1.0)
 
@@ -40,7 +47,9 @@ def test_order_of_frames_is_ignored_and_directions_are_symmetric():
     shuffled = BiMHM()(support, query[:, :, torch.tensor([3, 0, 4, 2, 1])])
     torch.testing.assert_close(shuffled, BiMHM()(support, query))
     one_shot = support[:, :, 0]
-    torch.testing.assert_close(BiMHM()(one_shot[:, :, None], query), BiMHM()(query[:, :, None], one_shot).mT)
+    torch.testing.assert_close(
+        BiMHM()(one_shot[:, :, None], query), BiMHM()(query[:, :, None], one_shot).mT
+    )
 
 
 def test_distances_are_averaged_by_default():

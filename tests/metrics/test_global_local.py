@@ -39,21 +39,34 @@ def oracle_of(local, module: GlobalLocal):
 
 @pytest.mark.parametrize("local", [*LOCALS, None])
 def test_oracle(local):
-    module, (support, query) = metric(local, local_params={"out_dim": 3} if local == "trx" else None), random_episode(0)
-    expected = oracle.global_local_logits(support[0].tolist(), query[0].tolist(), oracle_of(local, module))
-    torch.testing.assert_close(module(support, query)[0], torch.tensor(expected), atol=1e-4, rtol=1e-5)
+    module, (support, query) = (
+        metric(local, local_params={"out_dim": 3} if local == "trx" else None),
+        random_episode(0),
+    )
+    expected = oracle.global_local_logits(
+        support[0].tolist(), query[0].tolist(), oracle_of(local, module)
+    )
+    torch.testing.assert_close(
+        module(support, query)[0], torch.tensor(expected), atol=1e-4, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("local", having("matching", "sums_frames"))
 def test_mean_divides_the_local_term_by_both_clips_frames(local):
     module, (support, query) = metric(local, scale="mean"), random_episode(1)
-    expected = oracle.global_local_logits(support[0].tolist(), query[0].tolist(), oracle_of(local, module), divide=True)
-    torch.testing.assert_close(module(support, query)[0], torch.tensor(expected), atol=1e-5, rtol=1e-5)
+    expected = oracle.global_local_logits(
+        support[0].tolist(), query[0].tolist(), oracle_of(local, module), divide=True
+    )
+    torch.testing.assert_close(
+        module(support, query)[0], torch.tensor(expected), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_mean_of_bimhm_on_opposed_features_is_minus_two_minus_one():
     support = torch.ones(1, 1, 1, 7, 3)
-    found = GlobalLocal(scale="mean", cosine_eps=1e-9, local_params={"cosine_eps": 1e-9})(support, -support[:, 0])
+    found = GlobalLocal(scale="mean", cosine_eps=1e-9, local_params={"cosine_eps": 1e-9})(
+        support, -support[:, 0]
+    )
     assert found.item() == pytest.approx(-3.0)
 
 
@@ -63,13 +76,18 @@ def test_both_terms_are_the_sum_of_each(local, shots):
     """L + G = G+L of Table 5; the local term is that metric on the frames, whose shots are averaged first or not."""
     features = random_episode(2, batch=2)
     both, only_local, only_global = (
-        metric(name, global_=global_, shots=shots) for name, global_ in ((local, True), (local, False), (None, True))
+        metric(name, global_=global_, shots=shots)
+        for name, global_ in ((local, True), (local, False), (None, True))
     )
     torch.testing.assert_close(both(*features), only_local(*features) + only_global(*features))
     support, query = features
     merged = support.mean(2, keepdim=True) if shots == "prototype" else support
-    torch.testing.assert_close(only_local(*features), only_local.local(merged[:, :, :, 1:], query[:, :, 1:]))
-    cosine = torch.cosine_similarity(merged[:, None, :, :, 0], query[:, :, None, None, 0], dim=-1).mean(-1)
+    torch.testing.assert_close(
+        only_local(*features), only_local.local(merged[:, :, :, 1:], query[:, :, 1:])
+    )
+    cosine = torch.cosine_similarity(
+        merged[:, None, :, :, 0], query[:, :, None, None, 0], dim=-1
+    ).mean(-1)
     torch.testing.assert_close(metric(None, shots=shots, cosine_eps=1e-9)(*features), cosine)
 
 
@@ -97,7 +115,12 @@ def test_each_term_looks_at_its_own_part_alone():
 def test_parameters_reach_the_local_metric():
     assert metric("otam", local_params={"lambda_": 0.1}).local.lambda_ == 0.1
     trx = metric("trx", frames=6, local_params={"out_dim": 3, "cardinalities": [2]}).local
-    assert (trx.dim, trx.frames, len(trx.transformers), trx.transformers[0].k_linear.out_features) == (4, 6, 1, 3)
+    assert (
+        trx.dim,
+        trx.frames,
+        len(trx.transformers),
+        trx.transformers[0].k_linear.out_features,
+    ) == (4, 6, 1, 3)
     own = metric("trx", local_params={"dim": 5, "frames": 3}).local
     assert (own.dim, own.frames) == (5, 3)
 
@@ -105,10 +128,14 @@ def test_parameters_reach_the_local_metric():
 def test_a_trained_local_metric_learns():
     module, features = metric("trx", local_params={"out_dim": 3}), random_episode(5)
     module(*features).square().sum().backward()
-    assert all(torch.count_nonzero(p.grad) for p in module.local.transformers.parameters() if p.ndim == 2)
+    assert all(
+        torch.count_nonzero(p.grad) for p in module.local.transformers.parameters() if p.ndim == 2
+    )
 
 
-@pytest.mark.parametrize("local", [name for name in names("matching") if name not in ("sca", "global_local")])
+@pytest.mark.parametrize(
+    "local", [name for name in names("matching") if name not in ("sca", "global_local")]
+)
 def test_every_metric_of_frames_can_be_the_local_one(local):
     logits = metric(local)(*random_episode(8))
     assert logits.shape == (1, 4, 3) and logits.isfinite().all()
@@ -118,7 +145,10 @@ def test_every_metric_of_frames_can_be_the_local_one(local):
     ("params", "message"),
     [
         ({"local": None, "global_": False}, "leaves nothing to compare"),
-        ({"local": None, "local_params": {"shots": "distance"}}, "local_params without a local metric"),
+        (
+            {"local": None, "local_params": {"shots": "distance"}},
+            "local_params without a local metric",
+        ),
         ({"local": "bimh"}, "unknown name 'bimh' in matching; did you mean 'bimhm'"),
         ({"local": "sca", "dim": 4}, "local='sca' compares grids"),
         ({"local": "global_local"}, "local='global_local' expects a global token itself"),

@@ -11,7 +11,9 @@ from tests.oracles import matching as oracle
 
 matrices = st.integers(1, 6).flatmap(
     lambda frames: st.lists(
-        st.lists(st.floats(0, 2, width=32), min_size=frames, max_size=frames), min_size=frames, max_size=frames
+        st.lists(st.floats(0, 2, width=32), min_size=frames, max_size=frames),
+        min_size=frames,
+        max_size=frames,
     )
 )
 
@@ -29,7 +31,8 @@ def constant_paths(x: float, frames: int) -> float:
     """
     first = [x ** (row + 1) + 2 * sum(x**i for i in range(1, row + 1)) for row in range(frames)]
     last = [
-        x ** (frames - 1) * sum(math.comb(frames - 1, down) * first[row - down] for down in range(row + 1))
+        x ** (frames - 1)
+        * sum(math.comb(frames - 1, down) * first[row - down] for down in range(row + 1))
         for row in range(frames)
     ]
     return 2 * sum(last) - last[-1]
@@ -85,7 +88,9 @@ def test_large_distances_do_not_underflow(size):
 
 
 def test_gradients_are_path_weights():
-    matrix = torch.rand(5, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64, requires_grad=True)
+    matrix = torch.rand(
+        5, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64, requires_grad=True
+    )
     assert torch.autograd.gradcheck(lambda d: alignment_cost(d, 0.5), matrix)
     far = torch.full((4, 4), 500.0, requires_grad=True)
     alignment_cost(far, 0.1).backward()
@@ -113,7 +118,10 @@ def test_published_logits_of_prototypes(shot):
 @pytest.mark.parametrize("shots", ["distance", "prototype"])
 def test_oracle(shots):
     generator = torch.Generator().manual_seed(3)
-    support, query = torch.rand(1, 3, 2, 5, 4, generator=generator), torch.rand(1, 4, 5, 4, generator=generator)
+    support, query = (
+        torch.rand(1, 3, 2, 5, 4, generator=generator),
+        torch.rand(1, 4, 5, 4, generator=generator),
+    )
     expected = oracle.otam_logits(support[0].tolist(), query[0].tolist(), 0.1, eps=0.2, shots=shots)
     found = OTAM(lambda_=0.1, cosine_eps=0.2, shots=shots)(support, query)[0]
     torch.testing.assert_close(found, torch.tensor(expected), atol=1e-5, rtol=1e-5)
@@ -132,7 +140,10 @@ def test_order_matters_and_the_two_directions_are_symmetric():
 
 def test_autocast_changes_nothing():
     generator = torch.Generator().manual_seed(5)
-    support, query = torch.rand(1, 2, 1, 4, 64, generator=generator), torch.rand(1, 2, 4, 64, generator=generator)
+    support, query = (
+        torch.rand(1, 2, 1, 4, 64, generator=generator),
+        torch.rand(1, 2, 4, 64, generator=generator),
+    )
     expected = OTAM(lambda_=0.1)(support, query)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = OTAM(lambda_=0.1)(support, query)

@@ -25,7 +25,9 @@ def test_oracle(height, width):
     metric, (support, query) = tiny(), tiny_episode(height, width)
     weights = {name: value.tolist() for name, value in metric.state_dict().items()}
     expected = oracle.sca_logits(support[0].tolist(), query[0].tolist(), weights)
-    torch.testing.assert_close(metric(support, query)[0], torch.tensor(expected), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(
+        metric(support, query)[0], torch.tensor(expected), atol=1e-4, rtol=1e-5
+    )
 
 
 def test_parameter_count_is_the_published_one_less_the_unused_norm():
@@ -57,7 +59,9 @@ def test_dropout_is_random_in_training_only():
 
 def test_features_without_a_grid_or_of_another_dim_are_refused():
     metric, (support, query) = tiny(), tiny_episode()
-    with pytest.raises(FsarError, match=r"sca: support must be \[batch way shot frames dim height width\]"):
+    with pytest.raises(
+        FsarError, match=r"sca: support must be \[batch way shot frames dim height width\]"
+    ):
         metric(support.mean((-1, -2)), query.mean((-1, -2)))
     with pytest.raises(FsarError, match="sca: built for dim=5, got features with dim=4"):
         metric(support[:, :, :, :, :4], query[:, :, :, :4])

@@ -21,7 +21,9 @@ def published_trx(numbers, cardinality=None):
 def tiny(**params) -> TRX:
     torch.manual_seed(0)
     metric = TRX(**{"dim": 5, "out_dim": 3, "frames": 4, **params})
-    for transformer in metric.transformers:  # at initialisation the norm is the identity and would hide mistakes
+    for (
+        transformer
+    ) in metric.transformers:  # at initialisation the norm is the identity and would hide mistakes
         torch.nn.init.normal_(transformer.norm_k.weight)
         torch.nn.init.normal_(transformer.norm_k.bias)
     return metric.eval()
@@ -29,12 +31,16 @@ def tiny(**params) -> TRX:
 
 def tiny_episode():
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(1, 3, 2, 4, 5, generator=generator), torch.randn(1, 2, 4, 5, generator=generator)
+    return torch.randn(1, 3, 2, 4, 5, generator=generator), torch.randn(
+        1, 2, 4, 5, generator=generator
+    )
 
 
 @oracle.reads_published
 @pytest.mark.parametrize("shot", [1, 5])
-@pytest.mark.parametrize(("cardinality", "name"), [(None, "trx_logits"), (2, "trx2_logits"), (3, "trx3_logits")])
+@pytest.mark.parametrize(
+    ("cardinality", "name"), [(None, "trx_logits"), (2, "trx2_logits"), (3, "trx3_logits")]
+)
 def test_published_logits(shot, cardinality, name):
     numbers = oracle.published(shot)
     found = published_trx(numbers, cardinality)(numbers["support"], numbers["query"])[0]
@@ -49,13 +55,18 @@ def test_oracle(cardinalities):
         for c, transformer in zip(cardinalities, metric.transformers)
     }
     expected = oracle.trx_logits(support[0].tolist(), query[0].tolist(), cardinalities, weights)
-    torch.testing.assert_close(metric(support, query)[0], torch.tensor(expected), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(
+        metric(support, query)[0], torch.tensor(expected), atol=1e-4, rtol=1e-5
+    )
 
 
 def test_parameter_count_is_the_published_one_less_the_unused_norms():
     with torch.device("meta"):
         metric = TRX(dim=2048)
-    assert sum(p.numel() for p in metric.parameters()) == 23_606_784 - len(metric.transformers) * 2 * 1152
+    assert (
+        sum(p.numel() for p in metric.parameters())
+        == 23_606_784 - len(metric.transformers) * 2 * 1152
+    )
     names = {name.split(".")[2] for name, _ in metric.named_parameters()}
     assert names == {"k_linear", "v_linear", "norm_k"}
     assert [len(transformer.tuples) for transformer in metric.transformers] == [28, 56]
@@ -94,10 +105,16 @@ def test_other_frames_or_dim_than_built_for_are_refused():
         ({"out_dim": 1.5}, "out_dim"),
         ({"frames": -8}, "frames"),
         ({"dropout": 1.0}, "trx: dropout=1.0 is not valid; valid: numbers from 0 to below 1"),
-        ({"cardinalities": ()}, r"trx: cardinalities=\(\) is not valid; valid: different whole numbers from 1 to 4"),
+        (
+            {"cardinalities": ()},
+            r"trx: cardinalities=\(\) is not valid; valid: different whole numbers from 1 to 4",
+        ),
         ({"cardinalities": (2, 2)}, "cardinalities"),
         ({"cardinalities": 2}, "cardinalities"),
-        ({"cardinalities": (2, 5)}, r"cardinalities=\(2, 5\) is not valid; valid: different whole numbers from 1 to 4"),
+        (
+            {"cardinalities": (2, 5)},
+            r"cardinalities=\(2, 5\) is not valid; valid: different whole numbers from 1 to 4",
+        ),
     ],
 )
 def test_bad_parameters_name_the_valid_ones(params, message):

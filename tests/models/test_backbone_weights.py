@@ -48,13 +48,17 @@ def test_equal_weights_are_equal_files(path, tmp_path):
 def test_a_changed_record_is_found_as_a_changed_weight_is(path):
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"0123456789ab", b"0123456789ac"))
-    with pytest.raises(FsarError, match=r"made\.pt: damaged \('archive/fsar\.json' is not as its checksum says\)"):
+    with pytest.raises(
+        FsarError, match=r"made\.pt: damaged \('archive/fsar\.json' is not as its checksum says\)"
+    ):
         read_state_dict(path)
 
 
 def test_the_right_training_is_accepted(path):
     assert backbone_weights.training_of(path) == "0123456789ab"
-    assert backbone_weights.checked_sha256(path, spec_of("trained:0123456789ab")) == file_sha256(path)
+    assert backbone_weights.checked_sha256(path, spec_of("trained:0123456789ab")) == file_sha256(
+        path
+    )
 
 
 def test_weights_of_another_training_are_refused(path):
@@ -67,19 +71,25 @@ def test_weights_of_another_training_are_refused(path):
 
 
 @pytest.mark.parametrize(
-    "write", [torch.save, lambda state, path: path.write_bytes(b"no zip file")], ids=["plain", "text"]
+    "write",
+    [torch.save, lambda state, path: path.write_bytes(b"no zip file")],
+    ids=["plain", "text"],
 )
 def test_files_without_a_record_are_not_compared(tmp_path, write):
     path = tmp_path / "old.pt"
     write(dict(STATE), path)
     assert backbone_weights.training_of(path) is None
-    assert backbone_weights.checked_sha256(path, spec_of("trained:ba9876543210")) == file_sha256(path)
+    assert backbone_weights.checked_sha256(path, spec_of("trained:ba9876543210")) == file_sha256(
+        path
+    )
 
 
 def test_a_file_of_ones_own_is_known_by_its_sha256(path):
     sha256 = file_sha256(path)
     assert backbone_weights.checked_sha256(str(path), spec_of(f"sha256:{sha256}")) == sha256
-    with pytest.raises(FsarError, match=rf"made\.pt: its SHA-256 is {sha256}, expected 12; the file was replaced"):
+    with pytest.raises(
+        FsarError, match=rf"made\.pt: its SHA-256 is {sha256}, expected 12; the file was replaced"
+    ):
         backbone_weights.checked_sha256(path, spec_of("sha256:12"))
 
 

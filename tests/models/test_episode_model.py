@@ -47,7 +47,10 @@ def test_tail_head_and_metric_in_this_order(spatial):
     model = EpisodeModel(nn.AvgPool2d(2), AddOne(), metric)
     logits, losses = model(episodes)
     assert logits.shape == (2, 3, 3) and metric.support.shape[:5] == (2, 3, 2, 4, 6)
-    grids = (nn.functional.avg_pool2d(clips.flatten(0, -4), 2) for clips in (episodes.support, episodes.query))
+    grids = (
+        nn.functional.avg_pool2d(clips.flatten(0, -4), 2)
+        for clips in (episodes.support, episodes.query)
+    )
     support, query = (grid if spatial else grid.mean(dim=(-2, -1)) for grid in grids)
     torch.testing.assert_close(metric.support, support.reshape(metric.support.shape) + 1)
     torch.testing.assert_close(metric.query, query.reshape(metric.query.shape))
@@ -86,7 +89,9 @@ def test_batch_norm_of_a_trained_tail(batch_norm):
     norm.running_mean.copy_(torch.tensor([3.0, -1.0]))
     tail = nn.Sequential(nn.Conv2d(2, 2, 1), norm)
     model = model_of(run_spec(train_tail=True, batch_norm=batch_norm), tail=tail, dim=2).train()
-    assert norm.training == (batch_norm == "train") and norm.weight.requires_grad and tail[0].training
+    assert (
+        norm.training == (batch_norm == "train") and norm.weight.requires_grad and tail[0].training
+    )
     images = torch.randn(6, 2, 4, 4)
     found = model.tail(images)
     hidden = tail[0](images)
@@ -94,7 +99,10 @@ def test_batch_norm_of_a_trained_tail(batch_norm):
         expected = (hidden - torch.tensor([3.0, -1.0]).view(2, 1, 1)) / (1 + norm.eps) ** 0.5
         assert norm.running_mean.tolist() == [3.0, -1.0]
     else:
-        mean, variance = hidden.mean((0, 2, 3), keepdim=True), hidden.var((0, 2, 3), keepdim=True, unbiased=False)
+        mean, variance = (
+            hidden.mean((0, 2, 3), keepdim=True),
+            hidden.var((0, 2, 3), keepdim=True, unbiased=False),
+        )
         expected = (hidden - mean) / (variance + norm.eps).sqrt()
         assert norm.running_mean.tolist() != [3.0, -1.0]
     torch.testing.assert_close(found, expected)
@@ -102,18 +110,26 @@ def test_batch_norm_of_a_trained_tail(batch_norm):
 
 
 def test_build_model_passes_dim_and_frames_unless_named():
-    model = build_model(run_spec(Component(name="trx", params={"out_dim": 8, "frames": 5})), nn.Identity(), 16, 8)
+    model = build_model(
+        run_spec(Component(name="trx", params={"out_dim": 8, "frames": 5})), nn.Identity(), 16, 8
+    )
     assert (model.matching.dim, model.matching.frames) == (16, 5)
     assert type(model.head).__name__ == "Identity" and model.head.training
     model = build_model(run_spec("otam", head="dmgal"), nn.Identity(), 16, 8)
     assert type(model.matching).__name__ == "OTAM"
-    assert sum(p.numel() for p in model.trainable) == sum(p.numel() for p in model.head.parameters()) > 0
+    assert (
+        sum(p.numel() for p in model.trainable)
+        == sum(p.numel() for p in model.head.parameters())
+        > 0
+    )
 
 
 def test_unknown_parts_are_refused():
     with pytest.raises(FsarError, match="unknown name 'otem' in matching; did you mean 'otam'"):
         model_of(run_spec("otem"))
-    with pytest.raises(FsarError, match="matching 'otam' has no parameter 'lamda_'; did you mean 'lambda_'"):
+    with pytest.raises(
+        FsarError, match="matching 'otam' has no parameter 'lamda_'; did you mean 'lambda_'"
+    ):
         model_of(run_spec(Component(name="otam", params={"lamda_": 1.0})))
 
 
@@ -125,7 +141,9 @@ def test_initial_weights_by_value():
         "head.self_attention.phi3.conv.weight": -0.2525702,
         "matching.transformers.0.k_linear.weight": -0.0329040,
     }
-    assert {name: state[name].flatten()[0].item() for name in pinned} == pytest.approx(pinned, abs=1e-6)
+    assert {name: state[name].flatten()[0].item() for name in pinned} == pytest.approx(
+        pinned, abs=1e-6
+    )
 
 
 def test_equal_parts_start_from_equal_weights_whatever_they_are_joined_to():
@@ -143,7 +161,9 @@ def test_equal_parts_start_from_equal_weights_whatever_they_are_joined_to():
     other = weights(dmgal, Component(name="bimhm"))
     assert all(torch.equal(plain[key], joined[key]) for key in plain if key.startswith("matching."))
     assert all(torch.equal(other[key], joined[key]) for key in other if key.startswith("head."))
-    assert any(key.startswith("matching.") for key in plain) and any(key.startswith("head.") for key in other)
+    assert any(key.startswith("matching.") for key in plain) and any(
+        key.startswith("head.") for key in other
+    )
 
 
 WRAPPING = [name for name in names("heads") if entry("heads", name).attributes["wraps_tail"]]
@@ -163,9 +183,9 @@ class TestHeadsThatWrapTheTail:
         tail = vit_tail()
         model = model_of(run_spec("bimhm", head=name), tail=tail)
         assert model.head.tail is tail and isinstance(model.tail, nn.Identity)
-        assert {id(p) for p in model.trainable} == {id(p) for p in model.head.adapters.parameters()} | {
-            id(p) for p in model.head.parameters(recurse=False)
-        }
+        assert {id(p) for p in model.trainable} == {
+            id(p) for p in model.head.adapters.parameters()
+        } | {id(p) for p in model.head.parameters(recurse=False)}
 
     @pytest.mark.parametrize("name", WRAPPING)
     @pytest.mark.parametrize("train_tail", [False, True])
@@ -188,13 +208,18 @@ class TestHeadsThatWrapTheTail:
     def test_the_metric_works_on_what_the_tail_gives(self, name):
         model = build_model(run_spec("trx", head=name), vit_tail(out_dim=6), dim=6, frames=4)
         assert model.matching.dim == 6 and model.head.dim == 8
-        logits, losses = model(toy_episodes(batch=1, way=3, shot=1, query=1, frames=4, dim=8, height=5, width=1))
+        logits, losses = model(
+            toy_episodes(batch=1, way=3, shot=1, query=1, frames=4, dim=8, height=5, width=1)
+        )
         assert logits.shape == (1, 3, 3) and losses == {}
 
     @pytest.mark.parametrize("name", WRAPPING)
     @pytest.mark.parametrize("tail", [nn.Identity(), nn.Sequential(nn.Conv2d(8, 8, 1))])
     def test_no_transformer_behind_the_cut_is_one_line(self, name, tail):
-        with pytest.raises(FsarError, match=f"^{name}: needs the blocks of a vision transformer behind the cut, found"):
+        with pytest.raises(
+            FsarError,
+            match=f"^{name}: needs the blocks of a vision transformer behind the cut, found",
+        ):
             model_of(run_spec("bimhm", head=name), tail=tail)
 
     @pytest.mark.parametrize("name", WRAPPING)
@@ -203,12 +228,18 @@ class TestHeadsThatWrapTheTail:
         values = toy_features(toy_index(), **SHAPE | dict(height=5))
         toy, model = Toy(spec, values), model_of(spec, tail=vit_tail())
         before = {key: value.clone() for key, value in model.state_dict().items()}
-        best, _ = train(spec, model, toy.bank, toy.split, toy.validation, tmp_path / "last.pt", MACHINE)
+        best, _ = train(
+            spec, model, toy.bank, toy.split, toy.validation, tmp_path / "last.pt", MACHINE
+        )
         trained = {n for n, p in model.named_parameters() if p.requires_grad}
         assert trained <= {key for key in best if not torch.equal(before[key], best[key])}
         # The frozen transformer is as it was, and no checkpoint holds it.
         after = model.state_dict()
-        assert {key for key in before if key.startswith("head.tail.")} == before.keys() - best.keys() != set()
+        assert (
+            {key for key in before if key.startswith("head.tail.")}
+            == before.keys() - best.keys()
+            != set()
+        )
         assert all(torch.equal(before[key], after[key]) for key in before.keys() - best.keys())
         again = model_of(spec, seed=9, tail=vit_tail())
         again.load_learned(best)

@@ -16,7 +16,10 @@ def test_by_hand():
 
 def test_mean_over_queries_of_all_episodes():
     generator = torch.Generator().manual_seed(0)
-    logits, labels = torch.randn(4, 6, 3, generator=generator), torch.randint(3, (4, 6), generator=generator)
+    logits, labels = (
+        torch.randn(4, 6, 3, generator=generator),
+        torch.randint(3, (4, 6), generator=generator),
+    )
     single = [episodic_cross_entropy(logits[i : i + 1], labels[i : i + 1]) for i in range(4)]
     torch.testing.assert_close(episodic_cross_entropy(logits, labels), torch.stack(single).mean())
 

@@ -49,26 +49,117 @@ ARITHMETIC = {
     ast.BitAnd: ("&", "|"),
 }
 # Functions and methods that are easily taken for each other. An empty name leaves the bare argument.
-CALLS = {"min": "max", "max": "min", "any": "all", "all": "any", "round": "int", "int": "round", "sorted": "list"}
+CALLS = {
+    "min": "max",
+    "max": "min",
+    "any": "all",
+    "all": "any",
+    "round": "int",
+    "int": "round",
+    "sorted": "list",
+}
 CALLS |= {"ceil": "floor", "floor": "ceil", "abs": "", "set": "list", "reversed": ""}
 METHODS = {"mean": "sum", "sum": "mean", "min": "max", "max": "min", "any": "all", "all": "any"}
-METHODS |= {"argmin": "argmax", "argmax": "argmin", "floor": "ceil", "ceil": "floor", "sin": "cos", "cos": "sin"}
+METHODS |= {
+    "argmin": "argmax",
+    "argmax": "argmin",
+    "floor": "ceil",
+    "ceil": "floor",
+    "sin": "cos",
+    "cos": "sin",
+}
 METHODS |= {"zeros": "ones", "ones": "zeros", "startswith": "endswith", "endswith": "startswith"}
-METHODS |= {"is_file": "exists", "is_dir": "exists", "softmax": "sigmoid", "zeros_": "ones_", "union": "intersection"}
+METHODS |= {
+    "is_file": "exists",
+    "is_dir": "exists",
+    "softmax": "sigmoid",
+    "zeros_": "ones_",
+    "union": "intersection",
+}
 # Functions whose arguments can change places.
-COMMUTATIVE = ("min", "max", "minimum", "maximum", "hypot", "logaddexp", "equal", "array_equal", "assert_equal")
+COMMUTATIVE = (
+    "min",
+    "max",
+    "minimum",
+    "maximum",
+    "hypot",
+    "logaddexp",
+    "equal",
+    "array_equal",
+    "assert_equal",
+)
 # Methods that return whole numbers.
 WHOLE = ("argmax", "argmin", "integers", "numel", "count", "searchsorted", "prod")
 # Methods without arguments that can be left out: `model.eval()` becomes `model`.
-DROPPED = ("eval", "detach", "clone", "abs", "square", "sqrt", "exp", "log", "relu", "float", "double", "copy")
-DROPPED += ("strip", "lower", "resolve", "absolute", "flush", "items", "keys", "unique", "train", "commit")
+DROPPED = (
+    "eval",
+    "detach",
+    "clone",
+    "abs",
+    "square",
+    "sqrt",
+    "exp",
+    "log",
+    "relu",
+    "float",
+    "double",
+    "copy",
+)
+DROPPED += (
+    "strip",
+    "lower",
+    "resolve",
+    "absolute",
+    "flush",
+    "items",
+    "keys",
+    "unique",
+    "train",
+    "commit",
+)
 ATTRIBUTES = {"LOCK_EX": "LOCK_SH", "LOCK_SH": "LOCK_EX", "O_EXCL": "O_CREAT", "SIGKILL": "SIGTERM"}
 # Keyword arguments that change how fast or how visibly something is done, but not what.
-UNMUTATED_KEYWORDS = ("reach", "desc", "unit", "mininterval", "chunksize", "flush", "encoding", "strict", "help")
-OPPOSITES = [("support", "query"), ("backward", "forward"), ("train", "test"), ("start", "stop"), ("start", "end")]
-OPPOSITES += [("first", "last"), ("height", "width"), ("before", "after"), ("top", "bottom"), ("left", "right")]
-OPPOSITES += [("rows", "columns"), ("row", "column"), ("old", "new"), ("keys", "values"), ("1", "2"), ("in", "out")]
-OPPOSITES += [("least", "most"), ("low", "high"), ("lower", "upper"), ("way", "shot"), ("key", "value"), ("a", "b")]
+UNMUTATED_KEYWORDS = (
+    "reach",
+    "desc",
+    "unit",
+    "mininterval",
+    "chunksize",
+    "flush",
+    "encoding",
+    "strict",
+    "help",
+)
+OPPOSITES = [
+    ("support", "query"),
+    ("backward", "forward"),
+    ("train", "test"),
+    ("start", "stop"),
+    ("start", "end"),
+]
+OPPOSITES += [
+    ("first", "last"),
+    ("height", "width"),
+    ("before", "after"),
+    ("top", "bottom"),
+    ("left", "right"),
+]
+OPPOSITES += [
+    ("rows", "columns"),
+    ("row", "column"),
+    ("old", "new"),
+    ("keys", "values"),
+    ("1", "2"),
+    ("in", "out"),
+]
+OPPOSITES += [
+    ("least", "most"),
+    ("low", "high"),
+    ("lower", "upper"),
+    ("way", "shot"),
+    ("key", "value"),
+    ("a", "b"),
+]
 
 
 KEY = ("module", "function", "text", "column", "before", "after")
@@ -103,7 +194,9 @@ def mutants(path: Path, module: str) -> list[Mutant]:
     source = path.read_bytes()
     found = _Generator(source, module)
     found.visit(ast.parse(source))
-    return list({(mutant.start, mutant.end, mutant.after): mutant for mutant in found.mutants}.values())
+    return list(
+        {(mutant.start, mutant.end, mutant.after): mutant for mutant in found.mutants}.values()
+    )
 
 
 def compiles(source: bytes) -> bool:
@@ -143,13 +236,17 @@ class _Generator(ast.NodeVisitor):
             return
         function = "".join(self.scope).removesuffix(".<locals>.").removesuffix(".") or "<module>"
         column = start - self.lines[line]
-        mutant = Mutant(self.module, line + 1, column, function, operator, text, before, after, start, end)
+        mutant = Mutant(
+            self.module, line + 1, column, function, operator, text, before, after, start, end
+        )
         self.mutants.append(mutant)
 
     def replace(self, operator: str, node: ast.AST, after: str) -> None:
         self.add(operator, self.start(node), self.end(node), after)
 
-    def between(self, operator: str, left: ast.AST, right: ast.AST, before: str, after: str) -> None:
+    def between(
+        self, operator: str, left: ast.AST, right: ast.AST, before: str, after: str
+    ) -> None:
         """Replace the sign between two operands."""
         gap = self.source[self.end(left) : self.start(right)].decode()
         at = gap.find(before)
@@ -163,7 +260,9 @@ class _Generator(ast.NodeVisitor):
         self.scope.append(f"{node.name}.<locals>.")
         arguments = node.args
         self.names.append({name.id for name in ast.walk(node) if isinstance(name, ast.Name)})
-        self.names[-1] |= {a.arg for a in [*arguments.args, *arguments.kwonlyargs, *arguments.posonlyargs]}
+        self.names[-1] |= {
+            a.arg for a in [*arguments.args, *arguments.kwonlyargs, *arguments.posonlyargs]
+        }
         for default in [*arguments.defaults, *arguments.kw_defaults]:
             if default is not None:
                 self.visit(default)
@@ -176,7 +275,9 @@ class _Generator(ast.NodeVisitor):
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.scope.append(f"{node.name}.")
         attributes = (n for n in ast.walk(node) if isinstance(n, ast.Attribute))
-        self.attributes = {n.attr for n in attributes if isinstance(n.value, ast.Name) and n.value.id == "self"}
+        self.attributes = {
+            n.attr for n in attributes if isinstance(n.value, ast.Name) and n.value.id == "self"
+        }
         self._body(node.body)
         self.scope.pop()
 
@@ -186,7 +287,9 @@ class _Generator(ast.NodeVisitor):
 
     def _body(self, body: list[ast.stmt]) -> None:
         for statement in body:
-            docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            docstring = isinstance(statement, ast.Expr) and isinstance(
+                statement.value, ast.Constant
+            )
             if not docstring:
                 self.visit(statement)
 
@@ -290,7 +393,9 @@ class _Generator(ast.NodeVisitor):
         text = self.segment(node)
         pair = re.search(r"\b([a-z_]+) ([a-z_]+)\b(?=.*->)", text)
         if pair:
-            self.replace("axes", node, text[: pair.start()] + f"{pair[2]} {pair[1]}" + text[pair.end() :])
+            self.replace(
+                "axes", node, text[: pair.start()] + f"{pair[2]} {pair[1]}" + text[pair.end() :]
+            )
 
     def visit_Tuple(self, node: ast.Tuple | ast.List) -> None:
         if len(node.elts) <= 4:
@@ -323,7 +428,11 @@ class _Generator(ast.NodeVisitor):
         if name not in COMMUTATIVE:
             self._swaps("arguments", node.args)
         self._keywords(node)
-        if isinstance(node.func, ast.Name) and node.func.id in CALLS and not _converts_whole_number(node):
+        if (
+            isinstance(node.func, ast.Name)
+            and node.func.id in CALLS
+            and not _converts_whole_number(node)
+        ):
             self.replace("function", node.func, CALLS[node.func.id])
         if isinstance(node.func, ast.Attribute):
             name, tail = node.func.attr, self.end(node.func)
@@ -350,7 +459,11 @@ class _Generator(ast.NodeVisitor):
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if node.attr in ATTRIBUTES:
             self._renamed(node, ATTRIBUTES[node.attr])
-        if isinstance(node.value, ast.Name) and node.value.id == "self" and isinstance(node.ctx, ast.Load):
+        if (
+            isinstance(node.value, ast.Name)
+            and node.value.id == "self"
+            and isinstance(node.ctx, ast.Load)
+        ):
             for other in _opposites(node.attr, self.attributes):
                 self._renamed(node, other)
         self.generic_visit(node)
@@ -378,8 +491,14 @@ def _opposites(name: str, known: set[str]) -> Iterator[str]:
 def _converts_whole_number(node: ast.Call) -> bool:
     """Whether this is int(x.argmax()) or the like, which round(...) leaves as it is."""
     inner = node.args[0] if node.args else None
-    return isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in WHOLE
+    return (
+        isinstance(inner, ast.Call)
+        and isinstance(inner.func, ast.Attribute)
+        and inner.func.attr in WHOLE
+    )
 
 
 def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )

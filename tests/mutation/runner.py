@@ -25,9 +25,34 @@ from pathlib import Path
 from tests.mutation.mutants import Mutant
 
 ROOT = Path(__file__).parents[2]
-PRELOADED = ("torch", "torchvision", "numpy", "pandas", "zarr", "pydantic", "yaml", "einops", "jaxtyping", "beartype")
-PRELOADED += ("pytest", "hypothesis", "hypothesis.strategies", "av", "PIL.Image", "matplotlib.pyplot", "scipy.stats")
-PRELOADED += ("sklearn.manifold", "pebble", "transformers", "open_clip", "torch.fx.experimental.symbolic_shapes")
+PRELOADED = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "zarr",
+    "pydantic",
+    "yaml",
+    "einops",
+    "jaxtyping",
+    "beartype",
+)
+PRELOADED += (
+    "pytest",
+    "hypothesis",
+    "hypothesis.strategies",
+    "av",
+    "PIL.Image",
+    "matplotlib.pyplot",
+    "scipy.stats",
+)
+PRELOADED += (
+    "sklearn.manifold",
+    "pebble",
+    "transformers",
+    "open_clip",
+    "torch.fx.experimental.symbolic_shapes",
+)
 DESELECTED = "not workflow and not slurm and not faults and not gpu"
 MEMORY = 8 << 30  # bytes; a test that takes more has gone wrong
 
@@ -66,7 +91,12 @@ def preload() -> None:
 
 
 def run_jobs(
-    jobs: list[Job], folder: Path, processes: int, logs: Path, done: Callable[[Job, Result], None], trace: bool = False
+    jobs: list[Job],
+    folder: Path,
+    processes: int,
+    logs: Path,
+    done: Callable[[Job, Result], None],
+    trace: bool = False,
 ) -> None:
     """Run all jobs, `processes` at a time, and call `done` as they end.
 
@@ -98,7 +128,11 @@ class Copy:
     """A copy of the project's files, and the run of pytest in it."""
 
     def __init__(self, folder: Path) -> None:
-        self.root, self.temporary, self.report = folder / "project", folder / "tmp", folder / "report.json"
+        self.root, self.temporary, self.report = (
+            folder / "project",
+            folder / "tmp",
+            folder / "report.json",
+        )
         command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.decode()
         for name in filter(None, listed.split("\0")):
@@ -149,7 +183,9 @@ class Copy:
         """Write bytecode too: an older file would be taken for it where size and second are the same."""
         path = self.root / module
         path.write_bytes(source)
-        py_compile.compile(str(path), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+        py_compile.compile(
+            str(path), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+        )
 
     def _pytest(self, log: Path, trace: bool) -> int:
         """In the forked process."""
@@ -161,7 +197,10 @@ class Copy:
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         os.chdir(self.root)
         os.environ["PYTHONPATH"] = str(self.root)
-        sys.path[:] = [str(self.root), *(path for path in sys.path if path and Path(path).resolve() != ROOT)]
+        sys.path[:] = [
+            str(self.root),
+            *(path for path in sys.path if path and Path(path).resolve() != ROOT),
+        ]
         for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
             del sys.modules[name]
         import pytest
@@ -171,7 +210,9 @@ class Copy:
             threading.settrace(recorder.trace)
             sys.settrace(recorder.trace)
         options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-m", DESELECTED]
-        status = pytest.main([*options, f"--basetemp={self.temporary}", *self.job.files], plugins=[recorder])
+        status = pytest.main(
+            [*options, f"--basetemp={self.temporary}", *self.job.files], plugins=[recorder]
+        )
         sys.settrace(None)
         recorder.write(self.report)
         return int(status)
@@ -201,4 +242,6 @@ class Recorder:
 
     def write(self, path: Path) -> None:
         functions = sorted(f"{file[self.prefix :]}:{name}" for file, name in self.called)
-        path.write_text(json.dumps({"tests_run": self.tests_run, "failed": self.failed, "functions": functions}))
+        path.write_text(
+            json.dumps({"tests_run": self.tests_run, "failed": self.failed, "functions": functions})
+        )

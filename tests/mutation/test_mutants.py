@@ -14,7 +14,11 @@ CASES = [
     ("comparison", "ok = a is not None", {"ok = a is None"}),
     ("arithmetic", "x = (a) * b", {"x = (a) / b"}),
     ("arithmetic", "x = 'ü' + b", set()),
-    ("constant", "x = [2, 0.5, True]", {"x = [3, 0.5, True]", "x = [2, 1.0, True]", "x = [2, 0.5, False]"}),
+    (
+        "constant",
+        "x = [2, 0.5, True]",
+        {"x = [3, 0.5, True]", "x = [2, 1.0, True]", "x = [2, 0.5, False]"},
+    ),
     ("negation", "x = not a", {"x = (a)"}),
     ("boolean", "x = a < 1 and b == 2", {"x = a < 1 or b == 2"}),
     ("condition", "x = 1 if a else 2", {"x = 1 if (not (a)) else 2"}),
@@ -29,7 +33,11 @@ CASES = [
     ("attribute", "f(fcntl.LOCK_EX)", {"f(fcntl.LOCK_SH)"}),
     ("slice", "x = y[1:]", {"x = y[:]"}),
     ("statement", "def f():\n    raise ValueError(f'{a - b}')", {"def f():\n    pass"}),
-    ("name", "def f(support, query):\n    return query", {"def f(support, query):\n    return support"}),
+    (
+        "name",
+        "def f(support, query):\n    return query",
+        {"def f(support, query):\n    return support"},
+    ),
     ("axes", 'x = f(y, "a b -> b a")', {'x = f(y, "b a -> b a")'}),
 ]
 
@@ -75,7 +83,9 @@ def test_rare_operators_come_early():
     made = mutants(ROOT / "fsar_core/storage/locks.py", "fsar_core/storage/locks.py")
     first = in_turns(made, random.Random(0))[:40]
     assert first == in_turns(made, random.Random(0))[:40]
-    assert len({mutant.operator for mutant in first}) >= len({mutant.operator for mutant in made}) - 2
+    assert (
+        len({mutant.operator for mutant in first}) >= len({mutant.operator for mutant in made}) - 2
+    )
 
 
 def test_mutants_that_cannot_be_killed_have_a_reason_and_still_exist():

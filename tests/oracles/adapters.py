@@ -28,7 +28,8 @@ def attention(rows: list[np.ndarray], block: dict, heads: int) -> list[np.ndarra
     normed = [layer_norm(row, part(block, "ln_1")) for row in rows]
     dim = len(rows[0])
     inner = [
-        {"weight": w, "bias": b} for w, b in zip(*(np.split(block[f"attn.in_proj_{x}"], 3) for x in ("weight", "bias")))
+        {"weight": w, "bias": b}
+        for w, b in zip(*(np.split(block[f"attn.in_proj_{x}"], 3) for x in ("weight", "bias")))
     ]
     q, k, v = ([linear(row, weights) for row in normed] for weights in inner)
     out = []
@@ -75,7 +76,9 @@ def down(video: np.ndarray, adapter: dict) -> np.ndarray:
     return np.array([[linear(row, part(adapter, "down")) for row in frame] for frame in video])
 
 
-def up(video: np.ndarray, low: np.ndarray, patches: np.ndarray, adapter: dict, class_token: str) -> np.ndarray:
+def up(
+    video: np.ndarray, low: np.ndarray, patches: np.ndarray, adapter: dict, class_token: str
+) -> np.ndarray:
     """X + patches · W_up; `low` is X W_down, `patches` [frames patches channels] what became of it."""
     out = video.copy()
     for i in range(len(video)):
@@ -94,11 +97,15 @@ def st_adapter(video: np.ndarray, adapter: dict, class_token: str) -> np.ndarray
         patches[i, p, c] = adapter["operation.conv.bias"][c]
         for k in range(3):
             if 0 <= i + k - 1 < len(video):
-                patches[i, p, c] += adapter["operation.conv.weight"][c, 0, k, 0] * low[i + k - 1, p + 1, c]
+                patches[i, p, c] += (
+                    adapter["operation.conv.weight"][c, 0, k, 0] * low[i + k - 1, p + 1, c]
+                )
     return up(video, low, patches, adapter, class_token)
 
 
-def smga_adapter(video: np.ndarray, adapter: dict, class_token: str, variant: str, end_frames: str) -> np.ndarray:
+def smga_adapter(
+    video: np.ndarray, adapter: dict, class_token: str, variant: str, end_frames: str
+) -> np.ndarray:
     """Eq. 16."""
     low, layer = down(video, adapter), part(adapter, "operation.layer")
     moved = dmgal.self_motion_guided_attention(grid(low), layer, variant, end_frames)
@@ -106,7 +113,12 @@ def smga_adapter(video: np.ndarray, adapter: dict, class_token: str, variant: st
 
 
 def cmga_adapter(
-    support: np.ndarray, query: np.ndarray, adapter: dict, class_token: str, variant: str, end_frames: str
+    support: np.ndarray,
+    query: np.ndarray,
+    adapter: dict,
+    class_token: str,
+    variant: str,
+    end_frames: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Eq. 17 on one episode: support [way shot frames tokens dim], query [query frames tokens dim]."""
     low_support = np.array([[down(video, adapter) for video in shots] for shots in support])
@@ -129,7 +141,9 @@ def cmga_adapter(
     return out_support, out_query
 
 
-def aim_block(video: np.ndarray, block: dict, adapters: dict, heads: int, scale: float) -> np.ndarray:
+def aim_block(
+    video: np.ndarray, block: dict, adapters: dict, heads: int, scale: float
+) -> np.ndarray:
     """AIM's temporal, spatial and joint adaptation of one block."""
 
     def adapter(row: np.ndarray, name: str) -> np.ndarray:
@@ -149,5 +163,7 @@ def aim_block(video: np.ndarray, block: dict, adapters: dict, heads: int, scale:
     out = after_space.copy()
     for i, t in np.ndindex(frames, tokens):
         row = after_space[i, t]
-        out[i, t] += mlp(row, block) + scale * adapter(layer_norm(row, part(block, "ln_2")), "joint")
+        out[i, t] += mlp(row, block) + scale * adapter(
+            layer_norm(row, part(block, "ln_2")), "joint"
+        )
     return out

@@ -15,7 +15,11 @@ EPS = 1e-5  # of BatchNorm and LayerNorm
 
 def part(weights: dict, prefix: str) -> dict:
     """The weights of one sub-module, under their names inside it."""
-    return {name[len(prefix) + 1 :]: value for name, value in weights.items() if name.startswith(prefix + ".")}
+    return {
+        name[len(prefix) + 1 :]: value
+        for name, value in weights.items()
+        if name.startswith(prefix + ".")
+    }
 
 
 def dense(grid: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -54,7 +58,9 @@ def halve(grid: np.ndarray) -> np.ndarray:
     step_y, step_x = min(2, height), min(2, width)
     out = np.zeros((channels, height // step_y, width // step_x))
     for c, y, x in np.ndindex(out.shape):
-        block = [grid[c, y * step_y + i, x * step_x + j] for i in range(step_y) for j in range(step_x)]
+        block = [
+            grid[c, y * step_y + i, x * step_x + j] for i in range(step_y) for j in range(step_x)
+        ]
         out[c, y, x] = sum(block) / len(block)
     return out
 
@@ -91,8 +97,13 @@ def motion_map(frame: np.ndarray, neighbour: np.ndarray, weights: dict, variant:
     difference = frame - depthwise(neighbour, weights["phi2.weight"])
     if variant == "released":
         difference = -difference
-    fine = batch_norm(dense(difference, weights["scales.fine.0.weight"]), part(weights, "scales.fine.1"))
-    coarse = batch_norm(dense(halve(difference), weights["scales.coarse.0.weight"]), part(weights, "scales.coarse.1"))
+    fine = batch_norm(
+        dense(difference, weights["scales.fine.0.weight"]), part(weights, "scales.fine.1")
+    )
+    coarse = batch_norm(
+        dense(halve(difference), weights["scales.coarse.0.weight"]),
+        part(weights, "scales.coarse.1"),
+    )
     coarse = enlarge(coarse, *difference.shape[1:], variant)
     return tokens(dense((difference + fine + coarse) / 3, weights["scales.mix.weight"]))
 
@@ -101,7 +112,10 @@ def motion(video: np.ndarray, weights: dict, variant: str) -> list[dict[str, np.
     """Both directions of every frame of [frames dim height width]; None where there is no neighbour."""
     here = list(video)
     if "compress.0.weight" in weights:
-        here = [batch_norm(dense(frame, weights["compress.0.weight"]), part(weights, "compress.1")) for frame in video]
+        here = [
+            batch_norm(dense(frame, weights["compress.0.weight"]), part(weights, "compress.1"))
+            for frame in video
+        ]
     last = len(video) - 1
     return [
         {
@@ -154,7 +168,9 @@ def attend(query: dict, keys: list[tuple[dict, np.ndarray]], variant: str) -> np
     if variant == "paper":
         scores = []
         for key, _ in keys:
-            terms = [d for d in ("backward", "forward") if query[d] is not None and key[d] is not None]
+            terms = [
+                d for d in ("backward", "forward") if query[d] is not None and key[d] is not None
+            ]
             scores.append(sum(np.dot(query[d], key[d]) / math.sqrt(len(query[d])) for d in terms))
         return weighted(scores, [value for _, value in keys])
     results = []
@@ -166,7 +182,9 @@ def attend(query: dict, keys: list[tuple[dict, np.ndarray]], variant: str) -> np
     return sum(results) / len(results)
 
 
-def prepare(maps: list[dict], code, channels: int, patches: int, end_frames: str) -> list[list[dict]]:
+def prepare(
+    maps: list[dict], code, channels: int, patches: int, end_frames: str
+) -> list[list[dict]]:
     """Frames of patches of {direction: row}, each row passed through `code(patch, row)`; zero maps written as zeros."""
     frames = []
     for pair in maps:
@@ -189,7 +207,9 @@ def grid_of(rows: list[np.ndarray], height: int, width: int) -> np.ndarray:
     return out
 
 
-def self_motion_guided_attention(video: np.ndarray, weights: dict, variant: str, end_frames: str) -> np.ndarray:
+def self_motion_guided_attention(
+    video: np.ndarray, weights: dict, variant: str, end_frames: str
+) -> np.ndarray:
     """Eq. 4-7 on one video [frames dim height width]."""
     height, width = video.shape[2:]
     channels = len(weights["motion.phi2.weight"])
@@ -234,12 +254,22 @@ def cross_motion_guided_attention(
     def rows(video: np.ndarray) -> list[list[dict]]:
         maps = motion(video, part(weights, "motion"), variant)
         patches = video.shape[2] * video.shape[3]
-        return prepare(maps, lambda p, row: layer_norm(row, part(weights, "norm")), channels, patches, end_frames)
+        return prepare(
+            maps,
+            lambda p, row: layer_norm(row, part(weights, "norm")),
+            channels,
+            patches,
+            end_frames,
+        )
 
     support_rows = [rows(video) for video in videos]
     support_values = [values(video, weights["phi3.conv.weight"]) for video in videos]
     keys = [
-        [(patch, support_values[s][i][p]) for s in range(len(videos)) for p, patch in enumerate(support_rows[s][i])]
+        [
+            (patch, support_values[s][i][p])
+            for s in range(len(videos))
+            for p, patch in enumerate(support_rows[s][i])
+        ]
         for i in range(frames)
     ]
     every_key = [key for frame in keys for key in frame]
@@ -251,7 +281,9 @@ def cross_motion_guided_attention(
             there = every_key if scope == "frame_all" else keys[i]
             attended = grid_of([attend(patch, there, variant) for patch in patches], height, width)
             own_grid = grid_of(list(own[i]), height, width)
-            query_out[m, i] = weights["lambda_1"] * attended + weights["lambda_2"] * own_grid + video[i]
+            query_out[m, i] = (
+                weights["lambda_1"] * attended + weights["lambda_2"] * own_grid + video[i]
+            )
 
     support_out = np.zeros_like(support)
     for s, video in enumerate(videos):

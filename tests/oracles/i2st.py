@@ -69,7 +69,9 @@ def mask_loss(frames: list[np.ndarray], masks: list[np.ndarray], weights: dict) 
     return total / count
 
 
-def multi_head_attention(tokens: list, attended_to: list, weights: dict, heads: int, residual: bool) -> list:
+def multi_head_attention(
+    tokens: list, attended_to: list, weights: dict, heads: int, residual: bool
+) -> list:
     """MHA: `tokens` ask, `attended_to` gives keys and values; both are lists of rows."""
     norm = part(weights, "norm")
     inner = len(weights["query.weight"])
@@ -98,7 +100,9 @@ def feed_forward(row: np.ndarray, weights: dict) -> np.ndarray:
     return row + weights["layers.3.weight"] @ hidden + weights["layers.3.bias"]
 
 
-def branch(images: list, instances: list | None, weights: dict, heads: int, residual: bool, fusion: str) -> list:
+def branch(
+    images: list, instances: list | None, weights: dict, heads: int, residual: bool, fusion: str
+) -> list:
     """Eq. 4 on one sequence of tokens; no instances: image features alone."""
     own = part(weights, "attention")
     if instances is not None and fusion == "cross":
@@ -113,7 +117,12 @@ def branch(images: list, instances: list | None, weights: dict, heads: int, resi
 
 
 def spatial_temporal_attention(
-    images: np.ndarray, instances: np.ndarray | None, weights: dict, heads: int, residual: bool, fusion: str
+    images: np.ndarray,
+    instances: np.ndarray | None,
+    weights: dict,
+    heads: int,
+    residual: bool,
+    fusion: str,
 ) -> np.ndarray:
     """Eq. 4 and the first line of Eq. 5 on one video [frames dim height width]; [frames dim]."""
     frames, dim, height, width = images.shape
@@ -129,7 +138,9 @@ def spatial_temporal_attention(
         for y, x in places:
             here = [images[t, :, y, x] for t in range(frames)]
             there = None if instances is None else [instances[t, :, y, x] for t in range(frames)]
-            for t, row in enumerate(branch(here, there, part(weights, "temporal"), heads, residual, fusion)):
+            for t, row in enumerate(
+                branch(here, there, part(weights, "temporal"), heads, residual, fusion)
+            ):
                 out[t] += row / len(places)
     return out
 
@@ -139,15 +150,21 @@ def global_fusion(frames: np.ndarray, weights: dict, heads: int, residual: bool)
     entries = [weights["token"], *frames]
     code = weights.get("positions", sinusoid(len(entries), frames.shape[1]))
     entries = [row + place for row, place in zip(entries, code)]
-    return np.array(multi_head_attention(entries, entries, part(weights, "attention"), heads, residual))
+    return np.array(
+        multi_head_attention(entries, entries, part(weights, "attention"), heads, residual)
+    )
 
 
-def video(images: np.ndarray, weights: dict, heads: int, residual: bool = True, fusion: str = "self") -> np.ndarray:
+def video(
+    images: np.ndarray, weights: dict, heads: int, residual: bool = True, fusion: str = "self"
+) -> np.ndarray:
     """The whole head on one video [frames dim height width]; [1+frames dim]."""
     instances = None
     if any(name.startswith("encoder.") for name in weights):
         instances = np.array([encoder(frame, part(weights, "encoder")) for frame in images])
-    frames = spatial_temporal_attention(images, instances, part(weights, "attention"), heads, residual, fusion)
+    frames = spatial_temporal_attention(
+        images, instances, part(weights, "attention"), heads, residual, fusion
+    )
     return global_fusion(frames, part(weights, "fusion"), heads, residual)
 
 
@@ -156,15 +173,21 @@ def cross_entropy(scores: list[float], right: int) -> float:
     return high + math.log(sum(math.exp(score - high) for score in scores)) - scores[right]
 
 
-def contrastive_loss(support: np.ndarray, query: np.ndarray, labels: list[int], eps: float = 0.01) -> float:
+def contrastive_loss(
+    support: np.ndarray, query: np.ndarray, labels: list[int], eps: float = 0.01
+) -> float:
     """One episode: support [way shot tokens dim], query [query tokens dim]; tokens are the global one, then the frames."""
     prototypes = [sum(clips) / len(clips) for clips in support]
     total = 0.0
     for clip, label in zip(query, labels):
         from_query, from_support = [], []
         for prototype in prototypes:
-            from_query.append(-sum(1 - matching.cosine(frame, prototype[0], eps) for frame in clip[1:]))
-            from_support.append(-sum(1 - matching.cosine(frame, clip[0], eps) for frame in prototype[1:]))
+            from_query.append(
+                -sum(1 - matching.cosine(frame, prototype[0], eps) for frame in clip[1:])
+            )
+            from_support.append(
+                -sum(1 - matching.cosine(frame, clip[0], eps) for frame in prototype[1:])
+            )
         total += cross_entropy(from_query, label) + cross_entropy(from_support, label)
     return total / len(query)
 
@@ -190,7 +213,9 @@ def global_local_logits(
     frames = len(query[0]) - 1
     logits = [[0.0] * len(support) for _ in query]
     if local is not None:
-        found = local([[clip[1:] for clip in clips] for clips in prototypes], [clip[1:] for clip in query])
+        found = local(
+            [[clip[1:] for clip in clips] for clips in prototypes], [clip[1:] for clip in query]
+        )
         logits = [[value / (2 * frames) if divide else value for value in row] for row in found]
     for m, clip in enumerate(query):
         for n, (prototype,) in enumerate(prototypes):

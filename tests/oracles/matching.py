@@ -121,7 +121,11 @@ def prototype_logits(support, query, similarity, eps=0.01):
         x, row = mean_of_vectors(query_clip), []
         for clips in support:
             y = mean_of_vectors([frame for clip in clips for frame in clip])
-            row.append(cosine(x, y, eps) if similarity == "cosine" else -sum((a - b) ** 2 for a, b in zip(x, y)))
+            row.append(
+                cosine(x, y, eps)
+                if similarity == "cosine"
+                else -sum((a - b) ** 2 for a, b in zip(x, y))
+            )
         logits.append(row)
     return logits
 
@@ -157,7 +161,9 @@ def attended_distance(query_keys, query_values, class_keys, class_values, scale)
         high = max(scores)
         weights = [math.exp(score - high) for score in scores]
         for channel, entry in enumerate(value):
-            attended = sum(w * other[channel] for w, other in zip(weights, class_values)) / sum(weights)
+            attended = sum(w * other[channel] for w, other in zip(weights, class_values)) / sum(
+                weights
+            )
             total += (entry - attended) ** 2
     return total
 
@@ -167,7 +173,10 @@ def trx_logits(support, query, cardinalities, weights):
 
     def embed(clip, cardinality):
         w, clip = weights[cardinality], with_positions(clip)
-        tuples = [[a for i in chosen for a in clip[i]] for chosen in combinations(range(len(clip)), cardinality)]
+        tuples = [
+            [a for i in chosen for a in clip[i]]
+            for chosen in combinations(range(len(clip)), cardinality)
+        ]
         keys = [linear(x, w["k_linear.weight"], w["k_linear.bias"]) for x in tuples]
         keys = [layer_norm(x, w["norm_k.weight"], w["norm_k.bias"]) for x in keys]
         return keys, [linear(x, w["v_linear.weight"], w["v_linear.bias"]) for x in tuples]
@@ -184,7 +193,9 @@ def trx_logits(support, query, cardinalities, weights):
                     keys, values = embed(clip, cardinality)
                     class_keys, class_values = class_keys + keys, class_values + values
                 scale = 1.0 / math.sqrt(len(query_values[0]))
-                distance = attended_distance(query_keys, query_values, class_keys, class_values, scale)
+                distance = attended_distance(
+                    query_keys, query_values, class_keys, class_values, scale
+                )
                 total += distance / len(query_keys)
             row.append(-total / len(cardinalities))
         logits.append(row)
@@ -196,11 +207,15 @@ def sca_logits(support, query, weights):
 
     def embed(frame):
         height, width = len(frame[0]), len(frame[0][0])
-        patches = [[channel[y][x] for channel in frame] for y in range(height) for x in range(width)]
+        patches = [
+            [channel[y][x] for channel in frame] for y in range(height) for x in range(width)
+        ]
         patches = with_positions(patches)
         keys = [linear(x, weights["qk_linear.weight"], weights["qk_linear.bias"]) for x in patches]
         keys = [layer_norm(x, weights["norm_qk.weight"], weights["norm_qk.bias"]) for x in keys]
-        return keys, [linear(x, weights["v_linear.weight"], weights["v_linear.bias"]) for x in patches]
+        return keys, [
+            linear(x, weights["v_linear.weight"], weights["v_linear.bias"]) for x in patches
+        ]
 
     logits = []
     for query_clip in query:
@@ -214,7 +229,9 @@ def sca_logits(support, query, weights):
                     keys, values = embed(clip[t])
                     class_keys, class_values = class_keys + keys, class_values + values
                 scale = 1.0 / math.sqrt(len(frame))
-                total += attended_distance(query_keys, query_values, class_keys, class_values, scale)
+                total += attended_distance(
+                    query_keys, query_values, class_keys, class_values, scale
+                )
             row.append(-total / (len(query_clip) ** 2 * len(query_keys)))
         logits.append(row)
     return logits

@@ -106,7 +106,9 @@ def focal_modulation(grid: np.ndarray, weights: dict, levels: int) -> np.ndarray
         total[at] += mean * gates[at][levels]
     out = np.zeros_like(grid)
     for at in cells(grid):
-        out[at] = linear(query[at] * linear(total[at] / (levels + 1), part(weights, "h")), part(weights, "proj"))
+        out[at] = linear(
+            query[at] * linear(total[at] / (levels + 1), part(weights, "h")), part(weights, "proj")
+        )
     return out
 
 
@@ -118,12 +120,20 @@ def focal_block(grid: np.ndarray, weights: dict, levels: int) -> np.ndarray:
     """With `dw1` among the weights: the block with depthwise convolutions and norms after the sums."""
     inner, norms = part(weights, "modulation"), (part(weights, "norm1"), part(weights, "norm2"))
     if "dw1.weight" not in weights:
-        grid = grid + weights["gamma_1"] * each(layer_norm, focal_modulation(grid, inner, levels), norms[0])
-        return grid + weights["gamma_2"] * each(layer_norm, each(mlp, grid, part(weights, "mlp")), norms[1])
+        grid = grid + weights["gamma_1"] * each(
+            layer_norm, focal_modulation(grid, inner, levels), norms[0]
+        )
+        return grid + weights["gamma_2"] * each(
+            layer_norm, each(mlp, grid, part(weights, "mlp")), norms[1]
+        )
     grid = grid + convolution(grid, part(weights, "dw1"), padding=1)
-    grid = each(layer_norm, grid + weights["gamma_1"] * focal_modulation(grid, inner, levels), norms[0])
+    grid = each(
+        layer_norm, grid + weights["gamma_1"] * focal_modulation(grid, inner, levels), norms[0]
+    )
     grid = grid + convolution(grid, part(weights, "dw2"), padding=1)
-    return each(layer_norm, grid + weights["gamma_2"] * each(mlp, grid, part(weights, "mlp")), norms[1])
+    return each(
+        layer_norm, grid + weights["gamma_2"] * each(mlp, grid, part(weights, "mlp")), norms[1]
+    )
 
 
 def focalnet(image: np.ndarray, weights: dict, config) -> list[np.ndarray]:
@@ -145,14 +155,18 @@ def focalnet(image: np.ndarray, weights: dict, config) -> list[np.ndarray]:
 # What transformers are made of
 
 
-def attention(queries: list, keys: list, values: list, weights: dict, heads: int, allowed=lambda i, j: True) -> list:
+def attention(
+    queries: list, keys: list, values: list, weights: dict, heads: int, allowed=lambda i, j: True
+) -> list:
     """Query i looks at those j for which allowed(i, j)."""
     dim = len(weights["in_proj_weight"]) // 3
     width = dim // heads
 
     def projected(rows, number):
         here = slice(number * dim, (number + 1) * dim)
-        return [weights["in_proj_weight"][here] @ row + weights["in_proj_bias"][here] for row in rows]
+        return [
+            weights["in_proj_weight"][here] @ row + weights["in_proj_bias"][here] for row in rows
+        ]
 
     queries, keys, values = projected(queries, 0), projected(keys, 1), projected(values, 2)
     out = []
@@ -200,12 +214,16 @@ def feed_forward(row: np.ndarray, weights: dict) -> np.ndarray:
     return linear(relu(linear(row, part(weights, "linear1"))), part(weights, "linear2"))
 
 
-def pixel_decoder(maps: list[np.ndarray], weights: dict, config) -> tuple[list[np.ndarray], np.ndarray]:
+def pixel_decoder(
+    maps: list[np.ndarray], weights: dict, config
+) -> tuple[list[np.ndarray], np.ndarray]:
     """The three memories and the finest map."""
 
     def layer(grid, number):
         own = part(weights, f"layer_{number}")
-        return each(relu, group_norm(convolution(grid, own, padding=1), part(own, "norm"), config.groups))
+        return each(
+            relu, group_norm(convolution(grid, own, padding=1), part(own, "norm"), config.groups)
+        )
 
     grid = each(linear, maps[3], part(weights, "input_proj"))
     rows, shape = [grid[at] for at in cells(grid)], grid.shape
@@ -236,12 +254,18 @@ def language_encoder(numbers: list[int], weights: dict, config) -> list[np.ndarr
     for layer in range(config.text_layers):
         own = part(weights, f"resblocks.{layer}")
         normed = [layer_norm(row, part(own, "ln_1"), 1e-12) for row in rows]
-        attended = attention(normed, normed, normed, part(own, "attn"), config.heads, lambda i, j: j <= i)
+        attended = attention(
+            normed, normed, normed, part(own, "attn"), config.heads, lambda i, j: j <= i
+        )
         rows = [row + more for row, more in zip(rows, attended)]
         for i, row in enumerate(rows):
-            hidden = quick_gelu(linear(layer_norm(row, part(own, "ln_2"), 1e-12), part(own, "mlp.c_fc")))
+            hidden = quick_gelu(
+                linear(layer_norm(row, part(own, "ln_2"), 1e-12), part(own, "mlp.c_fc"))
+            )
             rows[i] = row + linear(hidden, part(own, "mlp.c_proj"))
-    return [layer_norm(row, part(weights, "ln_final"), 1e-12) @ weights["lang_proj"] for row in rows]
+    return [
+        layer_norm(row, part(weights, "ln_final"), 1e-12) @ weights["lang_proj"] for row in rows
+    ]
 
 
 # The mask decoder
@@ -265,7 +289,9 @@ def allowed_cells(masks: np.ndarray):
     return lambda query, cell: inside[cell, query] or not inside[:, query].any()
 
 
-def mask_decoder(memories: list, features: np.ndarray, text: list, weights: dict, config) -> tuple[list, np.ndarray]:
+def mask_decoder(
+    memories: list, features: np.ndarray, text: list, weights: dict, config
+) -> tuple[list, np.ndarray]:
     """Meanings, and mask logits [queries height width] of the size of `features` [height width dim]."""
     values, places = [], []
     for level, memory in enumerate(memories):
@@ -283,7 +309,9 @@ def mask_decoder(memories: list, features: np.ndarray, text: list, weights: dict
         keys = [value + place for value, place in zip(values[level], places[level])]
         asked = [query + place for query, place in zip(queries, learned)]
         found = attention(asked, keys, values[level], part(cross, "attn"), config.heads, sees)
-        queries = [layer_norm(query + more, part(cross, "norm")) for query, more in zip(queries, found)]
+        queries = [
+            layer_norm(query + more, part(cross, "norm")) for query, more in zip(queries, found)
+        ]
 
         state, where, both = [*queries, *tokens], [*learned, *text], part(own, "self_attention")
         placed = [row + place for row, place in zip(state, where)]
@@ -305,7 +333,9 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 def seem(image: np.ndarray, numbers: list[int], weights: dict, config) -> tuple[np.ndarray, float]:
     """Mask logits [height/4 width/4] and score for a normalised and padded image [height width 3] and a text's tokens."""
     decoder = part(weights, "pixel_decoder")
-    memories, finest = pixel_decoder(focalnet(image, part(weights, "backbone"), config), decoder, config)
+    memories, finest = pixel_decoder(
+        focalnet(image, part(weights, "backbone"), config), decoder, config
+    )
     features = convolution(finest, part(decoder, "mask_features"), padding=1)
     text = language_encoder(numbers, part(weights, "language_encoder"), config)
     meanings, logits = mask_decoder(memories, features, text, part(weights, "mask_decoder"), config)

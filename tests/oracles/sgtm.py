@@ -89,7 +89,9 @@ def hidden(scores: list[float], masked: int, strategy: str) -> set[int]:
 
 def tokens_of(video: np.ndarray, width: int) -> list[np.ndarray]:
     """Frame by frame, each from its first channel to its last."""
-    return [frame[start : start + width] for frame in video for start in range(0, len(frame), width)]
+    return [
+        frame[start : start + width] for frame in video for start in range(0, len(frame), width)
+    ]
 
 
 def video_of(tokens: list[np.ndarray], frames: int) -> np.ndarray:
@@ -117,14 +119,17 @@ def block(tokens: list[np.ndarray], weights: dict, heads: int) -> list[np.ndarra
     return [
         x
         + linear(
-            gelu(linear(layer_norm(x, part(weights, "norm_2")), part(weights, "mlp_in"))), part(weights, "mlp_out")
+            gelu(linear(layer_norm(x, part(weights, "norm_2")), part(weights, "mlp_in"))),
+            part(weights, "mlp_out"),
         )
         for x in out
     ]
 
 
 def blocks(tokens: list[np.ndarray], weights: dict, heads: int) -> list[np.ndarray]:
-    for number in sorted({int(name.split(".")[1]) for name in weights if name.startswith("blocks.")}):
+    for number in sorted(
+        {int(name.split(".")[1]) for name in weights if name.startswith("blocks.")}
+    ):
         tokens = block(tokens, part(weights, f"blocks.{number}"), heads)
     return tokens
 
@@ -134,30 +139,51 @@ def encode(
 ) -> list[np.ndarray]:
     """Eq. 3: `tokens` lie at `places`."""
     code = sinusoid(max(places) + 1, len(tokens[0]))
-    return blocks([token + scale * code[place] for token, place in zip(tokens, places)], weights, heads)
+    return blocks(
+        [token + scale * code[place] for token, place in zip(tokens, places)], weights, heads
+    )
 
 
-def scatter(latents: list[np.ndarray], places: list[int], mask_token: np.ndarray, total: int) -> list[np.ndarray]:
-    return [latents[places.index(place)] if place in places else mask_token for place in range(total)]
+def scatter(
+    latents: list[np.ndarray], places: list[int], mask_token: np.ndarray, total: int
+) -> list[np.ndarray]:
+    return [
+        latents[places.index(place)] if place in places else mask_token for place in range(total)
+    ]
 
 
 def decode(
-    latents: list[np.ndarray], places: list[int], total: int, weights: dict, heads: int, scale: float = 1.0
+    latents: list[np.ndarray],
+    places: list[int],
+    total: int,
+    weights: dict,
+    heads: int,
+    scale: float = 1.0,
 ) -> list[np.ndarray]:
     """Eq. 4."""
     tokens = scatter(latents, places, weights["mask_token"], total)
     code = sinusoid(total, len(tokens[0]))
-    return blocks([token + scale * code[place] for place, token in enumerate(tokens)], weights, heads)
+    return blocks(
+        [token + scale * code[place] for place, token in enumerate(tokens)], weights, heads
+    )
 
 
 def reconstruction(
-    video: np.ndarray, gone: set[int], weights: dict, width: int, heads: int, scale: float, which: str
+    video: np.ndarray,
+    gone: set[int],
+    weights: dict,
+    width: int,
+    heads: int,
+    scale: float,
+    which: str,
 ) -> float:
     """Eq. 5 of one video, before λ: the mean over tokens of the mean of squared differences."""
     tokens = tokens_of(video, width)
     parts = len(tokens) // len(video)
     places = visible_places(len(video), gone, parts)
-    latents = encode([tokens[place] for place in places], places, part(weights, "encoder"), heads, scale)
+    latents = encode(
+        [tokens[place] for place in places], places, part(weights, "encoder"), heads, scale
+    )
     rebuilt = decode(latents, places, len(tokens), part(weights, "decoder"), heads, scale)
     of_tokens = [sum((a - b) ** 2) / width for a, b in zip(rebuilt, tokens)]
     if which == "masked":
@@ -165,7 +191,9 @@ def reconstruction(
     return sum(of_tokens) / len(of_tokens)
 
 
-def matched(video: np.ndarray, weights: dict, width: int, heads: int, scale: float = 1.0) -> np.ndarray:
+def matched(
+    video: np.ndarray, weights: dict, width: int, heads: int, scale: float = 1.0
+) -> np.ndarray:
     """Eq. 6: [frames dim]."""
     tokens = tokens_of(video, width)
     latents = encode(tokens, list(range(len(tokens))), part(weights, "encoder"), heads, scale)

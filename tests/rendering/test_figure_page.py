@@ -45,10 +45,16 @@ def test_picture_caption_and_notes(tmp_path, path):
 
 def test_the_numbers_are_those_of_the_csv(tmp_path):
     (tmp_path / "f.png").write_bytes(b"x")
-    table = pd.DataFrame({"method": ["A"] * 250, "accuracy": [61.23456] * 249 + [float("nan")], "episodes": 1000})
+    table = pd.DataFrame(
+        {"method": ["A"] * 250, "accuracy": [61.23456] * 249 + [float("nan")], "episodes": 1000}
+    )
     figure = load_figure(ROOT / "workflow" / "figures" / "sgtm_fig4.yaml")
     few = figure_page.page("f", figure, tmp_path / "f.png", table.tail(2))
-    assert Cells(few).rows == [["method", "accuracy", "episodes"], ["A", "61.23", "1000"], ["A", "", "1000"]]
+    assert Cells(few).rows == [
+        ["method", "accuracy", "episodes"],
+        ["A", "61.23", "1000"],
+        ["A", "", "1000"],
+    ]
     assert "The numbers that are drawn (2 rows)" in few
     many = figure_page.page("f", figure, tmp_path / "f.png", table)
     assert len(Cells(many).rows) == 1 + 200 and "(the first 200 of 250 rows)" in many

@@ -68,9 +68,15 @@ def test_sentences_may_break_and_names_do_not():
 def test_a_printed_column_among_measured_ones_is_marked(tmp_path):
     blocks = [
         Block(
-            "Measured here: x.", ["Method", "ucf101 1-shot", "ucf101 1-shot, printed"], [["A", "61.0 ± 1.2", "63.5"]]
+            "Measured here: x.",
+            ["Method", "ucf101 1-shot", "ucf101 1-shot, printed"],
+            [["A", "61.0 ± 1.2", "63.5"]],
         ),
-        Block("Parameters counted here.", ["Method", "Counted", "Printed"], [["B", "22,055,938", "22.06M"]]),
+        Block(
+            "Parameters counted here.",
+            ["Method", "Counted", "Printed"],
+            [["B", "22,055,938", "22.06M"]],
+        ),
     ]
     render.write(tmp_path / "t", pd.DataFrame(), "Title", blocks, [])
     page = (tmp_path / "t.html").read_text()
@@ -79,10 +85,17 @@ def test_a_printed_column_among_measured_ones_is_marked(tmp_path):
 
 
 def test_measured_and_printed_are_marked_apart(tmp_path):
-    blocks = [Block("Measured here: x.", ["Method"], [["A"]]), Block("Printed in y.", ["Method"], [["B"]])]
+    blocks = [
+        Block("Measured here: x.", ["Method"], [["A"]]),
+        Block("Printed in y.", ["Method"], [["B"]]),
+    ]
     render.write(tmp_path / "t", pd.DataFrame({"method": ["A"]}), "Title", blocks, ["a note"])
     page = (tmp_path / "t.html").read_text()
     measured, printed = page.split('<div class="printed">')
-    assert '<div class="measured">' in measured and "<td>A</td>" in measured and "<td>B</td>" not in measured
+    assert (
+        '<div class="measured">' in measured
+        and "<td>A</td>" in measured
+        and "<td>B</td>" not in measured
+    )
     assert "<td>B</td>" in printed and "<li>a note</li>" in printed
     assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".md", ".tex", ".html"}

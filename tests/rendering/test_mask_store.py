@@ -55,7 +55,14 @@ def made(tmp_path):
         plan = masks_store.plan(spec, INDEX, 64)
         arrays = {"masks": MASKS, "score": SCORES} if "score" in plan.shapes else {"masks": MASKS}
         sealed(tmp_path / provider, plan, arrays, [FAILED])
-        where = ("--masks", tmp_path / provider, "--frames", tmp_path / "frames", "--index", tmp_path / "index.tsv")
+        where = (
+            "--masks",
+            tmp_path / provider,
+            "--frames",
+            tmp_path / "frames",
+            "--index",
+            tmp_path / "index.tsv",
+        )
         return ["look", *map(str, where)]
 
     return make
@@ -67,7 +74,9 @@ def test_a_teachers_store(made, tmp_path, capsys):
         assert main([*words, "--clips", "4", "--out", str(tmp_path / name)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path}/one.png: 4 of 11 clips"
     for ending in ("csv", "png", "pdf"):
-        assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+        assert (tmp_path / f"one.{ending}").read_bytes() == (
+            tmp_path / f"two.{ending}"
+        ).read_bytes()
     with Image.open(tmp_path / "one.png") as picture:
         assert picture.height > picture.width / 2
     table = pd.read_csv(tmp_path / "one.csv")
@@ -84,12 +93,17 @@ def test_a_teachers_store(made, tmp_path, capsys):
 def test_masks_without_scores_are_shown_by_their_rows(made, tmp_path):
     assert main([*made("annotated"), "--clips", "3", "--out", str(tmp_path / "one")]) == 0
     table = pd.read_csv(tmp_path / "one.csv")
-    assert table.score.isna().all() and table.lowest_score.isna().all() and table.prompt.isna().all()
+    assert (
+        table.score.isna().all() and table.lowest_score.isna().all() and table.prompt.isna().all()
+    )
     assert table.row[table.shown == 1].tolist() == [0, 6, 11]
 
 
 def parts(words, provider, shown, **params):
-    readers = {name: StoreReader(Path(words[words.index(f"--{name}") + 1]), name) for name in ("masks", "frames")}
+    readers = {
+        name: StoreReader(Path(words[words.index(f"--{name}") + 1]), name)
+        for name in ("masks", "frames")
+    }
     scores = StoreReader(readers["masks"].store, "score") if provider == "seem" else None
     spec = spec_of(provider, **params)
     table = mask_store.score_clips(spec, INDEX, readers["masks"], scores, shown)
@@ -114,17 +128,24 @@ def test_frames_are_numbered_where_there_are_no_scores(made):
     canvas = parts(made("annotated"), "annotated", 20)
     axes = np.array(canvas.axes).reshape(11, 3)
     assert [cell.get_title() for cell in axes[0]] == ["frame 1", "frame 2", "frame 3"]
-    assert canvas.get_suptitle() == "toy: masks of 'annotated', 11 of 11 clips, evenly spaced by their rows"
+    assert (
+        canvas.get_suptitle()
+        == "toy: masks of 'annotated', 11 of 11 clips, evenly spaced by their rows"
+    )
 
 
 def test_masks_are_laid_over():
     """No mask: the grey picture. A full one: so much of the colour, so much of the picture."""
     frames = np.random.default_rng(2).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
     grey = frames.astype(float).mean(-1, keepdims=True).repeat(3, -1)
-    empty, full = (mask_store.overlay_masks(frames, np.full((2, 4, 4), value, np.uint8)) for value in (0, 255))
+    empty, full = (
+        mask_store.overlay_masks(frames, np.full((2, 4, 4), value, np.uint8)) for value in (0, 255)
+    )
     np.testing.assert_array_equal(empty, grey.round())
     share = mask_store.OPACITY
-    np.testing.assert_allclose(full, (1 - share) * grey + share * 255 * np.array(mask_store.COLOR), atol=0.51)
+    np.testing.assert_allclose(
+        full, (1 - share) * grey + share * 255 * np.array(mask_store.COLOR), atol=0.51
+    )
     one = np.zeros((2, 4, 4), np.uint8)
     one[1, 2, 3] = 128
     changed = (mask_store.overlay_masks(frames, one) != empty).any(-1)
@@ -135,5 +156,7 @@ def test_a_store_in_which_everything_failed(tmp_path):
     plan = masks_store.plan(spec_of("annotated"), INDEX, 64)
     masks = np.zeros_like(MASKS)
     store = sealed(tmp_path / "masks", plan, {"masks": masks}, range(CLIPS))
-    with pytest.raises(FsarError, match=r"^.*masks: no clip has masks; its manifest.json says what failed$"):
+    with pytest.raises(
+        FsarError, match=r"^.*masks: no clip has masks; its manifest.json says what failed$"
+    ):
         mask_store.score_clips(spec_of("annotated"), INDEX, StoreReader(store, "masks"), None, 3)

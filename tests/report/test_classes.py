@@ -11,7 +11,11 @@ from tests.tables.runs import write_run
 
 def test_confusions_in_words():
     counts = np.array([[8, 2, 0], [0, 4, 1], [3, 0, 3]])
-    assert classes.confusions(counts, ["a", "b", "c"]) == [("c", "a", 0.5), ("a", "b", 0.2), ("b", "c", 0.2)]
+    assert classes.confusions(counts, ["a", "b", "c"]) == [
+        ("c", "a", 0.5),
+        ("a", "b", 0.2),
+        ("b", "c", 0.2),
+    ]
     assert classes.confusions(np.diag([3, 2, 1]), ["a", "b", "c"]) == []
     assert classes.confusions(np.zeros((2, 2), int), ["a", "b"]) == []
 
@@ -21,11 +25,17 @@ def test_the_page(tmp_path):
     asked = [[0, 1], [0, 1]]
     write_run(tmp_path, "a", [[1, 1], [1, 0]], asked)
     write_run(tmp_path, "b", [[1, 1], [0, 0]], asked)
-    runs = [{"run": run, "dataset": "demo", "column": "1-shot", "method": run.upper()} for run in "ab"]
+    runs = [
+        {"run": run, "dataset": "demo", "column": "1-shot", "method": run.upper()} for run in "ab"
+    ]
     page = classes.ClassesPage(runs=runs, runs_folder=tmp_path).render("x")
     assert "<h2>demo, 1-shot</h2>" in page
     rows = Cells(page).rows
-    assert rows[:3] == [["class", "A", "B"], ["run", "100 ± 0", "50 ± 635"], ["sit", "50 ± 635", "50 ± 635"]]
+    assert rows[:3] == [
+        ["class", "A", "B"],
+        ["run", "100 ± 0", "50 ± 635"],
+        ["sit", "50 ± 635", "50 ± 635"],
+    ]
     # A's confusions, then B's: the one wrong query of `sit` is taken for `wave`.
     assert rows[3:7] == [
         ["true class, taken for", "run", "sit", "wave"],

@@ -33,7 +33,11 @@ def test_every_table_and_figure_is_of_one_paper(planned):
 
 @pytest.mark.parametrize("paper", ["dmgal", "i2st", "sgtm"])
 def test_every_run_and_model_is_there_once_and_can_be_told_apart(planned, paper):
-    cells = [cell for name in of_paper(planned.table_names, paper) for cell in planned.experiments.cells(name)]
+    cells = [
+        cell
+        for name in of_paper(planned.table_names, paper)
+        for cell in planned.experiments.cells(name)
+    ]
     found = runs_of(planned, of_paper(planned.table_names, paper))
     assert [own.run for own in found] == list(dict.fromkeys(cell.run.run_id for cell in cells))
     trained = models_of(planned, of_paper(planned.table_names, paper))
@@ -51,9 +55,7 @@ def test_a_shell_takes_it(planned, paper, kind):
 
 def test_comparisons_hold_every_row_that_one_needs(planned):
     (spec,) = [
-        s
-        for s in gathered(planned, "dmgal", "effects")["tables"]
-        if s["name"] == "dmgal_table2"
+        s for s in gathered(planned, "dmgal", "effects")["tables"] if s["name"] == "dmgal_table2"
     ]
     methods = [row["method"] for row in spec["table"]["rows"]]
     assert methods == [row.method for row in planned.table("dmgal_table2").rows if row.head]

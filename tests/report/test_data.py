@@ -28,7 +28,14 @@ def spec(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "read_manifest", lambda store: {"bytes": 3_000_000})
     monkeypatch.setattr(left_out, "of_stores", lambda made, allowed: lost)
     write_run(tmp_path, "r1", [[1, 0], [1, 1]])
-    card = {"title": "Toy", "source": "here", "licence": "MIT", "max_failures": 0.25, "index": "i.tsv", "frames": ["s"]}
+    card = {
+        "title": "Toy",
+        "source": "here",
+        "licence": "MIT",
+        "max_failures": 0.25,
+        "index": "i.tsv",
+        "frames": ["s"],
+    }
     return {
         "preset": "demo",
         "seed": 7,
@@ -48,10 +55,21 @@ def test_counts_failures_and_settings(spec):
     rows = Cells(page).rows
     assert ["ucf101", "toy", "Toy"] in rows
     # The unreadable clip is not counted, and so neither is its class.
-    assert ["toy", "1 classes, 2 clips", "1 classes, 1 clips", "1 classes, 1 clips", "MIT", "here"] in rows
+    assert [
+        "toy",
+        "1 classes, 2 clips",
+        "1 classes, 1 clips",
+        "1 classes, 1 clips",
+        "MIT",
+        "here",
+    ] in rows
     assert ["toy", "1 of 5", "20.0%", "25.0%"] in rows
     assert ["toy", "b/x.mp4", "no such file"] in rows
-    assert ["preset of config.yaml", "demo"] in rows and ["seed", "7"] in rows and ["torch", "9.9"] in rows
+    assert (
+        ["preset of config.yaml", "demo"] in rows
+        and ["seed", "7"] in rows
+        and ["torch", "9.9"] in rows
+    )
     assert ["s", "3.0 MB"] in rows
 
 
@@ -59,8 +77,20 @@ def test_broken_clips_of_a_real_store_are_shown(stores, tmp_path):  # noqa: F811
     """Three of 26: two that the index found, and one that crashed the decoder when one of two stores was filled."""
     index, made, clips = stores
     write_run(tmp_path, "r1", [[1, 0], [1, 1]])
-    card = {"title": "Toy", "source": "here", "licence": "MIT", "max_failures": 0.25, "index": str(index)}
-    spec = {"preset": "demo", "seed": 7, "behind": {"toy": "toy"}, "runs": ["r1"], "runs_folder": str(tmp_path)}
+    card = {
+        "title": "Toy",
+        "source": "here",
+        "licence": "MIT",
+        "max_failures": 0.25,
+        "index": str(index),
+    }
+    spec = {
+        "preset": "demo",
+        "seed": 7,
+        "behind": {"toy": "toy"},
+        "runs": ["r1"],
+        "runs_folder": str(tmp_path),
+    }
     page = page_of(spec | {"datasets": {"toy": card | {"frames": [str(store) for store in made]}}})
     rows = Cells(page).rows
     assert ["toy", "3 of 26", "11.5%", "25.0%"] in rows

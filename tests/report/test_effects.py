@@ -55,7 +55,12 @@ def test_equal_comparisons_of_two_tables_count_once(runs):
 
 @pytest.mark.parametrize(
     ("difference", "d"),
-    [([0.0, 0.0], 0.0), ([0.5, 0.5], np.inf), ([-0.5, -0.5], -np.inf), ([0.0, 1.0], 0.5 / np.sqrt(0.5))],
+    [
+        ([0.0, 0.0], 0.0),
+        ([0.5, 0.5], np.inf),
+        ([-0.5, -0.5], -np.inf),
+        ([0.0, 1.0], 0.5 / np.sqrt(0.5)),
+    ],
 )
 def test_effect_sizes_without_spread(difference, d):
     assert effects.cohens_d(np.array(difference)) == pytest.approx(d)
@@ -70,7 +75,10 @@ def test_the_page_keeps_measured_and_printed_apart(runs):
     measured, printed = page.split('<div class="printed">')
     assert "<td>+25.0 ± 45.9</td><td>+0.87</td><td>Table 3</td>" in measured
     assert "<td>+3.5</td>" in printed and "+3.5" not in measured
-    assert measured.count("<img ") == 1 and "mean gain of an episode over its standard deviation" in measured
+    assert (
+        measured.count("<img ") == 1
+        and "mean gain of an episode over its standard deviation" in measured
+    )
     empty = SPEC.model_copy(update={"cells": []})
     assert "No row" in effects.EffectsPage(tables=[empty], runs_folder=runs).render("x")
 
@@ -83,7 +91,9 @@ def test_a_gain_whose_interval_holds_0_is_pale(runs):
 
 
 def test_tables_are_called_as_in_the_paper():
-    assert [effects.table_title(name) for name in ("x_table3", "x_table12", "x_components", "mine")] == [
+    assert [
+        effects.table_title(name) for name in ("x_table3", "x_table12", "x_components", "mine")
+    ] == [
         "Table 3",
         "Table 12",
         "components",

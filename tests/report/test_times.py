@@ -15,7 +15,9 @@ RULES = Path(__file__).resolve().parents[2] / "workflow" / "rules"
 
 def job(folder, rule, name, *lines):
     (folder / rule).mkdir(exist_ok=True)
-    (folder / rule / f"{name}.tsv").write_text("s\th:m:s\tmax_rss\tcpu_time\n" + "".join(f"{line}\n" for line in lines))
+    (folder / rule / f"{name}.tsv").write_text(
+        "s\th:m:s\tmax_rss\tcpu_time\n" + "".join(f"{line}\n" for line in lines)
+    )
 
 
 def test_sums_by_rule(tmp_path):
@@ -33,8 +35,14 @@ def test_rules_are_told_in_words(tmp_path):
     job(tmp_path, "train_head", "a", "10.0\t0:00:10\t500.0\t20.0")
     job(tmp_path, "mine", "a", "4.0\t0:00:04\t100.0\t2.0")
     rows = Cells(times.TimesPage(benchmarks=tmp_path).render("x")).rows
-    assert rows[1][:5] == ["training heads", "train_head", "1", "10.0 s", "10.0 s"] and rows[2][:2] == ["mine", "mine"]
-    ours = set(re.findall(r'benchmark_of\("(\w+)', "".join(path.read_text() for path in RULES.glob("*.smk"))))
+    assert rows[1][:5] == ["training heads", "train_head", "1", "10.0 s", "10.0 s"] and rows[2][
+        :2
+    ] == ["mine", "mine"]
+    ours = set(
+        re.findall(
+            r'benchmark_of\("(\w+)', "".join(path.read_text() for path in RULES.glob("*.smk"))
+        )
+    )
     assert ours == set(times.RULES)
 
 

@@ -15,7 +15,10 @@ MODELS = [ModelOfTable(model=m, dataset="demo", shot=1, method=m.upper()) for m 
 
 @pytest.fixture
 def folder(tmp_path):
-    texts = {"a": "5,10,1.5,40.0,0.1,2.0\n10,20,0.5,60.0,0.1,4.0\n15,30,0.4,60.0,0.1,7.5\n", "b": "0,0,,33.0,0.0,0.0\n"}
+    texts = {
+        "a": "5,10,1.5,40.0,0.1,2.0\n10,20,0.5,60.0,0.1,4.0\n15,30,0.4,60.0,0.1,7.5\n",
+        "b": "0,0,,33.0,0.0,0.0\n",
+    }
     for name, text in texts.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "history.csv").write_text(HEAD + text)
@@ -33,7 +36,10 @@ def test_the_history_of_another_model_is_refused(folder):
     table.assign(model="a").to_csv(folder / "a" / "history.csv", index=False)
     assert training.histories(MODELS, folder).model.tolist() == ["a", "a", "a", "b"]
     table.assign(model="b").to_csv(folder / "a" / "history.csv", index=False)
-    with pytest.raises(FsarError, match=r"a/history\.csv: the history of b, expected that of a; make it again with `"):
+    with pytest.raises(
+        FsarError,
+        match=r"a/history\.csv: the history of b, expected that of a; make it again with `",
+    ):
         training.histories(MODELS, folder)
 
 
@@ -51,7 +57,10 @@ def page_of(models, folder) -> str:
 def test_the_page(folder):
     page = page_of(MODELS, folder)
     assert "<h2>demo, 1-shot</h2>" in page
-    assert "<td>A</td><td>demo</td><td>1</td><td>30</td><td>20</td><td>60.0</td><td>0.400</td><td>8</td>" in page
+    assert (
+        "<td>A</td><td>demo</td><td>1</td><td>30</td><td>20</td><td>60.0</td><td>0.400</td><td>8</td>"
+        in page
+    )
     assert "1 more models have nothing to learn" in page
     assert "Nothing in these tables has anything to learn." in page_of(MODELS[1:], folder)
     assert "Nothing in these tables" in page_of([], folder)

@@ -28,7 +28,13 @@ def leasing(tmp_path):
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+        if name
+        not in (
+            "SLURM_JOB_ID",
+            "KUBERNETES_SERVICE_HOST",
+            "CUDA_VISIBLE_DEVICES",
+            "CUDA_DEVICE_ORDER",
+        )
     }
 
     def start(count, command, **variables):
@@ -100,7 +106,10 @@ def test_a_killed_holder_frees_its_device_at_once(leasing, tmp_path):
     holder.kill()
     holder.wait()
     assert free(lock)
-    assert leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a").communicate(timeout=30)[0] == "GPU-a PCI_BUS_ID\n"
+    assert (
+        leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a").communicate(timeout=30)[0]
+        == "GPU-a PCI_BUS_ID\n"
+    )
 
 
 def test_who_waits_gets_the_devices_of_a_killed_holder(leasing, tmp_path):
@@ -125,7 +134,10 @@ def test_a_job_that_waits_for_two_holds_none(leasing, tmp_path):
     wait_for(lambda: locks[0].exists() and not free(locks[0]))
     waiting = leasing(2, SAY, FSAR_FAKE_DEVICES="GPU-a,GPU-b")
     time.sleep(0.4)
-    assert leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a,GPU-b").communicate(timeout=30)[0] == "GPU-b PCI_BUS_ID\n"
+    assert (
+        leasing(1, SAY, FSAR_FAKE_DEVICES="GPU-a,GPU-b").communicate(timeout=30)[0]
+        == "GPU-b PCI_BUS_ID\n"
+    )
     assert waiting.poll() is None
     holder.kill()
     assert waiting.communicate(timeout=30)[0] == "GPU-a,GPU-b PCI_BUS_ID\n"
@@ -146,9 +158,17 @@ def test_words_reach_the_command_untouched(leasing):
 @pytest.mark.parametrize(
     ("count", "command", "line"),
     [
-        (4, ["true"], "fsar: error: fsar lease: 4 devices asked, this machine has 3; lower `gpu` of the rule\n"),
+        (
+            4,
+            ["true"],
+            "fsar: error: fsar lease: 4 devices asked, this machine has 3; lower `gpu` of the rule\n",
+        ),
         (1, [], "fsar: error: fsar lease: no command; expected `fsar lease -n 1 -- COMMAND ...`\n"),
-        (1, ["no-such-command"], "fsar: error: fsar lease: no command 'no-such-command' on the PATH\n"),
+        (
+            1,
+            ["no-such-command"],
+            "fsar: error: fsar lease: no command 'no-such-command' on the PATH\n",
+        ),
     ],
 )
 def test_mistakes_are_one_line(leasing, count, command, line):
@@ -219,7 +239,11 @@ def test_a_folder_of_another_user_is_refused(leasing, tmp_path):
         (2, {"FSAR_FAKE_DEVICES": "", "CUDA_VISIBLE_DEVICES": "0"}, " unset"),
         (0, {}, " unset"),
         # A scheduler has already chosen: every job of a cgroup calls its device 0.
-        (2, {"SLURM_JOB_ID": "1", "FSAR_FAKE_DEVICES": "a,b", "CUDA_VISIBLE_DEVICES": "0,1"}, "0,1 unset"),
+        (
+            2,
+            {"SLURM_JOB_ID": "1", "FSAR_FAKE_DEVICES": "a,b", "CUDA_VISIBLE_DEVICES": "0,1"},
+            "0,1 unset",
+        ),
         (1, {"KUBERNETES_SERVICE_HOST": "h", "FSAR_FAKE_DEVICES": "a"}, "unset unset"),
         (1, {"SLURM_JOB_ID": "1", "FSAR_FAKE_DEVICES": "", "CUDA_VISIBLE_DEVICES": "0"}, "0 unset"),
     ],
@@ -243,7 +267,9 @@ def nvidia_smi(tmp_path, monkeypatch):
 
     def write(text, status=0):
         program = tmp_path / "nvidia-smi"
-        program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit {status}\n", encoding="utf-8")
+        program.write_text(
+            f"#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit {status}\n", encoding="utf-8"
+        )
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
@@ -295,7 +321,9 @@ def test_torch_device(monkeypatch, name, present, kind):
 
 def test_a_demanded_gpu_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(FsarError, match=r"device: cuda is demanded in config\.yaml, but torch sees no GPU"):
+    with pytest.raises(
+        FsarError, match=r"device: cuda is demanded in config\.yaml, but torch sees no GPU"
+    ):
         torch_device("cuda")
 
 
@@ -333,7 +361,9 @@ def test_waiting_is_the_time_until_an_item_comes(clock):
         clock[0] += 0.5
         raise KeyError
     assert meter.waited == 4.0
-    assert meter.line(torch.device("cpu")) == "device: cpu on here; 11.8 % of 34.0 s waiting for data"
+    assert (
+        meter.line(torch.device("cpu")) == "device: cpu on here; 11.8 % of 34.0 s waiting for data"
+    )
 
 
 @pytest.mark.parametrize(
@@ -342,7 +372,10 @@ def test_waiting_is_the_time_until_an_item_comes(clock):
         ({}, "device: cpu on here"),
         ({"CUDA_VISIBLE_DEVICES": ""}, "device: cpu on here"),
         ({"CUDA_VISIBLE_DEVICES": "2"}, "device: cpu on here, CUDA_VISIBLE_DEVICES=2"),
-        ({"SLURMD_NODENAME": "node7", "CUDA_VISIBLE_DEVICES": "0"}, "device: cpu on node7, CUDA_VISIBLE_DEVICES=0"),
+        (
+            {"SLURMD_NODENAME": "node7", "CUDA_VISIBLE_DEVICES": "0"},
+            "device: cpu on node7, CUDA_VISIBLE_DEVICES=0",
+        ),
     ],
 )
 def test_what_a_log_says_of_the_device(clock, monkeypatch, variables, said):

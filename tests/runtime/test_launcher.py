@@ -22,13 +22,19 @@ TARGET = "results/tables/table2.csv"
     [
         # The line that the README promises.
         (f"--cores 32 --resources gpu=4 {TARGET}", f"{TARGET} --cores 32 --resources gpu=4"),
-        (f"--resources gpu=4 mem_mb=8000 {TARGET} b.csv", f"{TARGET} b.csv --resources gpu=4 mem_mb=8000"),
+        (
+            f"--resources gpu=4 mem_mb=8000 {TARGET} b.csv",
+            f"{TARGET} b.csv --resources gpu=4 mem_mb=8000",
+        ),
         (f"--resources gpu=4 {TARGET} --cores 32 -n", f"{TARGET} --resources gpu=4 --cores 32 -n"),
         (f"--resources gpu=4 {TARGET} mem_mb=5", f"{TARGET} --resources gpu=4 mem_mb=5"),
         (f"--config preset=paper seed=1 {TARGET}", f"{TARGET} --config preset=paper seed=1"),
         (f"-C preset=paper {TARGET}", f"{TARGET} -C preset=paper"),
         (f"--set-threads train=4 {TARGET}", f"{TARGET} --set-threads train=4"),
-        (f"--set-resources train:gpu=2 {TARGET} -j 4", f"{TARGET} --set-resources train:gpu=2 -j 4"),
+        (
+            f"--set-resources train:gpu=2 {TARGET} -j 4",
+            f"{TARGET} --set-resources train:gpu=2 -j 4",
+        ),
         (f"--default-resources runtime=5 {TARGET}", f"{TARGET} --default-resources runtime=5"),
         (f"--set-scatter a=2 {TARGET}", f"{TARGET} --set-scatter a=2"),
         ("--resources gpu=4 a --config x=y b -j1 c", "a b --resources gpu=4 --config x=y -j1 c"),
@@ -58,7 +64,21 @@ def test_words_with_blanks_stay_whole():
 
 
 words = st.sampled_from(
-    [*OPTIONS, "--cores", "-n", "-j4", "--resources=gpu=1", "--until", "gpu=4", "a=b=c", "32", TARGET, "x y", "é", ""]
+    [
+        *OPTIONS,
+        "--cores",
+        "-n",
+        "-j4",
+        "--resources=gpu=1",
+        "--until",
+        "gpu=4",
+        "a=b=c",
+        "32",
+        TARGET,
+        "x y",
+        "é",
+        "",
+    ]
 )
 
 
@@ -80,7 +100,10 @@ def test_behind_two_dashes_nothing_moves(before, after):
     assert Counter(handed) == Counter([*before, "--", *after])
     split = handed.index("--")
     assert handed[len(handed) - len(after) :] == after
-    assert all("=" not in word and not word.startswith("-") for word in handed[split + 1 : len(handed) - len(after)])
+    assert all(
+        "=" not in word and not word.startswith("-")
+        for word in handed[split + 1 : len(handed) - len(after)]
+    )
     # What stays in front of the dashes is what Snakemake can read there.
     assert untangle(handed[:split]) == handed[:split]
 

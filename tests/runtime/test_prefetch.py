@@ -41,7 +41,11 @@ def test_one_ahead_in_another_thread_and_no_further():
         next(coming)
         assert len(asked) == expected
     coming.close()
-    assert threading.active_count() == threads and threading.current_thread() not in readers and len(readers) == 1
+    assert (
+        threading.active_count() == threads
+        and threading.current_thread() not in readers
+        and len(readers) == 1
+    )
 
 
 def test_an_error_comes_where_its_item_would_have():
@@ -92,19 +96,33 @@ def test_the_way_to_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "stream", on)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current)
     assert isinstance(next(prefetched(lambda _: Item(), [0], gpu)), Item)
-    assert told == ["pinned", (gpu, True, copying), "copied", "wait for event", "kept for the caller"]
+    assert told == [
+        "pinned",
+        (gpu, True, copying),
+        "copied",
+        "wait for event",
+        "kept for the caller",
+    ]
 
 
 def features() -> EpisodeFeatures:
     support, query = torch.arange(24.0).reshape(1, 2, 3, 4), torch.arange(8.0).reshape(1, 2, 4)
-    return EpisodeFeatures(support, query, torch.tensor([[1, 0]]), {"masks": query[..., None].expand(1, 2, 4, 3)})
+    return EpisodeFeatures(
+        support, query, torch.tensor([[1, 0]]), {"masks": query[..., None].expand(1, 2, 4, 3)}
+    )
 
 
 def test_every_tensor_of_a_batch_moves():
     batch, moved = features(), features().to(torch.device("meta"))
     names = ("support", "query", "labels")
-    assert {getattr(moved, name).device.type for name in names} == {moved.aux["masks"].device.type} == {"meta"}
-    assert [getattr(moved, name).shape for name in names] == [getattr(batch, name).shape for name in names]
+    assert (
+        {getattr(moved, name).device.type for name in names}
+        == {moved.aux["masks"].device.type}
+        == {"meta"}
+    )
+    assert [getattr(moved, name).shape for name in names] == [
+        getattr(batch, name).shape for name in names
+    ]
     kept = []
 
     class Told(torch.Tensor):
@@ -112,10 +130,16 @@ def test_every_tensor_of_a_batch_moves():
             kept.append((self.shape, stream))
 
     told = EpisodeFeatures(
-        *(getattr(batch, name).as_subclass(Told) for name in names), {"a": torch.ones(7).as_subclass(Told)}
+        *(getattr(batch, name).as_subclass(Told) for name in names),
+        {"a": torch.ones(7).as_subclass(Told)},
     )
     told.record_stream("stream")
-    assert [shape for shape, _ in kept] == [batch.support.shape, batch.query.shape, batch.labels.shape, (7,)]
+    assert [shape for shape, _ in kept] == [
+        batch.support.shape,
+        batch.query.shape,
+        batch.labels.shape,
+        (7,),
+    ]
     assert {stream for _, stream in kept} == {"stream"}
 
 
@@ -136,7 +160,9 @@ def test_on_a_gpu_it_is_what_was_read():
             made = torch.full((512, 1024), float(number), device=gpu) @ heavy / 1024
             yield torch.empty(made.shape, pin_memory=True).copy_(made, non_blocking=True)
 
-    assert [(array.min(), array.max()) for array in arrived(copies(), gpu)] == [(n, n) for n in range(20)]
+    assert [(array.min(), array.max()) for array in arrived(copies(), gpu)] == [
+        (n, n) for n in range(20)
+    ]
     (batch,) = prefetched(lambda _: features(), [0], gpu)
     assert torch.equal(batch.support.cpu(), features().support) and batch.aux["masks"].device == gpu
 

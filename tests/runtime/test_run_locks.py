@@ -100,7 +100,10 @@ def test_locks_of_a_killed_run_are_removed(runs, command):
     runs.release("signed")
     again = runs.run(FRONT, "-s", "signed.smk", "--cores", "1")
     assert again.returncode == 0, again.stderr
-    assert f"fsar: {runs.folder}: removed the locks of a killed run (process {killed.pid} on " in again.stderr
+    assert (
+        f"fsar: {runs.folder}: removed the locks of a killed run (process {killed.pid} on "
+        in again.stderr
+    )
     assert runs.locks == {} and (runs.folder / "signed.txt").exists()
 
 
@@ -126,7 +129,9 @@ def test_locks_of_an_unrelated_workflow_are_left_alone(runs, end):
     locks = runs.locks
     assert len(locks) == 1 and SIGNATURE not in "".join(locks.values())
     second = runs.run(FRONT, "-s", "unrelated.smk", "--cores", "1")
-    assert second.returncode == 1 and "LockException" in second.stderr and "fsar:" not in second.stderr
+    assert (
+        second.returncode == 1 and "LockException" in second.stderr and "fsar:" not in second.stderr
+    )
     assert runs.locks == locks
     # This project's workflow makes other files, so it may work there, and takes nothing but its own locks away.
     runs.release("signed")
@@ -186,7 +191,9 @@ def test_the_front_leaves_what_snakemake_leaves(tmp_path, words):
         folder = tmp_path / name
         folder.mkdir()
         done = Runs(folder).run(command, *(word.format(other=folder / "other") for word in words))
-        files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix != ".log")
+        files = sorted(
+            str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix != ".log"
+        )
         left.append((done.returncode, files))
     assert left[0] == left[1]
 
@@ -233,7 +240,9 @@ def test_a_recycled_process_id_is_dead():
 
 
 @pytest.mark.parametrize(
-    "elsewhere", [{"host": "elsewhere"}, {"machine": "0" * 32}, {"namespace": "pid:[1]"}], ids=lambda other: min(other)
+    "elsewhere",
+    [{"host": "elsewhere"}, {"machine": "0" * 32}, {"namespace": "pid:[1]"}],
+    ids=lambda other: min(other),
 )
 def test_a_process_elsewhere_is_not_provably_dead(ended, elsewhere, tmp_path, capsys):
     other = dataclasses.replace(ended, **elsewhere)

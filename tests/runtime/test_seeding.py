@@ -30,7 +30,10 @@ def test_golden_derivations(names, value):
 def test_golden_streams():
     """Raw words: NumPy keeps a bit generator's stream, not that of `integers` or `random`."""
     assert rng(0).bit_generator.random_raw(2).tolist() == [3133593296183490100, 3337694680882882118]
-    assert rng(7, "views", 12).bit_generator.random_raw(2).tolist() == [2819450822899195437, 1544908647030300133]
+    assert rng(7, "views", 12).bit_generator.random_raw(2).tolist() == [
+        2819450822899195437,
+        1544908647030300133,
+    ]
 
 
 def test_the_definition():
@@ -77,7 +80,11 @@ def test_streams_are_independent_of_each_other_and_of_call_order():
 
 
 def test_no_global_state_is_touched():
-    numpy_before, python_before, torch_before = np.random.get_state(), random.getstate(), torch.get_rng_state()
+    numpy_before, python_before, torch_before = (
+        np.random.get_state(),
+        random.getstate(),
+        torch.get_rng_state(),
+    )
     rng(0, "a").random(10)
     numpy_after = np.random.get_state()
     assert numpy_before[2:] == numpy_after[2:]
@@ -90,7 +97,11 @@ def test_another_process_gives_the_same():
     code = "from fsar_core.runtime.seeding import derive; print(derive(3, 'a', 1))"
     shown = {
         subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         for seed in ("1", "2")
     }

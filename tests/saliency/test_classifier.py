@@ -50,11 +50,15 @@ class TestScores:
         for at in np.ndindex(2, 3):
             video = videos[at].numpy()
             np.testing.assert_allclose(
-                scores[at].detach(), oracle.class_scores(video, arrays(module), rectified), atol=1e-12
+                scores[at].detach(),
+                oracle.class_scores(video, arrays(module), rectified),
+                atol=1e-12,
             )
             expected = np.array(oracle.actionness(video, arrays(module), rectified))
             np.testing.assert_allclose(actionness(scores)[at].detach(), expected, atol=1e-12)
-            np.testing.assert_allclose(saliency(scores)[at].detach(), 1 / (1 + np.exp(-expected)), atol=1e-12)
+            np.testing.assert_allclose(
+                saliency(scores)[at].detach(), 1 / (1 + np.exp(-expected)), atol=1e-12
+            )
 
     def test_a_kernel_of_one_frame_sees_no_other(self):
         videos = torch.randn(2, 4, 5, dtype=torch.float64)
@@ -86,7 +90,11 @@ class TestScores:
     def test_parameters_of_the_fit_to_37_2_m(self):
         with torch.device("meta"):
             module = FrameClassifier(2048, 64)
-        assert sum(p.numel() for p in module.parameters()) == 2048 * 512 + 512 + 512 * 64 + 64 == 1_081_920
+        assert (
+            sum(p.numel() for p in module.parameters())
+            == 2048 * 512 + 512 + 512 * 64 + 64
+            == 1_081_920
+        )
 
 
 class TestTraining:
@@ -95,7 +103,9 @@ class TestTraining:
     def test_a_separable_set_is_learnt(self, separable, loss, precision):
         features, labels = separable
         rectified = loss != "binary"
-        state, history = train_classifier(features.to(precision), labels, loss=loss, rectified=rectified, **FAST)
+        state, history = train_classifier(
+            features.to(precision), labels, loss=loss, rectified=rectified, **FAST
+        )
         assert [row["epoch"] for row in history] == list(range(12))
         assert history[-1]["loss"] < 0.3 * history[0]["loss"]
         assert history[-1]["accuracy"] > 0.95 > history[0]["accuracy"]
@@ -113,7 +123,9 @@ class TestTraining:
         state, _ = train_classifier(features[:21], shuffled[:21], **FAST)
         classifier = FrameClassifier(6, 3, hidden=16).eval()
         classifier.load_state_dict(state)
-        assert (video_logits(classifier(features[21:])).argmax(1) == labels[21:]).float().mean() < 0.8
+        assert (
+            video_logits(classifier(features[21:])).argmax(1) == labels[21:]
+        ).float().mean() < 0.8
 
     def test_it_is_a_function_of_its_arguments(self, separable):
         options = FAST | dict(epochs=2)
@@ -121,8 +133,17 @@ class TestTraining:
         torch.manual_seed(77)
         np.random.seed(77)
         second, second_history = train_classifier(*separable, **options)
-        assert all(torch.equal(first[key], second[key]) for key in first) and first_history == second_history
-        for change in (dict(seed=1), dict(batch=7), dict(dropout=0.0), dict(weight_decay=0.5), dict(lr=0.02)):
+        assert (
+            all(torch.equal(first[key], second[key]) for key in first)
+            and first_history == second_history
+        )
+        for change in (
+            dict(seed=1),
+            dict(batch=7),
+            dict(dropout=0.0),
+            dict(weight_decay=0.5),
+            dict(lr=0.02),
+        ):
             other, _ = train_classifier(*separable, **options | change)
             assert not torch.equal(first["outer.weight"], other["outer.weight"]), change
 
@@ -143,7 +164,9 @@ class TestTraining:
     def test_binary_loss_is_one_question_a_class(self, separable):
         features, labels = separable
         options = FAST | dict(epochs=1, lr=0.0, dropout=0.0)
-        state, history = train_classifier(features, labels, loss="binary", rectified=False, **options)
+        state, history = train_classifier(
+            features, labels, loss="binary", rectified=False, **options
+        )
         classifier = FrameClassifier(6, 3, hidden=16, rectified=False).eval()
         classifier.load_state_dict(state)
         p = video_logits(classifier(features)).sigmoid().detach().numpy()
@@ -179,7 +202,9 @@ class TestTraining:
         features, labels = toy_clips(classes=8, clips=160)
         share = []
         for seed in range(3):
-            state, _ = train_classifier(features[:80], labels[:80], rectified=rectified, seed=seed, **FAST)
+            state, _ = train_classifier(
+                features[:80], labels[:80], rectified=rectified, seed=seed, **FAST
+            )
             classifier = FrameClassifier(16, 8, hidden=16, rectified=rectified)
             classifier.load_state_dict(state)
             scores = score(classifier, features[80:])
@@ -213,7 +238,9 @@ class TestScoring:
     def test_half_precision_features(self, separable):
         features, _ = separable
         classifier = random_classifier(dim=6).float()
-        torch.testing.assert_close(score(classifier, features.half()), score(classifier, features.half().float()))
+        torch.testing.assert_close(
+            score(classifier, features.half()), score(classifier, features.half().float())
+        )
 
 
 class TestErrors:
@@ -237,13 +264,22 @@ class TestErrors:
     @pytest.mark.parametrize(
         "change, words",
         [
-            ({"features": torch.zeros(4, 2, 5, 1, 1)}, "features must be [clips frames dim] and labels [clips]"),
+            (
+                {"features": torch.zeros(4, 2, 5, 1, 1)},
+                "features must be [clips frames dim] and labels [clips]",
+            ),
             ({"features": torch.zeros(3, 2, 5)}, "clips at least 1, got [3, 2, 5] and [4]"),
-            ({"features": torch.zeros(0, 2, 5), "labels": torch.zeros(0).long()}, "got [0, 2, 5] and [0]"),
+            (
+                {"features": torch.zeros(0, 2, 5), "labels": torch.zeros(0).long()},
+                "got [0, 2, 5] and [0]",
+            ),
             ({"labels": torch.zeros(4)}, "labels must be int64, got torch.float32"),
             ({"labels": torch.tensor([0, 1, -1, 2])}, "labels run from -1 to 2, expected 0 to 2"),
             ({"classes": 2}, "labels run from 0 to 2, expected 0 to 1; number the classes anew"),
-            ({"loss": "binary"}, "loss='binary' needs scores below 0; set rectified=False, or loss='cross_entropy'"),
+            (
+                {"loss": "binary"},
+                "loss='binary' needs scores below 0; set rectified=False, or loss='cross_entropy'",
+            ),
             ({"loss": "focal"}, "loss='focal' is not valid; valid: 'cross_entropy', 'binary'"),
             ({"epochs": 0}, "epochs=0 is not valid; valid: whole numbers from 1"),
             ({"batch": 0}, "batch=0 is not valid; valid: whole numbers from 1"),

@@ -25,12 +25,18 @@ INSTALL = "apt-get install --no-install-recommends munge slurmctld slurmd slurm-
 def missing() -> str | None:
     """One line on what a cluster needs and this machine has not; None where all is there."""
     absent = [name for name in PROGRAMS if _program(name) is None]
-    return f"no Slurm to test with ({', '.join(absent)} not found); on Debian: {INSTALL}" if absent else None
+    return (
+        f"no Slurm to test with ({', '.join(absent)} not found); on Debian: {INSTALL}"
+        if absent
+        else None
+    )
 
 
 def _program(name: str) -> str | None:
     # Daemons lie in sbin, which is not on everybody's PATH.
-    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin")))
+    return shutil.which(
+        name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    )
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,12 @@ class Cluster:
 
     def __init__(self, nodes: int = 2, cpus: int = 4, gpus: int = 4, mem_mb: int = 32000) -> None:
         """cpus, gpus, mem_mb: what each node claims to have."""
-        self.nodes, self.cpus, self.gpus, self.mem_mb = [f"node{i + 1}" for i in range(nodes)], cpus, gpus, mem_mb
+        self.nodes, self.cpus, self.gpus, self.mem_mb = (
+            [f"node{i + 1}" for i in range(nodes)],
+            cpus,
+            gpus,
+            mem_mb,
+        )
         self._daemons: list[subprocess.Popen] = []
 
     def __enter__(self) -> Cluster:
@@ -62,12 +73,21 @@ class Cluster:
         self.folder.chmod(0o755)
         self.environment = os.environ | {
             "SLURM_CONF": str(self.folder / "slurm.conf"),
-            "PATH": os.pathsep.join((str(self.folder / "bin"), os.environ["PATH"], "/usr/sbin", "/sbin")),
+            "PATH": os.pathsep.join(
+                (str(self.folder / "bin"), os.environ["PATH"], "/usr/sbin", "/sbin")
+            ),
         }
         try:
             self._write()
             key, talk = self.folder / "munge.key", self.folder / "munge.socket"
-            self._start("munged", "--foreground", "--force", f"--key-file={key}", f"--socket={talk}", *self._of_munge())
+            self._start(
+                "munged",
+                "--foreground",
+                "--force",
+                f"--key-file={key}",
+                f"--socket={talk}",
+                *self._of_munge(),
+            )
             self._wait(talk.exists, "munged")
             self._start("slurmctld", "-D", "-c")
             for node in self.nodes:
@@ -80,9 +100,13 @@ class Cluster:
 
     def __exit__(self, *_) -> None:
         if len(self._daemons) > 1:
-            subprocess.run(["scancel", "--user", _user()], env=self.environment, capture_output=True)
+            subprocess.run(
+                ["scancel", "--user", _user()], env=self.environment, capture_output=True
+            )
             deadline = time.monotonic() + 20
-            while self.ask("squeue", "-h", "-t", "running,completing") and time.monotonic() < deadline:
+            while (
+                self.ask("squeue", "-h", "-t", "running,completing") and time.monotonic() < deadline
+            ):
                 time.sleep(0.2)
         for daemon in reversed(self._daemons):
             daemon.send_signal(signal.SIGTERM)
@@ -95,7 +119,9 @@ class Cluster:
 
     def ask(self, *command: str) -> list[str]:
         """The lines that a client of Slurm prints."""
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True).stdout.splitlines()
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, text=True
+        ).stdout.splitlines()
 
     def stays(self) -> list[Stay]:
         """Every job that a node has begun, in that order."""
@@ -104,29 +130,43 @@ class Cluster:
             what, job, node, gpus, moment = line.split("|")
             begin = float(moment) if what == "begin" else found[job].begin
             end = float(moment) if what == "end" else None
-            found[job] = Stay(job, node, tuple(word for word in gpus.split(",") if word), begin, end)
+            found[job] = Stay(
+                job, node, tuple(word for word in gpus.split(",") if word), begin, end
+            )
         return list(found.values())
 
     def comments(self) -> dict[str, str]:
         """Job -> the comment with which it was submitted; finished jobs are remembered."""
-        return dict(line.split("|", 1) for line in self.ask("squeue", "-h", "-t", "all", "-o", "%i|%k"))
+        return dict(
+            line.split("|", 1) for line in self.ask("squeue", "-h", "-t", "all", "-o", "%i|%k")
+        )
 
     def logs(self) -> str:
         """The ends of the daemons' logs."""
-        return "\n".join(f"== {path.name}\n{path.read_text()[-2000:]}" for path in sorted(self.folder.glob("*.log")))
+        return "\n".join(
+            f"== {path.name}\n{path.read_text()[-2000:]}"
+            for path in sorted(self.folder.glob("*.log"))
+        )
 
     def _of_munge(self) -> list[str]:
-        return [f"--{name}={self.folder / f'munge.{name}'}" for name in ("pid-file", "log-file", "seed-file")]
+        return [
+            f"--{name}={self.folder / f'munge.{name}'}"
+            for name in ("pid-file", "log-file", "seed-file")
+        ]
 
     def _start(self, program: str, *words: str) -> None:
         with open(self.folder / f"{program}.{len(self._daemons)}.log", "w") as log:
             command = [_program(program) or program, *words]
-            self._daemons.append(subprocess.Popen(command, env=self.environment, stdout=log, stderr=log))
+            self._daemons.append(
+                subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+            )
 
     def _wait(self, condition, what: str, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            if time.monotonic() > deadline or any(daemon.poll() is not None for daemon in self._daemons):
+            if time.monotonic() > deadline or any(
+                daemon.poll() is not None for daemon in self._daemons
+            ):
                 raise RuntimeError(f"a Slurm cluster: {what} did not come up\n{self.logs()}")
             time.sleep(0.1)
 
@@ -200,7 +240,9 @@ class Cluster:
                 f" CoresPerSocket={self.cpus} ThreadsPerCore=1 CPUs={self.cpus} RealMemory={self.mem_mb}"
                 f" Gres=gpu:{self.gpus}"
             )
-        lines.append(f"PartitionName=all Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP")
+        lines.append(
+            f"PartitionName=all Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP"
+        )
         return "\n".join(lines) + "\n"
 
 

@@ -29,8 +29,17 @@ def asked_for(request):
 def on(cluster: Cluster, folder: Path, *words: str) -> str:
     """Run the project's Snakefile there with profiles/slurm; returns all output."""
     command = [str(FRONT), "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", str(SMOKE), "--workflow-profile", str(REPOSITORY / "profiles" / "slurm"), *HERE, *words]
-    done = subprocess.run(command, capture_output=True, text=True, env=cluster.environment, cwd=folder, timeout=5400)
+    command += [
+        "--configfile",
+        str(SMOKE),
+        "--workflow-profile",
+        str(REPOSITORY / "profiles" / "slurm"),
+        *HERE,
+        *words,
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=cluster.environment, cwd=folder, timeout=5400
+    )
     text = done.stdout + done.stderr
     assert done.returncode == 0, text[-6000:] + cluster.logs()
     return text
@@ -81,7 +90,9 @@ def test_the_main_job_on_two_nodes(tmp_path):
     # Both nodes, several devices at once, none of them twice at a time.
     assert {stay.node for stay in on_gpu} == {"node1", "node2"}
     devices = holders(on_gpu)
-    assert all(len({gpu for name, gpu in devices if name == node}) >= 2 for node in ("node1", "node2"))
+    assert all(
+        len({gpu for name, gpu in devices if name == node}) >= 2 for node in ("node1", "node2")
+    )
     assert together(on_gpu) >= 4
     for had in devices.values():
         assert all(before.end <= after.begin for before, after in pairwise(had))
@@ -93,7 +104,9 @@ def test_the_main_job_on_two_nodes(tmp_path):
         for line in log.read_text().splitlines()
         if line.startswith("device: ")
     )
-    assert told == sorted(f"device: cpu on {stay.node}, CUDA_VISIBLE_DEVICES={stay.gpus[0]}" for stay in on_gpu)
+    assert told == sorted(
+        f"device: cpu on {stay.node}, CUDA_VISIBLE_DEVICES={stay.gpus[0]}" for stay in on_gpu
+    )
 
     Folder(here).ok("--", TABLE)
     for ending in ("csv", "md", "tex", "left_out.csv"):

@@ -13,7 +13,9 @@ from fsar_core.storage.object_paths import ObjectPath
 
 
 def reader(content="c", failed=(), **inputs):
-    return SimpleNamespace(store="stores/x", content=content, failed=frozenset(failed), inputs=inputs)
+    return SimpleNamespace(
+        store="stores/x", content=content, failed=frozenset(failed), inputs=inputs
+    )
 
 
 def test_a_store_is_what_its_shards_hold_and_which_rows_failed():
@@ -35,7 +37,9 @@ def test_an_index_is_that_of_every_store(tmp_path):
         with pytest.raises(FsarError) as error:
             check_index(path, "i", [reader(index="i"), other])
         line = str(error.value)
-        assert line.startswith(f"{path}: lists other clips than the index that {store} was made from; ")
+        assert line.startswith(
+            f"{path}: lists other clips than the index that {store} was made from; "
+        )
         assert "snakemake --cores all -R clip_index" in line
 
 
@@ -47,7 +51,8 @@ def test_episodes_of_the_stores_index_or_of_before_it_was_recorded(recorded):
 
 def test_episodes_of_another_index():
     with pytest.raises(
-        FsarError, match=r"^t\.npz: drawn from a clip index of other clips than s was made from; make it "
+        FsarError,
+        match=r"^t\.npz: drawn from a clip index of other clips than s was made from; make it ",
     ):
         check_episodes("t.npz", "j", "s", {"index": "i"})
 
@@ -55,6 +60,14 @@ def test_episodes_of_another_index():
 def test_commands_can_be_pasted(tmp_path):
     told = remake("train_head", tmp_path / "a b" / "checkpoint.pt")
     command = shlex.split(told.removeprefix("make it again with `").removesuffix("`"))
-    assert command == ["snakemake", "--cores", "all", "-R", "train_head", "--", str(tmp_path / "a b" / "checkpoint.pt")]
+    assert command == [
+        "snakemake",
+        "--cores",
+        "all",
+        "-R",
+        "train_head",
+        "--",
+        str(tmp_path / "a b" / "checkpoint.pt"),
+    ]
     # An object has another name for Snakemake than its address.
     assert remake("fill_features", ObjectPath.parse("s3://bucket/s")).endswith("-R fill_features`")

@@ -10,7 +10,10 @@ from fsar_core.storage import checkpoint
 @pytest.fixture
 def stored(tmp_path):
     path = tmp_path / "runs" / "last.pt"
-    checkpoint.save(path, {"run": "abc", "step": 3, "model": {"w": torch.arange(3.0)}, "history": [{"loss": None}]})
+    checkpoint.save(
+        path,
+        {"run": "abc", "step": 3, "model": {"w": torch.arange(3.0)}, "history": [{"loss": None}]},
+    )
     return path
 
 
@@ -31,7 +34,9 @@ def test_whose_checkpoint_it_is_may_be_asked_afterwards(stored):
 
 
 def test_a_missing_checkpoint_is_told(tmp_path):
-    with pytest.raises(FsarError, match=r"best\.pt: no such checkpoint; run snakemake to train this run"):
+    with pytest.raises(
+        FsarError, match=r"best\.pt: no such checkpoint; run snakemake to train this run"
+    ):
         checkpoint.load(tmp_path / "best.pt", "abc")
 
 
@@ -73,14 +78,19 @@ def test_a_flipped_weight_is_found(tmp_path):
     whole = path.read_bytes()
     at = whole.index(b"\x00\x00\xc0\x3f" * 50) + 83
     path.write_bytes(whole[:at] + b"\x40" + whole[at + 1 :])
-    assert not torch.equal(torch.load(path, weights_only=True)["model"]["w"], torch.full((50,), 1.5))
+    assert not torch.equal(
+        torch.load(path, weights_only=True)["model"]["w"], torch.full((50,), 1.5)
+    )
     with pytest.raises(FsarError, match="/data/0' is not as its checksum says"):
         checkpoint.load(path, "abc")
 
 
 def test_a_newer_format_is_refused_politely(tmp_path):
     torch.save({"format": 2, "run": "abc"}, tmp_path / "x.pt")
-    with pytest.raises(FsarError, match=r"x\.pt: has format 2, and this fsar knows formats up to 1: use the fsar that"):
+    with pytest.raises(
+        FsarError,
+        match=r"x\.pt: has format 2, and this fsar knows formats up to 1: use the fsar that",
+    ):
         checkpoint.load(tmp_path / "x.pt", "abc")
 
 
@@ -109,7 +119,9 @@ def test_pickled_code_is_not_run(tmp_path):
     assert trap.exists()  # the file was really able to
 
 
-@pytest.mark.parametrize("value", [torch.zeros(2), {"model": {}}, ["abc"]], ids=["tensor", "no run", "list"])
+@pytest.mark.parametrize(
+    "value", [torch.zeros(2), {"model": {}}, ["abc"]], ids=["tensor", "no run", "list"]
+)
 @pytest.mark.parametrize(("run", "expected"), [("abc", "abc"), (None, "one")])
 def test_a_foreign_file_is_refused(tmp_path, value, run, expected):
     torch.save(value, tmp_path / "foreign.pt")
@@ -141,6 +153,6 @@ def test_content_is_that_of_names_types_shapes_and_values():
         {"b": state["b"], "c": state["a"]},
     ]
     assert len({checkpoint.content(one) for one in (state, *others)}) == 6
-    assert checkpoint.content({"x": torch.zeros(2, 2, dtype=torch.bfloat16).T}) == checkpoint.content(
-        {"x": torch.zeros(2, 2, dtype=torch.bfloat16)}
-    )
+    assert checkpoint.content(
+        {"x": torch.zeros(2, 2, dtype=torch.bfloat16).T}
+    ) == checkpoint.content({"x": torch.zeros(2, 2, dtype=torch.bfloat16)})

@@ -30,7 +30,9 @@ def test_a_piece_of_work_is_done_by_one_at_a_time(tmp_path, end, capfd):
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     first = subprocess.Popen([sys.executable, "-c", WORKER, str(path), str(done)], **pipes)
     assert first.stdout.readline() == "in\n"
-    second = subprocess.Popen([sys.executable, "-c", WORKER, str(path), str(done)], **pipes, stderr=subprocess.PIPE)
+    second = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(path), str(done)], **pipes, stderr=subprocess.PIPE
+    )
     told = second.stderr.readline()
     assert told.startswith(f"fsar: {path} is held by process {first.pid} on ")
     assert told.endswith(": fill job 3; waiting for it\n") and second.poll() is None
@@ -87,7 +89,9 @@ def test_work_is_done_where_a_file_system_knows_no_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(locks.fcntl, "flock", no)
     with alone(tmp_path / "a.lock", "work"):
         pass
-    monkeypatch.setattr(locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    monkeypatch.setattr(
+        locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error"))
+    )
     with pytest.raises(OSError, match="Input/output"), alone(tmp_path / "a.lock", "work"):
         pass
 
@@ -97,6 +101,9 @@ def test_a_lock_on_a_full_disk_is_named(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(locks.os, "write", full)
-    with pytest.raises(OSError, match="No space left on device") as caught, alone(tmp_path / "train.lock", "train"):
+    with (
+        pytest.raises(OSError, match="No space left on device") as caught,
+        alone(tmp_path / "train.lock", "train"),
+    ):
         pytest.fail("nobody may work without the lock")
     assert caught.value.filename == str(tmp_path / "train.lock")

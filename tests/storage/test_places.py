@@ -68,7 +68,9 @@ def test_other_addresses_are_refused_in_the_configuration_too(text, told):
 def test_the_stores_alone_may_lie_in_a_bucket():
     assert Roots(**ROOTS, stores="s3://bucket/a").stores == ObjectPath("bucket", "a")
     assert Roots(**ROOTS, stores="stores/a").stores == Path("stores/a")
-    assert Roots(**ROOTS, stores="s3://bucket/a").model_dump(mode="json")["stores"] == "s3://bucket/a"
+    assert (
+        Roots(**ROOTS, stores="s3://bucket/a").model_dump(mode="json")["stores"] == "s3://bucket/a"
+    )
 
 
 def test_names_are_put_together_and_taken_apart_as_those_of_files():
@@ -78,7 +80,10 @@ def test_names_are_put_together_and_taken_apart_as_those_of_files():
     assert (path.name, path.stem, path.suffix) == (file.name, file.stem, file.suffix)
     assert [str(p) for p in path.parents] == ["s3://bucket/a/b", "s3://bucket/a", "s3://bucket"]
     assert path.parent == path.parents[0] and len({path, path.parent / "c.d.json"}) == 1
-    assert path.below(ObjectPath("bucket")) == "a/b/c.d.json" and path.below(path.parents[1]) == "b/c.d.json"
+    assert (
+        path.below(ObjectPath("bucket")) == "a/b/c.d.json"
+        and path.below(path.parents[1]) == "b/c.d.json"
+    )
     with pytest.raises(TypeError):
         Path(path)
 
@@ -90,10 +95,18 @@ def test_objects_are_written_read_listed_and_deleted(bucket):
     path.write_bytes(data)
     (bucket / "a" / "b" / "y").write_bytes(b"y")
     (bucket / "ab").write_bytes(b"beside")
-    assert path.read_bytes() == data and path.is_file() and (bucket / "a").is_dir() and not (bucket / "a").is_file()
+    assert (
+        path.read_bytes() == data
+        and path.is_file()
+        and (bucket / "a").is_dir()
+        and not (bucket / "a").is_file()
+    )
     assert file_sha256(path) == hashlib.sha256(data).hexdigest()
     assert path.last(4) == (data[-4:], len(data))
-    assert [bytes(part) for part in path.ranges([0, 1000], [3, 1004])] == [data[:3], data[1000:1004]]
+    assert [bytes(part) for part in path.ranges([0, 1000], [3, 1004])] == [
+        data[:3],
+        data[1000:1004],
+    ]
     held = list((bucket / "a").objects())
     assert [(one.path, one.bytes) for one in held] == [(bucket / "a/b/y", 1), (path, len(data))]
     assert abs(held[0].changed - time.time()) < 60
@@ -137,7 +150,10 @@ def test_json_carries_its_checksum_there_too(bucket):
     assert _failure(lambda: read_json(path, "")) == (
         f"{path}: damaged (its content is not that of its sha256); mend it with `fsar repair {path}`"
     )
-    assert _failure(lambda: read_json(bucket / "no.json", "make it")) == f"{bucket}/no.json: missing; make it"
+    assert (
+        _failure(lambda: read_json(bucket / "no.json", "make it"))
+        == f"{bucket}/no.json: missing; make it"
+    )
 
 
 def test_a_bucket_that_is_not_there_is_told(bucket):
@@ -258,7 +274,11 @@ def test_where_conditions_are_unknown_nothing_is_held(monkeypatch):
     class Plain(http.server.BaseHTTPRequestHandler):
         def do_PUT(self):
             self.rfile.read(int(self.headers["Content-Length"]))
-            answer = b"<Error><Code>NotImplemented</Code></Error>" if self.headers["If-None-Match"] else b""
+            answer = (
+                b"<Error><Code>NotImplemented</Code></Error>"
+                if self.headers["If-None-Match"]
+                else b""
+            )
             self.send_response(501 if answer else 200)
             self.send_header("ETag", '"1"')
             self.send_header("Content-Length", str(len(answer)))
@@ -270,7 +290,10 @@ def test_where_conditions_are_unknown_nothing_is_held(monkeypatch):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Plain)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    for name, value in {"ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}", "ACCESS_KEY_ID": "k"}.items():
+    for name, value in {
+        "ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+        "ACCESS_KEY_ID": "k",
+    }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     monkeypatch.setattr(object_client, "RETRIES", {"max_retries": 0})

@@ -55,7 +55,12 @@ def digests(root: Path) -> dict[str, str]:
     ).replace("WATCHED", repr(WATCHED))
     variables = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, env=variables, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code],
+        cwd=root,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     file, found, heavy = done.stdout.splitlines()
@@ -91,7 +96,11 @@ def changed(pristine, tmp_path):
 def flip_a_sign(text: str) -> str:
     """The first binary + or - of the module becomes the other."""
     tree = ast.parse(text)
-    node = next(n for n in ast.walk(tree) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub))
+    node = next(
+        n
+        for n in ast.walk(tree)
+        if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Add | ast.Sub)
+    )
     node.op = ast.Add() if isinstance(node.op, ast.Sub) else ast.Sub()
     return ast.unparse(tree)
 
@@ -144,7 +153,9 @@ def test_exactly_these_modules_are_in_no_digest():
     assert NEUTRAL.keys() == provenance.NEUTRAL
 
 
-@pytest.mark.parametrize("edit", [reword_docstrings, without_layout, comments], ids=lambda edit: edit.__name__)
+@pytest.mark.parametrize(
+    "edit", [reword_docstrings, without_layout, comments], ids=lambda edit: edit.__name__
+)
 def test_words_and_layout_change_nothing(changed, edit):
     assert changed("layers/distances.py", edit) == set()
 
@@ -155,7 +166,11 @@ def test_words_and_layout_change_nothing(changed, edit):
         ("metrics/otam.py", flip_a_sign, {"otam"}),
         ("metrics/bimhm.py", flip_a_sign, {"bimhm"}),
         ("layers/distances.py", flip_a_sign, {"otam", "bimhm"}),
-        ("metrics/otam.py", lambda text: text.replace("lambda_: Positive = 0.5", "lambda_: Positive = 0.6"), {"otam"}),
+        (
+            "metrics/otam.py",
+            lambda text: text.replace("lambda_: Positive = 0.5", "lambda_: Positive = 0.6"),
+            {"otam"},
+        ),
         # A string that is no docstring counts.
         ("heads/identity.py", lambda text: text + "\nNAME = 'x'\n", {"identity"}),
         ("training/loop.py", flip_a_sign, {"train"}),  # imported inside a function
@@ -231,13 +246,18 @@ def test_digest_is_the_sha256_of_the_text():
 
 def test_file_sha256(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
-    assert file_sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert (
+        file_sha256(tmp_path / "x")
+        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
 
 
 def test_environment_names_what_may_change_a_result(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     found = environment()
-    assert {"python", "machine", "system", "fsar", "torch", "numpy", "zarr", "threads"} <= set(found)
+    assert {"python", "machine", "system", "fsar", "torch", "numpy", "zarr", "threads"} <= set(
+        found
+    )
     assert found["fsar"] == fsar_core.__version__
     assert found["threads"] == "7"
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -292,7 +312,9 @@ def test_flushed_to_disk_before_it_is_renamed(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(provenance.os, "fsync", lambda handle: calls.append("fsync"))
     replace = os.replace
-    monkeypatch.setattr(provenance.os, "replace", lambda *paths: (calls.append("replace"), replace(*paths)))
+    monkeypatch.setattr(
+        provenance.os, "replace", lambda *paths: (calls.append("replace"), replace(*paths))
+    )
     with atomic_write(tmp_path / "x") as stream:
         stream.write("new")
     assert calls == ["fsync", "replace"]
@@ -317,7 +339,9 @@ def test_write_json(tmp_path):
     # The SHA-256 of {"a":{"c":0.1,"d":null},"b":[1,"\\u00fc"]}, computed by sha256sum.
     found = "db9d8f4ab23d60beb2e8aae3e40818925883375c352efecb9d4a2db409a56f67"
     assert (tmp_path / "x.json").read_text(encoding="utf-8") == (
-        '{\n "a": {\n  "c": 0.1,\n  "d": null\n },\n "b": [\n  1,\n  "\\u00fc"\n ],\n "sha256": "' + found + '"\n}\n'
+        '{\n "a": {\n  "c": 0.1,\n  "d": null\n },\n "b": [\n  1,\n  "\\u00fc"\n ],\n "sha256": "'
+        + found
+        + '"\n}\n'
     )
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "x.json", {"a": math.inf})
@@ -343,7 +367,9 @@ def test_every_changed_or_missing_byte_of_a_json_file_is_found_or_harmless(tmp_p
                 # Blanks between values, or the key of the sum, which then stands beside the rest.
                 assert {key: of for key, of in read.items() if key in value} == value, (at, changed)
             except FsarError as error:
-                assert f"{path}: damaged" in str(error) and f"mend it with `fsar repair {path}`" in str(error)
+                assert f"{path}: damaged" in str(
+                    error
+                ) and f"mend it with `fsar repair {path}`" in str(error)
                 found += 1
     assert found > 0.9 * 9 * len(whole)
 

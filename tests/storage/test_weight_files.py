@@ -25,7 +25,11 @@ def test_of_a_folder(tmp_path):
     """What a network is loaded from counts, by name and bytes; what lies beside it does not."""
     folder = tmp_path / "x"
     folder.mkdir()
-    for name, content in {"config.json": b"{}", "model.safetensors": b"one", "merges.txt": b"a b"}.items():
+    for name, content in {
+        "config.json": b"{}",
+        "model.safetensors": b"one",
+        "merges.txt": b"a b",
+    }.items():
         (folder / name).write_bytes(content)
     first = weight_files.identity(folder)
     text = f'{{"config.json":"{sha256(b"{}")}","merges.txt":"{sha256(b"a b")}","model.safetensors":"{sha256(b"one")}"}}'
@@ -47,11 +51,14 @@ def test_a_job_with_other_weights_is_refused(tmp_path):
     weight_files.check(None, None)
     expected = f"sha256:{sha256(b'two')}"
     with pytest.raises(
-        FsarError, match=f"^--weights: {path} is not what this store is made with: expected {expected}, found"
+        FsarError,
+        match=f"^--weights: {path} is not what this store is made with: expected {expected}, found",
     ):
         weight_files.check(path, expected)
     for absent in (None, tmp_path / "y.pt"):
-        with pytest.raises(FsarError, match=f"^--weights: no '{absent}'; expected what has {expected}$"):
+        with pytest.raises(
+            FsarError, match=f"^--weights: no '{absent}'; expected what has {expected}$"
+        ):
             weight_files.check(absent, expected)
 
 

@@ -109,25 +109,33 @@ def test_baked_views_are_augmented_and_the_test_view_is_not(backbone):
         update={"frames": frames, "augmentation": AugmentationSpec(support=SUPPORT, query=QUERY)}
     )
     assert spec.training_views() == ((1, 3), (2,))
-    values = np.concatenate([arrays["features"] for arrays, *_ in all_blocks(spec, backbone, wide, range(CLIPS))])
+    values = np.concatenate(
+        [arrays["features"] for arrays, *_ in all_blocks(spec, backbone, wide, range(CLIPS))]
+    )
     corners = set()
     for row in sorted(TRAIN - FAILED):
         clip = wide.values[row, 0]
         np.testing.assert_allclose(values[row, 0], direct(backbone, clip), rtol=2e-3, atol=1e-4)
-        np.testing.assert_allclose(values[row, 2], direct(backbone, clip[:, :, ::-1]), rtol=2e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            values[row, 2], direct(backbone, clip[:, :, ::-1]), rtol=2e-3, atol=1e-4
+        )
         for view in (1, 3):
             drawn = draw(SUPPORT, 24, 16, rng(5, "augmentation", "toy", row, view))
             moved = np.roll(
                 clip, (4 - drawn.top, 4 - drawn.left), axis=(1, 2)
             )  # the drawn corner comes to the centre's
-            np.testing.assert_allclose(values[row, view], direct(backbone, moved), rtol=2e-3, atol=1e-4)
+            np.testing.assert_allclose(
+                values[row, view], direct(backbone, moved), rtol=2e-3, atol=1e-4
+            )
             corners.add((drawn.top, drawn.left))
     assert len(corners) > 4
 
 
 @pytest.mark.parametrize("batch_clips", [1, 5, 200])
 def test_the_batch_size_does_not_matter(backbone, frames, batch_clips):
-    whole = all_blocks(spec_of(dtype="float32"), backbone, frames, range(CLIPS), 16)[1][0]["features"]
+    whole = all_blocks(spec_of(dtype="float32"), backbone, frames, range(CLIPS), 16)[1][0][
+        "features"
+    ]
     found = all_blocks(spec_of(dtype="float32"), backbone, frames, range(64, CLIPS), batch_clips)
     assert len(found) == 1
     np.testing.assert_allclose(found[0][0]["features"], whole, rtol=1e-4, atol=1e-5)
@@ -175,18 +183,24 @@ def test_overflow_of_float16_is_detected_by_the_writer(frames, tmp_path):
         create(store, plan)
         made = all_blocks(spec, backbone, bright, range(64), shape=plan.shapes["features"])
         if dtype == "float16":
-            with pytest.raises(FsarError, match=r"'features' row 33: not finite in float16; .*`dtype: float32`"):
+            with pytest.raises(
+                FsarError, match=r"'features' row 33: not finite in float16; .*`dtype: float32`"
+            ):
                 write_job(store, 0, iter(made), store / "receipts/0.json")
             assert not (store / "receipts/0.json").exists()
         else:
             write_job(store, 0, iter(made), store / "receipts/0.json")
-            assert made[0][0]["features"].max() == pytest.approx(27_000 * (1 - 0.45) / 0.225, rel=1e-4)
+            assert made[0][0]["features"].max() == pytest.approx(
+                27_000 * (1 - 0.45) / 0.225, rel=1e-4
+            )
 
 
 def test_mixed_precision_is_of_a_gpu_only(backbone, frames):
     """And the meter counts what is waited for frames."""
     meter = Meter()
-    mixed = feature_store.blocks(spec_of(), backbone, frames, TRAIN, SHAPE, range(8), 4, CPU, True, meter)
+    mixed = feature_store.blocks(
+        spec_of(), backbone, frames, TRAIN, SHAPE, range(8), 4, CPU, True, meter
+    )
     for found, full in zip(mixed, all_blocks(spec_of(), backbone, frames, range(8)), strict=True):
         np.testing.assert_array_equal(found.arrays["features"], full.arrays["features"])
     assert 0 < meter.waited < time.perf_counter() - meter.started
@@ -198,9 +212,13 @@ def test_mixed_precision_is_of_a_gpu_only(backbone, frames):
 def test_on_a_gpu_blocks_are_those_of_the_cpu(backbone, frames, mixed):
     expected = all_blocks(spec_of(dtype="float32"), backbone, frames, range(CLIPS))
     gpu, spec = torch.device("cuda"), spec_of(dtype="float32")
-    found = list(feature_store.blocks(spec, backbone, frames, TRAIN, SHAPE, range(CLIPS), 4, gpu, mixed))
+    found = list(
+        feature_store.blocks(spec, backbone, frames, TRAIN, SHAPE, range(CLIPS), 4, gpu, mixed)
+    )
     backbone.cpu()
     # In float32 (without TF32, see conftest.py) only the order of sums differs; half precision rounds to 11 bits.
     limit = 5e-3 if mixed else 1e-4
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one.arrays["features"], other.arrays["features"], rtol=limit, atol=limit)
+        np.testing.assert_allclose(
+            one.arrays["features"], other.arrays["features"], rtol=limit, atol=limit
+        )

@@ -15,7 +15,14 @@ from fsar_core.stores.layout import create
 from fsar_core.stores.manifest import seal
 from fsar_core.stores.reader import StoreReader
 from fsar_core.stores.writer import write_job
-from tests.builders import read_codes, shared, toy_card, toy_dataset, toy_frame_spec, write_code_video
+from tests.builders import (
+    read_codes,
+    shared,
+    toy_card,
+    toy_dataset,
+    toy_frame_spec,
+    write_code_video,
+)
 
 FRAMES = 30
 CENTRES = [1, 5, 8, 12, 16, 20, 23, 27]  # of 8 segments of 30 frames
@@ -43,8 +50,14 @@ def test_plan(toy):
 
 def test_the_right_frames_are_in_the_right_rows(toy):
     found = _blocks(toy, toy_frame_spec(), range(0, 72), workers=2)
-    assert [block.arrays["frames"].shape for block in found] == [(64, 1, 8, 32, 32, 3), (8, 1, 8, 32, 32, 3)]
-    assert [(block.failures, block.counts) for block in found] == [([], {"decord": 64}), ([], {"decord": 8})]
+    assert [block.arrays["frames"].shape for block in found] == [
+        (64, 1, 8, 32, 32, 3),
+        (8, 1, 8, 32, 32, 3),
+    ]
+    assert [(block.failures, block.counts) for block in found] == [
+        ([], {"decord": 64}),
+        ([], {"decord": 8}),
+    ]
     frames = np.concatenate([block.arrays["frames"] for block in found])
     assert frames.dtype == np.uint8
     assert read_codes(frames) == [(clip, frame) for clip in range(72) for frame in CENTRES]
@@ -52,7 +65,10 @@ def test_the_right_frames_are_in_the_right_rows(toy):
 
 def test_pixels_are_those_of_decode_and_fit(toy):
     made, index = toy
-    for spec in (toy_frame_spec(fit="crop"), toy_frame_spec(fit="squash", policy="linspace", count=4)):
+    for spec in (
+        toy_frame_spec(fit="crop"),
+        toy_frame_spec(fit="squash", policy="linspace", count=4),
+    ):
         ((arrays, _, _),) = _blocks(toy, spec, range(40, 41))
         wanted = frame_indices(spec.policy, FRAMES, spec.count)
         expected = fit_square(decode(made.folder / index.file[40], wanted)[0], 32, spec.fit)
@@ -71,9 +87,14 @@ def test_frames_as_jpeg(toy, where, request):
         seal(store, 0)
         reader = StoreReader(store, "frames", spec)
         assert (reader.clip_shape, reader.clip_bytes) == ([8, 64, 64, 3], 8 * 64 * 64 * 3)
-        read[compression] = [reader.read(np.arange(72)), reader.read(np.arange(36), view=1, threads=2)]
+        read[compression] = [
+            reader.read(np.arange(72)),
+            reader.read(np.arange(36), view=1, threads=2),
+        ]
         np.testing.assert_array_equal(reader.read_clip(5), read[compression][0][5])
-    assert list(plan.shapes.items()) == [("jpeg", [8 * 64 * 64 * 3])] and plan.dtypes == {"jpeg": "uint8"}
+    assert list(plan.shapes.items()) == [("jpeg", [8 * 64 * 64 * 3])] and plan.dtypes == {
+        "jpeg": "uint8"
+    }
     assert read_codes(read["jpeg"][0]) == read_codes(read["zstd"][0])
     for lossy, exact in zip(read["jpeg"], read["zstd"]):
         assert np.abs(lossy.astype(int) - exact).mean() < 2
@@ -90,14 +111,18 @@ def test_a_clip_that_jpeg_makes_larger_is_a_failure(toy, monkeypatch):
 def test_a_clip_does_not_depend_on_its_job(toy):
     spec = toy_frame_spec(views=2, policy="segment_random")
     whole = _blocks(toy, spec, range(0, 72))
-    np.testing.assert_array_equal(whole[1][0]["frames"], _blocks(toy, spec, range(64, 72), workers=2)[0][0]["frames"])
+    np.testing.assert_array_equal(
+        whole[1][0]["frames"], _blocks(toy, spec, range(64, 72), workers=2)[0][0]["frames"]
+    )
 
 
 def test_only_training_clips_have_more_views(toy):
     ((arrays, _, _),) = _blocks(toy, toy_frame_spec(views=4), range(32, 40))
     frames = arrays["frames"]
     assert frames.shape == (8, 4, 8, 32, 32, 3)
-    assert read_codes(frames[:, 0]) == [(clip, frame) for clip in range(32, 40) for frame in CENTRES]
+    assert read_codes(frames[:, 0]) == [
+        (clip, frame) for clip in range(32, 40) for frame in CENTRES
+    ]
     assert not frames[4:, 1:].any()  # rows 36.. are of the validation split
     drawn = np.array(read_codes(frames[:4, 1:])).reshape(4, 3, 8, 2)
     assert (drawn[..., 0] == np.arange(32, 36)[:, None, None]).all()
@@ -110,13 +135,18 @@ def test_only_training_clips_have_more_views(toy):
 
 def test_random_views_are_decided_by_the_seed(toy):
     one, same, other = (
-        read_codes(_blocks(toy, toy_frame_spec(views=2, seed=seed), range(0, 4))[0][0]["frames"]) for seed in (0, 0, 1)
+        read_codes(_blocks(toy, toy_frame_spec(views=2, seed=seed), range(0, 4))[0][0]["frames"])
+        for seed in (0, 0, 1)
     )
     assert one == same != other
-    fixed = [_blocks(toy, toy_frame_spec(seed=seed), range(0, 4))[0][0]["frames"] for seed in (0, 1)]
+    fixed = [
+        _blocks(toy, toy_frame_spec(seed=seed), range(0, 4))[0][0]["frames"] for seed in (0, 1)
+    ]
     np.testing.assert_array_equal(*fixed)
     # With the policy segment_random, view 0 is drawn too.
-    drawn = read_codes(_blocks(toy, toy_frame_spec(policy="segment_random"), range(0, 4))[0][0]["frames"])
+    drawn = read_codes(
+        _blocks(toy, toy_frame_spec(policy="segment_random"), range(0, 4))[0][0]["frames"]
+    )
     assert drawn != [(clip, frame) for clip in range(4) for frame in CENTRES]
 
 
@@ -124,14 +154,25 @@ def test_a_short_clip_repeats_frames(toy, tmp_path):
     index = toy[1].iloc[:1].assign(frames=3, file="short.mp4")
     write_code_video(tmp_path / "short.mp4", frames=3, clip=200)
     ((arrays, failures, _),) = frame_store.blocks(toy_frame_spec(), index, tmp_path, range(0, 1))
-    assert failures == [] and [frame for _, frame in read_codes(arrays["frames"])] == [0, 0, 0, 0, 1, 1, 1, 2]
+    assert failures == [] and [frame for _, frame in read_codes(arrays["frames"])] == [
+        0,
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+        2,
+    ]
 
 
 def test_the_interval_policy_knows_the_clip_s_frame_rate(toy, tmp_path):
     write_code_video(tmp_path / "long.mp4", frames=250, fps=10)
     for fps in (10.0, 0.0):  # 0: unknown to the container, taken for 30
         index = toy[1].iloc[:1].assign(frames=250, fps=fps, file="long.mp4")
-        ((arrays, _, _),) = frame_store.blocks(toy_frame_spec(policy="interval"), index, tmp_path, range(0, 1))
+        ((arrays, _, _),) = frame_store.blocks(
+            toy_frame_spec(policy="interval"), index, tmp_path, range(0, 1)
+        )
         expected = frame_indices("interval", 250, 8, fps=fps or 30.0).tolist()
         assert [frame for _, frame in read_codes(arrays["frames"])] == expected
 

@@ -20,7 +20,12 @@ from tests.builders import toy_card, toy_dataset, toy_frame_spec
 
 CLIPS = 3  # a class; two classes train
 FRAMES = toy_frame_spec(count=2, size=16, views=2)
-SPEC = MaskSpec(frames=FRAMES, provider=Component(name="annotated"), source="masks/{folder}/{video}.png", version=1)
+SPEC = MaskSpec(
+    frames=FRAMES,
+    provider=Component(name="annotated"),
+    source="masks/{folder}/{video}.png",
+    version=1,
+)
 
 
 @pytest.fixture
@@ -43,14 +48,38 @@ def run(verb, *words) -> int:
 
 
 def made_store(toy, tmp_path, spec=SPEC, max_failures=0.0):
-    store, common = tmp_path / "masks", ("--spec", spec.json_text, "--index", tmp_path / "index.tsv")
+    store, common = (
+        tmp_path / "masks",
+        ("--spec", spec.json_text, "--index", tmp_path / "index.tsv"),
+    )
     frames = tmp_path / "frames"
     plain = ("--spec", spec.frames.json_text, "--index", tmp_path / "index.tsv", "--store", frames)
     assert run("plan", *plain, "--clips-per-job", 64) == 0
-    assert run("fill", *plain, "--job", 0, "--receipt", frames / "receipts/0.json", "--folder", toy.folder) == 0
+    assert (
+        run(
+            "fill",
+            *plain,
+            "--job",
+            0,
+            "--receipt",
+            frames / "receipts/0.json",
+            "--folder",
+            toy.folder,
+        )
+        == 0
+    )
     assert run("seal", "--store", frames, "--max-failures", 1.0) == 0
     assert run("plan", *common, "--store", store, "--clips-per-job", 64) == 0
-    where = ("--frames", frames, "--folder", toy.folder, "--store", store, "--receipt", store / "receipts/0.json")
+    where = (
+        "--frames",
+        frames,
+        "--folder",
+        toy.folder,
+        "--store",
+        store,
+        "--receipt",
+        store / "receipts/0.json",
+    )
     assert run("fill", *common, *where, "--job", 0) == 0
     return store, run("seal", "--store", store, "--max-failures", max_failures)
 
@@ -59,7 +88,12 @@ def test_training_clips_alone(toy, tmp_path):
     store, status = made_store(toy, tmp_path)
     assert status == 0
     reader = StoreReader(store, "masks", SPEC)
-    assert (reader.clips, reader.views, reader.clip_shape, reader.dtype) == (2 * CLIPS, 2, [2, 16, 16], np.uint8)
+    assert (reader.clips, reader.views, reader.clip_shape, reader.dtype) == (
+        2 * CLIPS,
+        2,
+        [2, 16, 16],
+        np.uint8,
+    )
     for row in range(2 * CLIPS):
         for view in range(2):
             masks = reader.read_clip(row, view)
@@ -72,7 +106,9 @@ def test_a_clip_without_masks_is_a_failure_and_counted(toy, tmp_path):
     store, status = made_store(toy, tmp_path, max_failures=0.2)
     assert status == 0
     manifest = json.loads((store / "manifest.json").read_text())
-    assert [(f["row"], f["problem"]) for f in manifest["failures"]] == [(1, "no masks 'clip_001.png'")]
+    assert [(f["row"], f["problem"]) for f in manifest["failures"]] == [
+        (1, "no masks 'clip_001.png'")
+    ]
     assert StoreReader(store, "masks", SPEC).failed == {1}
     assert run("seal", "--store", store, "--max-failures", 0.1) == 2
 
@@ -80,10 +116,15 @@ def test_a_clip_without_masks_is_a_failure_and_counted(toy, tmp_path):
 def test_a_clip_that_failed_in_the_frame_store_fails_here(toy, tmp_path):
     broken = toy.folder / toy.entries.path[2]
     broken.write_bytes(broken.read_bytes()[:40])
-    write_index(tmp_path / "index.tsv", build_index(toy.entries, Card.model_validate(toy_card()), toy.folder))
+    write_index(
+        tmp_path / "index.tsv",
+        build_index(toy.entries, Card.model_validate(toy_card()), toy.folder),
+    )
     store, _ = made_store(toy, tmp_path, max_failures=1.0)
     manifest = json.loads((store / "manifest.json").read_text())
-    assert [(f["row"], f["problem"]) for f in manifest["failures"]] == [(2, "failed in the frame store")]
+    assert [(f["row"], f["problem"]) for f in manifest["failures"]] == [
+        (2, "failed in the frame store")
+    ]
 
 
 def test_an_index_in_another_order_is_refused(toy, tmp_path):

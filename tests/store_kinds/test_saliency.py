@@ -41,16 +41,41 @@ def toy(tmp_path):
     index.loc[list(BROKEN), "problem"] = "unreadable: toy"
     write_index(tmp_path / "index.tsv", index)
     features, spec = toy_feature_store(tmp_path / "stores", index, views=2, separation=2.0, **SHAPE)
-    settings = dict(epochs=3, batch=8, lr=0.01, weight_decay=0.0, hidden=16, dropout=0.2, kernel=3, rectified=True)
+    settings = dict(
+        epochs=3,
+        batch=8,
+        lr=0.01,
+        weight_decay=0.0,
+        hidden=16,
+        dropout=0.2,
+        kernel=3,
+        rectified=True,
+    )
     classifier = ClassifierSpec(features=spec, loss="cross_entropy", seed=5, **settings)
     return index, features, spec, SaliencySpec(classifier=classifier)
 
 
 def trained(toy, tmp_path):
     *_, features, _, spec = toy
-    words = ("--spec", spec.classifier.json_text, "--features", features, "--index", tmp_path / "index.tsv")
+    words = (
+        "--spec",
+        spec.classifier.json_text,
+        "--features",
+        features,
+        "--index",
+        tmp_path / "index.tsv",
+    )
     out = tmp_path / "weights" / "classifier.pt"
-    status = run("train-classifier", *words, "--device", "cpu", "--out", out, "--history", tmp_path / "history.csv")
+    status = run(
+        "train-classifier",
+        *words,
+        "--device",
+        "cpu",
+        "--out",
+        out,
+        "--history",
+        tmp_path / "history.csv",
+    )
     return out, status
 
 
@@ -83,7 +108,12 @@ def test_the_classifier_is_trained_on_the_sound_training_clips(toy, tmp_path, ca
     saved = torch.load(out, weights_only=True)
     assert saved["run"] == saliency.classifier.digest
     sound = index[(index.split == "train") & (index.problem == "")]
-    values = StoreReader(features, "features", spec).read(sound.row.to_numpy()).astype(np.float32).mean((-2, -1))
+    values = (
+        StoreReader(features, "features", spec)
+        .read(sound.row.to_numpy())
+        .astype(np.float32)
+        .mean((-2, -1))
+    )
     labels = torch.tensor([int(name.rsplit(" ", 1)[1]) for name in sound["class"]])
     settings = saliency.classifier.model_dump(exclude={"features", "version"})
     expected, rows = train_classifier(torch.from_numpy(values), labels, **settings)
@@ -96,7 +126,10 @@ def test_every_frame_of_every_clip_and_view(toy, tmp_path):
     classifier, _ = trained(toy, tmp_path)
     store, status = made_store(toy, tmp_path, classifier)
     assert status == 0
-    reader, given = StoreReader(store, "actionness", saliency), StoreReader(features, "features", spec)
+    reader, given = (
+        StoreReader(store, "actionness", saliency),
+        StoreReader(features, "features", spec),
+    )
     assert (reader.clips, reader.views, reader.clip_shape, reader.dtype) == (90, 2, [4], np.float32)
     assert reader.failed == set(BROKEN)
     model = FrameClassifier(6, 4, hidden=16, kernel=3).eval()
@@ -105,9 +138,13 @@ def test_every_frame_of_every_clip_and_view(toy, tmp_path):
         if clip["row"] in BROKEN:
             continue
         for view in range(2 if clip["split"] == "train" else 1):
-            values = torch.from_numpy(given.read_clip(clip["row"], view).astype(np.float32).mean((-2, -1)))
+            values = torch.from_numpy(
+                given.read_clip(clip["row"], view).astype(np.float32).mean((-2, -1))
+            )
             found = reader.read_clip(clip["row"], view)
-            np.testing.assert_allclose(found, actionness(model(values[None]))[0].detach(), rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(
+                found, actionness(model(values[None]))[0].detach(), rtol=1e-5, atol=1e-5
+            )
             assert found.max() > found.min()
         if clip["split"] != "train":
             assert not reader.read_clip(clip["row"], 1).any()
@@ -123,7 +160,10 @@ def test_a_store_is_verified_and_mended_as_any_other(toy, tmp_path, capsys):
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
     assert run("verify", store) == 2
     told = capsys.readouterr()
-    assert "data.zarr/actionness/c/1/0/0" in told.out and f"mend with `fsar repair {store}`" in told.err
+    assert (
+        "data.zarr/actionness/c/1/0/0" in told.out
+        and f"mend with `fsar repair {store}`" in told.err
+    )
     (store / "receipts/1.json").unlink()
     again, status = made_store(toy, tmp_path, classifier)
     assert status == 0 and (again / "manifest.json").read_bytes() == before
@@ -132,14 +172,26 @@ def test_a_store_is_verified_and_mended_as_any_other(toy, tmp_path, capsys):
 def test_another_classifier_is_refused(toy, tmp_path, capsys):
     _, features, _, saliency = toy
     classifier, _ = trained(toy, tmp_path)
-    other = saliency.model_copy(update={"classifier": saliency.classifier.model_copy(update={"seed": 6})})
+    other = saliency.model_copy(
+        update={"classifier": saliency.classifier.model_copy(update={"seed": 6})}
+    )
     store = tmp_path / "other"
     common = ("--spec", other.json_text, "--index", tmp_path / "index.tsv", "--store", store)
     assert run("plan", *common, "--clips-per-job", 64) == 0
-    words = ("--job", 0, "--receipt", store / "receipts/0.json", "--features", features, "--weights", classifier)
+    words = (
+        "--job",
+        0,
+        "--receipt",
+        store / "receipts/0.json",
+        "--features",
+        features,
+        "--weights",
+        classifier,
+    )
     assert run("fill", *common, *words) == 2
     assert (
-        f"checkpoint of run {saliency.classifier.digest}, expected {other.classifier.digest}" in capsys.readouterr().err
+        f"checkpoint of run {saliency.classifier.digest}, expected {other.classifier.digest}"
+        in capsys.readouterr().err
     )
     assert not (store / "receipts/0.json").exists()
 
@@ -171,7 +223,11 @@ def test_features_are_read_piece_by_piece(toy, monkeypatch):
     reader, rows = StoreReader(features, "features", spec), np.array([0, 1, 2, 4, 5, 80])
     whole = saliency_store.pooled(reader, rows, view=0)
     monkeypatch.setattr(saliency_store, "FILE_CLIPS", 4)
-    assert torch.equal(saliency_store.pooled(reader, rows, view=0), whole) and whole.shape == (6, 4, 6)
+    assert torch.equal(saliency_store.pooled(reader, rows, view=0), whole) and whole.shape == (
+        6,
+        4,
+        6,
+    )
 
 
 # -- what is taken out for figures ------------------------------------------------------------------------------------------
@@ -184,8 +240,19 @@ def scored(tmp_path):
     index = toy_index({"train": 2, "val": 1, "test": 2}, clips=4).assign(frames=12)
     frames = toy_frame_spec(count=4, size=10)
     features = toy_feature_spec().model_copy(update={"frames": frames, "crop": 6})
-    settings = dict(epochs=1, batch=8, lr=0.01, weight_decay=0.0, hidden=16, dropout=0.2, kernel=1, rectified=True)
-    spec = SaliencySpec(classifier=ClassifierSpec(features=features, loss="cross_entropy", seed=0, **settings))
+    settings = dict(
+        epochs=1,
+        batch=8,
+        lr=0.01,
+        weight_decay=0.0,
+        hidden=16,
+        dropout=0.2,
+        kernel=1,
+        rectified=True,
+    )
+    spec = SaliencySpec(
+        classifier=ClassifierSpec(features=features, loss="cross_entropy", seed=0, **settings)
+    )
     values = np.arange(20 * 4, dtype=np.float32).reshape(20, 1, 4)
     pictures = np.random.default_rng(0).integers(0, 256, (20, 1, 4, 10, 10, 3), np.uint8)
     failed = [{"row": 13, "path": "", "problem": "toy"}]
@@ -194,14 +261,19 @@ def scored(tmp_path):
         ("frames", frame_plan(frames, index, 64), {"frames": pictures}),
     ):
         create(tmp_path / name, plan)
-        write_job(tmp_path / name, 0, [Block(block, failed)], tmp_path / name / "receipts" / "0.json")
+        write_job(
+            tmp_path / name, 0, [Block(block, failed)], tmp_path / name / "receipts" / "0.json"
+        )
         seal(tmp_path / name, max_failures=1.0)
     return spec, tmp_path / "saliency", tmp_path / "frames", index, values, pictures
 
 
 def taken(scored, acting, examples):
     spec, store, frames, index, *_ = scored
-    readers = StoreReader(store, "actionness", spec), StoreReader(frames, "frames", spec.features.frames)
+    readers = (
+        StoreReader(store, "actionness", spec),
+        StoreReader(frames, "frames", spec.features.frames),
+    )
     return saliency_inspection.taken_out(spec, *readers, index, acting, examples)
 
 
@@ -213,10 +285,17 @@ def test_what_is_taken_out(scored):
     assert found["rows"].tolist() == [row for row in range(20) if row != 13]
     np.testing.assert_array_equal(found["actionness"], values[found["rows"], 0])
     assert found["splits"].tolist() == ["train"] * 8 + ["val"] * 4 + ["test"] * 7
-    assert found["inside"][:4].astype(int).tolist() == [[0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    assert found["inside"][:4].astype(int).tolist() == [
+        [0, 1, 1, 0],
+        [0, 0, 0, 0],
+        [1, 1, 1, 1],
+        [1, 1, 1, 1],
+    ]
     # Of the sound test clips 12, 14, 15, 16, 17, 18, 19.
     assert [int(found[f"{i}.row"]) for i in range(3)] == [12, 16, 19] and "3.row" not in found
-    np.testing.assert_array_equal(found["1.frames"], pictures[16, 0, :, 2:8, 2:8].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(
+        found["1.frames"], pictures[16, 0, :, 2:8, 2:8].transpose(0, 3, 1, 2)
+    )
     assert "inside" not in taken(scored, None, 1)
     assert not [key for key in taken(scored, None, 0) if "." in key]
     assert len([key for key in taken(scored, None, 99) if key.endswith(".row")]) == 7
@@ -226,12 +305,25 @@ def test_the_verb(scored, tmp_path, capsys):
     spec, store, frames, index, *_ = scored
     write_index(tmp_path / "index.tsv", index)
     intervals.write(tmp_path / "intervals.tsv", {index.path[0]: (4, 8)})
-    words = ("--spec", spec.json_text, "--store", store, "--frames", frames, "--index", tmp_path / "index.tsv")
+    words = (
+        "--spec",
+        spec.json_text,
+        "--store",
+        store,
+        "--frames",
+        frames,
+        "--index",
+        tmp_path / "index.tsv",
+    )
     out = tmp_path / "found.npz"
     listed = f"--intervals={tmp_path / 'intervals.tsv'}"
     assert run("inspect-saliency", *words, listed, "--examples", 2, "--out", out) == 0
     with np.load(out, allow_pickle=False) as found:
-        assert found["dataset"] == "toy" and found["inside"].sum() == 2 + 18 * 4 and "1.frames" in found.files
+        assert (
+            found["dataset"] == "toy"
+            and found["inside"].sum() == 2 + 18 * 4
+            and "1.frames" in found.files
+        )
     assert run("inspect-saliency", *words, "--intervals=", "--examples", 2, "--out", out) == 0
     with np.load(out, allow_pickle=False) as found:
         assert "inside" not in found.files
@@ -250,5 +342,7 @@ def test_the_seal_names_its_spec(scored):
     spec, store, *_ = scored
     assert json.loads((store / "manifest.json").read_text())["spec"] == spec.model_dump(mode="json")
     other = spec.model_copy(update={"classifier": spec.classifier.model_copy(update={"epochs": 2})})
-    with pytest.raises(FsarError, match=r"built by another spec: classifier\.epochs: expected 2, found 1"):
+    with pytest.raises(
+        FsarError, match=r"built by another spec: classifier\.epochs: expected 2, found 1"
+    ):
         StoreReader(store, "actionness", other)

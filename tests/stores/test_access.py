@@ -74,8 +74,13 @@ def test_unsealing_waits_for_every_reader(store):
         assert [first.stdout.readline(), second.stdout.readline()] == ["open\n"] * 2
         unsealer = stack.enter_context(process(UNSEALER, store))
         told = unsealer.stderr.readline()
-        assert told.startswith(f"fsar: {store} is open in process ") and told.endswith("waiting until that has ended\n")
-        assert any(f"process {reader.pid} on {locks.socket.gethostname()} since " in told for reader in (first, second))
+        assert told.startswith(f"fsar: {store} is open in process ") and told.endswith(
+            "waiting until that has ended\n"
+        )
+        assert any(
+            f"process {reader.pid} on {locks.socket.gethostname()} since " in told
+            for reader in (first, second)
+        )
         finish(first)
         with shared(store):
             pass
@@ -171,7 +176,9 @@ def test_many_readers_cost_nothing_that_stays(folder):
     for _ in range(2000):
         shared(folder)
     gc.collect()
-    opened = (os.readlink(handle) for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink())
+    opened = (
+        os.readlink(handle) for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink()
+    )
     assert not any(target.startswith(str(folder)) for target in opened)
     assert (folder / "locks" / "readers.lock").stat().st_size <= folder_access.MANY + 200
 
@@ -282,9 +289,7 @@ def names(store: ObjectPath) -> list[str]:
 def lease(store: ObjectPath, kind: str, host: str = "elsewhere", pid: int = 1) -> ObjectPath:
     """Of a process that does not renew it."""
     path = store / "locks" / kind / "0123abcd"
-    text = (
-        f'{{"pid": {pid}, "host": "{host}", "since": "then", "work": "read", "processes": "{leases._process_table()}"}}'
-    )
+    text = f'{{"pid": {pid}, "host": "{host}", "since": "then", "work": "read", "processes": "{leases._process_table()}"}}'
     path.write_bytes(text.encode())
     return path
 
@@ -292,7 +297,9 @@ def lease(store: ObjectPath, kind: str, host: str = "elsewhere", pid: int = 1) -
 def test_leases_are_renewed_and_go_with_their_reader(bucket, monkeypatch):
     monkeypatch.setattr(locks, "RENEWED", 0.05)
     puts, put = [], ObjectPath.write_bytes
-    monkeypatch.setattr(ObjectPath, "write_bytes", lambda self, data: (puts.append(self), put(self, data)))
+    monkeypatch.setattr(
+        ObjectPath, "write_bytes", lambda self, data: (puts.append(self), put(self, data))
+    )
     with shared(bucket / "store"):
         (name,) = names(bucket / "store")
         assert name.startswith("locks/readers/")
@@ -333,7 +340,10 @@ def test_a_reader_of_another_machine_that_does_not_renew_its_lease_has_ended(buc
     monkeypatch.setattr(bucket_access, "POLL", 0.2)
     store = bucket / "store"
     lease(store, "readers")
-    with pytest.raises(InUse, match="process 1 on elsewhere since then: read"), exclusive(store, "clean", wait=False):
+    with (
+        pytest.raises(InUse, match="process 1 on elsewhere since then: read"),
+        exclusive(store, "clean", wait=False),
+    ):
         pass
     began = time.monotonic()
     unseal(store, "fill job 3")
@@ -346,7 +356,10 @@ def test_a_reader_of_this_machine_that_was_killed_has_ended_at_once(bucket):
     unseal(store, "fill job 3")
     assert not left.exists()
     left.write_bytes(b"no JSON")
-    with pytest.raises(InUse, match="open in another process"), exclusive(store, "clean", wait=False):
+    with (
+        pytest.raises(InUse, match="open in another process"),
+        exclusive(store, "clean", wait=False),
+    ):
         pass
 
 
@@ -364,7 +377,12 @@ def test_who_was_killed_while_unsealing_stops_no_reader_for_long(bucket, monkeyp
     monkeypatch.setattr(locks, "STALE", 2.0)
     lease(bucket / "store", "unsealing")
     with shared(bucket / "store"):
-        assert capsys.readouterr().err.count("open in process 1 on elsewhere since then: read; waiting") == 1
+        assert (
+            capsys.readouterr().err.count(
+                "open in process 1 on elsewhere since then: read; waiting"
+            )
+            == 1
+        )
         assert len(names(bucket / "store")) == 1
 
 

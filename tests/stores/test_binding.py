@@ -74,7 +74,9 @@ def test_only_a_shard_that_the_manifest_does_not_list_is_zeros(root, compression
     assert not reader.read_clip(130, 1).any()
     if isinstance(root, Path):
         toy.shard(2, 1).parent.mkdir(parents=True)
-    toy.shard(2, 1).write_bytes(toy.shard(2, 0).read_bytes())  # nor is a file read that was not sealed
+    toy.shard(2, 1).write_bytes(
+        toy.shard(2, 0).read_bytes()
+    )  # nor is a file read that was not sealed
     assert not reader.read_clip(130, 1).any()
 
 
@@ -105,7 +107,9 @@ def test_swapped_shards_are_seen(root, kind, opened):
     for row in (64, 127):
         told = failure(reader.read_clip, row)
         assert "is damaged (another clip is in its place: checksum " in told
-        assert told.endswith(f", in data.zarr/features/c/1/0/0/0/0/0; mend it with `fsar repair {toy.path}`")
+        assert told.endswith(
+            f", in data.zarr/features/c/1/0/0/0/0/0; mend it with `fsar repair {toy.path}`"
+        )
     assert 1 in examine(toy.path).jobs
 
 
@@ -161,7 +165,9 @@ def without_sums(toy: Toy) -> None:
     """As it was sealed before the checksums of clips were recorded."""
 
     def plain(files: dict) -> dict:
-        return {key: {name: entry[name] for name in ("bytes", "sha256")} for key, entry in files.items()}
+        return {
+            key: {name: entry[name] for name in ("bytes", "sha256")} for key, entry in files.items()
+        }
 
     for job in range(toy.plan.jobs):
         receipt = read_receipt(toy.path, job)
@@ -210,9 +216,16 @@ def test_a_loop_over_clips_stops_when_a_store_is_removed_behind_its_back(tmp_pat
     """By `rm -r`, which knows nothing of locks."""
     toy = sealed(tmp_path / "store", "none")
     process = subprocess.Popen(
-        [sys.executable, "-c", LOOP, str(toy.path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", LOOP, str(toy.path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "reading\n"
     shutil.rmtree(toy.path / "data.zarr")
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1 and "is damaged (its shard is missing)" in errors and errors.count("\n") == 1
+    assert (
+        process.returncode == 1
+        and "is damaged (its shard is missing)" in errors
+        and errors.count("\n") == 1
+    )

@@ -46,7 +46,9 @@ def _failure(call) -> str:
 def _objects(toy: Toy) -> dict[str, bytes]:
     """Everything but the receipts, which tell how long it took."""
     held = (one.path for one in toy.path.objects())
-    return {path.below(toy.path): path.read_bytes() for path in held if path.parent.name != "receipts"}
+    return {
+        path.below(toy.path): path.read_bytes() for path in held if path.parent.name != "receipts"
+    }
 
 
 def _flip(path: ObjectPath, position: int) -> None:
@@ -57,14 +59,24 @@ def _flip(path: ObjectPath, position: int) -> None:
 
 @pytest.mark.parametrize("compression", ["zstd", "none"])
 def test_the_same_bytes_as_in_a_folder(bucket, tmp_path, compression):
-    pair = [planned(root / "store", broken=(3,), compression=compression) for root in (bucket, tmp_path)]
+    pair = [
+        planned(root / "store", broken=(3,), compression=compression) for root in (bucket, tmp_path)
+    ]
     for toy in pair:
         toy.fill().seal(max_failures=0.1)
     there, here = pair
     assert there.manifest == here.manifest and len(here.manifest["files"]) == 5
-    files = (path for path in here.path.rglob("*") if path.is_file() and path.parent.name not in ("receipts", "locks"))
-    assert _objects(there) == {path.relative_to(here.path).as_posix(): path.read_bytes() for path in files}
-    assert [there.write(job)["files"] for job in range(3)] == [here.write(job)["files"] for job in range(3)]
+    files = (
+        path
+        for path in here.path.rglob("*")
+        if path.is_file() and path.parent.name not in ("receipts", "locks")
+    )
+    assert _objects(there) == {
+        path.relative_to(here.path).as_posix(): path.read_bytes() for path in files
+    }
+    assert [there.write(job)["files"] for job in range(3)] == [
+        here.write(job)["files"] for job in range(3)
+    ]
 
 
 @pytest.mark.parametrize("compression", ["zstd", "none"])
@@ -80,9 +92,13 @@ def test_what_was_written_is_read(bucket, compression, threads):
     rows = np.concatenate([rows, rows[:5]])
     views = rows % 2
     assert np.array_equal(reader.read(rows, views, threads), toy.values[rows, views])
-    assert np.array_equal(reader.read(np.arange(64, 128), 1, threads), np.zeros_like(toy.values[64:128, 1]))
+    assert np.array_equal(
+        reader.read(np.arange(64, 128), 1, threads), np.zeros_like(toy.values[64:128, 1])
+    )
     assert np.array_equal(reader.read_clip(149, 1), toy.values[149, 1])
-    assert "row 7 failed when the store was built" in _failure(lambda: reader.read(np.array([6, 7])))
+    assert "row 7 failed when the store was built" in _failure(
+        lambda: reader.read(np.array([6, 7]))
+    )
     assert "no row 150 view 0" in _failure(lambda: reader.read(np.array([150])))
 
 
@@ -92,7 +108,9 @@ def test_clips_of_a_shard_come_together(sealed, monkeypatch):
     for name in ("last", "ranges", "read_bytes"):
         original = getattr(ObjectPath, name)
         monkeypatch.setattr(
-            ObjectPath, name, lambda self, *of, n=name, call=original: asked.append(n) or call(self, *of)
+            ObjectPath,
+            name,
+            lambda self, *of, n=name, call=original: asked.append(n) or call(self, *of),
         )
     reader = StoreReader(sealed.path, "features")
     asked.clear()
@@ -143,7 +161,10 @@ def test_damage_is_told_with_the_command_that_mends_it(bucket, kind, compression
     reader = StoreReader(toy.path, "features")
     DAMAGE[kind](toy)
     told = _failure(lambda: reader.read(np.arange(64, 128)))
-    assert told.startswith(f"{toy.path}: array 'features' row ") and "data.zarr/features/c/1/0/0/0/0/0" in told
+    assert (
+        told.startswith(f"{toy.path}: array 'features' row ")
+        and "data.zarr/features/c/1/0/0/0/0/0" in told
+    )
     assert told.endswith(f"; mend it with `fsar repair {toy.path}`")
     assert np.array_equal(reader.read(np.arange(64)), toy.values[:64, 0])
     found = examine(toy.path)
@@ -154,7 +175,9 @@ def test_a_reader_refuses_what_is_not_as_it_was_sealed(sealed):
     sealed.shard(2).write_bytes(sealed.shard(2).read_bytes()[:-1])
     assert "the store is damaged: mend it" in _failure(lambda: StoreReader(sealed.path, "features"))
     sealed.shard(2).unlink()
-    assert "c/2/0/0/0/0/0: missing, expected" in _failure(lambda: StoreReader(sealed.path, "features"))
+    assert "c/2/0/0/0/0/0: missing, expected" in _failure(
+        lambda: StoreReader(sealed.path, "features")
+    )
     sealed.fill().seal()
     _flip(sealed.path / "data.zarr" / "features" / "zarr.json", 30)
     assert "zarr.json: damaged" in _failure(lambda: StoreReader(sealed.path, "features"))
@@ -164,7 +187,9 @@ def test_a_reader_refuses_what_is_not_as_it_was_sealed(sealed):
 
 def test_bad_jobs_alone_are_made_again(sealed):
     before = _objects(sealed)
-    changed = {one.path.below(sealed.path): one.path.head()["e_tag"] for one in sealed.path.objects()}
+    changed = {
+        one.path.below(sealed.path): one.path.head()["e_tag"] for one in sealed.path.objects()
+    }
     _flip(sealed.shard(1), 100)
     done = remove_bad(sealed.path, examine(sealed.path))
     shards = [f"removed data.zarr/features/c/1/{view}/0/0/0/0" for view in (0, 1)]
@@ -180,9 +205,14 @@ def test_bad_jobs_alone_are_made_again(sealed):
 def test_a_plan_that_is_mended_is_no_newer_than_what_was_made_by_it(sealed):
     before = _objects(sealed)
     (sealed.path / "plan.json").write_bytes(b"{}")
-    assert remove_bad(sealed.path, examine(sealed.path)) == ["wrote plan.json as the manifest has it"]
+    assert remove_bad(sealed.path, examine(sealed.path)) == [
+        "wrote plan.json as the manifest has it"
+    ]
     assert _objects(sealed) == before
-    times = [(sealed.path / name).head()["last_modified"] for name in ("plan.json", "receipts/2.json", "manifest.json")]
+    times = [
+        (sealed.path / name).head()["last_modified"]
+        for name in ("plan.json", "receipts/2.json", "manifest.json")
+    ]
     assert times == sorted(times)
 
 
@@ -221,7 +251,9 @@ def _killed(toy: Toy, tmp_path, job: int, after: int) -> None:
         blocks = array_blocks(np.load({str(tmp_path / "values.npy")!r}), read_plan(store).rows({job}))
         write_job(store, {job}, blocks, store / "receipts/{job}.json")
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "now\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -229,7 +261,9 @@ def _killed(toy: Toy, tmp_path, job: int, after: int) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1])
-def test_a_job_that_is_killed_between_shards_leaves_nothing_that_passes_for_whole(toy, tmp_path, after):
+def test_a_job_that_is_killed_between_shards_leaves_nothing_that_passes_for_whole(
+    toy, tmp_path, after
+):
     toy.write(0)
     toy.write(2)
     _killed(toy, tmp_path, 1, after)
@@ -239,7 +273,9 @@ def test_a_job_that_is_killed_between_shards_leaves_nothing_that_passes_for_whol
     assert "the store is not complete" in _failure(lambda: StoreReader(toy.path, "features"))
     toy.write(1)
     toy.seal()
-    assert np.array_equal(StoreReader(toy.path, "features").read(np.arange(150), 1), toy.values[:, 1])
+    assert np.array_equal(
+        StoreReader(toy.path, "features").read(np.arange(150), 1), toy.values[:, 1]
+    )
 
 
 def test_a_job_that_is_killed_while_it_is_made_again_unseals_first(sealed, tmp_path):
@@ -249,7 +285,9 @@ def test_a_job_that_is_killed_while_it_is_made_again_unseals_first(sealed, tmp_p
     assert "the store is not complete" in _failure(lambda: StoreReader(sealed.path, "features"))
     sealed.write(1)
     sealed.seal()
-    assert np.array_equal(StoreReader(sealed.path, "features").read(np.arange(150)), sealed.values[:, 0])
+    assert np.array_equal(
+        StoreReader(sealed.path, "features").read(np.arange(150)), sealed.values[:, 0]
+    )
 
 
 def test_an_upload_in_parts_that_never_ended_is_no_object(toy):
@@ -270,11 +308,15 @@ def test_an_upload_in_parts_that_never_ended_is_no_object(toy):
 def test_large_shards_are_put_in_parts_and_summed_up_as_a_whole(bucket):
     path, sums = bucket / "data.zarr", {}
     array = np.random.default_rng(0).integers(0, 255, 11 * 2**20, np.uint8)
-    zarr.create_array(SummedStore(path, sums), name="a", data=array, chunks=array.shape, compressors=None)
+    zarr.create_array(
+        SummedStore(path, sums), name="a", data=array, chunks=array.shape, compressors=None
+    )
     shard = path / "a" / "c" / "0"
     assert shard.head()["e_tag"].endswith('-3"')  # of three parts
     assert shard.read_bytes() == array.tobytes()
-    assert sums == {"data.zarr/a/c/0": {"bytes": array.size, "sha256": hashlib.sha256(array).hexdigest()}}
+    assert sums == {
+        "data.zarr/a/c/0": {"bytes": array.size, "sha256": hashlib.sha256(array).hexdigest()}
+    }
 
 
 def test_values_that_do_not_fit_are_refused_before_a_receipt(toy):

@@ -32,7 +32,9 @@ def test_one_bad_entry_in_the_index_of_an_object(bucket, entry):
     index[7] = BAD_ENTRIES[entry](*index[7].tolist(), len(data))
     checksum = google_crc32c.value(index.tobytes()).to_bytes(4, "little")
     toy.shard(1).write_bytes(data[:-INDEX] + index.tobytes() + checksum)
-    with pytest.raises(FsarError, match=rf"an index beyond the {len(data)} bytes of the object.*fsar repair"):
+    with pytest.raises(
+        FsarError, match=rf"an index beyond the {len(data)} bytes of the object.*fsar repair"
+    ):
         reader.read(np.array([FILE_CLIPS]))
 
 

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from fsar_core.errors import FsarError
 from fsar_core.storage.provenance import read_json, write_json
 from fsar_core.stores import layout
-from fsar_core.stores.layout import FILE_CLIPS, Plan, create, job_count, parse_spec, read_plan, whole_files
+from fsar_core.stores.layout import (
+    FILE_CLIPS,
+    Plan,
+    create,
+    job_count,
+    parse_spec,
+    read_plan,
+    whole_files,
+)
 from tests.builders import feature_plan, toy_feature_spec, toy_frame_spec
 
 
@@ -30,7 +38,11 @@ def test_by_hand():
     assert [whole_files(n) for n in (1, 63, 64, 65, 500)] == [64, 64, 64, 128, 512]
     assert [job_count(clips, 100) for clips in (1, 128, 129, 1000)] == [1, 1, 2, 8]
     plan = feature_plan(toy_feature_spec(), (8, 4, 2, 2), clips=300, clips_per_job=100)
-    assert plan.jobs == 3 and [plan.rows(job) for job in range(3)] == [range(0, 128), range(128, 256), range(256, 300)]
+    assert plan.jobs == 3 and [plan.rows(job) for job in range(3)] == [
+        range(0, 128),
+        range(128, 256),
+        range(256, 300),
+    ]
 
 
 @given(clips=st.integers(1, 5000), wanted=st.integers(1, 700))
@@ -47,7 +59,10 @@ def test_jobs_partition_the_clips_and_share_no_file(clips, wanted):
 
 @pytest.mark.parametrize("job", [-1, 3])
 def test_a_job_that_does_not_exist(toy, job):
-    assert _failure(lambda: toy.plan.rows(job)) == f"job {job} does not exist; this store has the jobs 0..2"
+    assert (
+        _failure(lambda: toy.plan.rows(job))
+        == f"job {job} does not exist; this store has the jobs 0..2"
+    )
 
 
 def test_create_makes_the_final_shape(toy):
@@ -77,11 +92,19 @@ def test_create_finishes_what_was_interrupted(toy):
 
 @pytest.mark.parametrize(
     "change",
-    [{"clips": 151}, {"views": 1}, {"shapes": {"features": [2, 4, 3, 2]}}, {"dtypes": {"features": "float32"}}],
+    [
+        {"clips": 151},
+        {"views": 1},
+        {"shapes": {"features": [2, 4, 3, 2]}},
+        {"dtypes": {"features": "float32"}},
+    ],
 )
 def test_create_refuses_an_array_of_another_shape(toy, change):
     message = _failure(lambda: create(toy.path, replace(toy.plan, **change)))
-    assert message == f"{toy.path}: holds an array 'features' of another shape; remove the folder and run again"
+    assert (
+        message
+        == f"{toy.path}: holds an array 'features' of another shape; remove the folder and run again"
+    )
     assert read_plan(toy.path) == toy.plan
 
 
@@ -111,8 +134,14 @@ def test_a_plan_that_cannot_be_read(toy):
     newer = layout.LAYOUT_VERSION + 1
     mend = f"mend it with `fsar repair {toy.path}`"
     cases = [
-        (value | {"layout": newer}, f"the store has layout {newer}, and this fsar knows layouts up to 1: open it with"),
-        ({key: of for key, of in value.items() if key != "layout"}, f"damaged (layout None); {mend}"),
+        (
+            value | {"layout": newer},
+            f"the store has layout {newer}, and this fsar knows layouts up to 1: open it with",
+        ),
+        (
+            {key: of for key, of in value.items() if key != "layout"},
+            f"damaged (layout None); {mend}",
+        ),
         ({key: of for key, of in value.items() if key != "clips"}, "damaged plan ("),
         (value | {"other": 1}, "damaged plan ("),
     ]
@@ -128,7 +157,9 @@ def test_a_plan_that_cannot_be_read(toy):
     assert _failure(lambda: read_plan(toy.path)) == f"{path}: missing; make it with `fsar plan`"
 
 
-@pytest.mark.parametrize("spec", [toy_frame_spec(policy="linspace"), toy_feature_spec(dtype="float32")])
+@pytest.mark.parametrize(
+    "spec", [toy_frame_spec(policy="linspace"), toy_feature_spec(dtype="float32")]
+)
 def test_parse_spec_finds_the_kind(spec):
     assert parse_spec(spec.json_text) == spec
 
@@ -139,10 +170,16 @@ def test_parse_spec_finds_the_kind(spec):
         ("frames", "--spec is no JSON object"),
         ("[1]", "--spec is no JSON object"),
         ("{}", "--spec names the unknown kind of store 'None'; valid: features, frames, masks"),
-        ('{"kind": "masques"}', "--spec names the unknown kind of store 'masques'; valid: features, frames, masks"),
+        (
+            '{"kind": "masques"}',
+            "--spec names the unknown kind of store 'masques'; valid: features, frames, masks",
+        ),
         ('{"kind": ["frames"]}', "--spec names the unknown kind of store"),
         ('{"kind": "frames"}', "--spec is no FrameSpec: dataset: Field required"),
-        (toy_frame_spec().json_text.replace('"crop"', '"stretch"'), "--spec is no FrameSpec: fit: "),
+        (
+            toy_frame_spec().json_text.replace('"crop"', '"stretch"'),
+            "--spec is no FrameSpec: fit: ",
+        ),
     ],
 )
 def test_parse_spec_mistakes(text, words):
@@ -153,7 +190,10 @@ def test_parse_spec_mistakes(text, words):
 def test_only_arrays_of_numbers_are_opened(tmp_path, dtype):
     zarr.create_array(tmp_path / "data.zarr", name="a", shape=(3,), dtype=dtype)
     message = _failure(lambda: layout.open_arrays(tmp_path, ["a"]))
-    assert message == f"{tmp_path}/data.zarr: 'a' is no array of numbers; mend it with `fsar repair {tmp_path}`"
+    assert (
+        message
+        == f"{tmp_path}/data.zarr: 'a' is no array of numbers; mend it with `fsar repair {tmp_path}`"
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +211,10 @@ def test_whatever_zarr_raises_is_one_line(toy, monkeypatch, error, reason):
 
     monkeypatch.setattr(zarr, "open_group", open_group)
     message = _failure(lambda: layout.open_arrays(toy.path, ["features"]))
-    assert message == f"{toy.path}/data.zarr: cannot be opened ({reason}); mend it with `fsar repair {toy.path}`"
+    assert (
+        message
+        == f"{toy.path}/data.zarr: cannot be opened ({reason}); mend it with `fsar repair {toy.path}`"
+    )
 
 
 def test_a_bucket_that_cannot_be_reached_is_not_called_damaged(toy, monkeypatch):

@@ -37,7 +37,8 @@ def stores(tmp_path):
             lost.loc[row, "problem"] = problem
         values = np.ones((len(index), 1, count, 16, 16, 3), np.uint8)
         blocks = (
-            writer.Block({"frames": b.arrays["features"]}, b.failures) for b in array_blocks(values, plan.rows(0), lost)
+            writer.Block({"frames": b.arrays["features"]}, b.failures)
+            for b in array_blocks(values, plan.rows(0), lost)
         )
         writer.write_job(store, 0, blocks, store / "receipts" / "0.json")
         manifest.seal(store, 0.2)
@@ -103,7 +104,9 @@ def test_the_verb_writes_the_note_and_the_list(stores, runs, tmp_path):  # noqa:
     ]  # fmt: skip
     notes = out.with_suffix(".md").read_text().split("Notes\n")[1]
     assert re.search(
-        r"^- 3 of 26 clips of toy could not be used and were left out .* in toy_table1.left_out.csv\.$", notes, re.M
+        r"^- 3 of 26 clips of toy could not be used and were left out .* in toy_table1.left_out.csv\.$",
+        notes,
+        re.M,
     )
     assert Path(f"{out}.left_out.csv").read_text().count("\n") == 4
     whole = json.dumps(spec | {"frames": {}})

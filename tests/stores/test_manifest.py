@@ -36,12 +36,20 @@ def test_a_manifest_sums_up_the_receipts(make_toy):
     assert (value["clips"], value["views"], value["layout"]) == (150, 2, 1)
     assert value["spec"] == toy.spec.model_dump(mode="json")
     assert [entry["row"] for entry in value["failures"]] == [5, 140]
-    assert value["failures"][1] == {"row": 140, "path": toy.index.path[140], "problem": "empty file"}
+    assert value["failures"][1] == {
+        "row": 140,
+        "path": toy.index.path[140],
+        "problem": "empty file",
+    }
     assert (
         value["files"] == receipts[0]["files"] | receipts[1]["files"] | receipts[2]["files"]
         and len(value["files"]) == 5
     )
-    sizes = [path.stat().st_size for path in (toy.path / "data.zarr/features/c").rglob("*") if path.is_file()]
+    sizes = [
+        path.stat().st_size
+        for path in (toy.path / "data.zarr/features/c").rglob("*")
+        if path.is_file()
+    ]
     assert value["bytes"] == sum(sizes) > 0
     # Everything that is needed to write the plan, or to know that Zarr's own files are as they were.
     assert Plan(**{name: value[name] for name in PLANNED}) == toy.plan
@@ -62,7 +70,10 @@ def test_equal_stores_have_equal_manifests(make_toy):
 
 def test_a_missing_receipt(toy):
     toy.write(0), toy.write(2)
-    assert _refused(toy) == f"{toy.receipt(1)}: missing; job 1 of this store is not done; run snakemake again"
+    assert (
+        _refused(toy)
+        == f"{toy.receipt(1)}: missing; job 1 of this store is not done; run snakemake again"
+    )
 
 
 @pytest.mark.parametrize("text", ['{"rows": [64, 1', "[]", "null"])
@@ -76,7 +87,9 @@ def test_a_damaged_receipt(toy, text):
 def test_a_receipt_of_other_rows(toy):
     toy.fill()
     write_json(toy.receipt(1), read_receipt(toy.path, 1) | {"rows": [64, 100]})
-    assert _refused(toy) == (f"{toy.receipt(1)}: rows [64, 100], expected [64, 128]; remove the receipt and run again")
+    assert _refused(toy) == (
+        f"{toy.receipt(1)}: rows [64, 100], expected [64, 128]; remove the receipt and run again"
+    )
 
 
 def test_a_missing_shard_file(toy):
@@ -90,7 +103,9 @@ def test_a_shard_file_of_another_size(toy):
     size = toy.fill().shard(2).stat().st_size
     with open(toy.shard(2), "ab") as stream:
         stream.write(b"x")
-    assert _refused(toy).startswith(f"{toy.shard(2)}: {size + 1} bytes, expected {size} bytes; the store is damaged")
+    assert _refused(toy).startswith(
+        f"{toy.shard(2)}: {size + 1} bytes, expected {size} bytes; the store is damaged"
+    )
 
 
 def test_failures_are_bounded_by_the_card(make_toy):
@@ -111,7 +126,9 @@ def test_an_unsealed_store(toy):
 def test_a_changed_receipt_is_no_base_for_a_seal(toy):
     toy.fill()
     text = toy.receipt(1).read_text()
-    toy.receipt(1).write_text(text.replace('"failures": []', '"failures": [{"row": 70, "path": "", "problem": ""}]'))
+    toy.receipt(1).write_text(
+        text.replace('"failures": []', '"failures": [{"row": 70, "path": "", "problem": ""}]')
+    )
     assert _refused(toy) == (
         f"{toy.receipt(1)}: damaged (its content is not that of its sha256); mend it with `fsar repair {toy.receipt(1)}`"
     )
@@ -129,7 +146,9 @@ def test_a_changed_receipt_is_no_base_for_a_seal(toy):
 def test_a_manifest_of_another_layout(sealed, layout, words):
     path = sealed.path / "manifest.json"
     write_json(path, json.loads(path.read_text()) | {"layout": layout})
-    assert _failure(lambda: read_manifest(sealed.path)) == f"{path}: {words.format(store=sealed.path)}"
+    assert (
+        _failure(lambda: read_manifest(sealed.path)) == f"{path}: {words.format(store=sealed.path)}"
+    )
 
 
 def _from(toy, inputs: list[dict | None]):
@@ -139,7 +158,10 @@ def _from(toy, inputs: list[dict | None]):
 
 
 def test_a_manifest_says_what_its_store_was_made_from(make_toy):
-    inputs = [{"index": "i", "weights": "w", "frames": str(job), "versions": {"torch": "1"}} for job in range(3)]
+    inputs = [
+        {"index": "i", "weights": "w", "frames": str(job), "versions": {"torch": "1"}}
+        for job in range(3)
+    ]
     toy = _from(make_toy("a"), inputs)
     sealed = toy.seal()
     assert sealed["inputs"] == {"index": "i", "weights": "w", "jobs": sealed["inputs"]["jobs"]}

@@ -23,7 +23,12 @@ def _failure(call) -> str:
 
 def test_what_was_written_is_read(sealed):
     reader = StoreReader(sealed.path, "features", sealed.spec)
-    assert (reader.clips, reader.views, list(reader.clip_shape), reader.dtype) == (150, 2, [2, 4, 2, 2], np.float16)
+    assert (reader.clips, reader.views, list(reader.clip_shape), reader.dtype) == (
+        150,
+        2,
+        [2, 4, 2, 2],
+        np.float16,
+    )
     assert reader.clip_bytes == 2 * 4 * 2 * 2 * 2 and reader.failed == frozenset()
     rows = np.array([149, 0, 63, 64, 64, 127, 128])
     for view in (0, 1):
@@ -43,7 +48,9 @@ def test_the_store_is_plain_zarr(sealed):
 
 def test_equal_stores_have_equal_content(tmp_path):
     index = toy_index(clips=2)
-    stores = [toy_feature_store(tmp_path / str(i), index, seed=seed) for i, seed in enumerate((0, 0, 1))]
+    stores = [
+        toy_feature_store(tmp_path / str(i), index, seed=seed) for i, seed in enumerate((0, 0, 1))
+    ]
     contents = [StoreReader(path, "features", spec).content for path, spec in stores]
     assert contents[0] == contents[1] != contents[2]
 
@@ -56,15 +63,24 @@ def test_an_unsealed_store_is_refused(toy):
 
 OTHERS = [
     (toy_feature_spec(frames=2, views=2, cut="layer3"), "cut: expected 'layer3', found 'layer4'"),
-    (toy_feature_spec(frames=2, views=2, dtype="float32"), "dtype: expected 'float32', found 'float16'"),
+    (
+        toy_feature_spec(frames=2, views=2, dtype="float32"),
+        "dtype: expected 'float32', found 'float16'",
+    ),
     (toy_feature_spec(frames=3, views=2), "frames.count: expected 3, found 2"),
     (toy_feature_spec(frames=2, views=2, seed=9), "frames.seed: expected 9, found 0"),
     (
-        toy_feature_spec(backbone=BackboneSpec(name="demo_cnn", weights="sha256:12", version=1), frames=2, views=2),
+        toy_feature_spec(
+            backbone=BackboneSpec(name="demo_cnn", weights="sha256:12", version=1),
+            frames=2,
+            views=2,
+        ),
         "backbone.weights: expected 'sha256:12', found 'trained:toy'",
     ),
     (
-        toy_feature_spec(frames=2, views=2).model_copy(update={"frames": toy_frame_spec(count=2, views=2, size=64)}),
+        toy_feature_spec(frames=2, views=2).model_copy(
+            update={"frames": toy_frame_spec(count=2, views=2, size=64)}
+        ),
         "frames.size: expected 64, found 32",
     ),
     (toy_frame_spec(count=2, views=2), "augmentation: expected 'absent', found None"),
@@ -79,11 +95,17 @@ def test_another_spec_is_refused_by_the_field_that_differs(sealed, spec, words):
 
 
 def test_a_field_that_is_younger_than_the_store_has_its_default(sealed):
-    spec = {key: of for key, of in sealed.manifest["spec"].items() if key not in ("augmentation", "dtype")}
+    spec = {
+        key: of
+        for key, of in sealed.manifest["spec"].items()
+        if key not in ("augmentation", "dtype")
+    }
     write_json(sealed.path / "manifest.json", sealed.manifest | {"spec": spec})
     assert StoreReader(sealed.path, "features", sealed.spec).clips == 150
     other = toy_feature_spec(frames=2, views=2, dtype="float32")
-    assert "dtype: expected 'float32', found 'float16'" in _failure(lambda: StoreReader(sealed.path, "features", other))
+    assert "dtype: expected 'float32', found 'float16'" in _failure(
+        lambda: StoreReader(sealed.path, "features", other)
+    )
 
 
 def test_failed_rows_are_never_served(make_toy):
@@ -91,15 +113,23 @@ def test_failed_rows_are_never_served(make_toy):
     toy.seal(max_failures=0.1)
     reader = StoreReader(toy.path, "features", toy.spec)
     assert reader.failed == frozenset({2, 70})
-    for call in (lambda: reader.read_clip(70), lambda: reader.read(np.array([1, 70, 3]), threads=2)):
-        assert _failure(call) == f"{toy.path}: row 70 failed when the store was built and cannot be read"
+    for call in (
+        lambda: reader.read_clip(70),
+        lambda: reader.read(np.array([1, 70, 3]), threads=2),
+    ):
+        assert (
+            _failure(call)
+            == f"{toy.path}: row 70 failed when the store was built and cannot be read"
+        )
     np.testing.assert_array_equal(reader.read(np.array([1, 3])), toy.values[[1, 3], 0])
 
 
 @pytest.mark.parametrize(("row", "view"), [(150, 0), (-1, 0), (0, 2), (0, -1)])
 def test_rows_and_views_that_do_not_exist(sealed, row, view):
     message = _failure(lambda: StoreReader(sealed.path, "features").read_clip(row, view))
-    assert message.startswith(f"{sealed.path}: no row {row} view {view}; it holds the rows 0..149 and the views 0..1")
+    assert message.startswith(
+        f"{sealed.path}: no row {row} view {view}; it holds the rows 0..149 and the views 0..1"
+    )
 
 
 def test_a_truncated_shard_file_is_refused(sealed):
@@ -107,10 +137,14 @@ def test_a_truncated_shard_file_is_refused(sealed):
     data = shard.read_bytes()
     shard.write_bytes(data[:-10])
     message = _failure(lambda: StoreReader(sealed.path, "features", sealed.spec))
-    assert message.startswith(f"{shard}: {len(data) - 10} bytes, expected {len(data)} bytes; the store is damaged")
+    assert message.startswith(
+        f"{shard}: {len(data) - 10} bytes, expected {len(data)} bytes; the store is damaged"
+    )
     assert message.endswith(f"mend it with `fsar repair {sealed.path}`")
     shard.unlink()
-    assert f"{shard}: missing, expected {len(data)} bytes" in _failure(lambda: StoreReader(sealed.path, "features"))
+    assert f"{shard}: missing, expected {len(data)} bytes" in _failure(
+        lambda: StoreReader(sealed.path, "features")
+    )
 
 
 def test_corrupted_bytes_are_found_by_their_checksum(sealed):
@@ -123,7 +157,9 @@ def test_corrupted_bytes_are_found_by_their_checksum(sealed):
     assert message.startswith(
         f"{sealed.path}: array 'features' row 64 is damaged (Stored and computed checksum do not match"
     )
-    assert message.endswith(f", in data.zarr/features/c/1/0/0/0/0/0; mend it with `fsar repair {sealed.path}`")
+    assert message.endswith(
+        f", in data.zarr/features/c/1/0/0/0/0/0; mend it with `fsar repair {sealed.path}`"
+    )
     # The other clips of the file are sound.
     np.testing.assert_array_equal(reader.read(np.arange(65, 128)), sealed.values[65:128, 0])
 
@@ -147,14 +183,23 @@ def test_every_flipped_byte_is_found(sealed):
 @pytest.mark.parametrize("sums", [True, False], ids=["sums", "of before there were sums"])
 def test_damaged_metadata_is_one_line(sealed, file, text, sums):
     if not sums:
-        write_json(sealed.path / "manifest.json", {k: v for k, v in sealed.manifest.items() if k != "metadata"})
+        write_json(
+            sealed.path / "manifest.json",
+            {k: v for k, v in sealed.manifest.items() if k != "metadata"},
+        )
     (sealed.path / file).unlink()
     if text is not None:
         (sealed.path / file).write_text(text)
     message = _failure(lambda: StoreReader(sealed.path, "features", sealed.spec))
     found = "missing" if text is None else "damaged (its bytes are not those that were sealed)"
-    begin = f"{sealed.path}/{file}: {found}; " if sums else f"{sealed.path}/data.zarr: cannot be opened ("
-    assert message.startswith(begin) and message.endswith(f"mend it with `fsar repair {sealed.path}`")
+    begin = (
+        f"{sealed.path}/{file}: {found}; "
+        if sums
+        else f"{sealed.path}/data.zarr: cannot be opened ("
+    )
+    assert message.startswith(begin) and message.endswith(
+        f"mend it with `fsar repair {sealed.path}`"
+    )
 
 
 def test_metadata_that_reads_but_says_something_else(sealed):
@@ -170,4 +215,6 @@ def test_metadata_that_reads_but_says_something_else(sealed):
 
 def test_a_damaged_manifest(sealed):
     (sealed.path / "manifest.json").write_text("{")
-    assert "manifest.json: damaged (no JSON)" in _failure(lambda: StoreReader(sealed.path, "features"))
+    assert "manifest.json: damaged (no JSON)" in _failure(
+        lambda: StoreReader(sealed.path, "features")
+    )

@@ -48,7 +48,9 @@ def test_it_reads_what_zarr_reads(stored):
 def test_what_was_never_written_is_zero(make_toy, stored):
     """A shard without a file, and a clip that its file does not have."""
     toy = make_toy("part", compression=stored.spec.compression)
-    zarr.open(toy.path / "data.zarr", mode="r+")["features"][70, 0] = stored.values[70, 0]  # the only one of its file
+    zarr.open(toy.path / "data.zarr", mode="r+")["features"][70, 0] = stored.values[
+        70, 0
+    ]  # the only one of its file
     shards = shards_of(toy)
     np.testing.assert_array_equal(taken(shards, 70), stored.values[70, 0])
     assert not taken(shards, 71).any() and not taken(shards, 3).any()
@@ -67,7 +69,10 @@ def test_only_one_of_the_two_is_compressed(make_toy):
 
 def test_the_default_leaves_keys_what_they_were():
     plain = toy_feature_spec()
-    assert "compression" not in plain.model_dump() and toy_feature_spec(compression="zstd").key == plain.key
+    assert (
+        "compression" not in plain.model_dump()
+        and toy_feature_spec(compression="zstd").key == plain.key
+    )
     assert toy_feature_spec(compression="none").key != plain.key
     assert toy_feature_spec(compression="none").model_dump()["compression"] == "none"
 
@@ -115,7 +120,9 @@ def test_a_raw_clip_is_checked_again_when_its_file_changed(make_toy, monkeypatch
     from fsar_core.stores import shards as module
 
     original = module.check_sum
-    monkeypatch.setattr(module, "check_sum", lambda *of: checked.append(of[0].nbytes) or original(*of))
+    monkeypatch.setattr(
+        module, "check_sum", lambda *of: checked.append(of[0].nbytes) or original(*of)
+    )
     clip = toy.values[0, 0].nbytes
     for _ in range(3):
         taken(shards, 5)
@@ -128,10 +135,14 @@ def test_a_raw_clip_is_checked_again_when_its_file_changed(make_toy, monkeypatch
 OTHERS = {
     "another codec": dict(shards=(FILE_CLIPS, 1, 3), compressors=[BloscCodec(), Crc32cCodec()]),
     "no checksum": dict(shards=(FILE_CLIPS, 1, 3), compressors=[ZstdCodec(level=1)]),
-    "a codec more": dict(shards=(FILE_CLIPS, 1, 3), compressors=[ZstdCodec(), ZstdCodec(), Crc32cCodec()]),
+    "a codec more": dict(
+        shards=(FILE_CLIPS, 1, 3), compressors=[ZstdCodec(), ZstdCodec(), Crc32cCodec()]
+    ),
     "smaller shards": dict(shards=(8, 1, 3), compressors=[ZstdCodec(level=1), Crc32cCodec()]),
     "no shards": dict(compressors=[ZstdCodec(level=1), Crc32cCodec()]),
-    "another filling": dict(shards=(FILE_CLIPS, 1, 3), compressors=[ZstdCodec(level=1), Crc32cCodec()], fill_value=1),
+    "another filling": dict(
+        shards=(FILE_CLIPS, 1, 3), compressors=[ZstdCodec(level=1), Crc32cCodec()], fill_value=1
+    ),
     "parts of a clip": dict(
         chunks=(1, 1, 1), shards=(FILE_CLIPS, 1, 3), compressors=[ZstdCodec(level=1), Crc32cCodec()]
     ),

@@ -24,7 +24,11 @@ def _flip(path: Path, position: int) -> None:
 
 def _files(store: Path) -> dict[str, bytes]:
     """All files of a store but the locks, and the receipts, which tell how long a job took."""
-    paths = (path for path in store.rglob("*") if path.is_file() and path.parent.name not in ("receipts", "locks"))
+    paths = (
+        path
+        for path in store.rglob("*")
+        if path.is_file() and path.parent.name not in ("receipts", "locks")
+    )
     return {path.relative_to(store).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -35,7 +39,12 @@ def _times(store: Path) -> dict[str, int]:
 
 def test_a_sound_store(sealed):
     found = examine(sealed.path)
-    assert found.reasons == [] and found.sealed and found.missing == [] and found.planned == sealed.plan
+    assert (
+        found.reasons == []
+        and found.sealed
+        and found.missing == []
+        and found.planned == sealed.plan
+    )
 
 
 @pytest.mark.parametrize("position", [0, 100, -1])
@@ -56,13 +65,21 @@ def test_every_damaged_job_is_named(sealed):
 
 
 def test_every_changed_byte_of_a_small_file_is_found(sealed):
-    files = ["plan.json", "manifest.json", "receipts/1.json", "data.zarr/zarr.json", "data.zarr/features/zarr.json"]
+    files = [
+        "plan.json",
+        "manifest.json",
+        "receipts/1.json",
+        "data.zarr/zarr.json",
+        "data.zarr/features/zarr.json",
+    ]
     for name in files:
         path = sealed.path / name
         whole = path.read_bytes()
         harmless = 0
         for position in range(0, len(whole), 7):
-            path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+            path.write_bytes(
+                whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :]
+            )
             reasons = examine(sealed.path).reasons
             # Blanks of a JSON file may become others, and the key of a sum that of nothing.
             harmless += not reasons
@@ -108,13 +125,19 @@ def test_one_bad_job_is_made_again_alone(sealed, kind):
     found = examine(sealed.path)
     assert list(found.jobs) == [1] and len(found.reasons) == 1
     remove_bad(sealed.path, found)
-    gone = {"manifest.json", "receipts/1.json", *(f"data.zarr/features/c/1/{view}/0/0/0/0" for view in (0, 1))}
+    gone = {
+        "manifest.json",
+        "receipts/1.json",
+        *(f"data.zarr/features/c/1/{view}/0/0/0/0" for view in (0, 1)),
+    }
     assert set(times) - set(_times(sealed.path)) == gone
     sealed.write(1)
     sealed.seal()
     assert examine(sealed.path).reasons == [] and _files(sealed.path) == before
     kept = set(times) - gone
-    assert {name: time for name, time in _times(sealed.path).items() if name in kept} == {n: times[n] for n in kept}
+    assert {name: time for name, time in _times(sealed.path).items() if name in kept} == {
+        n: times[n] for n in kept
+    }
 
 
 def test_a_bad_manifest_costs_no_job(sealed):
@@ -136,13 +159,21 @@ def test_a_bad_plan_is_written_as_the_manifest_has_it(sealed, missing):
     assert remove_bad(sealed.path, found) == ["wrote plan.json as the manifest has it"]
     assert _files(sealed.path) == before and examine(sealed.path).reasons == []
     # Snakemake compares times: a plan newer than its receipts would have every job made again.
-    assert path.stat().st_mtime_ns <= min(sealed.receipt(job).stat().st_mtime_ns for job in range(3))
+    assert path.stat().st_mtime_ns <= min(
+        sealed.receipt(job).stat().st_mtime_ns for job in range(3)
+    )
 
 
 def test_another_plan_than_the_sealed_one(sealed):
-    write_json(sealed.path / "plan.json", json.loads((sealed.path / "plan.json").read_text()) | {"clips": 151})
+    write_json(
+        sealed.path / "plan.json",
+        json.loads((sealed.path / "plan.json").read_text()) | {"clips": 151},
+    )
     found = examine(sealed.path)
-    assert found.reasons == ["plan.json: not the plan that was sealed"] and found.planned == sealed.plan
+    assert (
+        found.reasons == ["plan.json: not the plan that was sealed"]
+        and found.planned == sealed.plan
+    )
 
 
 def test_a_bad_plan_without_a_seal_is_made_again(toy):
@@ -162,7 +193,9 @@ def test_bad_metadata_is_written_again_around_the_shards(sealed, file, damage):
     assert list(found.metadata) == [file] and found.jobs == {}
     remove_bad(sealed.path, found)
     assert _files(sealed.path) == before and examine(sealed.path).reasons == []
-    assert {n: t for n, t in _times(sealed.path).items() if n != file} == {n: t for n, t in times.items() if n != file}
+    assert {n: t for n, t in _times(sealed.path).items() if n != file} == {
+        n: t for n, t in times.items() if n != file
+    }
 
 
 def test_metadata_that_cannot_be_written_as_it_was_is_sealed_anew(sealed):
@@ -178,7 +211,11 @@ def test_metadata_that_cannot_be_written_as_it_was_is_sealed_anew(sealed):
 
 def test_a_store_of_before_there_were_sums(sealed):
     """Without the sums of today a bad shard is still found by its receipt, bad metadata by its shape."""
-    for path in (sealed.path / "manifest.json", sealed.path / "plan.json", *map(sealed.receipt, range(3))):
+    for path in (
+        sealed.path / "manifest.json",
+        sealed.path / "plan.json",
+        *map(sealed.receipt, range(3)),
+    ):
         value = json.loads(path.read_text())
         dropped = {"sha256", "metadata"} | (
             {"shapes", "dtypes", "clips_per_job"} if path.name == "manifest.json" else set()
@@ -192,12 +229,19 @@ def test_a_store_of_before_there_were_sums(sealed):
     meta.write_text(text.replace("150", "151"))
     assert list(examine(sealed.path).metadata) == ["data.zarr/features/zarr.json"]
     meta.write_text("{")
-    assert set(examine(sealed.path).metadata) == {"data.zarr/zarr.json", "data.zarr/features/zarr.json"}
+    assert set(examine(sealed.path).metadata) == {
+        "data.zarr/zarr.json",
+        "data.zarr/features/zarr.json",
+    }
 
 
 def test_an_old_store_without_a_sound_plan_is_planned_and_sealed_anew(sealed):
     """Its manifest does not say how the store is arranged, so both go; receipts and shards stay."""
-    old = {key: of for key, of in sealed.manifest.items() if key not in ("shapes", "dtypes", "clips_per_job")}
+    old = {
+        key: of
+        for key, of in sealed.manifest.items()
+        if key not in ("shapes", "dtypes", "clips_per_job")
+    }
     write_json(sealed.path / "manifest.json", old)
     _flip(sealed.path / "plan.json", 25)
     found, before = examine(sealed.path), _times(sealed.path)
@@ -212,7 +256,9 @@ def test_a_store_is_unsealed_only_where_it_has_to_be(sealed):
     for file in ("plan.json", "data.zarr/features/zarr.json"):
         _flip(sealed.path / file, 25)
         assert "removed manifest.json" not in remove_bad(sealed.path, examine(sealed.path))
-    assert (sealed.path / "manifest.json").stat().st_mtime_ns == before and examine(sealed.path).reasons == []
+    assert (sealed.path / "manifest.json").stat().st_mtime_ns == before and examine(
+        sealed.path
+    ).reasons == []
 
 
 @pytest.mark.parametrize("kind", DAMAGE)

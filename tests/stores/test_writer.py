@@ -63,20 +63,31 @@ def _child(toy, job: int, before: str = "") -> subprocess.Popen:
             sys.exit(str(error))
     """
     script = textwrap.dedent(script) % textwrap.dedent(before)
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_a_receipt_holds_rows_files_and_checksums(toy):
     value = toy.write(1)
     assert read_receipt(toy.path, 1) == value
-    assert value["job"] == 1 and value["rows"] == [64, 128] and value["failures"] == [] and value["seconds"] >= 0
+    assert (
+        value["job"] == 1
+        and value["rows"] == [64, 128]
+        and value["failures"] == []
+        and value["seconds"] >= 0
+    )
     assert {"python", "numpy", "zarr"} <= value["environment"].keys()
     # Rows 64..127 are one shard file a view; those of view 1 hold the training clips 64..89.
     assert list(value["files"]) == [f"data.zarr/features/c/1/{view}/0/0/0/0" for view in (0, 1)]
     for key, entry in value["files"].items():
         data = (toy.path / key).read_bytes()
         stored = [data[start + size - 4 : start + size].hex() for start, size in _spans(data)]
-        assert entry == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "clips": "".join(stored)}
+        assert entry == {
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "clips": "".join(stored),
+        }
         assert len(stored) == 64
 
 
@@ -96,7 +107,9 @@ def test_a_shard_of_zeros_has_no_file_and_is_read_as_zeros(toy):
 
 def test_failures_go_into_the_receipt(make_toy):
     toy = make_toy(broken=(3, 70, 71))
-    failed = [{"row": row, "path": toy.index.path[row], "problem": "empty file"} for row in (3, 70, 71)]
+    failed = [
+        {"row": row, "path": toy.index.path[row], "problem": "empty file"} for row in (3, 70, 71)
+    ]
     assert toy.write(0)["failures"] == failed[:1] and toy.write(1)["failures"] == failed[1:]
 
 
@@ -125,7 +138,11 @@ def test_several_arrays_and_blocks_in_one_job(tmp_path):
         for part, problems in zip(parts, failed)
     ]
     value = write_job(tmp_path, 0, blocks, tmp_path / "0.json")
-    assert len(value["files"]) == 4 and value["failures"] == failed[0] + failed[1] and value["counts"] == {"decord": 6}
+    assert (
+        len(value["files"]) == 4
+        and value["failures"] == failed[0] + failed[1]
+        and value["counts"] == {"decord": 6}
+    )
     group = zarr.open_group(tmp_path / "data.zarr", mode="r")
     np.testing.assert_array_equal(group["scores"][:], scores)
     np.testing.assert_array_equal(group["masks"][:], masks)
@@ -154,7 +171,9 @@ def test_threads_change_nothing(toy, tmp_path, threads):
     store = tmp_path / "threads"
     create(store, replace(toy.plan, clips_per_job=192))
     value = write_job(store, 0, array_blocks(toy.values, range(150)), tmp_path / "0.json", threads)
-    assert value["files"] == {k: v for job in range(3) for k, v in read_receipt(toy.path, job)["files"].items()}
+    assert value["files"] == {
+        k: v for job in range(3) for k, v in read_receipt(toy.path, job)["files"].items()
+    }
     for key, entry in value["files"].items():
         assert hashlib.sha256((store / key).read_bytes()).hexdigest() == entry["sha256"]
 
@@ -206,12 +225,20 @@ def test_an_overflow_of_float16_is_noticed(toy):
 def test_blocks_of_another_form_are_refused(toy):
     rows = toy.plan.rows(0)
     cases = [
-        (toy.values[:, :1], "rows 0..63: expected the shape (64, 2, 2, 4, 2, 2), found (64, 1, 2, 4, 2, 2)"),
-        (toy.values[..., :1], "rows 0..63: expected the shape (64, 2, 2, 4, 2, 2), found (64, 2, 2, 4, 2, 1)"),
+        (
+            toy.values[:, :1],
+            "rows 0..63: expected the shape (64, 2, 2, 4, 2, 2), found (64, 1, 2, 4, 2, 2)",
+        ),
+        (
+            toy.values[..., :1],
+            "rows 0..63: expected the shape (64, 2, 2, 4, 2, 2), found (64, 2, 2, 4, 2, 1)",
+        ),
         (toy.values.astype(np.float32), "rows 0..63: expected float16, found float32"),
     ]
     for values, words in cases:
-        message = _failure(lambda values=values: write_job(toy.path, 0, array_blocks(values, rows), toy.receipt(0)))
+        message = _failure(
+            lambda values=values: write_job(toy.path, 0, array_blocks(values, rows), toy.receipt(0))
+        )
         assert message == f"array 'features' {words}"
     assert not toy.receipt(0).exists()
 
@@ -219,8 +246,12 @@ def test_blocks_of_another_form_are_refused(toy):
 def test_a_job_that_ends_early_or_late_has_no_receipt(make_toy):
     toy = make_toy()
     first, second = list(array_blocks(toy.values, range(0, 128)))
-    assert "job 0 ended at row 0, expected 64" in _failure(lambda: write_job(toy.path, 0, [], toy.receipt(0)))
-    assert "expected the shape (0, " in _failure(lambda: write_job(toy.path, 0, [first, second], toy.receipt(0)))
+    assert "job 0 ended at row 0, expected 64" in _failure(
+        lambda: write_job(toy.path, 0, [], toy.receipt(0))
+    )
+    assert "expected the shape (0, " in _failure(
+        lambda: write_job(toy.path, 0, [first, second], toy.receipt(0))
+    )
     assert not toy.receipt(0).exists()
 
 
@@ -282,7 +313,9 @@ def test_a_damaged_job_is_not_finished(toy, receipt):
 def test_a_job_with_a_lost_clip_is_not_finished(toy):
     failure = {"row": 3, "path": "a.mp4", "problem": "the decoder crashed (SIGKILL)"}
     for entry, finished in ((failure, True), (failure | {"lost": True}, False)):
-        blocks = [block._replace(failures=[entry]) for block in array_blocks(toy.values, toy.plan.rows(0))]
+        blocks = [
+            block._replace(failures=[entry]) for block in array_blocks(toy.values, toy.plan.rows(0))
+        ]
         write_job(toy.path, 0, blocks, toy.receipt(0), inputs=INPUTS)
         assert (toy.finished(0, INPUTS) is not None) == finished
 
@@ -366,7 +399,10 @@ def test_a_killed_job_leaves_no_receipt_and_is_done_again(toy, make_toy):
     left = [path.name for path in toy.path.rglob(".0.*")]
     assert len(left) == 1 and not toy.shard(1, 1).exists()
     assert not toy.receipt(1).exists()
-    assert _failure(toy.seal) == f"{toy.receipt(1)}: missing; job 1 of this store is not done; run snakemake again"
+    assert (
+        _failure(toy.seal)
+        == f"{toy.receipt(1)}: missing; job 1 of this store is not done; run snakemake again"
+    )
     assert "not complete" in _failure(lambda: StoreReader(toy.path, "features"))
     toy.write(1)
     toy.seal()

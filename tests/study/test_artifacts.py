@@ -112,7 +112,8 @@ def test_a_run_needs_its_features_episodes_and_model(graph, planned):
 def test_a_model_needs_what_its_head_asks_for(graph, planned):
     by_head = {run.head.name: run for run in planned.experiments.runs.values()}
     beside = {
-        head: set(inputs(graph.of(by_head[head].model))) - {"features", "trained", "index", "validation"}
+        head: set(inputs(graph.of(by_head[head].model)))
+        - {"features", "trained", "index", "validation"}
         for head in ("dmgal", "i2st", "ipm", "sgtm")
     }
     assert beside == {"dmgal": set(), "i2st": {"masks"}, "ipm": {"masks"}, "sgtm": {"saliency"}}
@@ -259,4 +260,7 @@ def test_numbers_of_a_cut(name, params, cut, crop, values):
     """Nothing is computed, and no weights are asked for."""
     spec = study().features("demo_temporal")
     backbone = spec.backbone.model_copy(update={"name": name, "params": params})
-    assert grid_values(spec.model_copy(update={"backbone": backbone, "cut": cut, "crop": crop})) == values
+    assert (
+        grid_values(spec.model_copy(update={"backbone": backbone, "cut": cut, "crop": crop}))
+        == values
+    )

@@ -23,8 +23,21 @@ from fsar_core.study.checks.figures import check_figure
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = {
-    "demo_videos": {"clips": {"train": 24, "val": 12, "test": 16}, "frames": 32, "height": 96, "width": 128, "jobs": 2},
-    "frames": {"count": 8, "policy": "segment_centre", "size": 72, "fit": "crop", "views": 1, "clips_per_job": 512},
+    "demo_videos": {
+        "clips": {"train": 24, "val": 12, "test": 16},
+        "frames": 32,
+        "height": 96,
+        "width": 128,
+        "jobs": 2,
+    },
+    "frames": {
+        "count": 8,
+        "policy": "segment_centre",
+        "size": 72,
+        "fit": "crop",
+        "views": 1,
+        "clips_per_job": 512,
+    },
     "backbone": {
         "name": "demo_cnn",
         "cut": "layer4",
@@ -68,10 +81,17 @@ CONFIG = {
     "paper": "a",
     "seed": 0,
     "roots": {"data": "data", "stores": "stores", "weights": "weights", "results": "results"},
-    "datasets": {"ssv2_small": "demo_temporal", "ssv2_full": "demo_temporal", "ucf101": "demo_spatial"},
+    "datasets": {
+        "ssv2_small": "demo_temporal",
+        "ssv2_full": "demo_temporal",
+        "ucf101": "demo_spatial",
+    },
     "presets": {"demo": DEMO, "pretrained": DEMO | {"backbone": PRETRAINED}},
 }
-AUGMENTATION = {"support": {"crop": "random", "flip": 0.0}, "query": {"crop": "random", "flip": 0.5}}
+AUGMENTATION = {
+    "support": {"crop": "random", "flip": 0.0},
+    "query": {"crop": "random", "flip": 0.5},
+}
 OTAM = {"head": {"name": "identity"}, "matching": {"name": "otam"}}
 TRX = {"head": {"name": "identity"}, "matching": {"name": "trx"}}
 DMGAL = {"head": {"name": "dmgal"}, "matching": {"name": "otam"}}
@@ -79,7 +99,11 @@ TABLES = {
     "a_table1": {
         "datasets": ["ssv2_small", "ssv2_full"],
         "shots": [1, 5],
-        "rows": [{"method": "Printed only"}, {"method": "OTAM", **OTAM}, {"method": "DMGAL", **DMGAL}],
+        "rows": [
+            {"method": "Printed only"},
+            {"method": "OTAM", **OTAM},
+            {"method": "DMGAL", **DMGAL},
+        ],
     },
     "a_table2": {
         "datasets": ["ucf101", "ssv2_full"],
@@ -143,7 +167,11 @@ PANELS = [
         "sets": ["r1", "r2"],
         "values": [2, 4],
         "curves": [
-            {"method": "DMGAL", "head": {"name": "dmgal", "params": {"mixer": False}}, "matching": {"name": "otam"}}
+            {
+                "method": "DMGAL",
+                "head": {"name": "dmgal", "params": {"mixer": False}},
+                "matching": {"name": "otam"},
+            }
         ],
     },
 ]
@@ -170,18 +198,26 @@ def test_the_points_of_a_figure(workflow):
     # 8 frames are the preset's: that run is the table's.
     assert points[1].run in [cell.run for cell in made.experiments.cells("a_table1")]
     assert {p.run.run_id for p in points} <= set(made.experiments.runs)
-    assert made.specs.training_of(points[0].run.features) == made.specs.backbone_training("demo_temporal")
+    assert made.specs.training_of(points[0].run.features) == made.specs.backbone_training(
+        "demo_temporal"
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"sets": ["r3"]}, "a_fig1.yaml: panel 'Both', 'DMGAL': heads 'dmgal' has no parameter 'r3'; did you mean 'r"),
+        (
+            {"sets": ["r3"]},
+            "a_fig1.yaml: panel 'Both', 'DMGAL': heads 'dmgal' has no parameter 'r3'; did you mean 'r",
+        ),
         (
             {"curves": [PANELS[1]["curves"][0] | {"setup": "vit"}]},
             "a_fig1.yaml: panel 'Both', 'DMGAL': preset 'demo' has no setup 'vit'",
         ),
-        ({"dataset": "ucf"}, "config.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'?"),
+        (
+            {"dataset": "ucf"},
+            "config.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'?",
+        ),
     ],
 )
 def test_mistakes_in_a_figure(workflow, changes, line):
@@ -193,7 +229,12 @@ def test_mistakes_in_a_figure(workflow, changes, line):
 
 ATTENTION = {
     "kind": "task_attention",
-    "subject": {"method": "DMGAL", "head": {"name": "dmgal"}, "matching": {"name": "otam"}, "shot": 5},
+    "subject": {
+        "method": "DMGAL",
+        "head": {"name": "dmgal"},
+        "matching": {"name": "otam"},
+        "shot": 5,
+    },
     "examples": [
         {"dataset": "ssv2_full", "episode": 2, "query": 1, "frame": 8},
         {"dataset": "ucf101", "episode": 0, "query": 0},
@@ -274,7 +315,9 @@ def test_class_activations_are_of_every_method_on_the_same_episodes(workflow):
     assert made.experiments.points("a_fig2") == []
     check_figure(made, "a_fig2")
     write_look(workflow, CAM, examples=[{"dataset": "ucf101", "episode": 1000, "query": 0}])
-    with pytest.raises(FsarError, match=r"^a_fig2.yaml: an example has episode 1000; the last one is 999$"):
+    with pytest.raises(
+        FsarError, match=r"^a_fig2.yaml: an example has episode 1000; the last one is 999$"
+    ):
         check_figure(study(workflow), "a_fig2")
 
 
@@ -283,14 +326,21 @@ def test_predicted_masks_are_of_runs_that_hold_some_out(workflow):
     made = study(workflow)
     looks = made.experiments.looks("a_fig2")
     assert [look.dataset for look in looks] == ["ssv2_full", "ucf101"]
-    assert all(look.wanted == {"masks": 3, "clips": 40} and look.run.masks_held_out == 0.1 for look in looks)
+    assert all(
+        look.wanted == {"masks": 3, "clips": 40} and look.run.masks_held_out == 0.1
+        for look in looks
+    )
     check_figure(made, "a_fig2")
     none = study(workflow, masks={"held_out": 0.0})
     assert none.experiments.runs and none.experiments.looks("a_fig2")[0].run.masks_held_out == 0
-    with pytest.raises(FsarError, match=r"^a_fig2.yaml: preset 'demo' holds no masks out \(`masks.held_out` is 0\)"):
+    with pytest.raises(
+        FsarError, match=r"^a_fig2.yaml: preset 'demo' holds no masks out \(`masks.held_out` is 0\)"
+    ):
         check_figure(none, "a_fig2")
     deaf = study(workflow, heads={"i2st": {"mask_weight": 0.0}})
-    with pytest.raises(FsarError, match=r"^a_fig2.yaml: 'I2ST' learns from no masks, so it predicts none$"):
+    with pytest.raises(
+        FsarError, match=r"^a_fig2.yaml: 'I2ST' learns from no masks, so it predicts none$"
+    ):
         check_figure(deaf, "a_fig2")
 
 
@@ -298,11 +348,20 @@ def test_a_figure_of_attention_looks_into_the_runs_of_tables(workflow):
     write_look(workflow, ATTENTION)
     made = study(workflow)
     looks = made.experiments.looks("a_fig2")
-    assert [look.dataset for look in looks] == ["ssv2_full", "ucf101"] and made.experiments.points("a_fig2") == []
-    in_table = {(c.paper_dataset, c.row.method, c.column.shot): c.run for c in made.experiments.cells("a_table1")}
-    assert looks[0].run == in_table["ssv2_full", "DMGAL", 5] and looks[0].episodes == looks[0].run.test
+    assert [look.dataset for look in looks] == ["ssv2_full", "ucf101"] and made.experiments.points(
+        "a_fig2"
+    ) == []
+    in_table = {
+        (c.paper_dataset, c.row.method, c.column.shot): c.run
+        for c in made.experiments.cells("a_table1")
+    }
+    assert (
+        looks[0].run == in_table["ssv2_full", "DMGAL", 5] and looks[0].episodes == looks[0].run.test
+    )
     assert looks[0].wanted == {"attention": [(2, 1), (1, 4)], "grid": 3, "episodes": 100}
-    assert looks[1].wanted["attention"] == [(0, 0)] and looks[1].run.features.dataset == "demo_spatial"
+    assert (
+        looks[1].wanted["attention"] == [(0, 0)] and looks[1].run.features.dataset == "demo_spatial"
+    )
     assert {look.run.run_id for look in looks} <= set(made.experiments.runs)
     check_figure(made, "a_fig2")
 
@@ -318,7 +377,13 @@ def test_an_episode_of_many_clips_takes_what_there_is(workflow, clips, shot, que
     plain, other = made.experiments.looks("a_fig2")
     assert plain.episodes == other.episodes != plain.run.test
     found = plain.episodes
-    assert (found.split, found.way, found.shot, found.query, found.count) == ("test", 3, shot, query, 7)
+    assert (found.split, found.way, found.shot, found.query, found.count) == (
+        "test",
+        3,
+        shot,
+        query,
+        7,
+    )
     assert (plain.run.test.shot, other.run.test.shot) == (5, 1)
     made.checks.check_episodes(found)
     check_figure(made, "a_fig2")
@@ -337,12 +402,17 @@ def test_an_episode_of_many_clips_takes_what_there_is(workflow, clips, shot, que
             {"subject": ATTENTION["subject"] | {"setup": "vit"}},
             "a_fig2.yaml: 'DMGAL': preset 'demo' has no setup 'vit'",
         ),
-        (EMBEDDING, {"dataset": "ucf"}, "config.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'?"),
+        (
+            EMBEDDING,
+            {"dataset": "ucf"},
+            "config.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'?",
+        ),
         (
             EMBEDDING,
             {
                 "panels": [
-                    {"method": "OTAM", **OTAM, "shot": 5} | {"matching": {"name": "otam", "params": {"lamda_": 1.0}}}
+                    {"method": "OTAM", **OTAM, "shot": 5}
+                    | {"matching": {"name": "otam", "params": {"lamda_": 1.0}}}
                 ]
             },
             "a_fig2.yaml: 'OTAM': matching 'otam' has no parameter 'lamda_'; did you mean 'lambda_'",
@@ -353,7 +423,11 @@ def test_an_episode_of_many_clips_takes_what_there_is(workflow, clips, shot, que
             "{workflow}/figures/a_fig2.yaml: unknown kind of figure 'embeding'; did you mean 'embedding'?",
         ),
         (ATTENTION, {"examples": []}, "{workflow}/figures/a_fig2.yaml: examples: "),
-        (CLASS_GAIN, {"dataset": "ucf"}, "config.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'?"),
+        (
+            CLASS_GAIN,
+            {"dataset": "ucf"},
+            "config.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'?",
+        ),
         (
             CLASS_GAIN,
             {"minus": {"method": "X", **OTAM, "setup": "vit"}},
@@ -370,8 +444,16 @@ def test_an_episode_of_many_clips_takes_what_there_is(workflow, clips, shot, que
             "a_fig2.yaml: 'I2ST': the head 'identity' predicts no masks; choose `i2st` or `ipm`",
         ),
         (MASKS, {"clips": 1}, "{workflow}/figures/a_fig2.yaml: clips: "),
-        (CAM, {"pannels": []}, "{workflow}/figures/a_fig2.yaml: unknown key 'pannels'; did you mean 'panels'?"),
-        (ATTENTION, {"exmples": []}, "{workflow}/figures/a_fig2.yaml: unknown key 'exmples'; did you mean 'examples'?"),
+        (
+            CAM,
+            {"pannels": []},
+            "{workflow}/figures/a_fig2.yaml: unknown key 'pannels'; did you mean 'panels'?",
+        ),
+        (
+            ATTENTION,
+            {"exmples": []},
+            "{workflow}/figures/a_fig2.yaml: unknown key 'exmples'; did you mean 'examples'?",
+        ),
     ],
 )
 def test_mistakes_in_a_figure_that_looks_into_runs(workflow, raw, changes, line):
@@ -389,7 +471,12 @@ def test_mistakes_in_a_figure_that_looks_into_runs(workflow, raw, changes, line)
     ],
 )
 def test_examples_that_are_not_there_stop_their_figure_alone(workflow, kind, place, line):
-    write_look(workflow, ATTENTION, kind=kind, examples=[{"dataset": "ucf101", "episode": 0, "query": 0, **place}])
+    write_look(
+        workflow,
+        ATTENTION,
+        kind=kind,
+        examples=[{"dataset": "ucf101", "episode": 0, "query": 0, **place}],
+    )
     made = study(workflow)
     assert made.experiments.runs
     with pytest.raises(FsarError, match=f"^a_fig2.yaml: {line}$"):
@@ -417,10 +504,17 @@ def test_a_head_may_train_differently(workflow):
 
 def test_ways_and_durations_are_tests_of_one_training(workflow):
     write_table(
-        workflow, "a_table1", datasets=["ssv2_full"], shots=[1], ways=[5, 6, 10], rows=[{"method": "TRX", **TRX}]
+        workflow,
+        "a_table1",
+        datasets=["ssv2_full"],
+        shots=[1],
+        ways=[5, 6, 10],
+        rows=[{"method": "TRX", **TRX}],
     )
     rows = [{"method": "TRX", **TRX, "published": {"ssv2_full": {3: 39.8, "all": 44.6}}}]
-    write_table(workflow, "a_table2", datasets=["ssv2_full"], shots=[1], seconds=[3, "all"], rows=rows)
+    write_table(
+        workflow, "a_table2", datasets=["ssv2_full"], shots=[1], seconds=[3, "all"], rows=rows
+    )
     made = study(workflow)
     five, six, ten = (cell.run for cell in made.experiments.cells("a_table1"))
     short, whole = (cell.run for cell in made.experiments.cells("a_table2"))
@@ -442,7 +536,9 @@ def test_ways_and_durations_are_tests_of_one_training(workflow):
 def test_training_on_another_data_set(workflow):
     """Its backbone comes along, so that the features that are tested on are its own."""
     rows = [{"method": "TRX", **TRX}, {"method": "OTAM", **OTAM}]
-    write_table(workflow, "a_table1", datasets=["ssv2_small"], shots=[1], train_on="ucf101", rows=rows)
+    write_table(
+        workflow, "a_table1", datasets=["ssv2_small"], shots=[1], train_on="ucf101", rows=rows
+    )
     made = study(workflow)
     run = made.experiments.cells("a_table1")[0].run
     at_home = made.specs.run("demo_spatial", run.head, run.matching, 1)
@@ -452,7 +548,9 @@ def test_training_on_another_data_set(workflow):
         "demo_temporal",
         "demo_spatial",
     )
-    assert run.tested_on.backbone == run.features.backbone != made.features("demo_temporal").backbone
+    assert (
+        run.tested_on.backbone == run.features.backbone != made.features("demo_temporal").backbone
+    )
     assert run.run_id.startswith("demo_temporal.demo_cnn.identity.trx.1shot.")
     assert made.specs.training_of(run.tested_on) == made.specs.backbone_training("demo_spatial")
     assert made.table("a_table1").paper_datasets() == ["ssv2_small", "ucf101"]
@@ -468,29 +566,47 @@ def test_heads_that_learn_from_masks_get_them(workflow):
     made = study(workflow)
     run = made.specs.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
     assert run.head.params["classes"] == 24
-    assert run.masks.frames == run.features.frames and run.masks.provider == Component(name="annotated")
+    assert run.masks.frames == run.features.frames and run.masks.provider == Component(
+        name="annotated"
+    )
     assert run.masks_held_out == 0.1
-    other = study(workflow, masks={"held_out": 0.25}).specs.run("demo_temporal", run.head, run.matching, 1)
+    other = study(workflow, masks={"held_out": 0.25}).specs.run(
+        "demo_temporal", run.head, run.matching, 1
+    )
     assert other.masks == run.masks and other.masks_held_out == 0.25 and other.model != run.model
     assert run.masks.source == "masks/{folder}/{video}.png" and run.masks.prompts is None
-    assert made.paths.store(run.masks) == Path("stores/masks") / run.masks.key and made.specs.jobs(run.masks) == 1
+    assert (
+        made.paths.store(run.masks) == Path("stores/masks") / run.masks.key
+        and made.specs.jobs(run.masks) == 1
+    )
     assert study(workflow, masks={"clips_per_job": 64}).specs.jobs(run.masks) == 9
     for params in ({"instance": False}, {"mask_weight": 0.0}):
         assert (
             made.specs.run(
-                "demo_temporal", Component(name="i2st", params=params), Component(name="global_local"), 1
+                "demo_temporal",
+                Component(name="i2st", params=params),
+                Component(name="global_local"),
+                1,
             ).masks
             is None
         )
-    assert made.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks == run.masks
+    assert (
+        made.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks
+        == run.masks
+    )
     plain = made.specs.run("demo_temporal", Component(name="dmgal"), Component(name="otam"), 1)
     assert plain.masks is None and plain.masks_held_out is None
     assert (
-        made.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1, count=4).masks.frames.count
+        made.specs.run(
+            "demo_temporal", Component(name="ipm"), Component(name="otam"), 1, count=4
+        ).masks.frames.count
         == 4
     )
     soft = study(workflow, masks={"params": {"values": "soft"}})
-    assert soft.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks.key != run.masks.key
+    assert (
+        soft.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1).masks.key
+        != run.masks.key
+    )
     made.checks.check_run(run)
 
 
@@ -499,7 +615,8 @@ def test_a_card_without_masks_is_told_where_they_are_needed(workflow):
     run = made.specs.run("demo_temporal", Component(name="i2st"), Component(name="global_local"), 1)
     bare = run.model_copy(update={"masks": run.masks.model_copy(update={"source": None})})
     with pytest.raises(
-        FsarError, match=r"^the card of 'demo_temporal' says nothing of masks, .*; add `masks:` to the card"
+        FsarError,
+        match=r"^the card of 'demo_temporal' says nothing of masks, .*; add `masks:` to the card",
     ):
         made.checks.check_model(bare)
 
@@ -569,14 +686,22 @@ def test_a_checkpoint_or_a_prompt_makes_another_store(workflow, tmp_path, weight
         {"params": {"precision": "bf16"}},
         {"params": {"template": "a person {class}"}},
     ]
-    keys = {taught(workflow, tmp_path, **change).specs.masks_of("demo_temporal").key for change in others}
+    keys = {
+        taught(workflow, tmp_path, **change).specs.masks_of("demo_temporal").key
+        for change in others
+    }
     weights(b"two")
     keys |= {made.key, taught(workflow, tmp_path).specs.masks_of("demo_temporal").key}
     assert len(keys) == len(others) + 2
     weights(b"one")
-    assert taught(workflow, tmp_path, batch_frames=3, clips_per_job=64).specs.masks_of("demo_temporal") == made
+    assert (
+        taught(workflow, tmp_path, batch_frames=3, clips_per_job=64).specs.masks_of("demo_temporal")
+        == made
+    )
     assert made.model_copy(update={"prompts": "0" * 12}).key != made.key
-    run = taught(workflow, tmp_path).specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
+    run = taught(workflow, tmp_path).specs.run(
+        "demo_temporal", Component(name="ipm"), Component(name="otam"), 1
+    )
     assert run.masks == made
 
 
@@ -622,7 +747,8 @@ def test_a_folder_of_weights(workflow, tmp_path, weights):
     made.checks.check_mask_weights()
     # SEEM's is a file.
     with pytest.raises(
-        FsarError, match=r"^preset 'demo': masks.weights: no file 'clipseg', here or in roots.weights \("
+        FsarError,
+        match=r"^preset 'demo': masks.weights: no file 'clipseg', here or in roots.weights \(",
     ):
         taught(workflow, tmp_path, weights="clipseg").checks.check_mask_weights()
 
@@ -633,7 +759,10 @@ def test_weights_that_are_not_there_are_told_where_masks_are_needed(workflow, tm
     made.checks.check_run(plain)
     run = made.specs.run("demo_temporal", Component(name="ipm"), Component(name="otam"), 1)
     line = r"^preset 'demo': masks.weights: no file 'x.pt', here or in roots.weights \(.*weights\); 'seem' loads one"
-    for check, spec in ((made.checks.check_run, run), (made.checks.check_masks, made.specs.masks_of("demo_temporal"))):
+    for check, spec in (
+        (made.checks.check_run, run),
+        (made.checks.check_masks, made.specs.masks_of("demo_temporal")),
+    ):
         with pytest.raises(FsarError, match=line):
             check(spec)
 
@@ -642,9 +771,12 @@ def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
     weights(b"one")
     made = taught(workflow, tmp_path)
     data = made.dataset("demo_temporal")
-    made._datasets["demo_temporal"] = dataclasses.replace(data, clips=data.clips.assign(**{"class": "train12"}))
+    made._datasets["demo_temporal"] = dataclasses.replace(
+        data, clips=data.clips.assign(**{"class": "train12"})
+    )
     with pytest.raises(
-        FsarError, match=r"^'demo_temporal' has a class 'train12', a number, no text to prompt 'seem' with;"
+        FsarError,
+        match=r"^'demo_temporal' has a class 'train12', a number, no text to prompt 'seem' with;",
     ):
         made.checks.check_masks(made.specs.masks_of("demo_temporal"))
 
@@ -664,8 +796,14 @@ def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
             {"params": {"size": 16}},
             "instance_masks 'seem': size=16 is not valid; valid: whole numbers from 32 to 2048",
         ),
-        ({"params": {"size": 512.5}}, "instance_masks 'seem': size=512.5 is not valid; valid: whole numbers from 32 to 2048"),
-        ({"params": {"size": True}}, "instance_masks 'seem': size=True is not valid; valid: whole numbers from 32 to 2048"),
+        (
+            {"params": {"size": 512.5}},
+            "instance_masks 'seem': size=512.5 is not valid; valid: whole numbers from 32 to 2048",
+        ),
+        (
+            {"params": {"size": True}},
+            "instance_masks 'seem': size=True is not valid; valid: whole numbers from 32 to 2048",
+        ),
         (
             {"params": {"threshold": 50}},
             "instance_masks 'seem': threshold=50 is not valid; valid: numbers from 0 to 1, or null",
@@ -682,10 +820,16 @@ def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
             {"params": {"template": "a photo"}},
             ".params: the template 'a photo' has no {class}; say where the class text goes",
         ),
-        ({"params": {"template": 3}}, "instance_masks 'seem': template=3 is not valid; valid: texts"),
+        (
+            {"params": {"template": 3}},
+            "instance_masks 'seem': template=3 is not valid; valid: texts",
+        ),
         ({"params": {"device": "cuda"}}, ".params: 'device' is set by the jobs; remove it"),
         ({"weights": None}, "'seem' needs `weights:` (a file; README.md, Instance masks)"),
-        ({"provider": "clipseg", "weights": None}, "'clipseg' needs `weights:` (a folder; README.md, Instance masks)"),
+        (
+            {"provider": "clipseg", "weights": None},
+            "'clipseg' needs `weights:` (a folder; README.md, Instance masks)",
+        ),
         (
             {"provider": "clipseg", "weights": "https://x/y", "sha256": "0" * 64},
             "'clipseg' loads a folder, which has no address; download it and name it here",
@@ -702,7 +846,9 @@ def test_classes_that_are_numbers_are_no_prompts(workflow, tmp_path, weights):
 )
 def test_teachers_that_cannot_be_had(workflow, masks, line):
     told = refused(workflow, masks=TEACHER | masks)
-    assert told.startswith(f"preset 'demo': masks{line}" if line[0] == "." else f"preset 'demo': masks: {line}")
+    assert told.startswith(
+        f"preset 'demo': masks{line}" if line[0] == "." else f"preset 'demo': masks: {line}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -722,7 +868,9 @@ def test_masks_in_the_configuration(workflow, masks, line):
 
 
 def test_a_configuration_laid_over_another_can_leave_a_teacher_out(workflow):
-    made = study(workflow, masks=TEACHER | {"provider": "annotated", "params": None, "weights": None})
+    made = study(
+        workflow, masks=TEACHER | {"provider": "annotated", "params": None, "weights": None}
+    )
     assert made.specs.masks_of("demo_temporal") == study(workflow).specs.masks_of("demo_temporal")
 
 
@@ -741,18 +889,30 @@ def test_heads_that_hide_frames_by_their_actionness_get_it_from_a_store(workflow
     scored = run.saliency.classifier
     assert run.classifier is None and "classes" not in run.head.params
     assert scored.features == run.features and scored.seed == 0
-    assert (scored.loss, scored.rectified, scored.epochs, scored.hidden) == ("cross_entropy", True, 40, 512)
+    assert (scored.loss, scored.rectified, scored.epochs, scored.hidden) == (
+        "cross_entropy",
+        True,
+        40,
+        512,
+    )
     assert made.paths.store(run.saliency) == Path("stores/saliency") / run.saliency.key
     assert made.paths.classifier(scored) == Path("weights/saliency") / f"{scored.key}.pt"
     # Computed once: every strategy, weight and shot has the same store.
-    others = [sgtm(made, mask=mask) for mask in ("top", "bottom", "middle")] + [sgtm(made, reconstruction_weight=0.1)]
+    others = [sgtm(made, mask=mask) for mask in ("top", "bottom", "middle")] + [
+        sgtm(made, reconstruction_weight=0.1)
+    ]
     others.append(made.specs.run("demo_temporal", SGTM, Component(name="bimhm"), 5))
     assert all(other.saliency == run.saliency for other in others)
     assert len({r.model.model_id for r in [run, *others]}) == 6
     for params in ({"mask": None}, {"mask": "random"}):
         assert sgtm(made, **params).saliency is None and sgtm(made, **params).classifier is None
     assert made.specs.run("demo_temporal", Component(name="dmgal"), OTAM_METRIC, 1).saliency is None
-    assert made.specs.run("demo_temporal", SGTM, OTAM_METRIC, 1, count=4).saliency.features.frames.count == 4
+    assert (
+        made.specs.run(
+            "demo_temporal", SGTM, OTAM_METRIC, 1, count=4
+        ).saliency.features.frames.count
+        == 4
+    )
     other = study(workflow, saliency={"epochs": 3, "clips_per_job": 64})
     assert sgtm(other).saliency.key != run.saliency.key and sgtm(other).features == run.features
     # 48 classes of 24, 12 or 16 clips: all of them, not those of the training alone.
@@ -764,7 +924,9 @@ def test_heads_that_hide_frames_by_their_actionness_get_it_from_a_store(workflow
 
 
 def test_a_head_that_scores_live_frames_holds_the_presets_classifier(workflow):
-    made = study(workflow, saliency={"hidden": 7, "kernel": 3, "loss": "binary", "rectified": False})
+    made = study(
+        workflow, saliency={"hidden": 7, "kernel": 3, "loss": "binary", "rectified": False}
+    )
     run = sgtm(made, saliency="live")
     assert run.saliency is None and run.classifier.features == run.features
     assert run.head.params == {
@@ -791,17 +953,31 @@ def test_the_classifier_sees_features_of_the_last_cut(workflow):
     assert (seen.cut, seen.augmentation, seen.frames) == ("layer4", None, run.features.frames)
     stored = study(workflow, backbone__cut="layer3", augmentation=AUGMENTATION, frames__views=3)
     run = sgtm(stored)
-    assert run.features.cut == "layer3" and run.saliency.features == run.features.model_copy(update={"cut": "layer4"})
-    write_table(workflow, "a_table1", rows=[{"method": "SGTM", "head": {"name": "sgtm"}, "matching": {"name": "otam"}}])
+    assert run.features.cut == "layer3" and run.saliency.features == run.features.model_copy(
+        update={"cut": "layer4"}
+    )
+    write_table(
+        workflow,
+        "a_table1",
+        rows=[{"method": "SGTM", "head": {"name": "sgtm"}, "matching": {"name": "otam"}}],
+    )
     made = study(workflow, **live)
     seen = made.experiments.cells("a_table1")[0].run.saliency.features
-    assert made.specs.training_of(seen) == made.specs.backbone_training("demo_temporal") and made.specs.jobs(seen) == 1
+    assert (
+        made.specs.training_of(seen) == made.specs.backbone_training("demo_temporal")
+        and made.specs.jobs(seen) == 1
+    )
     large = study(workflow, backbone__crop=80)
     with pytest.raises(FsarError, match=r"crop 80 is larger than frames\.size 72"):
         large.checks.check_model(large.experiments.cells("a_table1")[0].run)
 
 
-ACTIONNESS = {"kind": "actionness", "datasets": ["ssv2_full", "ucf101", "ssv2_small"], "examples": 3, "salient": 2}
+ACTIONNESS = {
+    "kind": "actionness",
+    "datasets": ["ssv2_full", "ucf101", "ssv2_small"],
+    "examples": 3,
+    "salient": 2,
+}
 
 
 def test_the_actionness_of_a_figure_is_that_of_the_runs(workflow):
@@ -816,11 +992,14 @@ def test_the_actionness_of_a_figure_is_that_of_the_runs(workflow):
     assert watches[0].saliency == watches[2].saliency == sgtm(made).saliency != watches[1].saliency
     assert made.experiments.looks("a_fig2") == [] and made.experiments.points("a_fig2") == []
     # No run needs them, and still it is known how they are made.
-    assert made.specs.training_of(watches[1].saliency.features) == made.specs.backbone_training("demo_spatial")
+    assert made.specs.training_of(watches[1].saliency.features) == made.specs.backbone_training(
+        "demo_spatial"
+    )
     check_figure(made, "a_fig2")
     write_look(workflow, ACTIONNESS, salient=5)
     with pytest.raises(
-        FsarError, match=r"^a_fig2.yaml: 5 salient and as many non-salient frames are more than the 8 of"
+        FsarError,
+        match=r"^a_fig2.yaml: 5 salient and as many non-salient frames are more than the 8 of",
     ):
         check_figure(study(workflow), "a_fig2")
     write_look(workflow, ACTIONNESS, setup="vit")
@@ -832,7 +1011,10 @@ def test_class_activations_may_box_frames_by_their_actionness(workflow):
     assert study(workflow).experiments.watches("a_fig2") == []
     write_look(workflow, CAM, salient=2, episodes=30)
     made = study(workflow)
-    assert [watch.dataset for watch in made.experiments.watches("a_fig2")] == ["ucf101", "ssv2_full"]
+    assert [watch.dataset for watch in made.experiments.watches("a_fig2")] == [
+        "ucf101",
+        "ssv2_full",
+    ]
     assert all(look.wanted["evidence"] == 30 for look in made.experiments.looks("a_fig2"))
     write_look(workflow, CAM, salient=5)
     with pytest.raises(FsarError, match=r"^a_fig2.yaml: 5 salient"):
@@ -843,7 +1025,11 @@ CLASS_ACCURACY = {
     "kind": "class_accuracy",
     "dataset": "ssv2_full",
     "shot": 5,
-    "methods": [{"method": "I2ST", **GLOBAL}, {"method": "Bi-MHM", **BIMHM}, {"method": "TRX", **TRX}],
+    "methods": [
+        {"method": "I2ST", **GLOBAL},
+        {"method": "Bi-MHM", **BIMHM},
+        {"method": "TRX", **TRX},
+    ],
 }
 
 
@@ -851,8 +1037,12 @@ def test_the_points_of_accuracies_by_class(workflow):
     write_look(workflow, CLASS_ACCURACY)
     made = study(workflow)
     points = made.experiments.points("a_fig2")
-    assert [(p.panel, p.method, p.shot) for p in points] == [(0, name, 5) for name in ("I2ST", "Bi-MHM", "TRX")]
-    assert len({p.run.test.key for p in points}) == 1 and {p.run.run_id for p in points} <= set(made.experiments.runs)
+    assert [(p.panel, p.method, p.shot) for p in points] == [
+        (0, name, 5) for name in ("I2ST", "Bi-MHM", "TRX")
+    ]
+    assert len({p.run.test.key for p in points}) == 1 and {p.run.run_id for p in points} <= set(
+        made.experiments.runs
+    )
     write_look(workflow, CLASS_ACCURACY, methods=CLASS_ACCURACY["methods"][:1])
     assert ": methods: " in refused(workflow)
     write_look(workflow, CLASS_ACCURACY, methods=[CLASS_ACCURACY["methods"][0]] * 2)
@@ -866,7 +1056,10 @@ def test_the_points_of_accuracies_by_class(workflow):
 
 DEEP = {
     "setups": {
-        "deep": {"backbone": DEMO["backbone"] | {"cut": "layer3", "clips_per_job": 128}, "training": {"lr": 0.5}}
+        "deep": {
+            "backbone": DEMO["backbone"] | {"cut": "layer3", "clips_per_job": 128},
+            "training": {"lr": 0.5},
+        }
     }
 }
 
@@ -879,23 +1072,41 @@ def test_a_setup_is_another_backbone_and_training(workflow):
     assert (plain.features.cut, plain.training.lr) == ("layer4", 0.001)
     assert (deep.features.cut, deep.training.lr, deep.training.episodes) == ("layer3", 0.5, 1600)
     assert plain.test == deep.test and plain.features.frames == deep.features.frames
-    assert plain.features.key != deep.features.key and plain.features.backbone == deep.features.backbone
+    assert (
+        plain.features.key != deep.features.key
+        and plain.features.backbone == deep.features.backbone
+    )
     # 48 classes of 24, 12 or 16 clips in jobs of 1,024 and of 128.
     clips = len(made.dataset("demo_temporal"))
-    assert (made.specs.jobs(plain.features), made.specs.jobs(deep.features)) == (1, -(-clips // 128))
-    assert made.specs.training_of(plain.features) == made.specs.training_of(deep.features) is not None
-    assert made.specs.weights_option(deep.features) == str(made.paths.weights(made.specs.training_of(deep.features)))
+    assert (made.specs.jobs(plain.features), made.specs.jobs(deep.features)) == (
+        1,
+        -(-clips // 128),
+    )
+    assert (
+        made.specs.training_of(plain.features) == made.specs.training_of(deep.features) is not None
+    )
+    assert made.specs.weights_option(deep.features) == str(
+        made.paths.weights(made.specs.training_of(deep.features))
+    )
     # A whole table may name one; its rows may name another.
-    write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows[:1], setup="deep")
+    write_table(
+        workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows[:1], setup="deep"
+    )
     assert [cell.run for cell in study(workflow, **DEEP).experiments.cells("a_table1")] == [deep]
 
 
 def test_the_setup_of_a_row_goes_before_that_of_its_table(workflow):
-    setups = {name: {"training": {"episodes": episodes}} for name, episodes in (("table", 12), ("row", 16))}
+    setups = {
+        name: {"training": {"episodes": episodes}}
+        for name, episodes in (("table", 12), ("row", 16))
+    }
     rows = [{"method": "Usual", **OTAM}, {"method": "Own", **OTAM, "setup": "row"}]
     write_table(workflow, "a_table1", datasets=["ssv2_full"], shots=[1], rows=rows, setup="table")
     cells = study(workflow, setups=setups).experiments.cells("a_table1")
-    assert [(cell.setup, cell.run.training.episodes) for cell in cells] == [("table", 12), ("row", 16)]
+    assert [(cell.setup, cell.run.training.episodes) for cell in cells] == [
+        ("table", 12),
+        ("row", 16),
+    ]
 
 
 def test_a_setup_may_train_the_presets_own_backbone_longer(workflow):
@@ -926,7 +1137,11 @@ def test_a_row_may_take_another_number_of_frames(workflow):
 
 @pytest.mark.parametrize(
     ("which", "lr", "weight_decay", "milestones"),
-    [(None, 0.001, 0.0, ()), ("as_written", 5e-5, 5e-4, ()), ("as_executed", 5e-5, 1e-3, (0.666667,))],
+    [
+        (None, 0.001, 0.0, ()),
+        ("as_written", 5e-5, 5e-4, ()),
+        ("as_executed", 5e-5, 1e-3, (0.666667,)),
+    ],
 )
 def test_the_published_training_of_a_card(workflow, which, lr, weight_decay, milestones):
     root = workflow.parent
@@ -935,7 +1150,9 @@ def test_the_published_training_of_a_card(workflow, which, lr, weight_decay, mil
     for name in ("demo_spatial", "demo_temporal"):
         card = yaml.safe_load((ROOT / "workflow/datasets" / name / "card.yaml").read_text())
         if name == "demo_spatial":
-            card["training"] = yaml.safe_load((ROOT / "workflow/datasets/ucf101/card.yaml").read_text())["training"]
+            card["training"] = yaml.safe_load(
+                (ROOT / "workflow/datasets/ucf101/card.yaml").read_text()
+            )["training"]
         (root / "workflow/datasets" / name).mkdir()
         (root / "workflow/datasets" / name / "card.yaml").write_text(yaml.safe_dump(card))
     made = study(workflow, hyperparameters=which, backbone__recipe="molo")
@@ -956,9 +1173,17 @@ def test_a_preset_may_extend_another(workflow):
     raw["presets"]["mine"] = {"extends": "demo", "frames": {"count": 4}, "augmentation": None}
     raw["presets"]["deeper"] = {"extends": "mine", "episodes": {"way": 3}}
     found = load_config(raw).presets["deeper"]
-    assert (found.frames.count, found.frames.size, found.episodes.way, found.episodes.test) == (4, 72, 3, 1000)
+    assert (found.frames.count, found.frames.size, found.episodes.way, found.episodes.test) == (
+        4,
+        72,
+        3,
+        1000,
+    )
     for name, line in (
-        ("demmo", "config.yaml: presets.mine extends 'demmo': no such preset; did you mean 'demo'?"),
+        (
+            "demmo",
+            "config.yaml: presets.mine extends 'demmo': no such preset; did you mean 'demo'?",
+        ),
         ("deeper", "extends 'mine': a circle"),
     ):
         raw["presets"]["mine"]["extends"] = name
@@ -978,7 +1203,9 @@ def test_a_card_forbids_mirrored_clips(workflow):
 
 
 def test_at_the_cut_frames_the_frame_store_is_the_feature_store(workflow):
-    made = study(workflow, augmentation=AUGMENTATION, backbone__cut="frames", backbone__train_tail=True)
+    made = study(
+        workflow, augmentation=AUGMENTATION, backbone__cut="frames", backbone__train_tail=True
+    )
     run = made.experiments.cells("a_table1")[0].run
     assert made.paths.store(run.features) == made.paths.store(run.features.frames)
     assert run.features.augmentation.support.crop == "random" and run.train_tail
@@ -1000,7 +1227,8 @@ def test_cells_in_the_order_of_the_table(workflow):
 
 def test_two_paper_data_sets_on_one_card_share_their_runs(workflow):
     cells = {
-        (c.row.method, c.paper_dataset, c.column.shot): c.run for c in study(workflow).experiments.cells("a_table1")
+        (c.row.method, c.paper_dataset, c.column.shot): c.run
+        for c in study(workflow).experiments.cells("a_table1")
     }
     for method in ("OTAM", "DMGAL"):
         for shot in (1, 5):
@@ -1011,7 +1239,11 @@ def test_two_paper_data_sets_on_one_card_share_their_runs(workflow):
 
 def test_equal_rows_of_two_tables_are_one_run(workflow):
     made = study(workflow)
-    one = next(c.run for c in made.experiments.cells("a_table1") if (c.row.method, c.column.shot) == ("OTAM", 5))
+    one = next(
+        c.run
+        for c in made.experiments.cells("a_table1")
+        if (c.row.method, c.column.shot) == ("OTAM", 5)
+    )
     other = next(
         c.run
         for c in made.experiments.cells("a_table2")
@@ -1081,7 +1313,9 @@ def keys(made: Study) -> dict[str, set]:
         "weights": {made.paths.weights(made.specs.backbone_training(name)) for name in used},
         "features": {made.paths.store(made.features(name)) for name in used},
         "episodes": {
-            made.paths.episodes(spec) for run in made.experiments.runs.values() for spec in (run.validation, run.test)
+            made.paths.episodes(spec)
+            for run in made.experiments.runs.values()
+            for spec in (run.validation, run.test)
         },
     }
 
@@ -1094,8 +1328,22 @@ EVERYTHING = {"runs", "index", "frames", "weights", "features", "episodes"}
     [
         ({}, set()),
         # What decides no number is in no name.
-        ({"resources__device": "cpu", "resources__train_threads": 7, "resources__memory_gib": 9.0}, set()),
-        ({"frames__clips_per_job": 64, "backbone__clips_per_job": 64, "backbone__batch_clips": 3}, set()),
+        (
+            {
+                "resources__device": "cpu",
+                "resources__train_threads": 7,
+                "resources__memory_gib": 9.0,
+            },
+            set(),
+        ),
+        (
+            {
+                "frames__clips_per_job": 64,
+                "backbone__clips_per_job": 64,
+                "backbone__batch_clips": 3,
+            },
+            set(),
+        ),
         ({"demo_videos__jobs": 5}, set()),
         ({"ROOTS__WEIGHTS": "weights"}, set()),
         ({"PAPER": "b"}, set()),
@@ -1121,11 +1369,23 @@ def test_a_change_renames_what_it_decides_and_nothing_else(workflow, changes, di
 
 def test_the_preset_lies_under_a_rows_own_parameters(workflow):
     rows = [
-        {"method": "A", "head": {"name": "dmgal", "params": {"r1": 2, "c_mga": None}}, "matching": {"name": "otam"}},
-        {"method": "B", "head": {"name": "identity"}, "matching": {"name": "trx", "params": {"dropout": 0.0}}},
+        {
+            "method": "A",
+            "head": {"name": "dmgal", "params": {"r1": 2, "c_mga": None}},
+            "matching": {"name": "otam"},
+        },
+        {
+            "method": "B",
+            "head": {"name": "identity"},
+            "matching": {"name": "trx", "params": {"dropout": 0.0}},
+        },
     ]
     write_table(workflow, "a_table1", rows=rows)
-    made = study(workflow, heads={"dmgal": {"r1": 4, "r2": 4}}, matching={"trx": {"out_dim": 128, "dropout": 0.5}})
+    made = study(
+        workflow,
+        heads={"dmgal": {"r1": 4, "r2": 4}},
+        matching={"trx": {"out_dim": 128, "dropout": 0.5}},
+    )
     runs = {cell.row.method: cell.run for cell in made.experiments.cells("a_table1")}
     assert runs["A"].head == Component(name="dmgal", params={"r1": 2, "r2": 4, "c_mga": None})
     assert runs["A"].matching == Component(name="otam")
@@ -1176,12 +1436,17 @@ def test_published_weights(workflow):
 def test_a_local_file_is_known_by_its_content(workflow, tmp_path):
     (tmp_path / "mine.pt").write_bytes(b"weights")
     made = study(workflow, ROOTS__WEIGHTS=str(tmp_path), backbone__weights="mine.pt")
-    assert made.features("demo_temporal").backbone.weights == f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
+    assert (
+        made.features("demo_temporal").backbone.weights
+        == f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
+    )
     assert made.specs.backbone_training("demo_temporal") is None
     assert made.specs.weights_option(made.features("demo_temporal")) == str(tmp_path / "mine.pt")
     key = made.features("demo_temporal").key
     (tmp_path / "mine.pt").rename(tmp_path / "renamed.pt")
-    again = study(workflow, ROOTS__WEIGHTS="elsewhere", backbone__weights=str(tmp_path / "renamed.pt"))
+    again = study(
+        workflow, ROOTS__WEIGHTS="elsewhere", backbone__weights=str(tmp_path / "renamed.pt")
+    )
     assert again.features("demo_temporal").key == key
     (tmp_path / "renamed.pt").write_bytes(b"other weights")
     again = study(workflow, backbone__weights=str(tmp_path / "renamed.pt"))
@@ -1197,12 +1462,18 @@ def test_a_file_beside_the_work_goes_before_one_in_the_root(workflow, tmp_path, 
     (tmp_path / "mine.pt").write_bytes(b"of the work")
     made = study(workflow, ROOTS__WEIGHTS="root", backbone__weights="mine.pt")
     assert made.specs.weights_option(made.features("demo_temporal")) == "mine.pt"
-    assert made.features("demo_temporal").backbone.weights == f"sha256:{hashlib.sha256(b'of the work').hexdigest()}"
+    assert (
+        made.features("demo_temporal").backbone.weights
+        == f"sha256:{hashlib.sha256(b'of the work').hexdigest()}"
+    )
 
 
 def test_missing_weights_name_the_root(workflow, tmp_path):
     said = refused(workflow, ROOTS__WEIGHTS=str(tmp_path), backbone__weights="mine.pt")
-    assert said == f"preset 'demo': backbone.weights: no file 'mine.pt', here or in roots.weights ({tmp_path})"
+    assert (
+        said
+        == f"preset 'demo': backbone.weights: no file 'mine.pt', here or in roots.weights ({tmp_path})"
+    )
 
 
 def test_misspelt_published_weights(workflow):
@@ -1216,7 +1487,10 @@ def test_misspelt_published_weights(workflow):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"backbone__training": None}, "preset 'demo': backbone 'demo_cnn' needs `training:` or `weights:`"),
+        (
+            {"backbone__training": None},
+            "preset 'demo': backbone 'demo_cnn' needs `training:` or `weights:`",
+        ),
         (
             {"backbone": PRETRAINED | {"weights": None}},
             "preset 'demo': backbone 'resnet50' needs `weights:` (a name or a file)",
@@ -1233,7 +1507,10 @@ def test_misspelt_published_weights(workflow):
             {"backbones": {"demo_cnn": {"width": 3}}},
             "preset 'demo': backbones.demo_cnn: backbones 'demo_cnn' has no parameter 'width'; ",
         ),
-        ({"backbone__cut": "layer5"}, "preset 'demo': backbone: 'demo_cnn' has no cut 'layer5'; did you mean 'layer"),
+        (
+            {"backbone__cut": "layer5"},
+            "preset 'demo': backbone: 'demo_cnn' has no cut 'layer5'; did you mean 'layer",
+        ),
         (
             {"setups": {"deep": {"backbone": DEMO["backbone"] | {"cut": "layer5"}}}},
             "preset 'demo': setups.deep.backbone: 'demo_cnn' has no cut 'layer5'; did you mean 'layer",
@@ -1256,7 +1533,10 @@ def test_misspelt_published_weights(workflow):
             {"augmentation": {"support": AUGMENTATION["support"]}},
             "config.yaml: missing key 'presets.demo.augmentation.query'",
         ),
-        ({"heads": {"dmgl": {}}}, "preset 'demo': heads.dmgl: unknown name 'dmgl' in heads; did you mean 'dmgal'?"),
+        (
+            {"heads": {"dmgl": {}}},
+            "preset 'demo': heads.dmgl: unknown name 'dmgl' in heads; did you mean 'dmgal'?",
+        ),
         (
             {"matching": {"otam": {"lamda": 1}}},
             "preset 'demo': matching.otam: matching 'otam' has no parameter 'lamda'; did you mean 'lambda_'?",
@@ -1279,24 +1559,38 @@ def test_a_crop_above_the_frames_is_refused_where_it_is_used(workflow):
     made.checks.check_run(run)
     wide = made.specs.run("demo_temporal", run.head, run.matching, 1, setup="deep")
     with pytest.raises(
-        FsarError, match=r"^preset 'demo': setups\.deep\.backbone\.crop 80 is larger than frames\.size 72$"
+        FsarError,
+        match=r"^preset 'demo': setups\.deep\.backbone\.crop 80 is larger than frames\.size 72$",
     ):
         made.checks.check_run(wide)
     made = study(workflow, backbone__crop=96)
-    with pytest.raises(FsarError, match=r"^preset 'demo': backbone\.crop 96 is larger than frames\.size 72$"):
+    with pytest.raises(
+        FsarError, match=r"^preset 'demo': backbone\.crop 96 is larger than frames\.size 72$"
+    ):
         made.checks.check_features(made.experiments.cells("a_table1")[0].run.features)
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"datasets": ["ssv2"]}, "config.yaml: datasets names nothing behind 'ssv2'; did you mean 'ssv2_"),
+        (
+            {"datasets": ["ssv2"]},
+            "config.yaml: datasets names nothing behind 'ssv2'; did you mean 'ssv2_",
+        ),
         (
             {"rows": [{"method": "M", "head": {"name": "dmgall"}, "matching": {"name": "otam"}}]},
             "a_table1.yaml: row 'M': unknown name 'dmgall' in heads; did you mean 'dmgal'?",
         ),
         (
-            {"rows": [{"method": "M", "head": {"name": "dmgal"}, "matching": {"name": "trx", "params": {"dims": 3}}}]},
+            {
+                "rows": [
+                    {
+                        "method": "M",
+                        "head": {"name": "dmgal"},
+                        "matching": {"name": "trx", "params": {"dims": 3}},
+                    }
+                ]
+            },
             "a_table1.yaml: row 'M': matching 'trx' has no parameter 'dims'; did you mean 'dim'?",
         ),
         (
@@ -1319,9 +1613,14 @@ def test_unknown_names(workflow):
     made = study(workflow)
     with pytest.raises(FsarError, match=r"no table 'a_table3' in .*tables; did you mean 'a_table"):
         made.experiments.cells("a_table3")
-    with pytest.raises(FsarError, match=r"config\.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'\?"):
+    with pytest.raises(
+        FsarError,
+        match=r"config\.yaml: datasets names nothing behind 'ucf'; did you mean 'ucf101'\?",
+    ):
         made.behind("ucf")
-    with pytest.raises(FsarError, match=r"no card for data set 'demo_spatal' in .*; did you mean 'demo_spatial'\?"):
+    with pytest.raises(
+        FsarError, match=r"no card for data set 'demo_spatal' in .*; did you mean 'demo_spatial'\?"
+    ):
         made.dataset("demo_spatal")
 
 
@@ -1331,7 +1630,9 @@ def test_a_broken_card_is_told(tmp_path):
     for name in ("demo_spatial", "demo_temporal"):
         text = (ROOT / "workflow" / "datasets" / name / "card.yaml").read_text(encoding="utf-8")
         (tmp_path / "datasets" / name).mkdir(parents=True)
-        (tmp_path / "datasets" / name / "card.yaml").write_text(text.replace("flip:", "flp:"), encoding="utf-8")
+        (tmp_path / "datasets" / name / "card.yaml").write_text(
+            text.replace("flip:", "flp:"), encoding="utf-8"
+        )
     assert "card.yaml: unknown key 'flp'; did you mean 'flip'?" in refused(tmp_path)
 
 

@@ -28,9 +28,7 @@ class Made:
 
     @property
     def inputs(self) -> TableInputs:
-        return TableInputs(
-            self.name, self.way, self.behind, self.runs, complexity=self.complexity
-        )
+        return TableInputs(self.name, self.way, self.behind, self.runs, complexity=self.complexity)
 
     def measure(self) -> Mapping[tuple[str, str, str], Measured]:
         """Return the measured cells by method, data set and name of the column."""

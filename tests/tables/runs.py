@@ -11,7 +11,9 @@ from fsar_core.evaluation.results import write
 NAMES = ["run", "sit", "wave"]
 
 
-def write_run(folder: Path, run: str, correct: list[list[int]], classes: list[list[int]] | None = None) -> None:
+def write_run(
+    folder: Path, run: str, correct: list[list[int]], classes: list[list[int]] | None = None
+) -> None:
     """A run's files: `correct` of every query of every episode; a wrong query is taken for the next class."""
     rows = []
     for episode, own in enumerate(correct):
@@ -19,7 +21,9 @@ def write_run(folder: Path, run: str, correct: list[list[int]], classes: list[li
             number = classes[episode][query] if classes else query % len(NAMES)
             predicted = number if right else (number + 1) % len(NAMES)
             rows.append((episode, 10 * episode + query, number, predicted, right, 0.5))
-    queries = pd.DataFrame(rows, columns=["episode", "clip", "class", "predicted", "correct", "margin"])
+    queries = pd.DataFrame(
+        rows, columns=["episode", "clip", "class", "predicted", "correct", "margin"]
+    )
     (folder / run).mkdir(parents=True)
     summary = {"class_names": NAMES, "environment": {"torch": "9.9", "device": "cpu"}}
     write(folder / run / "queries.csv.gz", folder / run / "summary.json", queries, summary)

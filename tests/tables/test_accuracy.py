@@ -25,7 +25,11 @@ TABLE = {
     "shots": [1, 5],
     "notes": ["A note."],
     "rows": [
-        {"method": "Elsewhere_1", "reference": "ECCV'22", "published": {"ssv2_full": {1: "43.1*", 5: 68}}},
+        {
+            "method": "Elsewhere_1",
+            "reference": "ECCV'22",
+            "published": {"ssv2_full": {1: "43.1*", 5: 68}},
+        },
         {
             "method": "Plain",
             "reference": "CVPR'20",
@@ -51,7 +55,11 @@ PLAIN, OURS = [[0, 0], [1, 1], [1, 0], [0, 1]], [[1, 1], [1, 1], [1, 0], [1, 1]]
 def write_run(folder: Path, correct, accuracy: float, ci95: float, clips: int = 0) -> Path:
     """A run's results as `fsar evaluate` leaves them."""
     folder.mkdir(parents=True)
-    rows = [(e, clips + 2 * e + q, 0, 0, hit, 0.5) for e, hits in enumerate(correct) for q, hit in enumerate(hits)]
+    rows = [
+        (e, clips + 2 * e + q, 0, 0, hit, 0.5)
+        for e, hits in enumerate(correct)
+        for q, hit in enumerate(hits)
+    ]
     columns = ["episode", "clip", "class", "predicted", "correct", "margin"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "queries.csv.gz", index=False)
     summary = {"accuracy": accuracy, "ci95": ci95, "episodes": 1000, "backbone": "demo_cnn"}
@@ -77,7 +85,9 @@ def resolved(runs, behind, table=TABLE) -> Made:
         name="toy_table1",
         table=validate(AccuracyTable, table, "toy_table1.yaml"),
         behind=behind,
-        runs={(method, dataset, shot): run for dataset in used for (method, shot), run in runs.items()},
+        runs={
+            (method, dataset, shot): run for dataset in used for (method, shot), run in runs.items()
+        },
         way=5,
     )
 
@@ -86,7 +96,9 @@ def grid_of(text: str, number: int = 0) -> list[list[str]]:
     """The cells of the table of this number in a Markdown text."""
     tables = re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE)
     lines = tables[number].strip().splitlines()
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], *lines[2:])
+    ]
 
 
 ONE_DEMO = {"ssv2_small": "demo_temporal", "ssv2_full": "demo_temporal"}
@@ -114,9 +126,17 @@ def test_columns_stand_beside_each_other_only_for_the_same_data_set(runs):
     columns = list(table.frame().columns)
     assert columns == [
         *("method", "reference", "backbone"),
-        *(f"demo_temporal_{k}shot{end}" for k in (1, 5) for end in ("", "_ci95", "_gain", "_gain_ci95")),
+        *(
+            f"demo_temporal_{k}shot{end}"
+            for k in (1, 5)
+            for end in ("", "_ci95", "_gain", "_gain_ci95")
+        ),
         *(f"ssv2_small_{k}shot_published" for k in (1, 5)),
-        *(f"ssv2_full_{k}shot{end}" for k in (1, 5) for end in ("", "_ci95", "_gain", "_gain_ci95", "_published")),
+        *(
+            f"ssv2_full_{k}shot{end}"
+            for k in (1, 5)
+            for end in ("", "_ci95", "_gain", "_gain_ci95", "_published")
+        ),
     ]
     ours = table.frame().set_index("method").loc["Ours & 50%"]
     assert (ours["ssv2_full_1shot"], ours["ssv2_full_1shot_published"]) == (87.5, 53.9)
@@ -128,7 +148,12 @@ def test_a_printed_number_never_stands_under_another_data_sets_name(runs):
     for column in found.columns[3:]:
         assert column.endswith("_published") == (not column.startswith("demo_temporal"))
     printed = {43.1, 68.0, 36.4, 40.9, 53.9, 68.6}
-    measured = {value for column in found.columns[3:] if column.startswith("demo") for value in found[column].dropna()}
+    measured = {
+        value
+        for column in found.columns[3:]
+        if column.startswith("demo")
+        for value in found[column].dropna()
+    }
     assert measured.isdisjoint(printed)
 
 
@@ -145,7 +170,9 @@ def test_csv_without_any_run():
 def test_measured_cells(runs):
     found = resolved(runs, ONE_DEMO).measure()
     assert set(found) == {
-        (method, "demo_temporal", shot) for method in ("Plain", "Ours & 50%") for shot in ("1shot", "5shot")
+        (method, "demo_temporal", shot)
+        for method in ("Plain", "Ours & 50%")
+        for shot in ("1shot", "5shot")
     }
     cell = found["Ours & 50%", "demo_temporal", "1shot"]
     assert cell.accuracy == Estimate(87.496, 0.994, 1000) and cell.backbone == "demo_cnn"
@@ -186,7 +213,11 @@ def test_columns_of_ways_and_of_durations(runs, table, names, labels, printed):
     assert [row[f"demo_temporal_{name}"] for name in names] == [50.0, 61.0]
     assert [row[f"ssv2_small_{name}_published"] for name in names] == printed
     text = found.markdown()
-    assert grid_of(text, 0)[0] == ["Method", "Backbone", *(f"demo_temporal {label}" for label in labels)]
+    assert grid_of(text, 0)[0] == [
+        "Method",
+        "Backbone",
+        *(f"demo_temporal {label}" for label in labels),
+    ]
     assert grid_of(text, 1)[0][-2:] == [f"ssv2_small {label}" for label in labels]
     assert ("N-way accuracy" if table is WAYS else "5-way accuracy") in text
 
@@ -202,8 +233,14 @@ def test_a_table_of_another_training_set_says_so(runs):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"shots": [1, 5]}, "a table varies shots, ways or seconds; with `ways` or `seconds` it has one shot"),
-        ({"seconds": [3]}, "a table varies shots, ways or seconds; with `ways` or `seconds` it has one shot"),
+        (
+            {"shots": [1, 5]},
+            "a table varies shots, ways or seconds; with `ways` or `seconds` it has one shot",
+        ),
+        (
+            {"seconds": [3]},
+            "a table varies shots, ways or seconds; with `ways` or `seconds` it has one shot",
+        ),
         ({"ways": [5, 6]}, "row 'Plain' prints '10' for 'ssv2_small'; its columns are 5, 6"),
         ({"seconds": ["none"], "ways": []}, "seconds.0"),
     ],
@@ -223,7 +260,12 @@ def test_markdown(runs):
         ["Ours & 50%", "demo_cnn", "87.5 ± 1.0 (+37.5 ± 76.2)", "60.2 ± 1.2 (-37.5 ± 76.2)"],
     ]
     assert grid_of(text, 1) == [
-        ["Method", "Reference", "Backbone", *(f"{dataset} {k}-shot" for dataset in ONE_DEMO for k in (1, 5))],
+        [
+            "Method",
+            "Reference",
+            "Backbone",
+            *(f"{dataset} {k}-shot" for dataset in ONE_DEMO for k in (1, 5)),
+        ],
         ["Elsewhere_1", "ECCV'22", "ResNet-50", "-", "-", "43.1*", "68.0"],
         ["Plain", "CVPR'20", "ViT-B", "36.4", "-", "-", "-"],
         ["Ours & 50%", "-", "ResNet-50", "40.9", "-", "53.9", "68.6"],
@@ -237,14 +279,30 @@ def test_markdown_shows_printed_beside_measured_for_the_same_data_set(runs):
     grid = grid_of(table.markdown())
     assert grid[0] == [
         *("Method", "Backbone", "ssv2_small 1-shot", "ssv2_small 1-shot, printed"),
-        *("ssv2_small 5-shot", "ssv2_small 5-shot, printed", "demo_temporal 1-shot", "demo_temporal 5-shot"),
+        *(
+            "ssv2_small 5-shot",
+            "ssv2_small 5-shot, printed",
+            "demo_temporal 1-shot",
+            "demo_temporal 5-shot",
+        ),
     ]
-    assert grid[1] == ["Plain", "demo_cnn", "50.0 ± 1.2", "36.4", "61.0 ± 1.5", "-", "50.0 ± 1.2", "61.0 ± 1.5"]
+    assert grid[1] == [
+        "Plain",
+        "demo_cnn",
+        "50.0 ± 1.2",
+        "36.4",
+        "61.0 ± 1.5",
+        "-",
+        "50.0 ± 1.2",
+        "61.0 ± 1.5",
+    ]
     assert grid[2][3] == "40.9" and grid[2][2].startswith("87.5 ± 1.0 (+37.5")
 
 
 def test_a_table_without_printed_numbers_has_no_printed_block(runs):
-    rows = [{key: value for key, value in row.items() if key != "published"} for row in TABLE["rows"]]
+    rows = [
+        {key: value for key, value in row.items() if key != "published"} for row in TABLE["rows"]
+    ]
     table = resolved(runs, ONE_DEMO, TABLE | {"rows": rows})
     for text in (table.markdown(), table.latex()):
         assert "Measured here" in text and "Printed in" not in text
@@ -264,10 +322,16 @@ def test_latex_structure(runs):
     assert len(tables) == 2 and r"\hline" not in text
     for part in tables:
         assert part.count("{") == part.count("}")
-        assert re.findall(r"\\(toprule|midrule|bottomrule)", part) == ["toprule", "midrule", "bottomrule"]
+        assert re.findall(r"\\(toprule|midrule|bottomrule)", part) == [
+            "toprule",
+            "midrule",
+            "bottomrule",
+        ]
         assert part.index(r"\caption{") < part.index(r"\begin{tabular}")
         columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", part)[1]
-        body = re.search(r"\\toprule(.*)\\bottomrule", part, flags=re.DOTALL)[1].replace(r"\midrule", "")
+        body = re.search(r"\\toprule(.*)\\bottomrule", part, flags=re.DOTALL)[1].replace(
+            r"\midrule", ""
+        )
         lines = [line for line in body.strip().splitlines() if line.strip()]
         assert len(lines) in (3, 4)
         for line in lines:
@@ -276,7 +340,10 @@ def test_latex_structure(runs):
         assert re.findall(r"(?<!\\)[_%#]", part) == []
         assert part.count("$") % 2 == 0
     assert r"Ours \& 50\%" in tables[0] and r"Elsewhere\_1" in tables[1]
-    assert r"87.5 $\pm$ 1.0 (+37.5 $\pm$ 76.2)" in tables[0] and r"ssv2\_small 1-shot, printed" in tables[0]
+    assert (
+        r"87.5 $\pm$ 1.0 (+37.5 $\pm$ 76.2)" in tables[0]
+        and r"ssv2\_small 1-shot, printed" in tables[0]
+    )
     assert "±" not in text
 
 
@@ -284,13 +351,23 @@ def test_latex_structure(runs):
     ("train_tail", "head", "told"),
     [
         (False, "dmgal", "on demo_temporal, heads on frozen features, mean"),
-        (True, "dmgal", "on demo_temporal, backbone and head trained or heads on frozen features, mean"),
-        (False, "st_adapter", "on demo_temporal, adapters in a frozen backbone or heads on frozen features, mean"),
+        (
+            True,
+            "dmgal",
+            "on demo_temporal, backbone and head trained or heads on frozen features, mean",
+        ),
+        (
+            False,
+            "st_adapter",
+            "on demo_temporal, adapters in a frozen backbone or heads on frozen features, mean",
+        ),
     ],
 )
 def test_the_caption_says_what_was_trained(runs, train_tail, head, told):
     path = runs["Ours & 50%", "1shot"] / "summary.json"
-    summary = json.loads(path.read_text()) | {"spec": {"train_tail": train_tail, "head": {"name": head}}}
+    summary = json.loads(path.read_text()) | {
+        "spec": {"train_tail": train_tail, "head": {"name": head}}
+    }
     path.write_text(json.dumps(summary))
     table = resolved(runs, ONE_DEMO)
     assert told in table.markdown()
@@ -305,7 +382,9 @@ def test_without_a_comparison_the_caption_speaks_of_no_gain(runs):
 
 def test_a_missing_summary_is_told(runs):
     (runs["Plain", "5shot"] / "summary.json").unlink()
-    with pytest.raises(FsarError, match=r"p5/summary\.json: missing; run snakemake to test this run"):
+    with pytest.raises(
+        FsarError, match=r"p5/summary\.json: missing; run snakemake to test this run"
+    ):
         resolved(runs, ONE_DEMO).measure()
 
 
@@ -352,12 +431,20 @@ def table_ii() -> AccuracyTable:
 
 
 def test_table_ii_as_printed(table_ii):
-    expected = [[cell.strip() for cell in line.split("|")] for line in TABLE_II.strip().splitlines()]
-    assert (table_ii.datasets, table_ii.shots, len(expected)) == (["ssv2_small", "ssv2_full"], [1, 3, 5], 18)
+    expected = [
+        [cell.strip() for cell in line.split("|")] for line in TABLE_II.strip().splitlines()
+    ]
+    assert (table_ii.datasets, table_ii.shots, len(expected)) == (
+        ["ssv2_small", "ssv2_full"],
+        [1, 3, 5],
+        18,
+    )
     found = []
     for row in table_ii.rows:
         values = [row.published[dataset][shot] for dataset, shot in COLUMNS]
-        found.append([row.method, row.reference, *("-" if value is None else str(value) for value in values)])
+        found.append(
+            [row.method, row.reference, *("-" if value is None else str(value) for value in values)]
+        )
     assert found == expected
     resolved_table = Made("dmgal_table2", table_ii)
     assert grid_of(resolved_table.markdown())[1:] == expected
@@ -368,7 +455,9 @@ def test_table_ii_csv_in_the_printed_order(table_ii, tmp_path):
     with open(tmp_path / "dmgal_table2.csv", newline="") as stream:
         lines = list(csv.reader(stream))
     assert lines[0][3:] == [f"{dataset}_{shot}shot_published" for dataset, shot in COLUMNS]
-    expected = [[cell.strip() for cell in line.split("|")] for line in TABLE_II.strip().splitlines()]
+    expected = [
+        [cell.strip() for cell in line.split("|")] for line in TABLE_II.strip().splitlines()
+    ]
     assert [[line[0], line[1], *line[3:]] for line in lines[1:]] == [
         [method, reference, *("" if cell == "-" else cell.rstrip("*") for cell in cells)]
         for method, reference, *cells in expected
@@ -411,14 +500,19 @@ def test_every_measured_number_of_every_table_has_its_interval(tmp_path):
         table = whole.table(name)
         if table.kind != "accuracy":
             continue
-        runs = {(c.row.method, c.run.tested_on.dataset, c.column.name): run for c in whole.experiments.cells(name)}
+        runs = {
+            (c.row.method, c.run.tested_on.dataset, c.column.name): run
+            for c in whole.experiments.cells(name)
+        }
         behind = {dataset: whole.behind(dataset) for dataset in table.paper_datasets()}
         Made(name, table, behind, runs).write(tmp_path / name)
         page = (tmp_path / f"{name}.html").read_text()
         measured, _, printed = page.partition('<div class="printed">')
         rows = Cells(measured).rows[1:]
         numbers = [cell for row in rows for cell in row[2:]]
-        assert numbers and all(re.fullmatch(r"50\.0 ± 1\.5( \([+-]0\.0 ± 0\.0\))?|-", cell) for cell in numbers), name
+        assert numbers and all(
+            re.fullmatch(r"50\.0 ± 1\.5( \([+-]0\.0 ± 0\.0\))?|-", cell) for cell in numbers
+        ), name
         assert {row[0] for row in rows} == {method for method, _, _ in runs}
         assert sum(cell != "-" for cell in numbers) == len(runs)
         gained = sum("(" in cell for cell in numbers)

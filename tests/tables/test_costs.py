@@ -32,7 +32,13 @@ def parameters(tmp_path):
     """Ending -> text of a table of kind parameters, from the command line on."""
     counted = {"rows": {"r_2: 2": {"parameters": 1_236_000}, "r_2: 4": {"parameters": 650_001}}}
     (tmp_path / "counted.json").write_text(json.dumps(counted), encoding="utf-8")
-    spec = {"table": PARAMETERS, "behind": {}, "cells": [], "way": 5, "complexity": str(tmp_path / "counted.json")}
+    spec = {
+        "table": PARAMETERS,
+        "behind": {},
+        "cells": [],
+        "way": 5,
+        "complexity": str(tmp_path / "counted.json"),
+    }
     words = [
         "--name",
         "toy",
@@ -44,7 +50,10 @@ def parameters(tmp_path):
         str(tmp_path / "toy_table7"),
     ]
     assert main(["table", *words]) == 0
-    return {ending: (tmp_path / f"toy_table7.{ending}").read_text(encoding="utf-8") for ending in ("csv", "md", "tex")}
+    return {
+        ending: (tmp_path / f"toy_table7.{ending}").read_text(encoding="utf-8")
+        for ending in ("csv", "md", "tex")
+    }
 
 
 def test_parameters_as_csv(parameters):
@@ -81,7 +90,16 @@ COST = {
     "backbone": "ResNet-50",
     "datasets": ["ucf101"],
     "shots": [1],
-    "cost": {"dim": 4, "height": 2, "width": 3, "frames": 8, "way": 5, "shot": 1, "query": 10, "repeats": 3},
+    "cost": {
+        "dim": 4,
+        "height": 2,
+        "width": 3,
+        "frames": 8,
+        "way": 5,
+        "shot": 1,
+        "query": 10,
+        "repeats": 3,
+    },
     "rows": [
         {"method": "Elsewhere", "published": {"ucf101": {1: 84.4}}},
         {"method": "all", **COMPONENTS},
@@ -112,12 +130,27 @@ def test_costs_beside_accuracies():
     table = validate(AccuracyTable, COST, "toy_table8.yaml")
     found = Made("toy", table, complexity=MEASURED).frame()
     assert found.iloc[2].to_dict() == {
-        **{"method": "wise", "reference": "-", "backbone": "ResNet-50", "ucf101_1shot_published": None},
+        **{
+            "method": "wise",
+            "reference": "-",
+            "backbone": "ResNet-50",
+            "ucf101_1shot_published": None,
+        },
         **{"parameters": 25394434, "gflop": 1.235},
         **{"test_peak_mib": 100, "test_peak_mib_ratio": 0.25},
-        **{"test_seconds": 0.5, "test_seconds_min": 0.25, "test_seconds_max": 1.0, "test_seconds_ratio": 0.25},
+        **{
+            "test_seconds": 0.5,
+            "test_seconds_min": 0.25,
+            "test_seconds_max": 1.0,
+            "test_seconds_ratio": 0.25,
+        },
         **{"train_peak_mib": 900, "train_peak_mib_ratio": 0.75},
-        **{"train_seconds": 2.5, "train_seconds_min": 2.5, "train_seconds_max": 2.5, "train_seconds_ratio": 0.5},
+        **{
+            "train_seconds": 2.5,
+            "train_seconds_min": 2.5,
+            "train_seconds_max": 2.5,
+            "train_seconds_ratio": 0.5,
+        },
     } | {"ucf101_1shot_published": pytest.approx(float("nan"), nan_ok=True)}
     assert found["parameters"].isna().tolist() == [True, False, False]
     assert found["test_seconds_ratio"].isna().tolist() == [True, True, False]
@@ -129,10 +162,19 @@ def test_costs_for_reading():
     assert block.header[-2:] == ["MiB, training pass", "seconds, training pass"]
     assert block.body == [
         ["all", "25,394,434", "4.0", "400", "2 [1.5, 2.5]", "1,200", "5 [4, 8]"],
-        ["wise", "25,394,434", "1.2", "100 (0.25×)", "0.5 [0.25, 1] (0.25×)", "900 (0.75×)", "2.5 [2.5, 2.5] (0.50×)"],
+        [
+            "wise",
+            "25,394,434",
+            "1.2",
+            "100 (0.25×)",
+            "0.5 [0.25, 1] (0.25×)",
+            "900 (0.75×)",
+            "2.5 [2.5, 2.5] (0.50×)",
+        ],
     ]
     assert (
-        "(CPU, threads: 2, torch 2.11.0): head and metric on one 5-way 1-shot episode with 10 queries" in block.caption
+        "(CPU, threads: 2, torch 2.11.0): head and metric on one 5-way 1-shot episode with 10 queries"
+        in block.caption
     )
     resolved = Made("toy", table, {}, {}, 5, MEASURED)
     md, tex = resolved.markdown(), resolved.latex()
@@ -162,7 +204,12 @@ NETWORK = {
             "printed_cost": {"parameters": "130.2M", "flops": "17.1G", "latency": "114.3ms"},
         },
         {"method": "silent"},
-        {"method": "new", "head": {"name": "i2st"}, "matching": {"name": "global_local"}, "compare_to": "plain"},
+        {
+            "method": "new",
+            "head": {"name": "i2st"},
+            "matching": {"name": "global_local"},
+            "compare_to": "plain",
+        },
     ],
 }
 MEASURED_NETWORKS = {
@@ -202,7 +249,10 @@ def test_printed_costs_are_columns_beside_the_measured(networks):
     published = [name for name in found.columns if name.endswith("_published")][1:]
     assert found.loc["plain", published].tolist() == [23_500_000, 8.2, 0.0736]
     assert found.loc["Elsewhere", published].tolist() == [130_200_000, 17.1, 0.1143]
-    assert found.loc["new", published].isna().all() and found.loc["Elsewhere", ["parameters"]].isna().all()
+    assert (
+        found.loc["new", published].isna().all()
+        and found.loc["Elsewhere", ["parameters"]].isna().all()
+    )
 
 
 def test_printed_costs_for_reading(networks):
@@ -227,11 +277,20 @@ def test_printed_costs_for_reading(networks):
 @pytest.mark.parametrize(
     ("cost", "told"),
     [
-        ({"crop": None}, "expected either dim, height and width of the features or backbone and crop of the frames"),
-        ({"dim": 4}, "expected either dim, height and width of the features or backbone and crop of the frames"),
+        (
+            {"crop": None},
+            "expected either dim, height and width of the features or backbone and crop of the frames",
+        ),
+        (
+            {"dim": 4},
+            "expected either dim, height and width of the features or backbone and crop of the frames",
+        ),
         ({"passes": ["test", "tets"]}, "passes.1"),
         ({"passes": []}, "passes"),
-        (COST["cost"], "a `printed_cost` stands beside what `cost` measures of a whole network; name its backbone"),
+        (
+            COST["cost"],
+            "a `printed_cost` stands beside what `cost` measures of a whole network; name its backbone",
+        ),
     ],
 )
 def test_a_cost_is_of_features_or_of_frames(cost, told):
@@ -240,7 +299,9 @@ def test_a_cost_is_of_features_or_of_frames(cost, told):
         validate(AccuracyTable, NETWORK | {"cost": changed}, "x")
 
 
-@pytest.mark.parametrize("wrong", [{"parameters": "23.5"}, {"flops": "8.2M"}, {"latency": "73.6 ms"}])
+@pytest.mark.parametrize(
+    "wrong", [{"parameters": "23.5"}, {"flops": "8.2M"}, {"latency": "73.6 ms"}]
+)
 def test_a_printed_cost_has_its_unit(wrong):
     rows = [NETWORK["rows"][0] | {"printed_cost": NETWORK["rows"][0]["printed_cost"] | wrong}]
     with pytest.raises(FsarError, match=next(iter(wrong))):
@@ -260,7 +321,12 @@ def test_what_is_to_be_measured():
     component = {"head": {"name": "dmgal", "params": {}}, "matching": {"name": "trx", "params": {}}}
     rows = [(name, component["head"], component["matching"]) for name in ("all", "wise")]
     assert table.complexity() == {"rows": rows, **COST["cost"]}
-    assert validate(AccuracyTable, {key: value for key, value in COST.items() if key != "cost"}, "x").complexity() is None
+    assert (
+        validate(
+            AccuracyTable, {key: value for key, value in COST.items() if key != "cost"}, "x"
+        ).complexity()
+        is None
+    )
     counted = validate_table(PARAMETERS, "x").complexity()
     assert counted["rows"][0] == ("r_2: 2", {"name": "dmgal", "params": {"r2": 2}}, None)
     assert (counted["dim"], counted["frames"]) == (16, 8)

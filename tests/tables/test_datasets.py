@@ -25,7 +25,12 @@ TABLE = {
     ],
 }
 # (split, class, problem) of every clip: 3 + 1 + 2 that can be used, of 2, 1 and 1 classes; class c is broken altogether.
-CLIPS = [("train", "a", ""), ("train", "a", ""), ("train", "b", ""), ("train", "c", "missing: no file")]
+CLIPS = [
+    ("train", "a", ""),
+    ("train", "a", ""),
+    ("train", "b", ""),
+    ("train", "c", "missing: no file"),
+]
 CLIPS += [("val", "d", ""), ("test", "e", ""), ("test", "e", ""), ("test", "e", "broken: no frame")]
 
 
@@ -50,7 +55,10 @@ def written(tmp_path, index, behind):
     inputs = TableInputs("toy", 5, behind, indices=indices, modalities=modalities)
     made, blocks = table().make(inputs)
     tables.write(tmp_path / "out" / "toy", made, table().title, blocks, table().notes)
-    return [(tmp_path / "out" / f"toy.{ending}").read_text(encoding="utf-8") for ending in ("csv", "md", "tex")]
+    return [
+        (tmp_path / "out" / f"toy.{ending}").read_text(encoding="utf-8")
+        for ending in ("csv", "md", "tex")
+    ]
 
 
 PRINTED = "64,12,24,6400,1200,2400"
@@ -71,13 +79,25 @@ def test_a_card_of_another_name_has_a_row_of_its_own(tmp_path, index):
     ]
     lines = md.splitlines()
     assert lines[0] == "# Toy data" and lines[-1] == "- A note."
-    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")] == [
+    assert [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("| ")
+    ] == [
         ["Data set", "Stands behind", "Modality"]
-        + [f"{what} {split}" for what in ("Classes", "Videos") for split in ("train", "val", "test")]
+        + [
+            f"{what} {split}"
+            for what in ("Classes", "Videos")
+            for split in ("train", "val", "test")
+        ]
         + ["Unusable"],
         ["demo", "UCF101, HMDB51", "spatial", "2", "1", "1", "3", "1", "2", "2"],
         ["Data set", "Split reference", "Modality"]
-        + [f"{what} {split}" for what in ("Classes", "Videos") for split in ("train", "val", "test")],
+        + [
+            f"{what} {split}"
+            for what in ("Classes", "Videos")
+            for split in ("train", "val", "test")
+        ],
         ["UCF101", "CMN", "Spatial", *PRINTED.split(",")],
         ["HMDB51", "CMN", "Spatial", *PRINTED.split(",")],
     ]
@@ -92,7 +112,9 @@ def test_printed_and_counted_share_a_row_of_the_same_data_set(tmp_path, index):
         "demo,,,spatial,hmdb51,2,1,1,3,1,2,2,,,,,,",
     ]
     assert "| 3 (printed 6400)" in md and "| 2 (printed 64)" in md
-    assert [line for line in md.splitlines() if line.startswith("| demo ") and "printed" in line] == []
+    assert [
+        line for line in md.splitlines() if line.startswith("| demo ") and "printed" in line
+    ] == []
 
 
 def test_a_card_that_stands_for_another_data_set_of_the_paper():
@@ -101,10 +123,18 @@ def test_a_card_that_stands_for_another_data_set_of_the_paper():
     counted["ucf101"].videos.update(train=5, val=6, test=7)
     found = frame(table(), {"ucf101": "ucf101", "hmdb51": "ucf101"}, counted).set_index("dataset")
     assert found.index.tolist() == ["ucf101", "hmdb51"]
-    assert found["train_videos"].tolist() == [5, pd.NA] and found.loc["ucf101", "behind"] == "ucf101 hmdb51"
+    assert (
+        found["train_videos"].tolist() == [5, pd.NA]
+        and found.loc["ucf101", "behind"] == "ucf101 hmdb51"
+    )
 
 
 def test_a_split_without_a_usable_clip():
     index = pd.DataFrame(CLIPS, columns=["split", "class", "problem"])
     found = count(index[index["split"] != "val"], "temporal")
-    assert found == ("temporal", {"train": 2, "val": 0, "test": 1}, {"train": 3, "val": 0, "test": 2}, 2)
+    assert found == (
+        "temporal",
+        {"train": 2, "val": 0, "test": 1},
+        {"train": 3, "val": 0, "test": 2},
+        2,
+    )

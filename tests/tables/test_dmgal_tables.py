@@ -22,11 +22,16 @@ def cells(number: int) -> dict[str, list]:
     """Method -> its printed cells in the printed order; of two rows of one name the last."""
     read = table(number)
     columns = [(dataset, shot) for dataset in read.datasets for shot in read.shots]
-    return {row.method: [row.published[dataset][shot] for dataset, shot in columns] for row in read.rows}
+    return {
+        row.method: [row.published[dataset][shot] for dataset, shot in columns] for row in read.rows
+    }
 
 
 def gains(ours: list, plain: list) -> list[float]:
-    return [round(printed_number(left) - printed_number(right), 1) for left, right in zip(ours, plain, strict=True)]
+    return [
+        round(printed_number(left) - printed_number(right), 1)
+        for left, right in zip(ours, plain, strict=True)
+    ]
 
 
 def runs(number: int) -> dict[str, tuple]:
@@ -40,7 +45,8 @@ def runs(number: int) -> dict[str, tuple]:
 
 def test_table_i_as_printed():
     found = [
-        [row.name, row.reference, row.modality, *row.classes.values(), *row.videos.values()] for row in table(1).rows
+        [row.name, row.reference, row.modality, *row.classes.values(), *row.videos.values()]
+        for row in table(1).rows
     ]
     assert found == [
         ["SSv2-Full", "OTAM", "Temporal", 64, 12, 24, 77500, 1925, 2854],
@@ -58,7 +64,10 @@ def test_table_i_as_printed():
 def test_table_iii_as_printed():
     found = cells(3)
     assert (table(3).datasets, table(3).shots, len(found)) == (list(SPATIAL), [1, 5], 18)
-    assert list(found)[:4] == ["HCL", "STRM", "MPRE", "MTFAN"] and list(found)[-2:] == ["TRX", "DMGAL-FT (TRX)"]
+    assert list(found)[:4] == ["HCL", "STRM", "MPRE", "MTFAN"] and list(found)[-2:] == [
+        "TRX",
+        "DMGAL-FT (TRX)",
+    ]
     assert found["STRM"] == ["80.5*", 96.9, "52.3*", 77.3, "62.9*", 86.7]
     assert found["huang et al."] == [74.9, 92.5, 61.6, 77.5, 74.0, 86.9]
     assert found["CCLN"] == [86.9, 96.1, 65.1, 78.8, 75.8, 87.5]
@@ -78,7 +87,14 @@ def test_table_iii_gains_are_all_as_printed():
     assert round(found["DMGAL-FT (Bi-MHM)"][0] - found["CCLN"][0], 1) == 1.1
     assert round(found["DMGAL-FT (TRX)"][1] - found["CCLN"][1], 1) == 1.3
     best = [max(found[f"DMGAL-FT ({metric})"][column] for metric in METRICS) for column in range(6)]
-    assert [ours < theirs for ours, theirs in zip(best, found["CCLN"])] == [False, False, True, False, True, False]
+    assert [ours < theirs for ours, theirs in zip(best, found["CCLN"])] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 METRICS = {"OTAM": "otam", "SCA": "sca", "Bi-MHM": "bimhm", "TRX": "trx"}
@@ -153,7 +169,10 @@ def test_ablations_run_what_they_name():
 
 def test_table_vii_as_printed():
     found = [(row.method, row.published) for row in table(7).rows]
-    assert found == [(f"C-MGA, r_2: {r}", m) for r, m in zip((2, 4, 8, 16), ("22.06M", "6.06M", "1.79M", "0.59M"))]
+    assert found == [
+        (f"C-MGA, r_2: {r}", m)
+        for r, m in zip((2, 4, 8, 16), ("22.06M", "6.06M", "1.79M", "0.59M"))
+    ]
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 5, 6, 8])
@@ -184,14 +203,25 @@ def test_table_iv_as_printed():
     ]
     assert found["†SA-CT"] == [None, 98.0, None, 81.6, None, 91.2, None, None]
     assert found["†CLIP-FSAR"] == [96.6, 99.0, 75.8, 87.7, 89.7, 95.0, 54.5, 61.8]
-    assert found["‡ST-Adapter"] == ["95.9*", "98.1*", "76.7*", "86.0*", "88.1*", "93.7*", "48.3*", "62.7*"]
+    assert found["‡ST-Adapter"] == [
+        "95.9*",
+        "98.1*",
+        "76.7*",
+        "86.0*",
+        "88.1*",
+        "93.7*",
+        "48.3*",
+        "62.7*",
+    ]
     assert found["‡AIM"] == ["96.7*", "98.8*", "75.9*", "87.7*", "89.2*", "94.4*", "50.5*", "64.2*"]
     assert found["‡D²ST-Adapter"] == [96.4, 99.1, 77.1, 88.2, 89.3, 95.5, 55.0, 69.3]
     assert found["‡DMGAL-Adapter (TRX)"] == [96.9, 99.2, 77.3, 88.8, 89.5, 95.7, 54.7, 69.0]
     # Rows that repeat Tables II and III, and the text's range of gains over ST-Adapter, which the numbers do not have.
     for name in ("BiMACL", "SA-CT"):
         row = next(row for row in read.rows if row.method == f"†{name}")
-        assert [row.published[dataset][shot] for dataset in SPATIAL for shot in (1, 5)] == cells(3)[name]
+        assert [row.published[dataset][shot] for dataset in SPATIAL for shot in (1, 5)] == cells(3)[
+            name
+        ]
     for name, ends in (("Bi-MHM", (0.9, 7.3)), ("TRX", (0.6, 6.4))):
         over = gains(found[f"‡DMGAL-Adapter ({name})"], found["‡ST-Adapter"])
         assert (min(over), max(over)) == ends
@@ -204,7 +234,12 @@ def test_table_vi_as_printed():
         "Smga-Adapter + Cmga-Adapter": [78.4, 87.5, 55.6, 68.4],
     }
     six, four = cells(6), cells(4)
-    assert gains(six["Smga-Adapter"], six["ST-Adapter"]) == [3.2, 0.1, 1.8, 0.3]  # 3.2 and 1.8 in the text
+    assert gains(six["Smga-Adapter"], six["ST-Adapter"]) == [
+        3.2,
+        0.1,
+        1.8,
+        0.3,
+    ]  # 3.2 and 1.8 in the text
     whole = four["‡DMGAL-Adapter (Bi-MHM)"]
     assert six["Smga-Adapter + Cmga-Adapter"] == [*whole[2:4], *whole[6:]]
     assert six["ST-Adapter"] != [

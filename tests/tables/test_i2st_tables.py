@@ -162,14 +162,18 @@ def values(words: str) -> list[float | None]:
 
 def printed(number: int) -> dict[str, list]:
     """Method -> accuracies as copied above."""
-    return {TICKS.get(name, name): values(rest[-1].split("ms ")[-1]) for name, *rest in lines(number)}
+    return {
+        TICKS.get(name, name): values(rest[-1].split("ms ")[-1]) for name, *rest in lines(number)
+    }
 
 
 def cells(number: int) -> dict[str, list]:
     """Method -> accuracies of the table in the printed order."""
     read = table(number)
     columns = [(dataset, column.key) for dataset in read.datasets for column in read.columns]
-    return {row.method: [row.published[dataset][key] for dataset, key in columns] for row in read.rows}
+    return {
+        row.method: [row.published[dataset][key] for dataset, key in columns] for row in read.rows
+    }
 
 
 def gains(ours: list, plain: list) -> list[float]:
@@ -179,7 +183,13 @@ def gains(ours: list, plain: list) -> list[float]:
 def runs(number: int) -> dict[str, tuple]:
     """Method -> (head, its parameters, metric, its parameters, compare_to) of what this pipeline runs."""
     return {
-        row.method: (row.head.name, row.head.params, row.matching.name, row.matching.params, row.compare_to)
+        row.method: (
+            row.head.name,
+            row.head.params,
+            row.matching.name,
+            row.matching.params,
+            row.compare_to,
+        )
         for row in table(number).rows
         if row.head
     }
@@ -197,8 +207,21 @@ def test_every_number_as_printed(number):
 
 
 def test_rows_and_numbers_of_every_table():
-    counted = [(len(found), sum(v is not None for row in found.values() for v in row)) for found in map(cells, NUMBERS)]
-    assert counted == [(23, 92), (25, 95), (8, 16), (4, 16), (3, 18), (5, 60), (4, 16), (9, 9), (3, 9)]
+    counted = [
+        (len(found), sum(v is not None for row in found.values() for v in row))
+        for found in map(cells, NUMBERS)
+    ]
+    assert counted == [
+        (23, 92),
+        (25, 95),
+        (8, 16),
+        (4, 16),
+        (3, 18),
+        (5, 60),
+        (4, 16),
+        (9, 9),
+        (3, 9),
+    ]
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -218,8 +241,19 @@ def test_references_are_the_same_everywhere():
 
 
 def test_what_the_columns_are():
-    assert [table(number).shots for number in NUMBERS] == [[1, 3, 5], *[[1, 3]] * 4, [1], [1, 3], [1], [1]]
-    assert (table(6).ways, table(9).seconds, table(7).train_on) == ([5, 6, 7, 8, 9, 10], [3, 5, "all"], "kinetics100")
+    assert [table(number).shots for number in NUMBERS] == [
+        [1, 3, 5],
+        *[[1, 3]] * 4,
+        [1],
+        [1, 3],
+        [1],
+        [1],
+    ]
+    assert (table(6).ways, table(9).seconds, table(7).train_on) == (
+        [5, 6, 7, 8, 9, 10],
+        [3, 5, "all"],
+        "kinetics100",
+    )
     assert [name for name in NUMBERS if table(name).train_on or table(name).cost] == [7, 8]
 
 
@@ -247,7 +281,14 @@ def test_printed_cells_in_the_texts(number):
 
 def test_gains_over_bimhm_in_tables_1_and_2():
     one, two = printed(1), printed(2)
-    assert gains(one["I²ST"], one["Bi-MHM"]) == [5.6, 7.0, 8.7, 6.0, 6.6, 6.4]  # 5.6 and 6.0 in the text
+    assert gains(one["I²ST"], one["Bi-MHM"]) == [
+        5.6,
+        7.0,
+        8.7,
+        6.0,
+        6.6,
+        6.4,
+    ]  # 5.6 and 6.0 in the text
     # The text has the largest gains at 1 shot; the numbers, at 3 or 5 shots everywhere.
     assert gains(two["I²ST"], two["Bi-MHM"]) == [2.7, 2.9, 13.0, 14.3, 4.8, 6.9]
 
@@ -256,7 +297,11 @@ def test_who_is_ahead_in_tables_1_and_2():
     def ahead(number: int) -> list[list[str]]:
         ours = printed(number)["I²ST"]
         return [
-            [name for name, row in printed(number).items() if row[i] is not None and row[i] > ours[i]]
+            [
+                name
+                for name, row in printed(number).items()
+                if row[i] is not None and row[i] > ours[i]
+            ]
             for i in range(len(ours))
         ]
 
@@ -270,9 +315,14 @@ def test_who_is_ahead_in_tables_1_and_2():
 
 def test_hcl_on_ucf101_is_printed_with_its_numbers_on_kinetics():
     assert printed(1)["HCL"][3:5] == printed(2)["HCL"][:2]
-    dmgal = {row.method: row.published for row in load_table(ROOT / "workflow" / "tables" / "dmgal_table3.yaml").rows}
+    dmgal = {
+        row.method: row.published
+        for row in load_table(ROOT / "workflow" / "tables" / "dmgal_table3.yaml").rows
+    }
     assert (
-        printed(1)["HCL"][3::2] == list(dmgal["HCL"]["kinetics100"].values()) != list(dmgal["HCL"]["ucf101"].values())
+        printed(1)["HCL"][3::2]
+        == list(dmgal["HCL"]["kinetics100"].values())
+        != list(dmgal["HCL"]["ucf101"].values())
     )
 
 
@@ -311,18 +361,32 @@ def test_table_5_against_the_text_and_table_1():
 def test_table_6_against_the_text_and_table_2():
     six, two = printed(6), printed(2)
     assert round(six["I²ST"][6] - six["I²ST"][11], 1) == 12.7
-    assert all(six["I²ST"][i] > row[i] for name, row in six.items() if name != "I²ST" for i in range(12))
+    assert all(
+        six["I²ST"][i] > row[i] for name, row in six.items() if name != "I²ST" for i in range(12)
+    )
     at_five = {
-        name: (gains([row[0]], [two[name][2]])[0], gains([row[6]], [two[name][0]])[0]) for name, row in six.items()
+        name: (gains([row[0]], [two[name][2]])[0], gains([row[6]], [two[name][0]])[0])
+        for name, row in six.items()
     }
-    assert at_five == {"OTAM": (0.0, -0.8), **dict.fromkeys(["TRX", "HyRSM", "MoLo", "I²ST"], (0.0, 0.0))}
+    assert at_five == {
+        "OTAM": (0.0, -0.8),
+        **dict.fromkeys(["TRX", "HyRSM", "MoLo", "I²ST"], (0.0, 0.0)),
+    }
     lost = {name: gains(row[:2], row[1:3]) for name, row in six.items()}
-    assert lost == {"OTAM": [4.2, 3.5], "TRX": [0.5, 5.4], "HyRSM": [4.2, 4.3], "MoLo": [5.0, 3.5], "I²ST": [4.9, 3.7]}
+    assert lost == {
+        "OTAM": [4.2, 3.5],
+        "TRX": [0.5, 5.4],
+        "HyRSM": [4.2, 4.3],
+        "MoLo": [5.0, 3.5],
+        "I²ST": [4.9, 3.7],
+    }
 
 
 def test_table_7_against_the_text_and_table_2():
     seven = printed(7)
-    assert all(seven["I²ST"][i] > row[i] for name, row in seven.items() if name != "I²ST" for i in range(4))
+    assert all(
+        seven["I²ST"][i] > row[i] for name, row in seven.items() if name != "I²ST" for i in range(4)
+    )
     assert seven["OTAM"][0] > printed(2)["OTAM"][4]  # better than trained on HMDB51 itself
     assert [seven["MoLo"][i] < seven["OTAM"][i] for i in range(4)] == [True, False, True, False]
 
@@ -346,7 +410,9 @@ def test_table_8_against_the_text_and_the_other_tables():
 
 def test_table_9_against_the_text_and_table_2():
     nine = printed(9)
-    assert {name: row[2] for name, row in nine.items()} == {name: printed(2)[name][2] for name in nine}
+    assert {name: row[2] for name, row in nine.items()} == {
+        name: printed(2)[name][2] for name in nine
+    }
     dropped = {name: round(row[2] - row[0], 1) for name, row in nine.items()}
     assert dropped == {"Bi-MHM": 4.8, "MoLo": 6.8, "I²ST": 4.6}  # 6.8 and 4.2 in the text
 
@@ -407,14 +473,20 @@ def test_the_other_settings_run_the_same_methods():
 
 @pytest.fixture(scope="module")
 def study():
-    return Study(load_config(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))), ROOT / "workflow")
+    return Study(
+        load_config(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))),
+        ROOT / "workflow",
+    )
 
 
 def test_runs_and_trainings_under_the_default_configuration(study):
     """Equal rows are one run, other ways and durations are no other training; two data sets stand behind the five."""
     found = {number: study.experiments.cells(f"i2st_table{number}") for number in NUMBERS}
     counted = {
-        number: (len({c.run.run_id for c in found[number]}), len({c.run.model.model_id for c in found[number]}))
+        number: (
+            len({c.run.run_id for c in found[number]}),
+            len({c.run.model.model_id for c in found[number]}),
+        )
         for number in NUMBERS
     }
     assert counted == {
@@ -424,13 +496,19 @@ def test_runs_and_trainings_under_the_default_configuration(study):
     runs = {c.run.run_id: c.run for cells in found.values() for c in cells}
     trained = {run.model.model_id for run in runs.values()}
     assert (len(runs), len(trained)) == (92, 52)
-    assert runs.keys() <= study.experiments.runs.keys() and trained <= study.experiments.models.keys()
+    assert (
+        runs.keys() <= study.experiments.runs.keys() and trained <= study.experiments.models.keys()
+    )
     for run in runs.values():
         study.checks.check_run(run)
 
 
 def test_equal_rows_of_two_papers_are_one_run(study):
-    dmgal = {c.run.run_id for number in range(2, 9) for c in study.experiments.cells(f"dmgal_table{number}")}
+    dmgal = {
+        c.run.run_id
+        for number in range(2, 9)
+        for c in study.experiments.cells(f"dmgal_table{number}")
+    }
     shared = {
         c.row.method
         for number in (1, 2)
@@ -443,7 +521,12 @@ def test_equal_rows_of_two_papers_are_one_run(study):
 def test_other_ways_and_short_clips_are_tests_of_table_2s_models(study):
     trained = {c.run.model.model_id for c in study.experiments.cells("i2st_table2")}
     for number in (6, 9):
-        assert {c.run.model.model_id for c in study.experiments.cells(f"i2st_table{number}")} <= trained
+        assert {
+            c.run.model.model_id for c in study.experiments.cells(f"i2st_table{number}")
+        } <= trained
     across = study.experiments.cells("i2st_table7")
     assert {c.run.features.dataset for c in across} == {study.behind("kinetics100")}
-    assert {c.run.tested_on.dataset for c in across} == {study.behind("hmdb51"), study.behind("ssv2_small")}
+    assert {c.run.tested_on.dataset for c in across} == {
+        study.behind("hmdb51"),
+        study.behind("ssv2_small"),
+    }

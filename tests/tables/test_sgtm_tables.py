@@ -86,7 +86,12 @@ PRINTED = {
 }
 
 # Ticks of encoder, temporal mask learning and saliency-guided mask -> the row's name here.
-TICKS = {"...": "Baseline", "x..": "Encoder", "xx.": "Encoder + TML", "xxx": "Encoder + TML + SGTM (Ours)"}
+TICKS = {
+    "...": "Baseline",
+    "x..": "Encoder",
+    "xx.": "Encoder + TML",
+    "xxx": "Encoder + TML + SGTM (Ours)",
+}
 DATASETS = {
     1: ["kinetics100", "ucf101", "hmdb51"],
     2: ["ssv2_small", "ssv2_full"],
@@ -111,7 +116,9 @@ def words(number: int) -> dict[str, list[str]]:
 
 def printed(number: int) -> dict[str, list]:
     """Method -> accuracies as numbers."""
-    return {name: [None if w == "-" else float(w) for w in row] for name, row in words(number).items()}
+    return {
+        name: [None if w == "-" else float(w) for w in row] for name, row in words(number).items()
+    }
 
 
 def gains(ours: list, plain: list) -> list[float]:
@@ -123,7 +130,10 @@ def test_every_number_as_printed(number):
     read = table(number)
     assert read.datasets == DATASETS[number]
     columns = [(dataset, column.key) for dataset in read.datasets for column in read.columns]
-    found = {row.method: [printed_number(row.published[d][key]) for d, key in columns] for row in read.rows}
+    found = {
+        row.method: [printed_number(row.published[d][key]) for d, key in columns]
+        for row in read.rows
+    }
     assert found == printed(number) and list(found) == list(printed(number))
 
 
@@ -141,11 +151,20 @@ def test_printed_cells_in_the_texts(number):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_references_as_printed(number):
-    assert [[row.method, row.reference] for row in table(number).rows] == [line[:2] for line in lines(number)]
+    assert [[row.method, row.reference] for row in table(number).rows] == [
+        line[:2] for line in lines(number)
+    ]
 
 
 def test_what_the_columns_are():
-    assert [table(number).shots for number in NUMBERS] == [[1, 3, 5], [1, 5], [1, 5], [1, 5], [1], [1]]
+    assert [table(number).shots for number in NUMBERS] == [
+        [1, 3, 5],
+        [1, 5],
+        [1, 5],
+        [1, 5],
+        [1],
+        [1],
+    ]
     assert table(6).ways == [5, 6, 7, 8, 9, 10]
 
 
@@ -164,8 +183,14 @@ def test_gains_over_the_best_of_the_others():
 
 def test_table_3_against_the_text_and_table_1():
     three = printed(3)
-    told = {"Encoder": [0.13, 0.06], "Encoder + TML": [0.57, 0.34], "Encoder + TML + SGTM (Ours)": [0.81, 0.37]}
-    assert {name: gains(row, three["Baseline"]) for name, row in three.items() if name != "Baseline"} == told
+    told = {
+        "Encoder": [0.13, 0.06],
+        "Encoder + TML": [0.57, 0.34],
+        "Encoder + TML + SGTM (Ours)": [0.81, 0.37],
+    }
+    assert {
+        name: gains(row, three["Baseline"]) for name, row in three.items() if name != "Baseline"
+    } == told
     one = printed(1)["Ours+OTAM"]
     assert [round(value, 1) for value in three["Encoder + TML + SGTM (Ours)"]] == [one[0], one[2]]
 
@@ -173,11 +198,16 @@ def test_table_3_against_the_text_and_table_1():
 def test_table_4_against_the_text_and_table_3():
     four = printed(4)
     assert four["Ours"] == printed(3)["Encoder + TML + SGTM (Ours)"]
-    shots = [sorted((row[i], name.rsplit(" ", 1)[0]) for name, row in four.items())[0][1] for i in (0, 1)]
+    shots = [
+        sorted((row[i], name.rsplit(" ", 1)[0]) for name, row in four.items())[0][1] for i in (0, 1)
+    ]
     # The text has the middle for the worst.
     assert shots == ["4 frames with saliency in the", "4 frames with the highest"]
     others = [row for name, row in four.items() if name != "Ours"]
-    assert [all(row[i] > printed(3)["Baseline"][i] for row in others) for i in (0, 1)] == [True, False]
+    assert [all(row[i] > printed(3)["Baseline"][i] for row in others) for i in (0, 1)] == [
+        True,
+        False,
+    ]
     assert all(row[1] < printed(3)["Baseline"][1] for row in others)
 
 
@@ -187,7 +217,10 @@ def test_table_5_against_the_text_and_tables_1_and_3():
     assert five["λ = 0.5"][1] == printed(1)["Ours+OTAM"][3]
     for name, row in five.items():
         better = name in ("λ = 0.1", "λ = 0.3", "λ = 0.5")
-        assert name == "λ = 0" or [value > zero for value, zero in zip(row, five["λ = 0"])] == [better] * 2
+        assert (
+            name == "λ = 0"
+            or [value > zero for value, zero in zip(row, five["λ = 0"])] == [better] * 2
+        )
     # No reconstruction is no mask learning; yet 75.05 here, and less in Table 3.
     assert five["λ = 0"][0] > printed(3)["Encoder + TML"][0] > printed(3)["Encoder"][0]
 
@@ -211,7 +244,10 @@ def runs(number: int) -> dict[str, tuple]:
     """Method -> (head, its parameters, metric, compared to) of the rows that are run."""
     rows = [row for row in table(number).rows if row.head]
     assert not any(row.matching.params for row in rows)
-    return {row.method: (row.head.name, row.head.params, row.matching.name, row.compare_to) for row in rows}
+    return {
+        row.method: (row.head.name, row.head.params, row.matching.name, row.compare_to)
+        for row in rows
+    }
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -238,9 +274,12 @@ def test_ablations_run_what_they_name():
         "4 frames with saliency in the middle": ours("Ours", mask="middle", masked=4),
         "Ours": ours(None),
     }
-    weights = {value: {"reconstruction_weight": value} for value in (0.0, 0.1, 0.3, 0.7, 0.9)} | {0.5: {}}
+    weights = {value: {"reconstruction_weight": value} for value in (0.0, 0.1, 0.3, 0.7, 0.9)} | {
+        0.5: {}
+    }
     assert runs(5) == {
-        f"λ = {value:g}": ours(None if value == 0 else "λ = 0", **params) for value, params in weights.items()
+        f"λ = {value:g}": ours(None if value == 0 else "λ = 0", **params)
+        for value, params in weights.items()
     }
     assert runs(6) == {"OTAM": OTAM, "TRX": TRX, "Ours": ours("OTAM")}
 
@@ -249,21 +288,32 @@ def test_what_the_rows_leave_out_are_the_papers_settings():
     """T1 = 2, so that 4 frames are masked; two layers each; λ = 0.5; saliency-guided, from a store."""
     defaults = entry("heads", "sgtm").parameters
     wanted = dict(
-        mask="saliency", masked=4, reconstruction_weight=0.5, encoder_layers=2, decoder_layers=2, saliency="store"
+        mask="saliency",
+        masked=4,
+        reconstruction_weight=0.5,
+        encoder_layers=2,
+        decoder_layers=2,
+        saliency="store",
     )
     assert {name: defaults[name].default for name in wanted} == wanted
 
 
 @pytest.fixture(scope="module")
 def study():
-    return Study(load_config(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))), ROOT / "workflow")
+    return Study(
+        load_config(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))),
+        ROOT / "workflow",
+    )
 
 
 def test_runs_and_trainings_under_the_default_configuration(study):
     """Equal rows are one run, other ways are no other training, λ = 0.5 is Ours; two data sets stand behind the five."""
     found = {number: study.experiments.cells(f"sgtm_table{number}") for number in NUMBERS}
     counted = {
-        number: (len({c.run.run_id for c in found[number]}), len({c.run.model.model_id for c in found[number]}))
+        number: (
+            len({c.run.run_id for c in found[number]}),
+            len({c.run.model.model_id for c in found[number]}),
+        )
         for number in NUMBERS
     }
     assert counted == {1: (15, 15), 2: (10, 10), 3: (8, 8), 4: (8, 8), 5: (6, 6), 6: (18, 3)}
@@ -272,30 +322,47 @@ def test_runs_and_trainings_under_the_default_configuration(study):
     assert (len(every), len(trained)) == (57, 42)
     for run in every.values():
         study.checks.check_run(run)
-    i2st = {c.run.run_id for number in range(1, 10) for c in study.experiments.cells(f"i2st_table{number}")}
+    i2st = {
+        c.run.run_id
+        for number in range(1, 10)
+        for c in study.experiments.cells(f"i2st_table{number}")
+    }
     shared = {c.row.method for cells in found.values() for c in cells if c.run.run_id in i2st}
     assert shared == {"OTAM", "TRX", "Bi-MHM"}
 
 
 def test_one_saliency_store_for_all_runs_of_a_data_set(study):
     every = [
-        c.run for number in NUMBERS for c in study.experiments.cells(f"sgtm_table{number}") if c.row.head.name == "sgtm"
+        c.run
+        for number in NUMBERS
+        for c in study.experiments.cells(f"sgtm_table{number}")
+        if c.row.head.name == "sgtm"
     ]
-    guided = [run for run in every if run.head.params.get("mask", "saliency") not in (None, "random")]
+    guided = [
+        run for run in every if run.head.params.get("mask", "saliency") not in (None, "random")
+    ]
     assert {run.features.dataset for run in guided} == {"demo_spatial", "demo_temporal"}
     assert all(run.saliency == study.specs.saliency(run.features.dataset) for run in guided)
-    assert all(run.saliency is None for run in every if run not in guided) and len(guided) < len(every)
+    assert all(run.saliency is None for run in every if run not in guided) and len(guided) < len(
+        every
+    )
 
 
 def test_figures_show_runs_of_the_tables(study):
-    tables = {c.run.model.model_id for number in NUMBERS for c in study.experiments.cells(f"sgtm_table{number}")}
+    tables = {
+        c.run.model.model_id
+        for number in NUMBERS
+        for c in study.experiments.cells(f"sgtm_table{number}")
+    }
     two = study.experiments.points("sgtm_fig2")
     assert [point.method for point in two] == ["Ours", "TRX", "Baseline"]
     assert {point.run.model.model_id for point in two} | {
         look.run.model.model_id for look in study.experiments.looks("sgtm_fig3")
     } <= tables
     four = study.experiments.points("sgtm_fig4")
-    assert [(point.shot, point.value) for point in four] == [(shot, value) for shot in (1, 5) for value in (0, 2, 4, 6)]
+    assert [(point.shot, point.value) for point in four] == [
+        (shot, value) for shot in (1, 5) for value in (0, 2, 4, 6)
+    ]
     assert all(point.run.head.params["masked"] == point.value for point in four)
     assert [watch.dataset for watch in study.experiments.watches("sgtm_fig3")] == ["ssv2_full"]
     measured = study.experiments.watches("sgtm_actionness")[0]

@@ -21,7 +21,17 @@ from fsar_core.training import loop, session
 from fsar_core.training.loop import train
 from fsar_core.types import HeadOutput
 from tests.builders import toy_features, toy_index
-from tests.training.toys import MACHINE, SHAPE, TRX, ArrayReader, Toy, equal_states, model_of, run_spec, without_seconds
+from tests.training.toys import (
+    MACHINE,
+    SHAPE,
+    TRX,
+    ArrayReader,
+    Toy,
+    equal_states,
+    model_of,
+    run_spec,
+    without_seconds,
+)
 
 DROPOUT = Component(name="trx", params=TRX | {"dropout": 0.3})
 
@@ -33,7 +43,9 @@ def trained(spec, last, model=None, toy=None, machine=MACHINE, code="", **beside
     """(state of the best validation, history, model as the last step left it)"""
     toy = Toy(spec) if toy is None else toy
     model = model_of(spec) if model is None else model
-    state, history = train(spec, model, toy.bank, toy.split, toy.validation, last, machine, code, **beside)
+    state, history = train(
+        spec, model, toy.bank, toy.split, toy.validation, last, machine, code, **beside
+    )
     return state, history, model
 
 
@@ -63,11 +75,16 @@ def test_history_has_one_row_a_validation(tmp_path):
     _, history, _ = trained(spec, tmp_path / "last.pt")
     assert [(row["step"], row["episodes"]) for row in history] == [(2, 8), (4, 16), (6, 24)]
     assert [row["lr"] for row in history] == pytest.approx([0.5 * 0.55, 0.5, 0.5])
-    assert all(0 <= row["val_accuracy"] <= 100 and row["loss"] > 0 and row["seconds"] >= 0 for row in history)
+    assert all(
+        0 <= row["val_accuracy"] <= 100 and row["loss"] > 0 and row["seconds"] >= 0
+        for row in history
+    )
     assert list(history[0]) == ["step", "episodes", "loss", "val_accuracy", "lr", "seconds"]
 
 
-@pytest.mark.parametrize(("validations", "steps"), [(1, [5]), (2, [2, 5]), (5, [1, 2, 3, 4, 5]), (40, [1, 2, 3, 4, 5])])
+@pytest.mark.parametrize(
+    ("validations", "steps"), [(1, [5]), (2, [2, 5]), (5, [1, 2, 3, 4, 5]), (40, [1, 2, 3, 4, 5])]
+)
 def test_the_last_step_is_always_validated(tmp_path, validations, steps):
     spec = run_spec(episodes=10, validations=validations)
     _, history, _ = trained(spec, tmp_path / "last.pt")
@@ -91,7 +108,14 @@ def test_equal_seeds_train_equal_models(tmp_path):
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, interruptions):
     """Two batches a step, checkpoints after the steps 3, 6, 9 and 12."""
     spec = run_spec(
-        DROPOUT, views=2, episodes=48, accumulate=2, schedule="cosine", warmup=3, clip_norm=1.0, validations=4
+        DROPOUT,
+        views=2,
+        episodes=48,
+        accumulate=2,
+        schedule="cosine",
+        warmup=3,
+        clip_norm=1.0,
+        validations=4,
     )
     whole, whole_history, whole_model = trained(spec, tmp_path / "whole.pt")
     last = tmp_path / "last.pt"
@@ -110,14 +134,19 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, interruptions)
 @pytest.mark.parametrize("passes", [[1], [4, 3], [11], [21], [2, 2, 2]], ids=str)
 def test_a_training_that_is_asked_to_stop_saves_and_goes_on_exactly(tmp_path, passes, capsys):
     """Two batches a step, 12 steps, validations after the steps 3, 6, 9 and 12: it stops in between, at the end of a step."""
-    spec = run_spec(DROPOUT, views=2, episodes=48, accumulate=2, schedule="cosine", warmup=3, validations=4)
+    spec = run_spec(
+        DROPOUT, views=2, episodes=48, accumulate=2, schedule="cosine", warmup=3, validations=4
+    )
     whole, whole_history, whole_model = trained(spec, tmp_path / "whole.pt")
     last, step, before = tmp_path / "last.pt", 0, signal.getsignal(signal.SIGTERM)
     for attempt, forward in enumerate(passes):
         with pytest.raises(SystemExit) as stop:
             trained(spec, last, raise_at(model_of(spec, seed=attempt), forward, ask_to_stop))
         step += (forward + 1) // 2
-        assert stop.value.code == 143 and f"stopped after step {step}, saved in" in capsys.readouterr().out
+        assert (
+            stop.value.code == 143
+            and f"stopped after step {step}, saved in" in capsys.readouterr().out
+        )
         assert checkpoint.load(last)["step"] == step and signal.getsignal(signal.SIGTERM) == before
     state, history, model = trained(spec, last, model_of(spec, seed=50))
     assert equal_states(state, whole) and equal_states(model.state_dict(), whole_model.state_dict())
@@ -166,12 +195,16 @@ def test_seconds_are_those_of_training_without_the_interruption(tmp_path, monkey
 def test_a_finished_training_is_not_repeated(tmp_path):
     spec = run_spec()
     state, history, _ = trained(spec, tmp_path / "last.pt")
-    again, history_again, _ = trained(spec, tmp_path / "last.pt", raise_at(model_of(spec, seed=5), 1))
+    again, history_again, _ = trained(
+        spec, tmp_path / "last.pt", raise_at(model_of(spec, seed=5), 1)
+    )
     assert equal_states(state, again) and history_again == history
 
 
 @pytest.mark.parametrize(
-    ("spec", "code"), [(run_spec(lr=0.02), "v1"), (run_spec(), "v2"), (run_spec(), "")], ids=["run", "code", "no code"]
+    ("spec", "code"),
+    [(run_spec(lr=0.02), "v1"), (run_spec(), "v2"), (run_spec(), "")],
+    ids=["run", "code", "no code"],
 )
 def test_another_runs_checkpoint_is_not_continued(tmp_path, spec, code, capsys):
     trained(run_spec(), tmp_path / "last.pt", code="v1")
@@ -181,13 +214,18 @@ def test_another_runs_checkpoint_is_not_continued(tmp_path, spec, code, capsys):
     assert "last.pt was begun by other code or for another run" in capsys.readouterr().out
     assert equal_states(state, fresh) and without_seconds(history) == without_seconds(fresh_history)
     # From then on the file is this training's.
-    again, _, _ = trained(spec, tmp_path / "last.pt", raise_at(model_of(spec, seed=9), 1), code=code)
+    again, _, _ = trained(
+        spec, tmp_path / "last.pt", raise_at(model_of(spec, seed=9), 1), code=code
+    )
     assert equal_states(again, fresh)
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
-    [({"features": "f2"}, "features"), ({"validation": "v2", "features": "f2"}, "features, validation")],
+    [
+        ({"features": "f2"}, "features"),
+        ({"validation": "v2", "features": "f2"}, "features, validation"),
+    ],
     ids=str,
 )
 def test_a_training_on_other_inputs_is_not_continued(tmp_path, changes, named, capsys):
@@ -206,7 +244,9 @@ def test_a_training_on_other_inputs_is_not_continued(tmp_path, changes, named, c
 
 
 @pytest.mark.parametrize("known", [{}, {"features": "f1"}, INPUTS], ids=str)
-def test_equal_inputs_are_continued_and_so_are_those_that_were_not_recorded(tmp_path, known, capsys):
+def test_equal_inputs_are_continued_and_so_are_those_that_were_not_recorded(
+    tmp_path, known, capsys
+):
     spec, last = run_spec(DROPOUT), tmp_path / "last.pt"
     whole, _, _ = trained(spec, tmp_path / "whole.pt", inputs=INPUTS)
     with pytest.raises(KeyboardInterrupt):
@@ -243,7 +283,9 @@ def test_the_best_validation_is_kept_and_the_first_of_equals(tmp_path, monkeypat
 def test_validation_is_on_the_frozen_validation_episodes(tmp_path, monkeypatch):
     spec, tables = run_spec(), []
     toy = Toy(spec)
-    monkeypatch.setattr(loop, "accuracy", lambda model, bank, table, machine: tables.append(table) or 0.5)
+    monkeypatch.setattr(
+        loop, "accuracy", lambda model, bank, table, machine: tables.append(table) or 0.5
+    )
     trained(spec, tmp_path / "last.pt", toy=toy)
     assert len(tables) == 3 and all(table is toy.validation for table in tables)
 
@@ -252,7 +294,9 @@ def test_validation_is_on_the_frozen_validation_episodes(tmp_path, monkeypatch):
 def test_the_episodes_of_a_training(tmp_path, views):
     """Number by number from the training split, at the training shot, with views drawn by number."""
     spec = run_spec(train_shot=2, views=views, seed=3, query=1, episodes=8)
-    spec = spec.model_copy(update={"validation": spec.validation.model_copy(update={"group_disjoint": True})})
+    spec = spec.model_copy(
+        update={"validation": spec.validation.model_copy(update={"group_disjoint": True})}
+    )
     toy, seen = Toy(spec), []
     original = toy.bank.batch
 
@@ -313,7 +357,9 @@ def test_accumulated_gradients_equal_one_large_batch(tmp_path, batch, accumulate
     assert not equal_states(state, model_of(parts).state_dict())
     for key, value in whole.items():
         torch.testing.assert_close(state[key], value, rtol=1e-4, atol=1e-6)
-    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in whole_history], rel=1e-4)
+    assert [row["loss"] for row in history] == pytest.approx(
+        [row["loss"] for row in whole_history], rel=1e-4
+    )
     assert [row["episodes"] for row in history] == [row["episodes"] for row in whole_history]
 
 
@@ -323,7 +369,10 @@ def step_of(tmp_path, **changes) -> float:
     before = model_of(spec).state_dict()
     after, _, _ = trained(spec, tmp_path / f"{len(changes)}.pt")
     return float(
-        torch.stack([(after[key].double() - before[key].double()).square().sum() for key in before]).sum() ** 0.5
+        torch.stack(
+            [(after[key].double() - before[key].double()).square().sum() for key in before]
+        ).sum()
+        ** 0.5
     )
 
 
@@ -351,7 +400,9 @@ def test_auxiliary_losses_are_added(tmp_path):
     model.head = WithLosses()
     state, history, _ = trained(spec, tmp_path / "losses.pt", model)
     assert equal_states(plain, state)
-    assert [row["loss"] - 5 for row in history] == pytest.approx([row["loss"] for row in plain_history], abs=1e-5)
+    assert [row["loss"] - 5 for row in history] == pytest.approx(
+        [row["loss"] for row in plain_history], abs=1e-5
+    )
 
 
 def sgtm_spec(**params):
@@ -365,7 +416,9 @@ def test_frames_are_hidden_by_the_actionness_that_the_loop_is_given(tmp_path):
     """Scores in the same order train the same model, in another order another one, and no scores are one line."""
     spec = sgtm_spec()
     toy = Toy(spec)
-    scores = np.random.default_rng(0).random((len(toy.values), 1, SHAPE["frames"])).astype(np.float32)
+    scores = (
+        np.random.default_rng(0).random((len(toy.values), 1, SHAPE["frames"])).astype(np.float32)
+    )
     rows = np.concatenate(toy.split.rows)
 
     def state(values, name):
@@ -386,7 +439,9 @@ def test_live_scores_train_the_model_that_a_store_of_them_trains(tmp_path):
     toy = Toy(live)
     torch.manual_seed(3)
     classifier = FrameClassifier(SHAPE["dim"], 6, hidden=5).eval()
-    scores = score(classifier, torch.from_numpy(toy.values[:, 0].astype(np.float32).mean((-2, -1)))).numpy()
+    scores = score(
+        classifier, torch.from_numpy(toy.values[:, 0].astype(np.float32).mean((-2, -1)))
+    ).numpy()
     model = model_of(live)
     model.head.load_classifier(classifier.state_dict())
     state, _, _ = trained(live, tmp_path / "live.pt", model, toy)
@@ -399,7 +454,10 @@ def test_live_scores_train_the_model_that_a_store_of_them_trains(tmp_path):
 
     assert equal_states(used(state), used(other))
     # What was learned comes with the classifier, which was not.
-    assert all(torch.equal(state[f"head.classifier.{key}"], value) for key, value in classifier.state_dict().items())
+    assert all(
+        torch.equal(state[f"head.classifier.{key}"], value)
+        for key, value in classifier.state_dict().items()
+    )
     again = model_of(live)
     again.load_learned(state)
     assert torch.equal(again.head.classifier.inner.weight, classifier.inner.weight)
@@ -411,7 +469,8 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
     with torch.no_grad():
         model.matching.transformers[0].v_linear.bias.fill_(float("nan"))
     with pytest.raises(
-        FsarError, match=rf"{spec.model_id}: the loss is nan before step 4; lower `lr` or set `clip_norm`"
+        FsarError,
+        match=rf"{spec.model_id}: the loss is nan before step 4; lower `lr` or set `clip_norm`",
     ):
         trained(spec, tmp_path / "last.pt", model)
     assert not (tmp_path / "last.pt").exists()
@@ -427,7 +486,9 @@ def test_only_a_trainable_tail_changes(tmp_path, train_tail):
     after = tail.state_dict()
     changed = {key: not torch.equal(before[key], after[key]) for key in before}
     assert set(changed.values()) == {train_tail}, changed
-    assert [p.grad is None for p in tail.parameters()] == [True] * 4  # set to none after the last step
+    assert [p.grad is None for p in tail.parameters()] == [
+        True
+    ] * 4  # set to none after the last step
     held = {key.removeprefix("tail.") for key in state if key.startswith("tail.")}
     assert held == (before.keys() if train_tail else set())
 
@@ -509,7 +570,8 @@ def test_the_scale_of_gradients_is_resumed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("device", "asked", "mixed"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+    ("device", "asked", "mixed"),
+    [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)],
 )
 def test_precision_is_mixed_where_it_is_asked_for_on_a_gpu(device, asked, mixed):
     assert Machine(torch.device(device), asked, None).half_precision is mixed
@@ -525,9 +587,13 @@ def test_on_a_gpu_it_trains_as_on_a_cpu(tmp_path, mixed):
     """In float32 (without TF32, see conftest.py) only the order of sums differs, which the steps of training amplify."""
     spec = run_spec(episodes=48, validations=4, views=2)
     _, plain, _ = trained(spec, tmp_path / "cpu.pt")
-    state, history, _ = trained(spec, tmp_path / "gpu.pt", machine=Machine(torch.device("cuda"), mixed, None))
+    state, history, _ = trained(
+        spec, tmp_path / "gpu.pt", machine=Machine(torch.device("cuda"), mixed, None)
+    )
     assert history[0]["loss"] == pytest.approx(plain[0]["loss"], rel=5e-2 if mixed else 1e-4)
-    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in plain], rel=0.2 if mixed else 1e-3)
+    assert [row["loss"] for row in history] == pytest.approx(
+        [row["loss"] for row in plain], rel=0.2 if mixed else 1e-3
+    )
     assert all(value.is_cuda and value.dtype != torch.float16 for value in state.values())
 
 
@@ -535,7 +601,10 @@ def test_on_a_gpu_it_trains_as_on_a_cpu(tmp_path, mixed):
 @on_a_gpu
 def test_on_a_gpu_a_resumed_training_goes_on_where_it_stopped(tmp_path):
     """Dropout, the scale of the gradients and Adam's moments included; sums on a GPU differ in their last bits."""
-    spec, gpu = run_spec(DROPOUT, views=2, episodes=48, validations=4), Machine(torch.device("cuda"), True, None)
+    spec, gpu = (
+        run_spec(DROPOUT, views=2, episodes=48, validations=4),
+        Machine(torch.device("cuda"), True, None),
+    )
     _, _, whole_model = trained(spec, tmp_path / "whole.pt", machine=gpu)
     with pytest.raises(KeyboardInterrupt):
         trained(spec, tmp_path / "last.pt", raise_at(model_of(spec, seed=7), 15), machine=gpu)

@@ -14,15 +14,19 @@ def rates(**changes) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("episodes", "batch", "accumulate", "steps"), [(24, 2, 1, 12), (24, 2, 4, 3), (25, 4, 2, 3), (7, 7, 1, 1)]
+    ("episodes", "batch", "accumulate", "steps"),
+    [(24, 2, 1, 12), (24, 2, 4, 3), (25, 4, 2, 3), (7, 7, 1, 1)],
 )
 def test_steps(episodes, batch, accumulate, steps):
-    assert optim.steps(training_spec(episodes=episodes, batch=batch, accumulate=accumulate)) == steps
+    assert (
+        optim.steps(training_spec(episodes=episodes, batch=batch, accumulate=accumulate)) == steps
+    )
 
 
 def test_too_few_episodes_for_a_step():
     with pytest.raises(
-        ValidationError, match=r"7 episodes do not fill one step of batch 4 x accumulate 2; raise `episodes`"
+        ValidationError,
+        match=r"7 episodes do not fill one step of batch 4 x accumulate 2; raise `episodes`",
     ):
         training_spec(episodes=7, batch=4, accumulate=2)
 
@@ -57,7 +61,9 @@ def test_step_milestones_are_fractions_of_the_training():
 def test_factors_and_the_first_rate_of_the_warm_up_as_a_configuration_says_them():
     found = rates(lr=1.0, schedule="step", milestones=(0.4, 0.8), factors=(0.5, 0.1), episodes=20)
     assert found == pytest.approx([1.0] * 4 + [0.5] * 4 + [0.1] * 2)
-    assert rates(lr=1.0, warmup=4, warmup_lr=0.2, episodes=12) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert rates(lr=1.0, warmup=4, warmup_lr=0.2, episodes=12) == pytest.approx(
+        [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
+    )
 
 
 def test_milestones_and_factors_that_contradict_each_other():
@@ -73,7 +79,8 @@ def test_step_after_a_warm_up_that_ends_behind_the_first_milestone():
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)]
+    ("name", "kind"),
+    [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)],
 )
 def test_optimizers(name, kind):
     parameter = torch.nn.Parameter(torch.ones(2))

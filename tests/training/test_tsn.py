@@ -64,7 +64,10 @@ def test_training_is_a_function_of_its_spec(clips):
     torch.manual_seed(77)
     np.random.seed(77)
     second, second_history = train_backbone(spec, *clips, CPU)
-    assert all(torch.equal(first[key], second[key]) for key in first) and first_history == second_history
+    assert (
+        all(torch.equal(first[key], second[key]) for key in first)
+        and first_history == second_history
+    )
     other, _ = train_backbone(spec_of(epochs=2, seed=1), *clips, CPU)
     assert not torch.equal(first["stages.layer1.0.weight"], other["stages.layer1.0.weight"])
 
@@ -89,10 +92,14 @@ def test_draw_takes_half_of_the_frames_in_order_and_one_crop_a_clip():
             numbers = code[:, 0, 0].astype(int) - 16 * clip
             assert (np.diff(numbers) > 0).all() and set(numbers.tolist()) <= set(range(8))
             top, left = int(rows[0, 0, 0]), int(columns[0, 0, 0])
-            assert (rows == top + np.arange(8)[:, None]).all() and (columns == left + np.arange(8)).all()
+            assert (rows == top + np.arange(8)[:, None]).all() and (
+                columns == left + np.arange(8)
+            ).all()
             seen_frames.update(numbers.tolist())
             seen_corners.add((top, left))
-    assert seen_frames == set(range(8)) and seen_corners == {(y, x) for y in range(3) for x in range(3)}
+    assert seen_frames == set(range(8)) and seen_corners == {
+        (y, x) for y in range(3) for x in range(3)
+    }
 
 
 def test_draw_of_a_single_frame_and_a_full_crop():

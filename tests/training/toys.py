@@ -51,12 +51,21 @@ def training_spec(**changes) -> TrainingSpec:
 
 
 def run_spec(
-    matching="trx", head="identity", views=1, seed=0, train_tail=False, train_shot=1, batch_norm="train", **training
+    matching="trx",
+    head="identity",
+    views=1,
+    seed=0,
+    train_tail=False,
+    train_shot=1,
+    batch_norm="train",
+    **training,
 ) -> RunSpec:
     """A 3-way 1-shot run; `matching` is the name of a metric or a component."""
     if matching == "trx":
         matching = Component(name="trx", params=TRX)
-    episodes = dict(dataset="toy", card="0", way=3, shot=1, query=1, seed=seed, group_disjoint=False)
+    episodes = dict(
+        dataset="toy", card="0", way=3, shot=1, query=1, seed=seed, group_disjoint=False
+    )
     return RunSpec(
         features=toy_feature_spec(frames=SHAPE["frames"], views=views),
         train_tail=train_tail,
@@ -74,15 +83,21 @@ def run_spec(
 class Toy:
     """Everything that `train` takes besides its spec and its model."""
 
-    def __init__(self, spec: RunSpec, values: np.ndarray | None = None, index: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self, spec: RunSpec, values: np.ndarray | None = None, index: pd.DataFrame | None = None
+    ) -> None:
         index = toy_index() if index is None else index
         self.views = spec.features.frames.views
         self.values = toy_features(index, views=self.views, **SHAPE) if values is None else values
         self.split = Split.from_index(index, "train")
         self.validation = tables.draw(spec.validation, Split.from_index(index, "val"))
         self.test = tables.draw(spec.test, Split.from_index(index, "test"))
-        rows = np.concatenate([np.concatenate(self.split.rows), self.validation.rows, self.test.rows])
-        self.bank = FeatureBank(ArrayReader(self.values), rows, 1.0, many_views=np.concatenate(self.split.rows))
+        rows = np.concatenate(
+            [np.concatenate(self.split.rows), self.validation.rows, self.test.rows]
+        )
+        self.bank = FeatureBank(
+            ArrayReader(self.values), rows, 1.0, many_views=np.concatenate(self.split.rows)
+        )
 
 
 def model_of(

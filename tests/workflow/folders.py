@@ -32,7 +32,9 @@ class Folder:
 
     path: Path
 
-    def snakemake(self, *words: str, package: Path | None = None, config: Path = SMOKE) -> subprocess.CompletedProcess:
+    def snakemake(
+        self, *words: str, package: Path | None = None, config: Path = SMOKE
+    ) -> subprocess.CompletedProcess:
         """Run the project's Snakefile here. `package`: a folder whose fsar_core is used instead of the installed one."""
         env = {k: v for k, v in os.environ.items() if k not in ("FSAR_ERRORS", "PYTHONPATH")}
         if package is not None:
@@ -46,8 +48,15 @@ class Folder:
             "--cores",
             "2",
         ]
-        command += ["--configfile", str(config), "--workflow-profile", str(REPOSITORY / "profiles" / "default")]
-        return subprocess.run([*command, *words], capture_output=True, text=True, env=env, cwd=self.path, timeout=900)
+        command += [
+            "--configfile",
+            str(config),
+            "--workflow-profile",
+            str(REPOSITORY / "profiles" / "default"),
+        ]
+        return subprocess.run(
+            [*command, *words], capture_output=True, text=True, env=env, cwd=self.path, timeout=900
+        )
 
     def ok(self, *words: str, **options) -> str:
         """Run and return all output; fail the test with it where the exit status is not 0."""

@@ -63,7 +63,14 @@ def _stores(study: Study) -> list[ObjectPath]:
 
 def _command(folder: Folder, config: Path, *words: str) -> list[str]:
     fixed = ["--snakefile", REPOSITORY / "Snakefile", "--directory", folder.path, "--cores", 2]
-    fixed += ["--configfile", config, "--workflow-profile", REPOSITORY / "profiles" / "default", "--", *words]
+    fixed += [
+        "--configfile",
+        config,
+        "--workflow-profile",
+        REPOSITORY / "profiles" / "default",
+        "--",
+        *words,
+    ]
     return [str(word) for word in (FRONT, *fixed)]
 
 
@@ -72,7 +79,11 @@ def test_killed_while_it_fills_a_store(project, study, root):
     folder, config = project
     with open(folder.path / "killed.log", "wb") as log:
         process = subprocess.Popen(
-            _command(folder, config, TABLE), stdout=log, stderr=log, cwd=folder.path, start_new_session=True
+            _command(folder, config, TABLE),
+            stdout=log,
+            stderr=log,
+            cwd=folder.path,
+            start_new_session=True,
         )
     until = time.monotonic() + 300
     while "(Rule: fill_frames)" not in (said := (folder.path / "killed.log").read_text()):
@@ -92,14 +103,18 @@ def test_killed_while_it_fills_a_store(project, study, root):
 def local(smoke, tmp_path_factory) -> Folder:
     """The same table, made of stores in a folder. The shared one stays as it is."""
     folder = Folder(tmp_path_factory.mktemp("local"))
-    shutil.copytree(smoke.path, folder.path, ignore=shutil.ignore_patterns(".snakemake"), dirs_exist_ok=True)
+    shutil.copytree(
+        smoke.path, folder.path, ignore=shutil.ignore_patterns(".snakemake"), dirs_exist_ok=True
+    )
     folder.ok("--", TABLE)
     return folder
 
 
 def test_the_table_is_that_of_stores_in_a_folder(project, study, root, local):
     folder, config = project
-    before = {held.path: held.changed for held in root.objects() if held.path.key in _receipts(root)}
+    before = {
+        held.path: held.changed for held in root.objects() if held.path.key in _receipts(root)
+    }
     folder.ok("--", TABLE, config=config)
     # What snakemake knew to be done when it was killed was not done again.
     assert before.items() & {held.path: held.changed for held in root.objects()}.items()
@@ -108,13 +123,18 @@ def test_the_table_is_that_of_stores_in_a_folder(project, study, root, local):
         assert (folder.path / name).read_text() == (local.path / name).read_text()
     for store in _stores(study):
         in_folder = local.path / "stores" / store.below(root)
-        assert verify.stores.read_manifest(store)["content"] == verify.stores.read_manifest(in_folder)["content"]
+        assert (
+            verify.stores.read_manifest(store)["content"]
+            == verify.stores.read_manifest(in_folder)["content"]
+        )
     assert {store.parent.name for store in _stores(study)} == {"frames", "features", "masks"}
 
 
 def test_snakemake_moves_nothing_of_a_store(project, root):
     folder, _ = project
-    copies = [path for path in (folder.path / ".snakemake" / "storage").rglob("*") if path.is_file()]
+    copies = [
+        path for path in (folder.path / ".snakemake" / "storage").rglob("*") if path.is_file()
+    ]
     assert copies == [] and not (folder.path / "stores").exists()
     names = {held.path.below(root).split("/")[0] for held in root.objects()}
     assert names == {"index", "frames", "features", "masks", MARK}
@@ -131,14 +151,22 @@ def test_verify_status_clean_and_look_read_the_bucket(project, study, root, monk
     monkeypatch.chdir(folder.path)
     assert main(["verify", "--config", str(config)]) == 0
     told = capsys.readouterr().out
-    assert told.count(": sound") == int(told.splitlines()[-1].split()[0]) and f"{root}/features/" in told
+    assert (
+        told.count(": sound") == int(told.splitlines()[-1].split()[0])
+        and f"{root}/features/" in told
+    )
     workflow = ["--config", str(config), "--workflow", str(REPOSITORY / "workflow")]
     assert main(["status", *workflow, "i2st_table9"]) == 0
     assert "i2st_table9        done" in capsys.readouterr().out
     masks = study.specs.masks_of("demo_temporal")
     places = {"masks": study.paths.store(masks), "frames": study.paths.store(masks.frames)}
     places |= {"index": study.paths.index("demo_temporal"), "out": folder.path / "look"}
-    assert main(["look", *(word for name, path in places.items() for word in (f"--{name}", str(path)))]) == 0
+    assert (
+        main(
+            ["look", *(word for name, path in places.items() for word in (f"--{name}", str(path)))]
+        )
+        == 0
+    )
     assert (folder.path / "look.png").stat().st_size > 1000
     gone = root / "frames" / "demo_temporal.8x99.0123456789ab"
     (gone / "plan.json").write_bytes(b"{}")
@@ -167,7 +195,9 @@ def test_damage_is_told_and_mended(project, study, root, monkeypatch, capfd, loc
     done = folder.snakemake("--", str(summary), config=config)
     assert done.returncode == 2
     told = done.stderr.splitlines()[-1]
-    assert told.startswith(f"fsar: error: {store}: array 'features' row ") and told.endswith(f"`fsar repair {store}`")
+    assert told.startswith(f"fsar: error: {store}: array 'features' row ") and told.endswith(
+        f"`fsar repair {store}`"
+    )
     capfd.readouterr()
     options = _command(folder, config)[1:-1]
     assert main(["repair", str(store), "--", *options]) == 0
@@ -182,7 +212,9 @@ def test_damage_is_told_and_mended(project, study, root, monkeypatch, capfd, loc
 def test_a_bucket_that_is_not_there_is_one_line(project, root, tmp_path):
     folder, config = project
     other = tmp_path / "other.yaml"
-    whole = overlay(yaml.safe_load(config.read_text()), {"roots": {"stores": "s3://no-such-bucket/stores"}})
+    whole = overlay(
+        yaml.safe_load(config.read_text()), {"roots": {"stores": "s3://no-such-bucket/stores"}}
+    )
     other.write_text(yaml.safe_dump(whole))
     done = folder.snakemake("-n", "--", TABLE, config=other)
     assert done.returncode != 0

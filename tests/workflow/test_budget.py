@@ -13,8 +13,13 @@ pytestmark = pytest.mark.workflow
 
 
 def test_jobs_by_rule_are_those_of_a_dry_run(tmp_path):
-    planned = {rule: len(jobs) for rule, jobs in Folder(tmp_path).planned("--", "tables", "figures").items()}
+    planned = {
+        rule: len(jobs)
+        for rule, jobs in Folder(tmp_path).planned("--", "tables", "figures").items()
+    }
     whole = study()
     needed = whole.artifacts.behind(targets(whole).values())
     counted = Counter(job.rule for artifact in needed for job in artifact.jobs)
-    assert {rule: count for rule, count in planned.items() if rule not in ("tables", "figures")} == counted
+    assert {
+        rule: count for rule, count in planned.items() if rule not in ("tables", "figures")
+    } == counted

@@ -39,10 +39,14 @@ class Project:
         self.path, self.source = path, source
         self.study = Study(load_config(source / "config.yaml"), source / "workflow")
         cells = self.study.experiments.cells("dmgal_table2")
-        self.features = next(cell.run.features for cell in cells if cell.run.features.dataset == "mine")
+        self.features = next(
+            cell.run.features for cell in cells if cell.run.features.dataset == "mine"
+        )
         self.weights = str(self.study.paths.weights(self.study.specs.training_of(self.features)))
         self.index = str(self.study.paths.index("mine"))
-        self.frames_store, self.features_store = map(self.study.paths.store, (self.features.frames, self.features))
+        self.frames_store, self.features_store = map(
+            self.study.paths.store, (self.features.frames, self.features)
+        )
         self.target = str(self.features_store / "manifest.json")
 
     def video(self, row: int) -> Path:
@@ -73,8 +77,15 @@ class Project:
         return found
 
     def failures(self) -> list[str]:
-        manifests = [self.path / store / "manifest.json" for store in (self.frames_store, self.features_store)]
-        return [entry["problem"] for path in manifests for entry in json.loads(path.read_text())["failures"]]
+        manifests = [
+            self.path / store / "manifest.json"
+            for store in (self.frames_store, self.features_store)
+        ]
+        return [
+            entry["problem"]
+            for path in manifests
+            for entry in json.loads(path.read_text())["failures"]
+        ]
 
     def log(self, rule: str, job: int) -> str:
         store = self.frames_store if rule == "fill_frames" else self.features_store
@@ -94,7 +105,10 @@ def finished(tmp_path_factory) -> Project:
         shutil.copytree(REPOSITORY / name, folder / name)
     shutil.copy(REPOSITORY / "Snakefile", folder)
     stores = {"frames": {"clips_per_job": 64}, "backbone": {"clips_per_job": 64}}
-    changes = {"datasets": {"ssv2_small": "mine"}, "presets": {"demo": {"episodes": {"way": 3}, **stores}}}
+    changes = {
+        "datasets": {"ssv2_small": "mine"},
+        "presets": {"demo": {"episodes": {"way": 3}, **stores}},
+    }
     (folder / "config.yaml").write_text(yaml.safe_dump(overlay(smoke_config(), changes)))
     rows = [
         (split, f"{split} class {number}", f"{split}{number}/clip_{clip}.mp4", "")
@@ -149,7 +163,10 @@ def test_a_repaired_video_is_used(project):
     whole = video.read_bytes()
     video.write_bytes(b"no video")
     project.ok("-R", "clip_index", "--", project.target)
-    assert len(project.failures()) == 2 and changed(sound, project.shards()) == {"frames 1", "features 1"}
+    assert len(project.failures()) == 2 and changed(sound, project.shards()) == {
+        "frames 1",
+        "features 1",
+    }
     video.write_bytes(whole)
     project.ok("-R", "clip_index", "--", project.target)
     assert project.failures() == [] and project.shards() == sound
@@ -177,7 +194,10 @@ def test_a_job_that_failed_is_done_again_by_the_next_run(project):
     project.ok("-R", "clip_index", "--", "index")
     video.write_bytes(project.video(LAST - 20).read_bytes())
     failed = project.snakemake("--", project.target)
-    assert failed.returncode == 2 and "the video changed since the clip index was made" in failed.stderr
+    assert (
+        failed.returncode == 2
+        and "the video changed since the clip index was made" in failed.stderr
+    )
     video.write_bytes(other)
     project.ok("--", project.target)
     assert changed(before, project.shards()) == {"frames 1", "features 1"}

@@ -45,25 +45,51 @@ echo "$CUDA_VISIBLE_DEVICES $from $(date +%s%N)" > "$2"
 
 
 def test_it_is_the_line_of_the_rules():
-    leased = [rule.name for rule in WORKING.values() if "gpu=" in rule.directives.get("resources", "")]
-    assert "train_head" in leased and all(command(WORKING[name]).startswith(LEASE) for name in leased)
+    leased = [
+        rule.name for rule in WORKING.values() if "gpu=" in rule.directives.get("resources", "")
+    ]
+    assert "train_head" in leased and all(
+        command(WORKING[name]).startswith(LEASE) for name in leased
+    )
 
 
-@pytest.mark.parametrize("limit", [[], ["--resources", f"gpu={len(DEVICES)}", "--"]], ids=["no limit", "gpu=4"])
+@pytest.mark.parametrize(
+    "limit", [[], ["--resources", f"gpu={len(DEVICES)}", "--"]], ids=["no limit", "gpu=4"]
+)
 def test_no_device_is_held_twice(tmp_path, limit):
     """Without a limit Snakemake starts all twelve at once, for sixteen devices that are four; a killed job's two are free again
     for those that wait, and for its next attempt."""
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     (tmp_path / "compute.sh").write_text(COMPUTE)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "KUBERNETES_"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SLURM_", "KUBERNETES_"))
+    }
     environment |= {
         "FSAR_FAKE_DEVICES": ",".join(DEVICES),
         "FSAR_LEASE_DIR": str(tmp_path / "locks"),
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
     }
-    words = ["-m", "snakemake", "--cores", "16", "--retries", "1", "--scheduler", "greedy", *limit, "all"]
+    words = [
+        "-m",
+        "snakemake",
+        "--cores",
+        "16",
+        "--retries",
+        "1",
+        "--scheduler",
+        "greedy",
+        *limit,
+        "all",
+    ]
     done = subprocess.run(
-        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     spans = []

@@ -21,7 +21,11 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 def run():
     """A run of I2ST on the data set that the shared folder has."""
     cells = study().experiments.cells("i2st_table1")
-    return next(c.run for c in cells if c.row.method.startswith("I") and c.run.features.dataset == "demo_temporal")
+    return next(
+        c.run
+        for c in cells
+        if c.row.method.startswith("I") and c.run.features.dataset == "demo_temporal"
+    )
 
 
 def test_only_runs_that_learn_from_masks_need_them(smoke, run):
@@ -38,17 +42,27 @@ def test_evaluation_reads_no_masks(smoke, run, tmp_path):
     shutil.copytree(smoke.path, copy.path, ignore=shutil.ignore_patterns(".snakemake"))
     target = f"results/runs/{run.run_id}/summary.json"
     copy.ok("--rerun-triggers", "mtime", "--", target)
-    history = (copy.path / "results/models" / run.model.model_id / "history.csv").read_text().splitlines()
+    history = (
+        (copy.path / "results/models" / run.model.model_id / "history.csv").read_text().splitlines()
+    )
     assert len(history) == 3
     first = (copy.path / target).read_bytes()
-    manifest = json.loads((copy.path / "stores/masks" / run.masks.key / "manifest.json").read_text())
+    manifest = json.loads(
+        (copy.path / "stores/masks" / run.masks.key / "manifest.json").read_text()
+    )
     assert manifest["clips"] == 24 * 8 and manifest["failures"] == []
     shutil.rmtree(copy.path / "stores/masks")
     shutil.rmtree(copy.path / "data")
     for name in ("summary.json", "queries.csv.gz"):
         (copy.path / "results/runs" / run.run_id / name).unlink()
-    text = copy.ok("-p", "--rerun-triggers", "mtime", "--allowed-rules", "evaluate_head", "--", target)
-    assert "fsar_core evaluate --spec" in text and "fsar_core train" not in text and "--masks" not in text
+    text = copy.ok(
+        "-p", "--rerun-triggers", "mtime", "--allowed-rules", "evaluate_head", "--", target
+    )
+    assert (
+        "fsar_core evaluate --spec" in text
+        and "fsar_core train" not in text
+        and "--masks" not in text
+    )
     assert (copy.path / target).read_bytes() == first
 
 
@@ -72,15 +86,34 @@ def test_what_comes_with_a_data_set_needs_no_device(smoke, run):
     assert "fill_masks" in jobs and "seem_masks" not in jobs
 
 
-@pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("transformers") is None, reason="transformers is not installed"
+)
 def test_one_command_gives_the_masks_of_a_data_set(smoke, tmp_path):
     """From the frames to a sealed store and its picture; a touched file is no reason to look at all frames again."""
     copy = copied(smoke, tmp_path)
     folder = tiny_clipseg(copy.path / "weights" / "clipseg")
-    teacher = taught(tmp_path / "c.yaml", provider="clipseg", weights="clipseg", params={"size": 32}, clips_per_job=64)
-    line = ("--configfile", str(SMOKE), teacher, "--rerun-triggers", "mtime", "--", "results/masks/demo_temporal.png")
+    teacher = taught(
+        tmp_path / "c.yaml",
+        provider="clipseg",
+        weights="clipseg",
+        params={"size": 32},
+        clips_per_job=64,
+    )
+    line = (
+        "--configfile",
+        str(SMOKE),
+        teacher,
+        "--rerun-triggers",
+        "mtime",
+        "--",
+        "results/masks/demo_temporal.png",
+    )
     jobs = copy.planned(*line)
-    assert set(jobs) == {"plan_masks", "seem_masks", "seal_masks", "look_at_masks"} and len(jobs["seem_masks"]) == 3
+    assert (
+        set(jobs) == {"plan_masks", "seem_masks", "seal_masks", "look_at_masks"}
+        and len(jobs["seem_masks"]) == 3
+    )
     text = copy.ok("-p", "--resources", "gpu=1", *line)
     assert "fsar_core lease -n 1 -- python -m fsar_core fill" in text
     (store,) = (copy.path / "stores/masks").glob("demo_temporal.clipseg.*")
@@ -90,7 +123,10 @@ def test_one_command_gives_the_masks_of_a_data_set(smoke, tmp_path):
     with open(copy.path / "results/masks/demo_temporal.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 24 * 8 and all(-1 <= float(row["score"]) <= 1 for row in rows)
-    assert rows[0]["prompt"] == rows[0]["class"].lower() and sum(int(row["shown"]) for row in rows) == 6
+    assert (
+        rows[0]["prompt"] == rows[0]["class"].lower()
+        and sum(int(row["shown"]) for row in rows) == 6
+    )
     (folder / "config.json").touch()
     folder.touch()
     assert "Nothing to be done" in copy.ok(*line)
@@ -102,19 +138,30 @@ def test_a_teachers_jobs_and_its_file(smoke, tmp_path):
     (copy.path / "weights" / "x.pt").write_bytes(b"one")
     sha256 = hashlib.sha256(b"one").hexdigest()
     here = taught(tmp_path / "here.yaml", provider="seem", weights="x.pt")
-    away = taught(tmp_path / "away.yaml", provider="seem", weights=f"file://{copy.path}/weights/x.pt", sha256=sha256)
+    away = taught(
+        tmp_path / "away.yaml",
+        provider="seem",
+        weights=f"file://{copy.path}/weights/x.pt",
+        sha256=sha256,
+    )
     target = ("--rerun-triggers", "mtime", "--", "results/masks/demo_temporal.png")
     first = copy.planned("--configfile", str(SMOKE), here, *target)
     assert set(first) == {"plan_masks", "seem_masks", "seal_masks", "look_at_masks"}
     second = copy.planned("--configfile", str(SMOKE), away, *target)
-    assert set(second) == {*first, "fetch_mask_weights"} and second["plan_masks"] == first["plan_masks"]
+    assert (
+        set(second) == {*first, "fetch_mask_weights"}
+        and second["plan_masks"] == first["plan_masks"]
+    )
     fetched = f"weights/downloaded/{sha256}/x.pt"
     copy.ok("--configfile", str(SMOKE), away, "--", fetched)
     assert (copy.path / fetched).read_bytes() == b"one"
     # What lies there is no checkpoint.
     done = copy.snakemake("--configfile", str(SMOKE), away, *target)
     told = [line for line in done.stderr.splitlines() if line.startswith("fsar: error:")]
-    assert done.returncode == 2 and "x.pt: not a state dict that loads with weights_only=True" in told[-1]
+    assert (
+        done.returncode == 2
+        and "x.pt: not a state dict that loads with weights_only=True" in told[-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +172,11 @@ def test_a_teachers_jobs_and_its_file(smoke, tmp_path):
             {"provider": "seem", "weights": "missing.pt"},
             "masks.weights: no file 'missing.pt', here or in roots.weights",
         ),
-        (f"weights/downloaded/{hashlib.sha256(b'x').hexdigest()}/x.pt", {}, "no weights of the SHA-256 2d711642b726b0"),
+        (
+            f"weights/downloaded/{hashlib.sha256(b'x').hexdigest()}/x.pt",
+            {},
+            "no weights of the SHA-256 2d711642b726b0",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_one_line_before_any_job(smoke, tmp_path, target, masks, expected):

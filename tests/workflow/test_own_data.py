@@ -35,7 +35,10 @@ def copy_of_the_workflow(folder: Path) -> None:
     for name in ("workflow", "profiles", "envs"):
         shutil.copytree(REPOSITORY / name, folder / name)
     shutil.copy(REPOSITORY / "Snakefile", folder)
-    changes = {"datasets": {"ssv2_small": "mine"}, "presets": {"demo": {"episodes": {"way": 3, "test": 30, "val": 4}}}}
+    changes = {
+        "datasets": {"ssv2_small": "mine"},
+        "presets": {"demo": {"episodes": {"way": 3, "test": 30, "val": 4}}},
+    }
     (folder / "config.yaml").write_text(yaml.safe_dump(overlay(smoke_config(), changes)))
 
 
@@ -49,7 +52,14 @@ def add_data(folder: Path) -> list[str]:
             for clip in range(3):
                 path = f"{split}/{demo.slug(source)}/a clip (no. {clip})! [x] & 'y'.mp4"
                 made = demo.write_clip(
-                    folder / "made", "demo_temporal", source, 0, clip, frames=12, height=48, width=64
+                    folder / "made",
+                    "demo_temporal",
+                    source,
+                    0,
+                    clip,
+                    frames=12,
+                    height=48,
+                    width=64,
                 )
                 (folder / "data" / "mine" / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(made, folder / "data" / "mine" / path)
@@ -69,7 +79,13 @@ def mine(tmp_path_factory) -> tuple[Path, list[str]]:
 
 
 def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([str(FRONT), "--cores", "2", *words], capture_output=True, text=True, cwd=folder, timeout=600)
+    return subprocess.run(
+        [str(FRONT), "--cores", "2", *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=600,
+    )
 
 
 def told(done: subprocess.CompletedProcess) -> str:
@@ -89,7 +105,11 @@ def test_a_folder_and_a_split_list_are_enough(mine):
     done = snakemake(folder, f"results/runs/{run.run_id}/summary.json")
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     summary = json.loads((folder / "results" / "runs" / run.run_id / "summary.json").read_text())
-    assert summary["dataset"] == "mine" and summary["episodes"] == 30 and len(summary["class_names"]) == 3
+    assert (
+        summary["dataset"] == "mine"
+        and summary["episodes"] == 30
+        and len(summary["class_names"]) == 3
+    )
     index = next((folder / "stores" / "index").glob("mine.*.tsv")).read_text()
     assert all(path in index for path in paths)
 
@@ -111,7 +131,9 @@ def test_a_new_title_makes_nothing_again(mine):
 def test_an_unreadable_video_is_named(mine, tmp_path):
     folder, paths = mine
     copy = tmp_path / "copy"
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".snakemake", "stores", "results", "weights"))
+    shutil.copytree(
+        folder, copy, ignore=shutil.ignore_patterns(".snakemake", "stores", "results", "weights")
+    )
     (copy / "data" / "mine" / paths[4]).write_bytes(b"no video")
     done = snakemake(copy, "frames")
     assert done.returncode == 2
@@ -122,7 +144,11 @@ def test_an_unreadable_video_is_named(mine, tmp_path):
 def test_a_missing_video_folder_is_named(mine, tmp_path):
     folder, _ = mine
     copy = tmp_path / "copy"
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".snakemake", "stores", "results", "weights", "data"))
+    shutil.copytree(
+        folder,
+        copy,
+        ignore=shutil.ignore_patterns(".snakemake", "stores", "results", "weights", "data"),
+    )
     done = snakemake(copy, "index")
     assert done.returncode == 2
     assert "video folder data/mine" in told(done) and "roots.data" in told(done)

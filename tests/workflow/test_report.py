@@ -16,18 +16,26 @@ pytestmark = pytest.mark.workflow
 def test_every_table_and_figure_of_every_paper_is_in_the_report(tmp_path):
     """Whatever is registered, in some paper's report; and of each paper every page."""
     whole = study()
-    jobs = Folder(tmp_path).planned("--", *(f"report_{paper}" for paper in papers(whole.table_names)))
+    jobs = Folder(tmp_path).planned(
+        "--", *(f"report_{paper}" for paper in papers(whole.table_names))
+    )
     assert papers(whole.table_names) == ["dmgal", "i2st", "sgtm"]
     assert sorted(jobs["table"]) == [f"table={name}" for name in whole.table_names]
     assert sorted(jobs["figure"]) == [f"figure={name}" for name in whole.figure_names]
-    pages = {f"paper={paper}, kind={kind}" for paper in papers(whole.table_names) for kind in kinds("report")}
+    pages = {
+        f"paper={paper}, kind={kind}"
+        for paper in papers(whole.table_names)
+        for kind in kinds("report")
+    }
     assert len(jobs["page"]) == len(pages) and set(jobs["page"]) == pages
 
 
 def test_a_papers_report_has_nothing_of_the_others(tmp_path):
     jobs = Folder(tmp_path).planned("--", "report_sgtm")
     assert sorted(jobs["table"]) == [f"table=sgtm_table{number}" for number in range(1, 7)]
-    assert sorted(jobs["figure"]) == [f"figure={name}" for name in study().figure_names if name.startswith("sgtm_")]
+    assert sorted(jobs["figure"]) == [
+        f"figure={name}" for name in study().figure_names if name.startswith("sgtm_")
+    ]
     assert sorted(jobs["page"]) == [f"paper=sgtm, kind={kind}" for kind in kinds("report")]
 
 

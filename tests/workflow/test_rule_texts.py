@@ -28,7 +28,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))
 ENVS = sorted((REPOSITORY / "envs").glob("*.yaml"))
 CONSTRAINTS = dict(
-    line.split("==") for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").split() if "==" in line
+    line.split("==")
+    for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").split()
+    if "==" in line
 )
 ENVIRONMENT = {
     "type": "object",
@@ -51,7 +53,10 @@ ENVIRONMENT = {
                             "pip": {
                                 "type": "array",
                                 "uniqueItems": True,
-                                "items": {"type": "string", "pattern": r"^[A-Za-z0-9_-]+ ==\d+(\.\d+)+$"},
+                                "items": {
+                                    "type": "string",
+                                    "pattern": r"^[A-Za-z0-9_-]+ ==\d+(\.\d+)+$",
+                                },
                             }
                         },
                     },
@@ -67,7 +72,9 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 class Rule:
     file: Path
     name: str
-    directives: dict[str, str] = field(default_factory=dict)  # the lines below each, comments left out
+    directives: dict[str, str] = field(
+        default_factory=dict
+    )  # the lines below each, comments left out
 
 
 def read_rules() -> dict[str, Rule]:
@@ -125,12 +132,16 @@ def test_the_rules_are_read():
         "primary_table",
     }
     assert stages <= set(WORKING)
-    assert sum(len(re.findall(r"^(?:rule|use rule) ", path.read_text(), re.MULTILINE)) for path in FILES) == len(RULES)
+    assert sum(
+        len(re.findall(r"^(?:rule|use rule) ", path.read_text(), re.MULTILINE)) for path in FILES
+    ) == len(RULES)
 
 
 def test_rules_without_a_command_only_name_targets_and_stay_local():
     text = (REPOSITORY / "Snakefile").read_text(encoding="utf-8")
-    local = set(re.findall(r"^    (\w+),$", text.split("localrules:")[1].split("\n\n")[0], re.MULTILINE))
+    local = set(
+        re.findall(r"^    (\w+),$", text.split("localrules:")[1].split("\n\n")[0], re.MULTILINE)
+    )
     targets = {name for name in RULES if name not in WORKING}
     assert local == targets | {"all"}
     assert all(set(RULES[name].directives) == {"input"} for name in targets)
@@ -174,7 +185,11 @@ def test_a_command_names_a_verb_and_its_options(rule):
     parser = argparse.ArgumentParser()
     importlib.import_module(f"fsar_core.cli.{VERBS[verb]}").arguments(parser)
     known = {word for action in parser._actions for word in action.option_strings}
-    required = {action.option_strings[0] for action in parser._actions if action.required and action.option_strings}
+    required = {
+        action.option_strings[0]
+        for action in parser._actions
+        if action.required and action.option_strings
+    }
     given = re.findall(r"(?<!\S)--[a-z0-9-]+", rest)
     assert set(given) <= known
     assert required <= set(given)
@@ -193,7 +208,13 @@ def test_no_number_stands_in_a_command_or_its_parameters(rule):
 def test_words_that_a_user_chooses_are_quoted(rule):
     """Folders and names may hold blanks."""
     unquoted = set(re.findall(r"\{((?:input|output|log)[^}:]*|params\.\w+)\}", command(rule)))
-    chosen = {"params.seed", "params.clips_per_job", "params.max_failures", "params.code", "params.mixed_precision"}
+    chosen = {
+        "params.seed",
+        "params.clips_per_job",
+        "params.max_failures",
+        "params.code",
+        "params.mixed_precision",
+    }
     chosen |= {"params.examples"}
     assert unquoted <= chosen
 
@@ -210,11 +231,15 @@ def test_gpu_rules_have_the_gpu_environment():
         assert ("gpu=" in rule.directives.get("resources", "")) == (
             "gpu_manufacturer=" in rule.directives.get("resources", "")
         ), rule.name
-        assert ("gpu=" in rule.directives.get("resources", "")) == ("torch-gpu" in rule.directives["conda"]), rule.name
+        assert ("gpu=" in rule.directives.get("resources", "")) == (
+            "torch-gpu" in rule.directives["conda"]
+        ), rule.name
 
 
 def test_every_environment_is_used():
-    used = {Path(ast.literal_eval(rule.directives["conda"].strip())).name for rule in WORKING.values()}
+    used = {
+        Path(ast.literal_eval(rule.directives["conda"].strip())).name for rule in WORKING.values()
+    }
     assert used == {path.name for path in ENVS}
 
 
@@ -238,7 +263,11 @@ def test_an_environment_is_complete_and_pinned(path):
         if name != "python":
             assert (
                 version
-                == CONSTRAINTS[canonicalize_name({"pytorch-cpu": "torch", "pytorch-gpu": "torch"}.get(name, name))]
+                == CONSTRAINTS[
+                    canonicalize_name(
+                        {"pytorch-cpu": "torch", "pytorch-gpu": "torch"}.get(name, name)
+                    )
+                ]
             )
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(versions["python"])
     for text in PROJECT["dependencies"]:
@@ -258,13 +287,17 @@ def test_an_environment_is_complete_and_pinned(path):
             "huggingface_hub",
             "safetensors",
         }
-        if requirement.name != "snakemake" and not (path.stem == "decode" and requirement.name in torch_only):
+        if requirement.name != "snakemake" and not (
+            path.stem == "decode" and requirement.name in torch_only
+        ):
             assert any(name in versions for name in names), f"{requirement.name} is missing"
 
 
 def test_both_torch_environments_hold_the_same_torch():
     def pins(name):
-        lines = yaml.safe_load((REPOSITORY / "envs" / f"{name}.yaml").read_text(encoding="utf-8"))["dependencies"]
+        lines = yaml.safe_load((REPOSITORY / "envs" / f"{name}.yaml").read_text(encoding="utf-8"))[
+            "dependencies"
+        ]
         return [re.sub("-[cg]pu", "", line) for line in lines if isinstance(line, str)]
 
     assert pins("torch-cpu") == pins("torch-gpu")
@@ -274,9 +307,9 @@ def test_both_torch_environments_hold_the_same_torch():
 def test_an_environment_gets_the_package(path):
     """Snakemake runs this script in a new environment; it is one and the same for all."""
     script = path.with_suffix(".post-deploy.sh")
-    assert script.read_text(encoding="utf-8") == (REPOSITORY / "envs" / "decode.post-deploy.sh").read_text(
-        encoding="utf-8"
-    )
+    assert script.read_text(encoding="utf-8") == (
+        REPOSITORY / "envs" / "decode.post-deploy.sh"
+    ).read_text(encoding="utf-8")
     assert "setuptools ==" in path.read_text(encoding="utf-8")
     common = (REPOSITORY / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
     assert "os.environ.update(FSAR_SOURCE=str(workflow.basedir))" in common
@@ -292,7 +325,9 @@ def test_the_script_installs_it_as_it_lies_there(tmp_path):
     for name in ("setuptools", f"setuptools-{CONSTRAINTS['setuptools']}.dist-info"):
         shutil.copytree(here / name, there / name, dirs_exist_ok=True)
     source = tmp_path / "a copy"
-    shutil.copytree(REPOSITORY / "fsar_core", source / "fsar_core", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        REPOSITORY / "fsar_core", source / "fsar_core", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
     path = os.pathsep.join((str(python.parent), os.environ["PATH"]))

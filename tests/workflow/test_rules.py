@@ -16,7 +16,9 @@ pytestmark = pytest.mark.workflow
 
 
 def front(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess:
-    return subprocess.run([str(FRONT), *words], capture_output=True, text=True, cwd=cwd, timeout=300)
+    return subprocess.run(
+        [str(FRONT), *words], capture_output=True, text=True, cwd=cwd, timeout=300
+    )
 
 
 def test_lint_is_clean():
@@ -64,11 +66,25 @@ def test_a_project_folder_with_braces_is_refused_in_one_line(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [[str(FRONT)], [sys.executable, "-m", "snakemake"]], ids=["front", "native"])
+@pytest.mark.parametrize(
+    "command", [[str(FRONT)], [sys.executable, "-m", "snakemake"]], ids=["front", "native"]
+)
 def test_a_key_that_stands_twice_in_a_configuration_is_refused(tmp_path, command):
-    (tmp_path / "mine.yaml").write_text("presets:\n  demo:\n    training: {lr: 0.1}\n    training: {lr: 0.2}\n")
-    words = ["-n", "--directory", str(tmp_path), "--configfile", str(tmp_path / "mine.yaml"), "--", "index"]
-    done = subprocess.run([*command, *words], capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+    (tmp_path / "mine.yaml").write_text(
+        "presets:\n  demo:\n    training: {lr: 0.1}\n    training: {lr: 0.2}\n"
+    )
+    words = [
+        "-n",
+        "--directory",
+        str(tmp_path),
+        "--configfile",
+        str(tmp_path / "mine.yaml"),
+        "--",
+        "index",
+    ]
+    done = subprocess.run(
+        [*command, *words], capture_output=True, text=True, cwd=REPOSITORY, timeout=300
+    )
     assert done.returncode != 0
     line = f"{tmp_path}/mine.yaml: not readable as YAML: line 4: the key 'training' is in line 3 already; remove one of them"
     assert f"fsar: error: {line}\n" in done.stderr
@@ -76,9 +92,20 @@ def test_a_key_that_stands_twice_in_a_configuration_is_refused(tmp_path, command
 
 def test_snakemake_itself_refuses_the_users_line(tmp_path):
     """The reason for the front: once this test fails, it can go."""
-    line = ["--cores", "32", "--resources", "gpu=4", "results/tables/table2.csv", "-n", "--directory"]
+    line = [
+        "--cores",
+        "32",
+        "--resources",
+        "gpu=4",
+        "results/tables/table2.csv",
+        "-n",
+        "--directory",
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *line, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY
+        [sys.executable, "-m", "snakemake", *line, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
     )
     assert done.returncode != 0
     assert "table2.csv" not in done.stdout
@@ -110,18 +137,28 @@ def test_dmgal_is_every_table_and_figure_of_the_paper(tmp_path):
         for number in range(1, 9)
         for cell in planned.experiments.cells(f"dmgal_table{number}")
     }
-    assert len(runs) == 80 and sorted(jobs["figure"]) == [f"figure=dmgal_fig{number}" for number in range(4, 10)]
+    assert len(runs) == 80 and sorted(jobs["figure"]) == [
+        f"figure=dmgal_fig{number}" for number in range(4, 10)
+    ]
     runs |= {
-        point.run.run_id: point.run for number in (6, 7) for point in planned.experiments.points(f"dmgal_fig{number}")
+        point.run.run_id: point.run
+        for number in (6, 7)
+        for point in planned.experiments.points(f"dmgal_fig{number}")
     }
     looks = {
-        (number, look.run.run_id) for number in (4, 5, 8, 9) for look in planned.experiments.looks(f"dmgal_fig{number}")
+        (number, look.run.run_id)
+        for number in (4, 5, 8, 9)
+        for look in planned.experiments.looks(f"dmgal_fig{number}")
     }
-    assert sorted(jobs["inspect_run"]) == [f"figure=dmgal_fig{number}, run={run}" for number, run in sorted(looks)]
+    assert sorted(jobs["inspect_run"]) == [
+        f"figure=dmgal_fig{number}, run={run}" for number, run in sorted(looks)
+    ]
     # Nothing is trained for these figures alone.
     assert {run for _, run in looks} <= runs.keys()
     assert sorted(jobs["evaluate_head"]) == sorted(f"run={run}" for run in runs)
-    assert sorted(jobs["train_head"]) == sorted({f"model={run.model.model_id}" for run in runs.values()})
+    assert sorted(jobs["train_head"]) == sorted(
+        {f"model={run.model.model_id}" for run in runs.values()}
+    )
 
 
 def test_i2st_is_every_table_and_figure_of_the_paper(tmp_path):
@@ -138,10 +175,16 @@ def test_i2st_is_every_table_and_figure_of_the_paper(tmp_path):
         for cell in planned.experiments.cells(f"i2st_table{number}")
     }
     assert len(runs) == 92
-    runs |= {point.run.run_id: point.run for name in figures for point in planned.experiments.points(name)}
+    runs |= {
+        point.run.run_id: point.run
+        for name in figures
+        for point in planned.experiments.points(name)
+    }
     assert sorted(jobs["evaluate_head"]) == sorted(f"run={run}" for run in runs)
     models = {run.model.model_id for run in runs.values()}
-    models |= {look.run.model.model_id for name in figures for look in planned.experiments.looks(name)}
+    models |= {
+        look.run.model.model_id for name in figures for look in planned.experiments.looks(name)
+    }
     assert sorted(jobs["train_head"]) == sorted(f"model={model}" for model in models)
 
 
@@ -152,18 +195,34 @@ def test_sgtm_is_every_table_and_figure_of_the_paper(tmp_path):
     planned, figures = study(), ["sgtm_actionness", *(f"sgtm_fig{number}" for number in (2, 3, 4))]
     assert sorted(jobs["figure"]) == [f"figure={name}" for name in figures]
     runs = {
-        cell.run.run_id: cell.run for number in range(1, 7) for cell in planned.experiments.cells(f"sgtm_table{number}")
+        cell.run.run_id: cell.run
+        for number in range(1, 7)
+        for cell in planned.experiments.cells(f"sgtm_table{number}")
     }
-    runs |= {point.run.run_id: point.run for name in figures for point in planned.experiments.points(name)}
+    runs |= {
+        point.run.run_id: point.run
+        for name in figures
+        for point in planned.experiments.points(name)
+    }
     assert sorted(jobs["evaluate_head"]) == sorted(f"run={run}" for run in runs)
-    assert sorted(jobs["train_head"]) == sorted({f"model={run.model.model_id}" for run in runs.values()})
+    assert sorted(jobs["train_head"]) == sorted(
+        {f"model={run.model.model_id}" for run in runs.values()}
+    )
     datasets = ("demo_partial", "demo_spatial", "demo_temporal")
     stores = [planned.specs.saliency(dataset) for dataset in datasets]
     for rule in ("plan_saliency", "seal_saliency"):
         assert sorted(jobs[rule]) == [f"store={spec.key}" for spec in stores]
-    assert sorted(jobs["train_classifier"]) == [f"classifier={spec.classifier.key}" for spec in stores]
-    watched = [(name, watch.saliency.key) for name in figures for watch in planned.experiments.watches(name)]
-    assert sorted(jobs["inspect_saliency"]) == sorted(f"figure={name}, store={store}" for name, store in set(watched))
+    assert sorted(jobs["train_classifier"]) == [
+        f"classifier={spec.classifier.key}" for spec in stores
+    ]
+    watched = [
+        (name, watch.saliency.key)
+        for name in figures
+        for watch in planned.experiments.watches(name)
+    ]
+    assert sorted(jobs["inspect_saliency"]) == sorted(
+        f"figure={name}, store={store}" for name, store in set(watched)
+    )
     assert "complexity" not in jobs and "plan_masks" not in jobs
 
 
@@ -212,7 +271,10 @@ def test_gpu_rules_ask_for_one_and_are_leased():
             "presets: {demo: {training: {epsiodes: 3}}}",
             "unknown key 'presets.demo.training.epsiodes'; did you mean 'episodes'?",
         ),
-        ("presets: {demo: {heads: {dmgl: {r1: 2}}}}", "unknown name 'dmgl' in heads; did you mean 'dmgal'?"),
+        (
+            "presets: {demo: {heads: {dmgl: {r1: 2}}}}",
+            "unknown name 'dmgl' in heads; did you mean 'dmgal'?",
+        ),
         (
             "presets: {demo: {heads: {dmgal: {varient: paper}}}}",
             "has no parameter 'varient'; did you mean 'variant'?",
@@ -223,9 +285,18 @@ def test_gpu_rules_ask_for_one_and_are_leased():
         ),
         ("presets: {demo: {training: {batch: 2000}}}", "do not fill one step of batch 2000"),
         ("presets: {demo: {episodes: {way: 50}}}", "classes, 50-way episodes need 50; lower `way`"),
-        ("presets: {demo: {backbone: {train_tail: true}}}", "nothing is left to train behind the last cut"),
-        ("presets: {demo: {backbone: {cut: layer5}}}", "has no cut 'layer5'; did you mean 'layer4'?"),
-        ("datasets: {ssv2_small: demo_temporl}", "no card named 'demo_temporl'; did you mean 'demo_temporal'?"),
+        (
+            "presets: {demo: {backbone: {train_tail: true}}}",
+            "nothing is left to train behind the last cut",
+        ),
+        (
+            "presets: {demo: {backbone: {cut: layer5}}}",
+            "has no cut 'layer5'; did you mean 'layer4'?",
+        ),
+        (
+            "datasets: {ssv2_small: demo_temporl}",
+            "no card named 'demo_temporl'; did you mean 'demo_temporal'?",
+        ),
         ("preset: demmo", "preset 'demmo' is not among presets; did you mean 'demo'?"),
     ],
 )
@@ -240,7 +311,9 @@ def test_a_mistake_in_the_config_is_one_line_and_status_2(tmp_path, change, expe
     assert not (tmp_path / "results").exists() and not (tmp_path / "stores").exists()
 
 
-@pytest.mark.parametrize("text", ["seed: !!python/object/apply:os.system ['touch PWNED']", "a: !x b"])
+@pytest.mark.parametrize(
+    "text", ["seed: !!python/object/apply:os.system ['touch PWNED']", "a: !x b"]
+)
 def test_tags_in_a_configuration_run_nothing(tmp_path, text):
     config = tmp_path / "evil.yaml"
     config.write_text(text)

@@ -38,7 +38,11 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 @pytest.fixture
 def package(tmp_path) -> Path:
     """A copy of the package that a test may edit."""
-    shutil.copytree(REPOSITORY / "fsar_core", tmp_path / "fsar_core", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        REPOSITORY / "fsar_core",
+        tmp_path / "fsar_core",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     return tmp_path
 
 
@@ -60,15 +64,22 @@ def test_every_stage_leaves_what_it_should(smoke):
     model = smoke.path / "results" / "models" / runs_of("DMGAL-FT (OTAM)")[0].model.model_id
     history = pd.read_csv(model / "history.csv")
     assert list(history.step) == [8, 16] and list(history.episodes) == [8, 16]
-    assert sorted(path.name for path in model.iterdir()) == ["checkpoint.pt", "history.csv", "train.lock"]
-    manifest = json.loads(next((smoke.path / "stores" / "features").glob("*/manifest.json")).read_text())
+    assert sorted(path.name for path in model.iterdir()) == [
+        "checkpoint.pt",
+        "history.csv",
+        "train.lock",
+    ]
+    manifest = json.loads(
+        next((smoke.path / "stores" / "features").glob("*/manifest.json")).read_text()
+    )
     assert manifest["clips"] == 24 * 8 + 24 * 7 and manifest["failures"] == []
 
 
 def test_all_methods_share_the_same_test_episodes(smoke):
     keys = ["episode", "clip", "class"]
     first, *others = (
-        pd.read_csv(smoke.path / "results" / "runs" / run / "queries.csv.gz")[keys] for run in run_ids(*METHODS)
+        pd.read_csv(smoke.path / "results" / "runs" / run / "queries.csv.gz")[keys]
+        for run in run_ids(*METHODS)
     )
     assert all(first.equals(other) for other in others)
 
@@ -125,7 +136,11 @@ def test_a_rules_shell_line_can_be_pasted_and_run_alone(smoke):
     line = line.removeprefix("Shell command: ").strip()
     folder = smoke.path / "results" / "runs" / run
     before = {name: (folder / name).read_bytes() for name in ("queries.csv.gz", "summary.json")}
-    env = {**os.environ, "PATH": f"{FRONT.parent}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "PATH": f"{FRONT.parent}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+    }
     subprocess.run(["bash", "-c", line], cwd=smoke.path, env=env, check=True, timeout=300)
     assert {name: (folder / name).read_bytes() for name in before} == before
 
@@ -155,16 +170,34 @@ def test_a_truncated_store_is_refused_with_status_2(smoke, tmp_path):
 def _follow_the_remedy(folder: Path, told: str, target: str) -> None:
     """Run the command that the message names, word for word, and then the same command again."""
     remedy = re.search(r"mend it with `fsar (repair [^`]+)`", told)[1].split()
-    options = ["--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", str(SMOKE), "--rerun-triggers", "mtime"]
-    subprocess.run([str(FRONT.parent / "fsar"), *remedy, "--", *options, "--cores", "2"], cwd=folder, check=True)
+    options = [
+        "--snakefile",
+        str(REPOSITORY / "Snakefile"),
+        "--configfile",
+        str(SMOKE),
+        "--rerun-triggers",
+        "mtime",
+    ]
+    subprocess.run(
+        [str(FRONT.parent / "fsar"), *remedy, "--", *options, "--cores", "2"],
+        cwd=folder,
+        check=True,
+    )
     Folder(folder).ok("--rerun-triggers", "mtime", "--", target)
-    assert subprocess.run([str(FRONT.parent / "fsar"), "verify", remedy[1]], cwd=folder).returncode == 0
+    assert (
+        subprocess.run([str(FRONT.parent / "fsar"), "verify", remedy[1]], cwd=folder).returncode
+        == 0
+    )
 
 
 def test_an_unknown_run_is_one_line_and_status_2(smoke):
     done = smoke.snakemake("-n", "--", "results/runs/demo_temporal.nonsense/summary.json")
     told = [line for line in done.stderr.splitlines() if line.startswith("fsar: error:")]
-    assert done.returncode == 2 and told and "no run 'demo_temporal.nonsense' under this configuration" in told[-1]
+    assert (
+        done.returncode == 2
+        and told
+        and "no run 'demo_temporal.nonsense' under this configuration" in told[-1]
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -172,9 +205,19 @@ def test_a_killed_shard_job_is_resumed_alone(tmp_path):
     """SIGKILL of one filling job: the rest stays, a second command makes only what is missing."""
     folder = Folder(tmp_path)
     folder.ok("--", *(str(path) for path in _frame_plan()))
-    command = [str(FRONT), "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(tmp_path), "--cores", "1"]
+    command = [
+        str(FRONT),
+        "--snakefile",
+        str(REPOSITORY / "Snakefile"),
+        "--directory",
+        str(tmp_path),
+        "--cores",
+        "1",
+    ]
     running = subprocess.Popen(
-        [*command, "--configfile", str(SMOKE), "--", "frames"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--configfile", str(SMOKE), "--", "frames"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     receipts = tmp_path / _frame_plan()[0].parent / "receipts"
     deadline = time.time() + 240
@@ -214,11 +257,17 @@ def test_resnet50_from_a_local_file(smoke, tmp_path):
         if cell.row.method == "OTAM" and cell.column.shot == 1
     )
     smoke.ok("--", f"results/runs/{run.run_id}/summary.json", config=config)
-    manifest = json.loads((smoke.path / "stores" / "features" / run.features.key / "manifest.json").read_text())
+    manifest = json.loads(
+        (smoke.path / "stores" / "features" / run.features.key / "manifest.json").read_text()
+    )
     assert manifest["spec"]["backbone"]["weights"] == f"sha256:{file_sha256(weights)}"
-    array = zarr.open_array(smoke.path / "stores" / "features" / run.features.key / "data.zarr" / "features", mode="r")
+    array = zarr.open_array(
+        smoke.path / "stores" / "features" / run.features.key / "data.zarr" / "features", mode="r"
+    )
     assert array.shape == (24 * 8 + 24 * 7, 1, 8, 1024, 2, 2)
-    summary = json.loads((smoke.path / "results" / "runs" / run.run_id / "summary.json").read_text())
+    summary = json.loads(
+        (smoke.path / "results" / "runs" / run.run_id / "summary.json").read_text()
+    )
     assert summary["backbone"] == "resnet50" and summary["parameters"] == 0
 
 
@@ -233,7 +282,11 @@ def _filling_job(folder: Path, finished: set[str]) -> int | None:
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")
             here = (process / "cwd").resolve() == folder.resolve()
-            if here and b"fill" in words and words[words.index(b"--job") + 1].decode() not in finished:
+            if (
+                here
+                and b"fill" in words
+                and words[words.index(b"--job") + 1].decode() not in finished
+            ):
                 return int(process.name)
         except (OSError, ValueError):
             continue

@@ -22,7 +22,9 @@ LIVE = {"presets": {"demo": {"heads": {"sgtm": {"saliency": "live"}}}}}
 def run_of(planned: Study, table: str = "sgtm_table2", method: str = "Ours+OTAM"):
     """A run on the data set that the shared folder has."""
     cells = planned.experiments.cells(table)
-    return next(c.run for c in cells if c.row.method == method and c.run.features.dataset == "demo_temporal")
+    return next(
+        c.run for c in cells if c.row.method == method and c.run.features.dataset == "demo_temporal"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,13 @@ def test_only_runs_that_hide_frames_by_it_need_it(smoke, run):
 def test_what_is_left(trained, run):
     classifier = trained.path / study().paths.classifier(run.saliency.classifier)
     saved = torch.load(classifier, weights_only=True)
-    assert saved["run"] == run.saliency.classifier.digest and saved["model"]["outer.weight"].shape[:2] == (24, 512)
+    assert saved["run"] == run.saliency.classifier.digest and saved["model"]["outer.weight"].shape[
+        :2
+    ] == (24, 512)
     assert len(pd.read_csv(classifier.with_suffix(".csv"))) == run.saliency.classifier.epochs
-    manifest = json.loads((trained.path / "stores/saliency" / run.saliency.key / "manifest.json").read_text())
+    manifest = json.loads(
+        (trained.path / "stores/saliency" / run.saliency.key / "manifest.json").read_text()
+    )
     assert manifest["clips"] == 24 * 8 + 24 * 7 and manifest["failures"] == []
     history = pd.read_csv(trained.path / "results/models" / run.model.model_id / "history.csv")
     assert len(history) == 2 and history.loss.notna().all()
@@ -70,14 +76,26 @@ def test_evaluation_reads_no_saliency(trained, run, tmp_path):
         shutil.rmtree(copy.path / folder)
     for name in ("summary.json", "queries.csv.gz"):
         (copy.path / "results/runs" / run.run_id / name).unlink()
-    text = copy.ok("-p", "--rerun-triggers", "mtime", "--allowed-rules", "evaluate_head", "--", target)
-    assert "fsar_core evaluate --spec" in text and "fsar_core train" not in text and "--saliency" not in text
+    text = copy.ok(
+        "-p", "--rerun-triggers", "mtime", "--allowed-rules", "evaluate_head", "--", target
+    )
+    assert (
+        "fsar_core evaluate --spec" in text
+        and "fsar_core train" not in text
+        and "--saliency" not in text
+    )
     assert (copy.path / target).read_bytes() == first
 
 
-def test_with_a_trained_tail_the_features_behind_the_last_cut_are_made_for_the_classifier_alone(trained, run, tmp_path):
+def test_with_a_trained_tail_the_features_behind_the_last_cut_are_made_for_the_classifier_alone(
+    trained, run, tmp_path
+):
     """The model learns from the cut layer3 on; its frames are scored by the frozen backbone's features, or by its own."""
-    tail = {"presets": {"demo": {"backbone": {"cut": "layer3", "train_tail": True}, "training": {"episodes": 4}}}}
+    tail = {
+        "presets": {
+            "demo": {"backbone": {"cut": "layer3", "train_tail": True}, "training": {"episodes": 4}}
+        }
+    }
     for choice in ({}, LIVE):
         config = tmp_path / "tail.yaml"
         settings = overlay(overlay(smoke_config(), tail), choice)
@@ -85,7 +103,11 @@ def test_with_a_trained_tail_the_features_behind_the_last_cut_are_made_for_the_c
         config.write_text(json.dumps(settings))
         tailed = run_of(Study(load_config(settings), REPOSITORY / "workflow"))
         scored = tailed.classifier or tailed.saliency.classifier
-        assert scored.features == run.features and tailed.features.cut == "layer3" and tailed.train_tail
+        assert (
+            scored.features == run.features
+            and tailed.features.cut == "layer3"
+            and tailed.train_tail
+        )
         target = f"results/runs/{tailed.run_id}/summary.json"
         trained.ok("--rerun-triggers", "mtime", "--", target, config=config)
         assert json.loads((trained.path / target).read_text())["parameters"] > 10_000
@@ -101,9 +123,17 @@ def test_live_scores_need_the_classifier_and_no_store(trained, tmp_path):
     # The classifier is that of the store.
     assert set(jobs) == {"train_head", "evaluate_head"}
     trained.ok("--rerun-triggers", "mtime", "--", target, config=config)
-    checkpoint = torch.load(trained.path / "results/models" / run.model.model_id / "checkpoint.pt", weights_only=True)
-    classifier = torch.load(trained.path / study().paths.classifier(run.classifier), weights_only=True)["model"]
-    held = {k.removeprefix("head.classifier."): v for k, v in checkpoint["model"].items() if "classifier" in k}
+    checkpoint = torch.load(
+        trained.path / "results/models" / run.model.model_id / "checkpoint.pt", weights_only=True
+    )
+    classifier = torch.load(
+        trained.path / study().paths.classifier(run.classifier), weights_only=True
+    )["model"]
+    held = {
+        k.removeprefix("head.classifier."): v
+        for k, v in checkpoint["model"].items()
+        if "classifier" in k
+    }
     assert held.keys() == classifier.keys() and all(
         torch.equal(held[name], value) for name, value in classifier.items()
     )

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.folders import FRONT, METHODS, REPOSITORY, SMOKE, Folder, run_ids, runs_of, study, summaries
+from tests.workflow.folders import (
+    FRONT,
+    METHODS,
+    REPOSITORY,
+    SMOKE,
+    Folder,
+    run_ids,
+    runs_of,
+    study,
+    summaries,
+)
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
@@ -26,7 +36,12 @@ def copy(smoke, tmp_path) -> Folder:
 def fsar(folder: Folder, *words: str, code: int = 0) -> str:
     env = {key: value for key, value in os.environ.items() if key != "FSAR_ERRORS"}
     done = subprocess.run(
-        [str(FRONT.with_name("fsar")), *words], cwd=folder.path, capture_output=True, text=True, env=env, timeout=600
+        [str(FRONT.with_name("fsar")), *words],
+        cwd=folder.path,
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=600,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -46,8 +61,16 @@ def flip(path: Path, at: int) -> None:
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Every file of stores and results: when it was changed, and its bytes."""
-    paths = (path for root in ("stores", "results") for path in (folder / root).rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+    paths = (
+        path
+        for root in ("stores", "results")
+        for path in (folder / root).rglob("*")
+        if path.is_file()
+    )
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in paths
+    }
 
 
 def test_a_whole_run_is_sound(smoke):
@@ -64,14 +87,20 @@ def test_one_shard_is_made_again_and_nothing_else(copy):
     assert "0/0/0/0/0" in str(bad) and len(shards) > 4
     flip(bad, 700)
     told = fsar(copy, "verify", *CONFIG, code=2)
-    assert told.endswith(f"1 of {told.count(': sound') + 1} checked are damaged; mend with `fsar repair {store}`\n")
+    assert told.endswith(
+        f"1 of {told.count(': sound') + 1} checked are damaged; mend with `fsar repair {store}`\n"
+    )
     said = fsar(copy, "repair", str(store), "--", *OPTIONS)
     assert f"{store}: mended\n" in said
     after = snapshot(copy.path)
     job = int(bad.relative_to(copy.path / store / "data.zarr/frames/c").parts[0]) * 64 // 128
     own = {f"{store}/data.zarr/frames/c/{number}/0/0/0/0/0" for number in (2 * job, 2 * job + 1)}
     receipt = f"{store}/receipts/{job}.json"
-    logs = {path for path in after if "/logs/" in path or "/benchmarks/" in path or path.endswith(".lock")}
+    logs = {
+        path
+        for path in after
+        if "/logs/" in path or "/benchmarks/" in path or path.endswith(".lock")
+    }
     made = {path for path in after if after[path][0] != before.get(path, (0, b""))[0]} - logs
     assert made == own
     different = {path for path in after if after[path][1] != before[path][1]} - logs
@@ -88,7 +117,9 @@ def test_a_killed_repair_is_finished_by_the_same_command(copy, after):
     whole_shard = bad.read_bytes()
     flip(bad, 700)
     command = [str(FRONT.with_name("fsar")), "repair", str(store), "--", *OPTIONS]
-    killed = subprocess.Popen(command, cwd=copy.path, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    killed = subprocess.Popen(
+        command, cwd=copy.path, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert any("removed manifest.json" in line for line in iter(killed.stdout.readline, ""))
     time.sleep(after)
     os.killpg(killed.pid, signal.SIGKILL)
@@ -105,7 +136,10 @@ def test_an_index_is_made_again_and_no_store(copy):
     before = (copy.path / index).read_bytes()
     flip(copy.path / index, 500)
     done = copy.snakemake(
-        "-R", "draw_episodes", "--", str(whole.paths.episodes(next(iter(whole.experiments.runs.values())).test))
+        "-R",
+        "draw_episodes",
+        "--",
+        str(whole.paths.episodes(next(iter(whole.experiments.runs.values())).test)),
     )
     if done.returncode == 0:  # episodes of the other data set
         pytest.fail("the damaged index was not noticed")
@@ -113,7 +147,11 @@ def test_an_index_is_made_again_and_no_store(copy):
     fsar(copy, "repair", str(index), "--", *OPTIONS)
     assert (copy.path / index).read_bytes() == before
     jobs = copy.planned("--", *summaries(*METHODS))
-    assert set(jobs) <= {"draw_episodes", "train_head", "evaluate_head"}  # the episodes that the failed job took away
+    assert set(jobs) <= {
+        "draw_episodes",
+        "train_head",
+        "evaluate_head",
+    }  # the episodes that the failed job took away
 
 
 def test_a_result_is_made_again_alone(copy):
@@ -128,7 +166,9 @@ def test_a_result_is_made_again_alone(copy):
 
 def test_nothing_of_a_run_is_unused_under_its_own_configuration(copy, tmp_path):
     words = ("clean", *CONFIG, "--workflow", str(REPOSITORY / "workflow"), "--min-age", "0")
-    fsar(copy, *words, "--yes")  # what other tests left in this folder under configurations of their own
+    fsar(
+        copy, *words, "--yes"
+    )  # what other tests left in this folder under configurations of their own
     assert "0 unused, 0.00 MiB in 0 files" in fsar(copy, *words)
     assert "Nothing to be done" in copy.ok("--", *summaries(*METHODS))
     other = tmp_path / "other.yaml"

@@ -31,8 +31,13 @@ AUGMENTATION = {
 def run_of(smoke, tmp_path: Path, changes: dict):
     """(study, run, summary) of DMGAL-FT (OTAM) at 1 shot under a configuration with `changes` in the preset."""
     config = tmp_path / "views.yaml"
-    config.write_text(yaml.safe_dump(overlay(yaml.safe_load(SMOKE.read_text()), {"presets": {"demo": changes}})))
-    study = Study(load_config(overlay(smoke_config(), {"presets": {"demo": changes}})), REPOSITORY / "workflow")
+    config.write_text(
+        yaml.safe_dump(overlay(yaml.safe_load(SMOKE.read_text()), {"presets": {"demo": changes}}))
+    )
+    study = Study(
+        load_config(overlay(smoke_config(), {"presets": {"demo": changes}})),
+        REPOSITORY / "workflow",
+    )
     cells = study.experiments.cells("dmgal_table2")
     run = next(c.run for c in cells if c.row.method == "DMGAL-FT (OTAM)" and c.column.shot == 1)
     summary = f"results/runs/{run.run_id}/summary.json"
@@ -49,7 +54,10 @@ def test_full_fine_tuning_from_frames(smoke, tmp_path):
     # demo_cnn with dim 32: 9 * (3 * 8 + 8 * 16 + 16 * 32 + 32 * 32) + 2 * (8 + 16 + 32 + 32)
     assert summary["parameters"] - head_only["parameters"] == 15_368
     # a mirrored clip of demo_temporal may belong to another class: its card takes the flip away
-    assert (run.features.augmentation.query.flip, run.features.augmentation.query.jitter.hue) == (0.0, 0.25)
+    assert (run.features.augmentation.query.flip, run.features.augmentation.query.jitter.hue) == (
+        0.0,
+        0.25,
+    )
     history = pd.read_csv(smoke.path / "results" / "models" / run.model.model_id / "history.csv")
     assert history.step.tolist() == [8, 16] and np.isfinite(history.loss).all()
 

@@ -46,8 +46,6 @@ def run(args: argparse.Namespace) -> None:
     trained = model_options.opened(args, spec, spec.tested_on)
     files = Files(args.episodes, args.checkpoint, args.frames, args.masks, args.index)
     wanted = json.loads(args.wanted)
-    taken = inspect_run(
-        spec, trained, episodes, files, figure_kind.inspection, wanted, args.out
-    )
+    taken = inspect_run(spec, trained, episodes, files, figure_kind.inspection, wanted, args.out)
     print(trained.machine.meter.line(trained.machine.device))
     print(f"{args.out}: {len(taken)} arrays of {spec.run_id}")

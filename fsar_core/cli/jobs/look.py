@@ -16,10 +16,14 @@ from fsar_core.stores.reader import StoreReader
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--masks", type=place, required=True, help="the masks store")
-    parser.add_argument("--frames", type=place, required=True, help="the frame store that it lies over")
+    parser.add_argument(
+        "--frames", type=place, required=True, help="the frame store that it lies over"
+    )
     parser.add_argument("--index", type=place, required=True)
     parser.add_argument("--clips", type=int, default=6, help="that are shown")
-    parser.add_argument("--out", type=Path, required=True, help="the files' path without its ending")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the files' path without its ending"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -38,7 +38,10 @@ def class_names(dataset: str) -> list[str]:
 def class_splits(dataset: str) -> dict[str, list[str]]:
     """Names of the classes of `train`, `val` and `test`. FsarError for an unknown data set."""
     if dataset in ORDERED:
-        return {s: [n for p in temporal.PAIRS if p.split == s for n in (p.forward, p.backward)] for s in SPLITS}
+        return {
+            s: [n for p in temporal.PAIRS if p.split == s for n in (p.forward, p.backward)]
+            for s in SPLITS
+        }
     if dataset == "demo_spatial":
         return {s: [kind.name for kind in spatial.KINDS if kind.split == s] for s in SPLITS}
     raise FsarError(f"unknown demo data set '{dataset}'{did_you_mean(dataset, DATASETS)}")
@@ -56,7 +59,13 @@ def slug(name: str) -> str:
 
 
 def draw_clip(
-    dataset: str, class_name: str, seed: int, index: int, frames: int = 32, height: int = 96, width: int = 128
+    dataset: str,
+    class_name: str,
+    seed: int,
+    index: int,
+    frames: int = 32,
+    height: int = 96,
+    width: int = 128,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clip number `index` of a class, before compression.
 
@@ -77,7 +86,9 @@ def draw_clip(
     return (clip[::-1], masks[::-1]) if backwards else (clip, masks)
 
 
-def interval(dataset: str, class_name: str, seed: int, index: int, frames: int = 32) -> tuple[int, int]:
+def interval(
+    dataset: str, class_name: str, seed: int, index: int, frames: int = 32
+) -> tuple[int, int]:
     """The frames of a clip in which its action is: the first one, and the first one behind it.
 
     Raises:
@@ -88,7 +99,9 @@ def interval(dataset: str, class_name: str, seed: int, index: int, frames: int =
     return (frames - end, frames - start) if backwards else (start, end)
 
 
-def _forward_interval(dataset: str, class_name: str, seed: int, index: int, frames: int) -> tuple[int, int] | None:
+def _forward_interval(
+    dataset: str, class_name: str, seed: int, index: int, frames: int
+) -> tuple[int, int] | None:
     """That of the drawing process, before a clip is turned backwards; None where the action fills the clip."""
     if dataset != PARTIAL:
         return None
@@ -97,7 +110,10 @@ def _forward_interval(dataset: str, class_name: str, seed: int, index: int, fram
 
 def clip_paths(class_name: str, index: int) -> tuple[str, str]:
     """Where a clip and its masks lie below the data set's folder, as POSIX paths."""
-    return f"videos/{slug(class_name)}/clip_{index:04d}.mp4", f"masks/{slug(class_name)}/clip_{index:04d}.png"
+    return (
+        f"videos/{slug(class_name)}/clip_{index:04d}.mp4",
+        f"masks/{slug(class_name)}/clip_{index:04d}.png",
+    )
 
 
 def number_of(path: str) -> int:
@@ -148,16 +164,26 @@ def split_table(dataset: str, counts: dict[str, int]) -> pd.DataFrame:
     splits = class_splits(dataset)
     for split in counts:
         if split not in SPLITS:
-            raise FsarError(f"unknown split '{split}' in the clip counts of {dataset}{did_you_mean(split, SPLITS)}")
+            raise FsarError(
+                f"unknown split '{split}' in the clip counts of {dataset}{did_you_mean(split, SPLITS)}"
+            )
     rows = []
     for split, names in splits.items():
         if counts.get(split, -1) < 0:
-            raise FsarError(f"the clip counts of {dataset} need a number of at least 0 for '{split}'")
-        rows += [(split, name, clip_paths(name, i)[0], "") for name in names for i in range(counts[split])]
+            raise FsarError(
+                f"the clip counts of {dataset} need a number of at least 0 for '{split}'"
+            )
+        rows += [
+            (split, name, clip_paths(name, i)[0], "")
+            for name in names
+            for i in range(counts[split])
+        ]
     return pd.DataFrame(rows, columns=["split", "class", "path", "group"], dtype=str)
 
 
-def interval_table(dataset: str, entries: pd.DataFrame, seed: int, frames: int) -> dict[str, tuple[int, int]]:
+def interval_table(
+    dataset: str, entries: pd.DataFrame, seed: int, frames: int
+) -> dict[str, tuple[int, int]]:
     """Path of every clip of `split_table` -> the frames of its action, as `interval` has them; nothing where actions fill
     clips."""
     if dataset != PARTIAL:
@@ -180,6 +206,10 @@ def _find(dataset: str, class_name: str) -> tuple[temporal.Pair | spatial.Kind, 
     if class_name not in names:
         # Only near names: a list of all 48 would bury the message.
         near = did_you_mean(class_name, names)
-        near = near if near.startswith("; did") else f"; {len(names)} classes are listed by class_names('{dataset}')"
+        near = (
+            near
+            if near.startswith("; did")
+            else f"; {len(names)} classes are listed by class_names('{dataset}')"
+        )
         raise FsarError(f"{dataset} has no class '{class_name}'{near}")
     return _classes(dataset)[class_name]

@@ -25,7 +25,11 @@ def box(half_width, half_height, corner: float = 0.0) -> Shape:
     """Rectangle around the origin; the half sizes may vary by frame (`[frames 1 1]`)."""
 
     def distance(x: Array, y: Array) -> Array:
-        return np.maximum(np.abs(x) - half_width, np.abs(y) - half_height) if not corner else _rounded(x, y)
+        return (
+            np.maximum(np.abs(x) - half_width, np.abs(y) - half_height)
+            if not corner
+            else _rounded(x, y)
+        )
 
     def _rounded(x: Array, y: Array) -> Array:
         dx, dy = np.abs(x) - (half_width - corner), np.abs(y) - (half_height - corner)
@@ -50,7 +54,9 @@ def polygon(*points: tuple[float, float]) -> Shape:
     """Convex polygon, its corners given clockwise on the screen."""
     corners = np.asarray(points, np.float32)
     edges = np.roll(corners, -1, axis=0) - corners
-    normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.linalg.norm(edges, axis=1, keepdims=True)
+    normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / np.linalg.norm(
+        edges, axis=1, keepdims=True
+    )
     offsets = (normals * corners).sum(axis=1)
 
     def distance(x: Array, y: Array) -> Array:
@@ -70,7 +76,9 @@ def arc(half_length: float, half_width: float, curvature: Array) -> Shape:
 
     def distance(x: Array, y: Array) -> Array:
         along = np.arctan2(x, y + radius) * radius
-        return np.maximum(np.abs(np.hypot(x, y + radius) - radius) - half_width, np.abs(along) - half_length)
+        return np.maximum(
+            np.abs(np.hypot(x, y + radius) - radius) - half_width, np.abs(along) - half_length
+        )
 
     return distance
 
@@ -139,11 +147,14 @@ SHAPES: dict[str, Shape] = {
     "crescent": without(_disc(0.95), moved(_disc(0.78), 0.5, -0.1)),
     "arrow": union(polygon((0, -1), (0.8, 0.0), (-0.8, 0.0)), moved(box(0.3, 0.5), 0, 0.45)),
     "mug": union(
-        moved(box(0.55, 0.75, 0.08), -0.25, 0), moved(without(ellipse(0.45, 0.45), ellipse(0.25, 0.25)), 0.45, -0.05)
+        moved(box(0.55, 0.75, 0.08), -0.25, 0),
+        moved(without(ellipse(0.45, 0.45), ellipse(0.25, 0.25)), 0.45, -0.05),
     ),
     "house": union(moved(box(0.65, 0.48), 0, 0.42), polygon((0, -1), (0.95, 0.0), (-0.95, 0.0))),
     "flower": without(_polar(lambda a: 0.7 + 0.27 * np.cos(6 * a)), _disc(0.2)),
-    "fish": union(moved(ellipse(0.7, 0.45), 0.25, 0), polygon((-1, -0.55), (-0.25, 0.0), (-1, 0.55))),
+    "fish": union(
+        moved(ellipse(0.7, 0.45), 0.25, 0), polygon((-1, -0.55), (-0.25, 0.0), (-1, 0.55))
+    ),
     "bottle": union(moved(box(0.42, 0.6, 0.12), 0, 0.38), moved(box(0.16, 0.45), 0, -0.5)),
 }
 
@@ -230,7 +241,9 @@ class Canvas:
             zoom = 1.0 if self.zoom is None else float(self.zoom[t])
             # Where the first pixel of the frame lies in the background, and the step from one pixel to the next.
             top = rows / 2 - (self.height / 2 - 0.5 + self.shift[t, 1] * self.height) / zoom - 0.5
-            left = columns / 2 - (self.width / 2 - 0.5 + self.shift[t, 0] * self.height) / zoom - 0.5
+            left = (
+                columns / 2 - (self.width / 2 - 0.5 + self.shift[t, 0] * self.height) / zoom - 0.5
+            )
             if zoom == 1.0:
                 y, x = int(top), int(left)
                 fy, fx = np.float32(top - y), np.float32(left - x)
@@ -272,14 +285,19 @@ class Canvas:
             instance: id that the covered pixels get in the mask; 0 for scenery, which hides what it covers.
         """
         x, y, scale, angle, soft, opacity = (
-            np.broadcast_to(np.asarray(v, np.float32), (self.frames,)) for v in (x, y, scale, angle, soft, opacity)
+            np.broadcast_to(np.asarray(v, np.float32), (self.frames,))
+            for v in (x, y, scale, angle, soft, opacity)
         )
         opacity = opacity if self.present is None else opacity * self.present
         zoom = np.ones(self.frames, np.float32) if self.zoom is None else self.zoom
         c, s = np.cos(self.roll), np.sin(self.roll)
         per_unit = self.height * zoom
-        across = (self.spot[0] + self.size * (c * x - s * y)) * per_unit + self.shift[:, 0] * self.height
-        down = (self.spot[1] + self.size * (s * x + c * y)) * per_unit + self.shift[:, 1] * self.height
+        across = (self.spot[0] + self.size * (c * x - s * y)) * per_unit + self.shift[
+            :, 0
+        ] * self.height
+        down = (self.spot[1] + self.size * (s * x + c * y)) * per_unit + self.shift[
+            :, 1
+        ] * self.height
         across, down = across + (self.width - 1) / 2, down + (self.height - 1) / 2
         pixels = scale * self.size * per_unit  # pixels per unit of the shape
         turn = angle + np.float32(self.roll)
@@ -297,11 +315,23 @@ class Canvas:
         columns = min(2 * int(np.ceil(half_x)) + 3, self.width)
         rows = min(2 * int(np.ceil(half_y)) + 3, self.height)
         # A patch as large as the frame is the frame; a smaller one follows the shape.
-        left = np.zeros(self.frames, int) if columns == self.width else np.rint(across - (columns - 1) / 2).astype(int)
-        top = np.zeros(self.frames, int) if rows == self.height else np.rint(down - (rows - 1) / 2).astype(int)
+        left = (
+            np.zeros(self.frames, int)
+            if columns == self.width
+            else np.rint(across - (columns - 1) / 2).astype(int)
+        )
+        top = (
+            np.zeros(self.frames, int)
+            if rows == self.height
+            else np.rint(down - (rows - 1) / 2).astype(int)
+        )
 
-        dx = (np.arange(columns, dtype=np.float32) + (left - across)[:, None].astype(np.float32))[:, None, :]
-        dy = (np.arange(rows, dtype=np.float32) + (top - down)[:, None].astype(np.float32))[:, :, None]
+        dx = (np.arange(columns, dtype=np.float32) + (left - across)[:, None].astype(np.float32))[
+            :, None, :
+        ]
+        dy = (np.arange(rows, dtype=np.float32) + (top - down)[:, None].astype(np.float32))[
+            :, :, None
+        ]
         each = np.s_[:, None, None]
         cos, sin, unit = cos[each], sin[each], (1 / pixels)[each]
         u = dx * (cos * unit) + dy * (sin * unit)
@@ -319,8 +349,12 @@ class Canvas:
             shade = np.clip((distance + 2.2), 0, 1)
             shade *= -ink.outline
             shade += 1
-        first = np.broadcast_to(np.asarray(ink.first, np.float32), (self.frames, 3))[:, :, None, None]
-        second = np.broadcast_to(np.asarray(ink.second, np.float32), (self.frames, 3))[:, :, None, None]
+        first = np.broadcast_to(np.asarray(ink.first, np.float32), (self.frames, 3))[
+            :, :, None, None
+        ]
+        second = np.broadcast_to(np.asarray(ink.second, np.float32), (self.frames, 3))[
+            :, :, None, None
+        ]
         for t in range(self.frames):
             x0, y0 = max(0, -left[t]), max(0, -top[t])
             x1, y1 = min(columns, self.width - left[t]), min(rows, self.height - top[t])
@@ -338,7 +372,11 @@ class Canvas:
 
     def light(self, gain: Array) -> None:
         """Multiply the picture by `gain`, broadcast against `[frames 3 height width]`."""
-        self.pixels *= gain if self.present is None else np.where(self.present[:, None, None, None] > 0, gain, 1)
+        self.pixels *= (
+            gain
+            if self.present is None
+            else np.where(self.present[:, None, None, None] > 0, gain, 1)
+        )
 
     def finish(self, grain: Array, mirror: bool) -> tuple[Array, Array]:
         """The clip as uint8 `[frames height width 3]` and its masks `[frames height width]`.
@@ -358,7 +396,9 @@ class Canvas:
         self.pixels += 0.5
         video = self.pixels.astype(np.uint8).transpose(0, 2, 3, 1)
         step = -1 if mirror else 1
-        return np.ascontiguousarray(video[:, :, ::step]), np.ascontiguousarray(self.ids[:, :, ::step])
+        return np.ascontiguousarray(video[:, :, ::step]), np.ascontiguousarray(
+            self.ids[:, :, ::step]
+        )
 
 
 def background_shape(height: int, width: int) -> tuple[int, int]:
@@ -376,7 +416,9 @@ def grid(rows: int, columns: int) -> tuple[Array, Array]:
     return x.astype(np.float32), y.astype(np.float32)
 
 
-def cloud(rng: np.random.Generator, rows: int, columns: int, cells: int, channels: int = 1) -> Array:
+def cloud(
+    rng: np.random.Generator, rows: int, columns: int, cells: int, channels: int = 1
+) -> Array:
     """Smooth noise, `[channels rows columns]` in 0..1, about `cells` blobs over the height."""
     across = max(2, round(cells * columns / rows))
     knots = rng.random((channels, cells + 1, across + 1), dtype=np.float32)
@@ -413,7 +455,9 @@ def texture(rng: np.random.Generator, rows: int, columns: int) -> Array:
     return picture + (0.12 * cloud(rng, rows, columns, 3) - 0.06)
 
 
-def colour(rng: np.random.Generator, saturation=(0.45, 1.0), value=(0.4, 1.0), hue=(0.0, 1.0)) -> Array:
+def colour(
+    rng: np.random.Generator, saturation=(0.45, 1.0), value=(0.4, 1.0), hue=(0.0, 1.0)
+) -> Array:
     """A random RGB colour `[3]` in 0..1, by hue, saturation and value."""
     h, s, v = rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value)
     k = (np.array([5.0, 3.0, 1.0]) + 6 * h) % 6
@@ -432,15 +476,23 @@ def random_ink(rng: np.random.Generator, behind: Array, plain: float = 0.3, **ra
     """A random ink that stands out from the mean colour `behind` it (`[3]`)."""
     first = apart_from(rng, behind, **ranges)
     second = np.clip(first * rng.uniform(0.45, 1.6, 3), 0, 1).astype(np.float32)
-    pattern = "plain" if rng.random() < plain else str(rng.choice(["stripes", "checker", "rings", "dots"]))
-    return Ink(first, second, pattern, rng.uniform(0.4, 1.0), rng.uniform(0, np.pi), rng.uniform(0.2, 0.7))
+    pattern = (
+        "plain"
+        if rng.random() < plain
+        else str(rng.choice(["stripes", "checker", "rings", "dots"]))
+    )
+    return Ink(
+        first, second, pattern, rng.uniform(0.4, 1.0), rng.uniform(0, np.pi), rng.uniform(0.2, 0.7)
+    )
 
 
 def jitter(rng: np.random.Generator, frames: int, strength: float) -> Array:
     """A hand-held camera: `[frames 2]` offsets in heights, a slow sway plus a little tremble."""
     t = np.linspace(0, 1, frames)[:, None]
     sway = strength * np.sin(2 * np.pi * (rng.uniform(0.3, 1.2, 2) * t + rng.random(2)))
-    return np.clip(sway + 0.15 * strength * rng.standard_normal((frames, 2)), -0.9 * MARGIN, 0.9 * MARGIN)
+    return np.clip(
+        sway + 0.15 * strength * rng.standard_normal((frames, 2)), -0.9 * MARGIN, 0.9 * MARGIN
+    )
 
 
 def grain(rng: np.random.Generator, height: int, width: int, strength: float) -> Array:

@@ -71,7 +71,9 @@ def _kinds() -> tuple[Kind, ...]:
 KINDS = _kinds()
 
 
-def draw(kind: Kind, rng: np.random.Generator, frames: int, height: int, width: int) -> tuple[Array, Array]:
+def draw(
+    kind: Kind, rng: np.random.Generator, frames: int, height: int, width: int
+) -> tuple[Array, Array]:
     """One clip of a class.
 
     Returns:
@@ -79,7 +81,9 @@ def draw(kind: Kind, rng: np.random.Generator, frames: int, height: int, width: 
     """
     rows, columns = art.background_shape(height, width)
     background = scene(kind.scene, rng, rows, columns)
-    canvas = Canvas(background, frames, height, width, shift=art.jitter(rng, frames, rng.uniform(0.005, 0.03)))
+    canvas = Canvas(
+        background, frames, height, width, shift=art.jitter(rng, frames, rng.uniform(0.005, 0.03))
+    )
     behind = background.mean(axis=(1, 2))
     for _ in range(rng.integers(1, 4)):
         _distract(canvas, rng, behind)
@@ -108,23 +112,41 @@ def draw(kind: Kind, rng: np.random.Generator, frames: int, height: int, width: 
 def _distract(canvas: Canvas, rng: np.random.Generator, behind: Array) -> None:
     """A plain blob somewhere, standing or drifting, smaller than the object and of no kind that is a class."""
     shape = SHAPES[str(rng.choice(["ball", "square", "triangle", "hexagon", "diamond"]))]
-    t, drift = np.linspace(-0.5, 0.5, canvas.frames), rng.uniform(-0.3, 0.3, 2) * float(rng.random() < 0.6)
+    t, drift = (
+        np.linspace(-0.5, 0.5, canvas.frames),
+        rng.uniform(-0.3, 0.3, 2) * float(rng.random() < 0.6),
+    )
     x, y = rng.uniform(-0.5, 0.5) * canvas.aspect, rng.uniform(-0.5, 0.5)
     ink = art.random_ink(rng, behind)
-    canvas.stamp(shape, ink, x + drift[0] * t, y + drift[1] * t, 1.1, rng.uniform(0.03, 0.08), rng.uniform(-1, 1))
+    canvas.stamp(
+        shape,
+        ink,
+        x + drift[0] * t,
+        y + drift[1] * t,
+        1.1,
+        rng.uniform(0.03, 0.08),
+        rng.uniform(-1, 1),
+    )
 
 
 def scene(name: str, rng: np.random.Generator, rows: int, columns: int) -> Array:
     """A background of the named scene, `[3 rows columns]` in 0..1, about `MARGIN` heights larger than the frame."""
     x, y = art.grid(rows, columns)
     zoom = np.float32(rng.uniform(0.8, 1.3))
-    x, y = (x + np.float32(rng.uniform(-1, 1))) * zoom, (y + np.float32(rng.uniform(-0.1, 0.1))) * zoom
+    x, y = (
+        (x + np.float32(rng.uniform(-1, 1))) * zoom,
+        (y + np.float32(rng.uniform(-0.1, 0.1))) * zoom,
+    )
     low, high = _PALETTES[name]
     value = _SCENES[name](rng, x, y)
     # Nearly half way to a random colour: the hue of a scene is a hint, never a proof.
     low, high = (0.55 * np.array(c) + 0.45 * rng.random(3) for c in (low, high))
     low, high = low.astype(np.float32)[:, None, None], high.astype(np.float32)[:, None, None]
-    return low + value.astype(np.float32) * (high - low) + (0.12 * art.cloud(rng, rows, columns, 3) - 0.06)
+    return (
+        low
+        + value.astype(np.float32) * (high - low)
+        + (0.12 * art.cloud(rng, rows, columns, 3) - 0.06)
+    )
 
 
 def _bricks(rng: np.random.Generator, x: Array, y: Array) -> Array:
@@ -136,8 +158,12 @@ def _bricks(rng: np.random.Generator, x: Array, y: Array) -> Array:
 
 
 def _sea(rng: np.random.Generator, x: Array, y: Array) -> Array:
-    swell = y + 0.03 * np.sin(9 * x + rng.uniform(0, 6)) + 0.015 * np.sin(23 * x + rng.uniform(0, 6))
-    return np.where(swell < -0.2, 1.1 + 0.3 * y, 0.35 + 0.3 * np.sin(45 * swell + 2 * np.sin(6 * x)))
+    swell = (
+        y + 0.03 * np.sin(9 * x + rng.uniform(0, 6)) + 0.015 * np.sin(23 * x + rng.uniform(0, 6))
+    )
+    return np.where(
+        swell < -0.2, 1.1 + 0.3 * y, 0.35 + 0.3 * np.sin(45 * swell + 2 * np.sin(6 * x))
+    )
 
 
 def _meadow(rng: np.random.Generator, x: Array, y: Array) -> Array:

@@ -21,9 +21,33 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsar_core.data.demo import canvas as art
-from fsar_core.data.demo.canvas import SHAPES, Array, Canvas, Ink, arc, box, ellipse, moved, polygon, union, without
+from fsar_core.data.demo.canvas import (
+    SHAPES,
+    Array,
+    Canvas,
+    Ink,
+    arc,
+    box,
+    ellipse,
+    moved,
+    polygon,
+    union,
+    without,
+)
 
-COMPACT = ("ball", "square", "triangle", "hexagon", "diamond", "star", "heart", "ring", "cross", "gear", "flower")
+COMPACT = (
+    "ball",
+    "square",
+    "triangle",
+    "hexagon",
+    "diamond",
+    "star",
+    "heart",
+    "ring",
+    "cross",
+    "gear",
+    "flower",
+)
 EACH = np.s_[:, None, None]  # `[frames]` against `[frames rows columns]`
 
 
@@ -87,7 +111,9 @@ class Stage:
 
     def dull(self, pattern: str = "plain") -> Ink:
         """A grey or brown that scenery is made of."""
-        first = art.apart_from(self.rng, self.behind, 0.35, saturation=(0.0, 0.35), value=(0.1, 0.95))
+        first = art.apart_from(
+            self.rng, self.behind, 0.35, saturation=(0.0, 0.35), value=(0.1, 0.95)
+        )
         return Ink(first, first * 0.7, pattern, 0.4, self.between(0, np.pi), 0.4)
 
     def thing(self, radius: tuple[float, float] = (0.09, 0.15)) -> Callable[..., None]:
@@ -96,7 +122,14 @@ class Stage:
         lean = self.between(-0.4, 0.4)
 
         def paint(scale=1.0, angle=0.0, reach=1.1, **where) -> None:
-            self.stamp(shape, ink, scale=size * np.asarray(scale), angle=lean + np.asarray(angle), reach=reach, **where)
+            self.stamp(
+                shape,
+                ink,
+                scale=size * np.asarray(scale),
+                angle=lean + np.asarray(angle),
+                reach=reach,
+                **where,
+            )
 
         paint.size = size
         return paint
@@ -157,13 +190,20 @@ def _slide(s: Stage) -> None:
 def _ramp(s: Stage) -> None:
     tilt, width, foot = s.between(0.25, 0.45), 0.62, 0.36
     rise = 2 * width * np.tan(tilt)
-    body = polygon((-width, foot), (width, foot - rise), (width, foot + 0.02), (-width, foot + 0.02))
+    body = polygon(
+        (-width, foot), (width, foot - rise), (width, foot + 0.02), (-width, foot + 0.02)
+    )
     s.stamp(body, s.dull("stripes"), reach=(width + 0.02, 0.6))
     thing = s.thing((0.08, 0.12))
     at = s.lerp(-0.42, 0.42)
     ground = foot - rise * (at + width) / (2 * width)
     roll = at / thing.size * float(s.rng.random() < 0.5)
-    thing(x=at - thing.size * np.sin(tilt), y=ground - thing.size * np.cos(tilt), angle=roll - tilt, instance=1)
+    thing(
+        x=at - thing.size * np.sin(tilt),
+        y=ground - thing.size * np.cos(tilt),
+        angle=roll - tilt,
+        instance=1,
+    )
 
 
 def _approach(s: Stage) -> None:
@@ -174,7 +214,14 @@ def _approach(s: Stage) -> None:
     grow = s.lerp(1.0, s.between(2.8, 3.8))
     x, y = s.lerp(start[0], end[0]), s.lerp(start[1], end[1]) + wobble
     shadow = Ink(0.35 * s.behind, 0.35 * s.behind, outline=0)
-    s.stamp(ellipse(1.0, 0.3), shadow, x=x, y=y + 1.15 * thing.size * grow, scale=thing.size * grow, opacity=0.6)
+    s.stamp(
+        ellipse(1.0, 0.3),
+        shadow,
+        x=x,
+        y=y + 1.15 * thing.size * grow,
+        scale=thing.size * grow,
+        opacity=0.6,
+    )
     thing(x=x, y=y, scale=grow, instance=1)
 
 
@@ -233,7 +280,10 @@ def _tiles(s: Stage) -> None:
 
 def _lamp(s: Stage) -> None:
     stand, base = s.dull(), 0.36
-    dark, warm = s.between(0.3, 0.45), art.colour(s.rng, hue=(0.08, 0.17), saturation=(0.2, 0.6), value=(1, 1))
+    dark, warm = (
+        s.between(0.3, 0.45),
+        art.colour(s.rng, hue=(0.08, 0.17), saturation=(0.2, 0.6), value=(1, 1)),
+    )
     s.thing((0.06, 0.1))(x=-0.42, y=base - 0.08)
     s.stamp(box(0.02, 0.25), stand, y=base - 0.25, reach=(0.05, 0.3), instance=1)
     s.stamp(box(0.15, 0.025), stand, y=base, reach=(0.2, 0.05), instance=1)
@@ -252,7 +302,10 @@ def _drop_in_box(s: Stage) -> None:
     back = Ink(0.35 * ink.first, 0.35 * ink.first, outline=0.3)
     s.stamp(box(0.22, 0.05), back, y=y - 0.17, reach=(0.27, 0.1))
     thing(
-        x=s.between(-0.06, 0.06), y=s.lerp(s.between(-0.36, -0.26), y - 0.02), angle=s.between(-1, 1) * s.p, instance=1
+        x=s.between(-0.06, 0.06),
+        y=s.lerp(s.between(-0.36, -0.26), y - 0.02),
+        angle=s.between(-1, 1) * s.p,
+        instance=1,
     )
     s.stamp(box(0.24, 0.16), ink, y=y, reach=(0.28, 0.2))
 
@@ -288,7 +341,11 @@ def _dial(s: Stage) -> None:
     needle = polygon((0, -1), (0.13, 0.15), (-0.13, 0.15))
     first = art.apart_from(s.rng, face.first, 0.7)
     s.stamp(
-        needle, Ink(first, first, outline=hand.outline), scale=0.85 * radius, angle=s.lerp(-swing, swing), instance=1
+        needle,
+        Ink(first, first, outline=hand.outline),
+        scale=0.85 * radius,
+        angle=s.lerp(-swing, swing),
+        instance=1,
     )
 
 
@@ -301,7 +358,11 @@ def _curtain(s: Stage) -> None:
     inner = s.lerp(0.0, s.between(0.42, 0.52))
     for instance, sign in ((1, -1), (2, 1)):
         s.stamp(
-            box(width / 2, 0.7), ink, x=sign * (inner + width / 2), reach=(width / 2 + 0.03, 0.75), instance=instance
+            box(width / 2, 0.7),
+            ink,
+            x=sign * (inner + width / 2),
+            reach=(width / 2 + 0.03, 0.75),
+            instance=instance,
         )
     s.stamp(box(s.side + 0.3, 0.025), s.dull(), y=-0.42, reach=(s.side + 0.35, 0.05))
 
@@ -312,16 +373,32 @@ def _bend(s: Stage) -> None:
     for instance, sign in ((2, -1), (3, 1)):  # the two hands that bend it
         along = sign * np.sin(curve * half * 0.97) / curve
         lift = -(1 - np.cos(curve * half * 0.97)) / curve
-        s.stamp(SHAPES["ball"], s.dull(), x=along, y=flip * (lift + 0.12), scale=0.075, instance=instance)
+        s.stamp(
+            SHAPES["ball"],
+            s.dull(),
+            x=along,
+            y=flip * (lift + 0.12),
+            scale=0.075,
+            instance=instance,
+        )
     ink = s.ink(plain=0.5)
     turn = 0.0 if flip > 0 else np.pi
-    s.stamp(arc(half, thick, curve[EACH]), ink, y=flip * 0.12, angle=turn, reach=(half + 0.1, half + 0.1), instance=1)
+    s.stamp(
+        arc(half, thick, curve[EACH]),
+        ink,
+        y=flip * 0.12,
+        angle=turn,
+        reach=(half + 0.1, half + 0.1),
+        instance=1,
+    )
 
 
 def _zoom(s: Stage) -> None:
     places = [(-0.3, -0.22), (0.28, -0.2), (0.0, 0.05), (-0.32, 0.26), (0.3, 0.27)]
     for instance, (x, y) in enumerate(places, start=1):
-        s.thing((0.07, 0.11))(x=x + s.between(-0.08, 0.08), y=y + s.between(-0.06, 0.06), instance=instance)
+        s.thing((0.07, 0.11))(
+            x=x + s.between(-0.08, 0.08), y=y + s.between(-0.06, 0.06), instance=instance
+        )
 
 
 def _heat(s: Stage) -> None:
@@ -334,7 +411,11 @@ def _heat(s: Stage) -> None:
     s.stamp(box(0.34, 0.03), iron, y=base, reach=(0.38, 0.06))
     pot = union(box(0.2, 0.13, 0.03), moved(box(0.1, 0.025), 0.29, -0.06))
     s.stamp(
-        pot, Ink(now, 0.7 * now, "rings", s.between(0.1, 0.3), 0, 0.5), y=base - 0.16, reach=(0.42, 0.17), instance=1
+        pot,
+        Ink(now, 0.7 * now, "rings", s.between(0.1, 0.3), 0, 0.5),
+        y=base - 0.16,
+        reach=(0.42, 0.17),
+        instance=1,
     )
 
 
@@ -376,11 +457,18 @@ def _tip(s: Stage) -> None:
 def _fill(s: Stage) -> None:
     wide, tall, wall = s.between(0.2, 0.3), s.between(0.25, 0.31), 0.025
     glass, liquid = s.dull(), s.ink(plain=0.6)
-    s.stamp(box(wide, tall), Ink(0.8 * s.behind, 0.8 * s.behind, outline=0), reach=(wide + 0.05, tall + 0.05))
+    s.stamp(
+        box(wide, tall),
+        Ink(0.8 * s.behind, 0.8 * s.behind, outline=0),
+        reach=(wide + 0.05, tall + 0.05),
+    )
     level = s.lerp(tall - 0.03, -0.85 * tall)
     column = box(wide - wall, tall - wall)
     s.stamp(
-        lambda x, y: np.maximum(column(x, y), level[EACH] - y), liquid, reach=(wide + 0.02, tall + 0.02), instance=1
+        lambda x, y: np.maximum(column(x, y), level[EACH] - y),
+        liquid,
+        reach=(wide + 0.02, tall + 0.02),
+        instance=1,
     )
     cup = without(box(wide, tall), moved(box(wide - wall, tall), 0, -wall))
     s.stamp(cup, glass, reach=(wide + 0.03, tall + 0.03), instance=2)
@@ -396,7 +484,9 @@ def _doors(s: Stage) -> None:
     leaf = s.lerp(wide, 0.2 * wide)  # half the width that a leaf still shows while it swings open
     for instance, sign in ((1, -1), (2, 1)):
         x = sign * (2 * wide - leaf)
-        s.stamp(box(leaf[EACH], tall), ink, x=x, reach=(wide + 0.03, tall + 0.03), instance=instance)
+        s.stamp(
+            box(leaf[EACH], tall), ink, x=x, reach=(wide + 0.03, tall + 0.03), instance=instance
+        )
         s.stamp(SHAPES["ball"], knob, x=x - sign * 0.75 * leaf, scale=0.03, instance=instance)
 
 
@@ -431,7 +521,9 @@ def _unroll(s: Stage) -> None:
     s.stamp(box(s.side + 0.3, 0.1), s.dull(), y=base + 0.1, reach=(s.side + 0.35, 0.13))
     start, roll = s.lerp(-0.42, s.between(0.3, 0.42)), s.lerp(s.between(0.19, 0.23), 0.05)
     half = (start + 0.45) / 2
-    s.stamp(box(half[EACH], 0.024), ink, x=start - half, y=base - 0.024, reach=(0.5, 0.05), instance=1)
+    s.stamp(
+        box(half[EACH], 0.024), ink, x=start - half, y=base - 0.024, reach=(0.5, 0.05), instance=1
+    )
     spiral = Ink(ink.first, 0.5 * edge.first, "rings", 0.5, 0.0, 0.5)
     s.stamp(SHAPES["ball"], spiral, x=start, y=base - roll, scale=roll / 0.9, reach=1.1, instance=1)
 
@@ -441,21 +533,51 @@ def _focus(s: Stage) -> None:
     size, blur = s.between(0.2, 0.3), s.lerp(s.between(0.3, 0.4), 0.0)
     sharp = s.p[:, None]
     mean = (ink.first + ink.second) / 2
-    ink = Ink(mean + sharp * (ink.first - mean), mean + sharp * (ink.second - mean), ink.pattern, ink.pitch, 0.0, 0.0)
+    ink = Ink(
+        mean + sharp * (ink.first - mean),
+        mean + sharp * (ink.second - mean),
+        ink.pattern,
+        ink.pitch,
+        0.0,
+        0.0,
+    )
     x, y = s.rng.uniform(-0.12, 0.12, 2)
-    s.stamp(shape, ink, x=x, y=y, scale=size, soft=blur, angle=s.between(-0.5, 0.5), reach=2.0, instance=1)
+    s.stamp(
+        shape,
+        ink,
+        x=x,
+        y=y,
+        scale=size,
+        soft=blur,
+        angle=s.between(-0.5, 0.5),
+        reach=2.0,
+        instance=1,
+    )
     # The viewfinder's corners stay sharp.
     bar = s.dull()
     for across in (-1, 1):
         for down in (-1, 1):
-            corner = union(moved(box(0.06, 0.012), -across * 0.05, 0), moved(box(0.012, 0.06), 0, -down * 0.05))
+            corner = union(
+                moved(box(0.06, 0.012), -across * 0.05, 0), moved(box(0.012, 0.06), 0, -down * 0.05)
+            )
             s.stamp(corner, bar, x=across * 0.46, y=down * 0.36, reach=0.13)
 
 
 PAIRS: tuple[Pair, ...] = (
-    Pair("moving something from left to right", "moving something from right to left", "train", _slide, mirrored=False),
+    Pair(
+        "moving something from left to right",
+        "moving something from right to left",
+        "train",
+        _slide,
+        mirrored=False,
+    ),
     Pair("pushing something up a ramp", "letting something roll down a ramp", "train", _ramp),
-    Pair("moving something closer to the camera", "moving something away from the camera", "train", _approach),
+    Pair(
+        "moving something closer to the camera",
+        "moving something away from the camera",
+        "train",
+        _approach,
+    ),
     Pair("covering something with a cloth", "uncovering something", "train", _cover),
     Pair("pulling two things apart", "bringing two things together", "train", _apart),
     Pair("squeezing something flat", "letting something spring back", "train", _flatten),
@@ -473,7 +595,12 @@ PAIRS: tuple[Pair, ...] = (
     Pair("tipping a pole over", "standing a pole up", "test", _tip),
     Pair("filling a container", "emptying a container", "test", _fill),
     Pair("opening two doors", "closing two doors", "test", _doors),
-    Pair("hiding something behind a screen", "moving something out from behind a screen", "test", _hide),
+    Pair(
+        "hiding something behind a screen",
+        "moving something out from behind a screen",
+        "test",
+        _hide,
+    ),
     Pair("scattering marbles", "gathering marbles", "test", _scatter),
     Pair("unrolling a mat", "rolling up a mat", "test", _unroll),
     Pair("bringing something into focus", "letting something go out of focus", "test", _focus),
@@ -515,7 +642,10 @@ def draw(
 
 def _distract(s: Stage) -> None:
     """A small thing that stands or drifts near the frame's edge and belongs to no action."""
-    angle, drift = s.between(0, 2 * np.pi), s.rng.uniform(-0.15, 0.15, 2) * float(s.rng.random() < 0.5)
+    angle, drift = (
+        s.between(0, 2 * np.pi),
+        s.rng.uniform(-0.15, 0.15, 2) * float(s.rng.random() < 0.5),
+    )
     t = np.linspace(-0.5, 0.5, s.frames)
     x, y = s.between(0.75, 1.0) * s.side * np.cos(angle), s.between(0.75, 1.0) * 0.5 * np.sin(angle)
     s.thing((0.035, 0.06))(x=x + drift[0] * t, y=y + drift[1] * t)

@@ -30,7 +30,9 @@ def write_video(path: Path, video: np.ndarray, crf: int, fps: int) -> None:
     """
     _, height, width, _ = video.shape
     if height % 2 or width % 2:
-        raise FsarError(f"a video of {width}x{height} pixels cannot be encoded: width and height must be even")
+        raise FsarError(
+            f"a video of {width}x{height} pixels cannot be encoded: width and height must be even"
+        )
     # bitexact leaves out the times and versions that the muxer would write; one thread because x264's rate control depends on
     # how many there are; no mbtree because the rates that it finds differ from one try to the next.
     muxing = {"fflags": "+bitexact", "movflags": "+faststart"}
@@ -40,7 +42,10 @@ def write_video(path: Path, video: np.ndarray, crf: int, fps: int) -> None:
         "flags": "+bitexact",
         "x264-params": "threads=1:lookahead-threads=1:mbtree=0",
     }
-    with _replacing(path) as temporary, av.open(temporary, "w", format="mp4", container_options=muxing) as container:
+    with (
+        _replacing(path) as temporary,
+        av.open(temporary, "w", format="mp4", container_options=muxing) as container,
+    ):
         stream = container.add_stream("libx264", rate=fps, options=coding)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
@@ -53,7 +58,9 @@ def write_masks(path: Path, masks: np.ndarray) -> None:
     """Store instance ids uint8 `[frames height width]` as one grey picture, the frames below one another."""
     frames, height, width = masks.shape
     with _replacing(path) as temporary:
-        Image.fromarray(masks.reshape(frames * height, width)).save(temporary, format="PNG", compress_level=4)
+        Image.fromarray(masks.reshape(frames * height, width)).save(
+            temporary, format="PNG", compress_level=4
+        )
 
 
 @contextmanager

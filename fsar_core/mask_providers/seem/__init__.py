@@ -42,7 +42,9 @@ class Seem(PromptedTeacher):
 
     def __init__(
         self,
-        checkpoint: Literal["seem_focalt_v1", "seem_focall_v1", "seem_focalt_v0", "seem_focall_v0"] = "seem_focalt_v1",
+        checkpoint: Literal[
+            "seem_focalt_v1", "seem_focall_v1", "seem_focalt_v0", "seem_focall_v0"
+        ] = "seem_focalt_v1",
         size: Annotated[int, Ge(32), Le(2048)] = 512,
         threshold: Fraction | None = None,
         precision: Precision = "float32",
@@ -54,10 +56,16 @@ class Seem(PromptedTeacher):
     ) -> None:
         super().__init__(precision, threshold, template, prompts, device, batch_frames)
         self.size = size
-        self.network = None if weights is None else checkpoints.load(checkpoint, weights).to(self.device)
-        self.texts = None if weights is None or not prompts else self.network.encode_text(self.prompts)
+        self.network = (
+            None if weights is None else checkpoints.load(checkpoint, weights).to(self.device)
+        )
+        self.texts = (
+            None if weights is None or not prompts else self.network.encode_text(self.prompts)
+        )
 
     def look(self, frames: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
         if self.network is None:
-            raise FsarError("seem: no checkpoint; name its file in the preset (`masks: {weights: ...}`)")
+            raise FsarError(
+                "seem: no checkpoint; name its file in the preset (`masks: {weights: ...}`)"
+            )
         return self.network(frames, self.texts.take(texts), self.size)

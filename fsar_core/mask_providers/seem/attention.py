@@ -40,7 +40,11 @@ class Attention(nn.Module):
         """
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q, k, v = (
-            rearrange(F.linear(x, w, b), "batch tokens (heads dim) -> batch heads tokens dim", heads=self.heads)
+            rearrange(
+                F.linear(x, w, b),
+                "batch tokens (heads dim) -> batch heads tokens dim",
+                heads=self.heads,
+            )
             for x, w, b in zip((query, key, value), weights, biases)
         )
         mask = None if allowed is None else allowed[:, None]

@@ -40,9 +40,15 @@ _FOLDER = "https://huggingface.co/xdecoder/SEEM/resolve/main/"
 _REUSED = "files of this name were published twice, in May 2023 with the weights of another version: keep its SHA-256"
 CHECKPOINTS = MappingProxyType(
     {
-        "seem_focalt_v1": Checkpoint(FOCAL_T, _FOLDER + "seem_focalt_v1.pt", f"FocalNet-T; {_REUSED}"),
-        "seem_focall_v1": Checkpoint(FOCAL_L, _FOLDER + "seem_focall_v1.pt", f"FocalNet-L; {_REUSED}"),
-        "seem_focalt_v0": Checkpoint(FOCAL_T, _FOLDER + "seem_focalt_v0.pt", "FocalNet-T; that of the official demo"),
+        "seem_focalt_v1": Checkpoint(
+            FOCAL_T, _FOLDER + "seem_focalt_v1.pt", f"FocalNet-T; {_REUSED}"
+        ),
+        "seem_focall_v1": Checkpoint(
+            FOCAL_L, _FOLDER + "seem_focall_v1.pt", f"FocalNet-L; {_REUSED}"
+        ),
+        "seem_focalt_v0": Checkpoint(
+            FOCAL_T, _FOLDER + "seem_focalt_v0.pt", "FocalNet-T; that of the official demo"
+        ),
         "seem_focall_v0": Checkpoint(
             FOCAL_L, _FOLDER + "seem_focall_v0.pt", "FocalNet-L; the official demo's other one"
         ),
@@ -95,7 +101,9 @@ def load(name: str, path: Path) -> SEEM:
     if difference := differences(state, CHECKPOINTS[name].config):
         fits = [other for other in CHECKPOINTS if not differences(state, CHECKPOINTS[other].config)]
         advice = (
-            f"it fits {' and '.join(fits)}" if fits else f"expected {Path(CHECKPOINTS[name].url).name} as published"
+            f"it fits {' and '.join(fits)}"
+            if fits
+            else f"expected {Path(CHECKPOINTS[name].url).name} as published"
         )
         raise FsarError(f"{path}: no weights of {name}: {difference}; {advice}")
     return build(state, CHECKPOINTS[name].config)
@@ -105,7 +113,9 @@ def build(state: dict[str, Tensor], config: SeemConfig) -> SEEM:
     """A network of a state dict with official names in which nothing differs."""
     with torch.device("meta"):
         network = SEEM(config)
-    network.load_state_dict({own: state[official(own)].float() for own in network.state_dict()}, assign=True)
+    network.load_state_dict(
+        {own: state[official(own)].float() for own in network.state_dict()}, assign=True
+    )
     return network.requires_grad_(False).eval()
 
 
@@ -114,8 +124,13 @@ def differences(state: dict[str, Tensor], config: SeemConfig) -> str:
     wanted = shapes(config)
     missing = [key for key in wanted if key not in state]
     unknown = [key for key in state if key not in wanted and key not in NOT_NEEDED]
-    other = [key for key, shape in wanted.items() if key in state and tuple(state[key].shape) != shape]
-    parts = [f"'{key}' is {tuple(state[key].shape)}, expected {wanted[key]}{_more(other)}" for key in other[:1]]
+    other = [
+        key for key, shape in wanted.items() if key in state and tuple(state[key].shape) != shape
+    ]
+    parts = [
+        f"'{key}' is {tuple(state[key].shape)}, expected {wanted[key]}{_more(other)}"
+        for key in other[:1]
+    ]
     parts += [f"lacks '{key}'{_more(missing)}" for key in missing[:1]]
     parts += [f"has the unknown '{key}'{_more(unknown)}" for key in unknown[:1]]
     return "; ".join(parts)

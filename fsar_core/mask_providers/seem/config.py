@@ -39,7 +39,17 @@ class SeemConfig:
     vocabulary: int = 49408
 
 
-FOCAL_T = SeemConfig(channels=(96, 192, 384, 768), depths=(2, 2, 6, 2), focal_levels=3, depthwise=True, stem_padding=3)
+FOCAL_T = SeemConfig(
+    channels=(96, 192, 384, 768),
+    depths=(2, 2, 6, 2),
+    focal_levels=3,
+    depthwise=True,
+    stem_padding=3,
+)
 FOCAL_L = SeemConfig(
-    channels=(192, 384, 768, 1536), depths=(2, 2, 18, 2), focal_levels=4, depthwise=False, stem_padding=2
+    channels=(192, 384, 768, 1536),
+    depths=(2, 2, 18, 2),
+    focal_levels=4,
+    depthwise=False,
+    stem_padding=2,
 )

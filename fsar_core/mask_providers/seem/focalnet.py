@@ -31,7 +31,10 @@ class FocalModulation(nn.Module):
         self.dim, self.levels = dim, levels
         self.f = nn.Linear(dim, 2 * dim + levels + 1)
         self.focal_layers = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(dim, dim, 3 + 2 * level, padding=1 + level, groups=dim, bias=False), nn.GELU())
+            nn.Sequential(
+                nn.Conv2d(dim, dim, 3 + 2 * level, padding=1 + level, groups=dim, bias=False),
+                nn.GELU(),
+            )
             for level in range(levels)
         )
         self.h = nn.Conv2d(dim, dim, 1)
@@ -110,10 +113,19 @@ class Stage(nn.Module):
 
     def __init__(self, config: SeemConfig, number: int) -> None:
         super().__init__()
-        dim, block = config.channels[number], DepthwiseFocalBlock if config.depthwise else FocalBlock
-        self.blocks = nn.Sequential(*(block(dim, config.focal_levels) for _ in range(config.depths[number])))
+        dim, block = (
+            config.channels[number],
+            DepthwiseFocalBlock if config.depthwise else FocalBlock,
+        )
+        self.blocks = nn.Sequential(
+            *(block(dim, config.focal_levels) for _ in range(config.depths[number]))
+        )
         following = config.channels[number + 1 : number + 2]
-        self.downsample = PatchEmbed(dim, following[0], kernel=3, stride=2, padding=1) if following else nn.Identity()
+        self.downsample = (
+            PatchEmbed(dim, following[0], kernel=3, stride=2, padding=1)
+            if following
+            else nn.Identity()
+        )
 
 
 class FocalNet(nn.Module):
@@ -121,12 +133,16 @@ class FocalNet(nn.Module):
 
     def __init__(self, config: SeemConfig) -> None:
         super().__init__()
-        self.patch_embed = PatchEmbed(3, config.channels[0], kernel=7, stride=4, padding=config.stem_padding)
+        self.patch_embed = PatchEmbed(
+            3, config.channels[0], kernel=7, stride=4, padding=config.stem_padding
+        )
         self.layers = nn.ModuleList(Stage(config, number) for number in range(len(config.channels)))
         for number, dim in enumerate(config.channels):
             self.add_module(f"norm{number}", nn.LayerNorm(dim))
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch dim h w"]]:
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch dim h w"]]:
         """
         Args:
             images: normalised, sides are multiples of 32.

@@ -27,15 +27,24 @@ def test_size(height: int, width: int, size: int = SIZE) -> tuple[int, int]:
 
 def resized(images: Tensor, size: int = SIZE) -> Tensor:
     """[batch 3 height width] at the test size, bilinear with antialiasing; uint8 stays uint8 (as Pillow resizes)."""
-    return resize(images, list(test_size(*images.shape[-2:], size)), InterpolationMode.BILINEAR, antialias=True)
+    return resize(
+        images,
+        list(test_size(*images.shape[-2:], size)),
+        InterpolationMode.BILINEAR,
+        antialias=True,
+    )
 
 
 def normalised(images: Tensor, dtype: torch.dtype) -> Float[Tensor, "batch 3 height width"]:
     """Colours from 0..255 to mean 0 and deviation 1, then zeros at the right and below to multiples of 32."""
     exact = torch.promote_types(dtype, torch.float32)
-    mean, std = (torch.tensor(x, dtype=exact, device=images.device).view(3, 1, 1) for x in (MEAN, STD))
+    mean, std = (
+        torch.tensor(x, dtype=exact, device=images.device).view(3, 1, 1) for x in (MEAN, STD)
+    )
     height, width = images.shape[-2:]
-    return F.pad((images.to(exact) - mean) / std, (0, -width % STRIDE, 0, -height % STRIDE)).to(dtype)
+    return F.pad((images.to(exact) - mean) / std, (0, -width % STRIDE, 0, -height % STRIDE)).to(
+        dtype
+    )
 
 
 def restored(

@@ -62,7 +62,9 @@ class TextLayer(nn.Module):
         self.attn = Attention(dim, heads)
         self.ln_2 = nn.LayerNorm(dim, eps=EPSILON)
         self.mlp = nn.Sequential(
-            OrderedDict(c_fc=nn.Linear(dim, hidden), gelu=QuickGELU(), c_proj=nn.Linear(hidden, dim))
+            OrderedDict(
+                c_fc=nn.Linear(dim, hidden), gelu=QuickGELU(), c_proj=nn.Linear(hidden, dim)
+            )
         )
 
     def forward(self, tokens: Tokens) -> Tokens:
@@ -80,7 +82,8 @@ class LanguageEncoder(nn.Module):
         self.token_embedding = nn.Embedding(config.vocabulary, config.dim)
         self.positional_embedding = nn.Parameter(0.01 * torch.randn(config.context, config.dim))
         self.resblocks = nn.ModuleList(
-            TextLayer(config.dim, config.heads, config.feed_forward) for _ in range(config.text_layers)
+            TextLayer(config.dim, config.heads, config.feed_forward)
+            for _ in range(config.text_layers)
         )
         self.ln_final = nn.LayerNorm(config.dim, eps=EPSILON)
         self.lang_proj = nn.Parameter(config.dim**-0.5 * torch.randn(config.dim, config.dim))

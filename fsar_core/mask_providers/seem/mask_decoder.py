@@ -59,16 +59,22 @@ class DecoderLayer(nn.Module):
         self.ffn = NormedFeedForward(config.dim, config.feed_forward)
 
 
-def open_cells(masks: Float[Tensor, "batch queries patches"]) -> Bool[Tensor, "batch queries patches"]:
+def open_cells(
+    masks: Float[Tensor, "batch queries patches"],
+) -> Bool[Tensor, "batch queries patches"]:
     """Where a query may look: inside its own mask (logits from 0), and everywhere if that is empty."""
     inside = masks >= 0
     return inside | ~inside.any(dim=-1, keepdim=True)
 
 
-def similarity(queries: Queries, sentence: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch queries"]:
+def similarity(
+    queries: Queries, sentence: Float[Tensor, "batch dim"]
+) -> Float[Tensor, "batch queries"]:
     """Cosine of every query with the text, at least in single precision."""
     dtype = torch.promote_types(queries.dtype, torch.float32)
-    queries, sentence = (x / (x.norm(dim=-1, keepdim=True) + 1e-7) for x in (queries.to(dtype), sentence.to(dtype)))
+    queries, sentence = (
+        x / (x.norm(dim=-1, keepdim=True) + 1e-7) for x in (queries.to(dtype), sentence.to(dtype))
+    )
     return torch.einsum("bqd,bd->bq", queries, sentence)
 
 
@@ -107,7 +113,9 @@ class MaskDecoder(nn.Module):
         batch, count = len(text), self.query_feat.num_embeddings
         queries = self.query_feat.weight.expand(batch, -1, -1)
         places = self.query_embed.weight.expand(batch, -1, -1)
-        together = torch.cat([places, text.tokens], dim=1)  # the first state of a token is also its position
+        together = torch.cat(
+            [places, text.tokens], dim=1
+        )  # the first state of a token is also its position
         present = F.pad(text.present, (count, 0), value=True)[:, None]
 
         tokens, found = text.tokens, self.heads(queries)
@@ -116,7 +124,9 @@ class MaskDecoder(nn.Module):
             allowed = open_cells(found.mask @ features[level])
             queries = layer.cross_attention(queries, places, keys[level], values[level], allowed)
             state = torch.cat([queries, tokens], dim=1)
-            state = layer.ffn(layer.self_attention(state, together, state + together, state, present))
+            state = layer.ffn(
+                layer.self_attention(state, together, state + together, state, present)
+            )
             queries, tokens = state[:, :count], state[:, count:]
             found = self.heads(queries)
         return found
@@ -126,4 +136,7 @@ class MaskDecoder(nn.Module):
         return Found(normed @ self.class_embed, self.mask_embed(normed))
 
     def _value(self, level: int, memory: Float[Tensor, "batch dim height width"]) -> Memory:
-        return rearrange(memory, "batch dim height width -> batch (height width) dim") + self.level_embed.weight[level]
+        return (
+            rearrange(memory, "batch dim height width -> batch (height width) dim")
+            + self.level_embed.weight[level]
+        )

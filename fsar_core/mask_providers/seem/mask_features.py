@@ -21,7 +21,9 @@ class MaskFeatures(nn.Conv2d):
     def __init__(self, dim: int) -> None:
         super().__init__(dim, dim, 3, padding=1)
 
-    def resized(self, finest: Map, sizes: list[tuple[int, int]]) -> list[Float[Tensor, "batch dim h w"]]:
+    def resized(
+        self, finest: Map, sizes: list[tuple[int, int]]
+    ) -> list[Float[Tensor, "batch dim h w"]]:
         """The features resized bilinearly to each of `sizes`, which divide the map's by an even number.
 
         A cell of such a size is the mean of the four features around its centre; so the map is averaged before it is convolved.
@@ -37,9 +39,17 @@ class MaskFeatures(nn.Conv2d):
             found.append(F.conv2d(start, self.weight, self.bias, stride=(rows, columns)))
         return found
 
-    def mask(self, finest: Map, query: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch height width"]:
+    def mask(
+        self, finest: Map, query: Float[Tensor, "batch dim"]
+    ) -> Float[Tensor, "batch height width"]:
         """The product of one query an image with the features: a convolution to one channel, of a kernel an image."""
         kernels = torch.einsum("bo,oiyx->biyx", query, self.weight).flatten(2)
-        taps = (finest.movedim(1, -1).flatten(1, 2) @ kernels).transpose(1, 2).unflatten(2, finest.shape[-2:])
-        shifts = torch.eye(kernels.shape[-1], dtype=taps.dtype, device=taps.device).view(1, -1, *self.kernel_size)
+        taps = (
+            (finest.movedim(1, -1).flatten(1, 2) @ kernels)
+            .transpose(1, 2)
+            .unflatten(2, finest.shape[-2:])
+        )
+        shifts = torch.eye(kernels.shape[-1], dtype=taps.dtype, device=taps.device).view(
+            1, -1, *self.kernel_size
+        )
         return F.conv2d(taps, shifts, padding=1)[:, 0] + (query @ self.bias)[:, None, None]

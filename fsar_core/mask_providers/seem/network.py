@@ -53,9 +53,13 @@ class SEEM(nn.Module):
             Mask logits (inside from 0) at the images' size and the cosine (-1..1) of the chosen query with the text; float32.
         """
         if len(text) != len(images):
-            raise ValueError(f"{len(text)} texts for {len(images)} images; expected one each (`Text.take`)")
+            raise ValueError(
+                f"{len(text)} texts for {len(images)} images; expected one each (`Text.take`)"
+            )
         seen = pictures.resized(images, size)
-        logits, score = self.ground(pictures.normalised(seen, self.mask_decoder.class_embed.dtype), text)
+        logits, score = self.ground(
+            pictures.normalised(seen, self.mask_decoder.class_embed.dtype), text
+        )
         masks = pictures.restored(logits, tuple(seen.shape[-2:]), tuple(images.shape[-2:]))
         return masks.float(), score.float()
 

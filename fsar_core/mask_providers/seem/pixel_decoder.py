@@ -37,7 +37,9 @@ class EncoderLayer(nn.Module):
 
 def pointwise(convolution: nn.Conv2d, x: Map) -> Float[Tensor, "batch out height width"]:
     """A 1x1 convolution as the matrix product that it is: maps lie with their channels last, and not every kernel keeps that."""
-    return F.linear(x.movedim(1, -1), convolution.weight.flatten(1), convolution.bias).movedim(-1, 1)
+    return F.linear(x.movedim(1, -1), convolution.weight.flatten(1), convolution.bias).movedim(
+        -1, 1
+    )
 
 
 class NormedConv(nn.Conv2d):
@@ -64,10 +66,13 @@ class PixelDecoder(nn.Module):
         dim = config.dim
         self.input_proj = nn.Conv2d(config.channels[-1], dim, 1)
         self.encoder = nn.ModuleList(
-            EncoderLayer(dim, config.heads, config.feed_forward) for _ in range(config.encoder_layers)
+            EncoderLayer(dim, config.heads, config.feed_forward)
+            for _ in range(config.encoder_layers)
         )
         for number, channels in enumerate(config.channels[:-1], start=1):
-            self.add_module(f"adapter_{number}", NormedConv(channels, dim, 1, config.groups, relu=False))
+            self.add_module(
+                f"adapter_{number}", NormedConv(channels, dim, 1, config.groups, relu=False)
+            )
         for number in range(1, len(config.channels) + 1):
             self.add_module(f"layer_{number}", NormedConv(dim, dim, 3, config.groups, relu=True))
         self.mask_features = MaskFeatures(dim)
@@ -96,4 +101,6 @@ class PixelDecoder(nn.Module):
         positions = sine_positions(height, width, x.shape[1], x.device, x.dtype)
         for layer in self.encoder:
             tokens = layer(tokens, positions)
-        return rearrange(tokens, "batch (height width) dim -> batch dim height width", height=height)
+        return rearrange(
+            tokens, "batch (height width) dim -> batch dim height width", height=height
+        )

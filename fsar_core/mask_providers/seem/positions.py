@@ -13,7 +13,11 @@ from torch import Tensor
 
 
 def sine_positions(
-    height: int, width: int, dim: int, device: torch.device | None = None, dtype: torch.dtype | None = None
+    height: int,
+    width: int,
+    dim: int,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "patches dim"]:
     """Codes of the cells of a map, row by row; a function of its size alone.
 
@@ -23,11 +27,15 @@ def sine_positions(
     """
     dtype = dtype or torch.get_default_dtype()
     rows, columns = (_of_side(side, dim // 2).to(device, dtype) for side in (height, width))
-    return torch.cat([rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], dim=-1).flatten(0, 1)
+    return torch.cat(
+        [rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], dim=-1
+    ).flatten(0, 1)
 
 
 def _of_side(side: int, dim: int) -> Float[Tensor, "side dim"]:
-    number = torch.arange(1, side + 1, dtype=torch.float64, device="cpu") / (side + 1e-6) * 2 * math.pi
+    number = (
+        torch.arange(1, side + 1, dtype=torch.float64, device="cpu") / (side + 1e-6) * 2 * math.pi
+    )
     period = 10000 ** (torch.arange(0, dim, 2, dtype=torch.float64, device="cpu") / dim)
     angle = number[:, None] / period
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)

@@ -32,7 +32,11 @@ class Page(Artifact):
 
     @classmethod
     def wanted(cls, graph: Graph) -> Iterable[Artifact]:
-        names = [PageName(paper, page) for paper in papers(graph.study.table_names) for page in page_kinds()]
+        names = [
+            PageName(paper, page)
+            for paper in papers(graph.study.table_names)
+            for page in page_kinds()
+        ]
         return [graph.get("page", name) for name in names]
 
     @property

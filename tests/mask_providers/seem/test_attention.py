@@ -13,13 +13,21 @@ QUERY, KEY, VALUE = draw(2, 3, 8), draw(2, 5, 8, seed=1), draw(2, 5, 8, seed=2)
 ALLOWED = torch.tensor([[[1, 0, 0, 1, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]]] * 2).bool()
 
 
-@pytest.mark.parametrize("allowed", [None, ALLOWED, ALLOWED[:, :1]], ids=["all", "some", "one row for all"])
+@pytest.mark.parametrize(
+    "allowed", [None, ALLOWED, ALLOWED[:, :1]], ids=["all", "some", "one row for all"]
+)
 def test_oracle(allowed):
     module = random_weights(Attention(8, 2))
     found = module(QUERY, KEY, VALUE, allowed)
     for n in range(2):
-        sees = (lambda i, j: True) if allowed is None else (lambda i, j, n=n: allowed[n].expand(3, 5)[i, j])
-        expected = oracle.attention(*(list(x[n].numpy()) for x in (QUERY, KEY, VALUE)), arrays(module), 2, sees)
+        sees = (
+            (lambda i, j: True)
+            if allowed is None
+            else (lambda i, j, n=n: allowed[n].expand(3, 5)[i, j])
+        )
+        expected = oracle.attention(
+            *(list(x[n].numpy()) for x in (QUERY, KEY, VALUE)), arrays(module), 2, sees
+        )
         np.testing.assert_allclose(found[n], expected, atol=1e-12)
 
 
@@ -51,5 +59,7 @@ def test_feed_forward():
     module = random_weights(NormedFeedForward(8, 6))
     weights = arrays(module)
     for row, found in zip(QUERY[0].numpy(), module(QUERY)[0]):
-        expected = oracle.layer_norm(row + oracle.feed_forward(row, weights), oracle.part(weights, "norm"))
+        expected = oracle.layer_norm(
+            row + oracle.feed_forward(row, weights), oracle.part(weights, "norm")
+        )
         np.testing.assert_allclose(found, expected, atol=1e-12)

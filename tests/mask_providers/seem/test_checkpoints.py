@@ -104,7 +104,9 @@ def test_what_was_saved_is_loaded(seem, state, file):
 
 
 def test_what_is_not_needed_may_be_missing(seem, state, file):
-    found = checkpoints.load("tiny", file({name: value for name, value in state.items() if name not in NOT_NEEDED}))
+    found = checkpoints.load(
+        "tiny", file({name: value for name, value in state.items() if name not in NOT_NEEDED})
+    )
     assert torch.equal(outputs(found)[0], outputs(seem)[0])
     assert all(reason for reason in NOT_NEEDED.values())
 
@@ -133,19 +135,30 @@ def test_unknown(state, file):
 
 def test_another_shape(state, file):
     path = file(state | {"backbone.norm3.bias": torch.zeros(3)})
-    assert "no weights of tiny: 'backbone.norm3.bias' is (3,), expected (10,); expected" in refused(path)
+    assert "no weights of tiny: 'backbone.norm3.bias' is (3,), expected (10,); expected" in refused(
+        path
+    )
 
 
 def test_the_file_of_another_checkpoint(file):
     found = refused(file(state_of(network(TINY_L))))
-    assert "'backbone.layers.0.blocks.0.modulation.f.weight' is (13, 4), expected (11, 4) (and " in found
+    assert (
+        "'backbone.layers.0.blocks.0.modulation.f.weight' is (13, 4), expected (11, 4) (and "
+        in found
+    )
     assert "lacks 'backbone.layers.0.blocks.0.dw1.weight' (and " in found
-    assert "has the unknown 'backbone.layers.0.blocks.0.modulation.focal_layers.2.0.weight' (and " in found
+    assert (
+        "has the unknown 'backbone.layers.0.blocks.0.modulation.focal_layers.2.0.weight' (and "
+        in found
+    )
     assert found.endswith("; it fits tiny_l") and "\n" not in found
 
 
 def test_an_unknown_name(tmp_path):
-    assert refused(tmp_path / "x.pt", "tinny") == "unknown SEEM checkpoint 'tinny'; did you mean 'tiny'?"
+    assert (
+        refused(tmp_path / "x.pt", "tinny")
+        == "unknown SEEM checkpoint 'tinny'; did you mean 'tiny'?"
+    )
 
 
 def test_files_that_are_none(tmp_path, state, file):
@@ -166,7 +179,12 @@ def test_no_code_of_a_file_is_run(state, file, capsys):
 
 
 def test_published_addresses():
-    assert list(CHECKPOINTS) == ["seem_focalt_v1", "seem_focall_v1", "seem_focalt_v0", "seem_focall_v0"]
+    assert list(CHECKPOINTS) == [
+        "seem_focalt_v1",
+        "seem_focall_v1",
+        "seem_focalt_v0",
+        "seem_focall_v0",
+    ]
     for name, checkpoint in CHECKPOINTS.items():
         assert checkpoint.url == f"https://huggingface.co/xdecoder/SEEM/resolve/main/{name}.pt"
         assert checkpoint.config.depthwise == ("focalt" in name)
@@ -188,6 +206,11 @@ def test_the_official_networks_names_and_shapes(name):
     assert len(state) == {True: 729, False: 933}[config.depthwise]
     assert set(keys) == set(checkpoints.shapes(config)) | set(NOT_NEEDED)
     other = CHECKPOINTS["seem_focall_v1" if config.depthwise else "seem_focalt_v1"].config
-    assert checkpoints.differences(state, other).startswith("'backbone.patch_embed.proj.weight' is (")
+    assert checkpoints.differences(state, other).startswith(
+        "'backbone.patch_embed.proj.weight' is ("
+    )
     for key in checkpoints.shapes(config):
-        assert checkpoints.differences({k: v for k, v in state.items() if k != key}, config) == f"lacks '{key}'"
+        assert (
+            checkpoints.differences({k: v for k, v in state.items() if k != key}, config)
+            == f"lacks '{key}'"
+        )

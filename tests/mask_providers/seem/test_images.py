@@ -34,12 +34,17 @@ def test_resized_as_pillow_does(height, width):
     for frame, small in zip(frames(2, height, width), found):
         picture = Image.fromarray(frame.movedim(0, -1).numpy())
         picture = picture.resize((small.shape[2], small.shape[1]), Image.Resampling.BILINEAR)
-        difference = np.abs(np.asarray(picture).astype(int) - small.movedim(0, -1).numpy().astype(int))
+        difference = np.abs(
+            np.asarray(picture).astype(int) - small.movedim(0, -1).numpy().astype(int)
+        )
         assert difference.max() <= 1
 
 
 def test_floating_frames_are_resized_without_rounding():
-    rounded, exact = images.resized(frames(1, 90, 120), 64), images.resized(frames(1, 90, 120).float(), 64)
+    rounded, exact = (
+        images.resized(frames(1, 90, 120), 64),
+        images.resized(frames(1, 90, 120).float(), 64),
+    )
     assert exact.dtype == torch.float32 and (exact - exact.round()).abs().max() > 0.4
     assert (exact - rounded.float()).abs().max() <= 1
 

@@ -23,7 +23,9 @@ def test_oracle(module):
     assert text.tokens.shape == (3, 5, 16) and len(text) == 3
     for number, prompt in enumerate(PROMPTS):
         expected = oracle.language_encoder(encode(prompt), arrays(module), TINY)
-        assert text.present[number].tolist() == [True] * len(expected) + [False] * (5 - len(expected))
+        assert text.present[number].tolist() == [True] * len(expected) + [False] * (
+            5 - len(expected)
+        )
         np.testing.assert_allclose(text.tokens[number, : len(expected)], expected, atol=1e-10)
         np.testing.assert_allclose(text.sentence[number], expected[-1], atol=1e-10)
         assert (text.tokens[number, len(expected) :] == 0).all()
@@ -57,7 +59,9 @@ def test_rows_in_another_order_and_repeated(module):
 
 def test_to_another_device(module):
     text = module(PROMPTS).to("meta")
-    assert {text.tokens.device.type, text.present.device.type, text.sentence.device.type} == {"meta"}
+    assert {text.tokens.device.type, text.present.device.type, text.sentence.device.type} == {
+        "meta"
+    }
 
 
 def test_a_prompt_without_text(module):

@@ -16,7 +16,10 @@ MEMORIES = [draw(2, 16, *size, seed=i) for i, size in enumerate(SIZES)]
 FEATURES = draw(2, 16, 16, 24, seed=3) + draw(16, 1, 1, seed=6)
 SMALL = [F.interpolate(FEATURES, size, mode="bilinear", align_corners=False) for size in SIZES]
 TEXT = Text(
-    torch.cat([draw(2, 3, 16, seed=4), torch.tensor([1.0, 0.0]).view(2, 1, 1) * draw(1, 1, 16, seed=5)], dim=1),
+    torch.cat(
+        [draw(2, 3, 16, seed=4), torch.tensor([1.0, 0.0]).view(2, 1, 1) * draw(1, 1, 16, seed=5)],
+        dim=1,
+    ),
     torch.tensor([[True] * 4, [True] * 3 + [False]]),
     draw(2, 16, seed=6),
 )
@@ -34,7 +37,9 @@ def test_oracle(module):
     for n in range(2):
         text = list(TEXT.tokens[n, TEXT.present[n]].numpy())
         memories = [last(memory[n : n + 1]) for memory in MEMORIES]
-        meanings, logits = oracle.mask_decoder(memories, last(FEATURES[n : n + 1]), text, arrays(module), TINY)
+        meanings, logits = oracle.mask_decoder(
+            memories, last(FEATURES[n : n + 1]), text, arrays(module), TINY
+        )
         np.testing.assert_allclose(found.meaning[n], meanings, atol=1e-9)
         np.testing.assert_allclose(masks[n], logits, atol=1e-9)
 
@@ -49,7 +54,9 @@ def test_some_queries_of_the_oracles_test_are_blocked_and_some_have_an_empty_mas
 
 def test_open_cells():
     masks = torch.tensor([[[-1.0, 0.0, 2.0], [-1.0, -2.0, -3.0], [1.0, 1.0, 1.0]]])
-    assert open_cells(masks).tolist() == [[[False, True, True], [True, True, True], [True, True, True]]]
+    assert open_cells(masks).tolist() == [
+        [[False, True, True], [True, True, True], [True, True, True]]
+    ]
 
 
 def test_what_lies_outside_its_mask_does_not_reach_a_query():
@@ -63,7 +70,10 @@ def test_what_lies_outside_its_mask_does_not_reach_a_query():
     for cell in range(6):
         changed = memories[0].clone()
         changed.flatten(2)[..., cell] += 1
-        same = torch.equal(module(memories, small, single).mask, module([changed, *memories[1:]], small, single).mask)
+        same = torch.equal(
+            module(memories, small, single).mask,
+            module([changed, *memories[1:]], small, single).mask,
+        )
         assert same == bool(closed[cell])
 
 
@@ -97,7 +107,9 @@ def test_similarity():
     queries, sentence = draw(2, 3, 4), draw(2, 4, seed=1)
     found = similarity(queries, sentence)
     for n, q in np.ndindex(2, 3):
-        assert found[n, q].item() == pytest.approx(oracle.cosine(queries[n, q].numpy(), sentence[n].numpy()), abs=1e-12)
+        assert found[n, q].item() == pytest.approx(
+            oracle.cosine(queries[n, q].numpy(), sentence[n].numpy()), abs=1e-12
+        )
     assert similarity(queries.bfloat16(), sentence.bfloat16()).dtype == torch.float32
     assert similarity(torch.zeros(1, 1, 4), torch.ones(1, 4)).item() == 0
 
@@ -107,4 +119,6 @@ def test_published_size():
     with torch.device("meta"):
         module = MaskDecoder(FOCAL_T)
     strokes = 3 * 512 * 512 + 2 * 32 * 512 + 2 * 512
-    assert (sum(p.numel() for p in module.parameters()) + strokes) / 1e6 == pytest.approx(39.81, abs=0.005)
+    assert (sum(p.numel() for p in module.parameters()) + strokes) / 1e6 == pytest.approx(
+        39.81, abs=0.005
+    )

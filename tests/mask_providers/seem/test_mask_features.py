@@ -20,7 +20,9 @@ def module() -> MaskFeatures:
 def test_resized(module, form):
     features, finest = module(FINEST), FINEST.contiguous(memory_format=form)
     for size, found in zip(SIZES, module.resized(finest, SIZES)):
-        torch.testing.assert_close(found, F.interpolate(features, size, mode="bilinear", align_corners=False))
+        torch.testing.assert_close(
+            found, F.interpolate(features, size, mode="bilinear", align_corners=False)
+        )
 
 
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])

@@ -54,7 +54,9 @@ def test_a_batch_gives_what_each_frame_gives_alone(seem):
     shown, text = frames(4, 40, 40), seem.encode_text(PROMPTS).take(torch.tensor([1, 0, 0, 1]))
     masks, score = seem(shown, text, size=64)
     for n in range(4):
-        alone, alone_score = seem(shown[n : n + 1], seem.encode_text([PROMPTS[(1, 0, 0, 1)[n]]]), size=64)
+        alone, alone_score = seem(
+            shown[n : n + 1], seem.encode_text([PROMPTS[(1, 0, 0, 1)[n]]]), size=64
+        )
         torch.testing.assert_close(masks[n], alone[0])
         torch.testing.assert_close(score[n], alone_score[0])
 
@@ -82,7 +84,10 @@ def test_every_parameter_has_a_say():
 def test_forward_keeps_no_gradients():
     seem = network().requires_grad_(True)
     text = seem.encode_text(PROMPTS[:1])
-    assert not text.tokens.requires_grad and not seem(frames(1, 32, 32), text, size=32)[0].requires_grad
+    assert (
+        not text.tokens.requires_grad
+        and not seem(frames(1, 32, 32), text, size=32)[0].requires_grad
+    )
 
 
 def test_a_text_for_every_frame(seem):
@@ -91,11 +96,15 @@ def test_a_text_for_every_frame(seem):
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-@pytest.mark.parametrize(("dtype", "share"), [(torch.bfloat16, 1), (torch.float16, 1 / 8)], ids=["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("dtype", "share"), [(torch.bfloat16, 1), (torch.float16, 1 / 8)], ids=["bfloat16", "float16"]
+)
 @pytest.mark.parametrize("how", ["autocast", "converted"])
 def test_half_precision(how, dtype, share, config):
     """What differs is rounding: float16 has three bits more than bfloat16 and is eight times nearer."""
-    config = replace(config, channels=(24, 32, 40, 48), dim=32)  # norms of four channels would make much of little
+    config = replace(
+        config, channels=(24, 32, 40, 48), dim=32
+    )  # norms of four channels would make much of little
     single, half = network(config).float(), network(config).float()
     if how == "converted":
         half.to(dtype)
@@ -112,7 +121,11 @@ def test_half_precision(how, dtype, share, config):
         wanted_masks, wanted_score = single(shown, wanted_text, size=64)
     assert memories[0].dtype == dtype and masks.dtype == score.dtype == torch.float32
     pairs = [*zip(maps, wanted), *zip(memories, wanted_memories), (finest, wanted_finest)]
-    for found, expected in [*pairs, (text.tokens, wanted_text.tokens), (text.sentence, wanted_text.sentence)]:
+    for found, expected in [
+        *pairs,
+        (text.tokens, wanted_text.tokens),
+        (text.sentence, wanted_text.sentence),
+    ]:
         error = (found.float() - expected).norm() / expected.norm()
         # How much bfloat16 loses depends on the kernels of the processor: 0.08 to 0.11 were seen.
         assert 1e-5 < error < 0.15 * share
@@ -125,7 +138,9 @@ def test_half_precision(how, dtype, share, config):
 def test_everything_follows_the_module_to_its_device(config):
     """Nothing is computed on the meta device, but a tensor that was left on the CPU would be refused there."""
     seem = network(config).to("meta")
-    masks, score = seem(torch.empty(2, 3, 40, 50, device="meta"), seem.encode_text(PROMPTS), size=64)
+    masks, score = seem(
+        torch.empty(2, 3, 40, 50, device="meta"), seem.encode_text(PROMPTS), size=64
+    )
     assert masks.device.type == score.device.type == "meta" and masks.shape == (2, 40, 50)
 
 

@@ -20,10 +20,19 @@ WEIGHTS = shared("parity", "seem_random_weights.py")
 KEYS = shared("facts", "seem_focalt_v1_keys.json")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.shared(NUMBERS, WEIGHTS, KEYS, checks="SEEM stage by stage against numbers of the official network"),
+    pytest.mark.shared(
+        NUMBERS, WEIGHTS, KEYS, checks="SEEM stage by stage against numbers of the official network"
+    ),
 ]
 LIMIT = 1e-4  # of the largest value
-UP_TO_MASK_FEATURES = ["class_emb", *(f"res{n}" for n in (2, 3, 4, 5)), "ms0", "ms1", "ms2", "mask_features"]
+UP_TO_MASK_FEATURES = [
+    "class_emb",
+    *(f"res{n}" for n in (2, 3, 4, 5)),
+    "ms0",
+    "ms1",
+    "ms2",
+    "mask_features",
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +47,9 @@ def seem(numbers) -> SEEM:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     state = {
-        name: torch.tensor(np.asarray(module.random_entry(name, tuple(shape), int(numbers["seed"]))))
+        name: torch.tensor(
+            np.asarray(module.random_entry(name, tuple(shape), int(numbers["seed"])))
+        )
         for name, shape in json.loads(KEYS.read_text()).items()
     }
     assert checkpoints.differences(state, FOCAL_T) == ""
@@ -63,7 +74,9 @@ def stages(seem: SEEM, numbers: dict, dtype: torch.dtype) -> SimpleNamespace:
     hook = seem.mask_decoder.mask_embed.register_forward_hook(
         lambda _module, _inputs, queries: averages.append(masks_of(queries).abs().mean().item())
     )
-    found = seem.mask_decoder(memories, features.resized(finest, [m.shape[-2:] for m in memories]), text)
+    found = seem.mask_decoder(
+        memories, features.resized(finest, [m.shape[-2:] for m in memories]), text
+    )
     hook.remove()
     logits, score = seem.ground(inputs, text)
     nearness = similarity(found.meaning, text.sentence)
@@ -79,7 +92,9 @@ def stages(seem: SEEM, numbers: dict, dtype: torch.dtype) -> SimpleNamespace:
         matched_id=nearness.argmax(),
         aux_gmasks_mean=torch.tensor(averages),
         logits_quarter=logits[0],
-        logits=images.restored(logits, numbers["image"].shape[1:], tuple(numbers["out_hw"].tolist()))[0],
+        logits=images.restored(
+            logits, numbers["image"].shape[1:], tuple(numbers["out_hw"].tolist())
+        )[0],
         score=score,
     )
 
@@ -109,7 +124,15 @@ def error(numbers: dict, name: str, found: torch.Tensor) -> float:
 
 @pytest.mark.parametrize(
     "name",
-    [*UP_TO_MASK_FEATURES, "pred_gmasks", "pred_gtexts", "similarity", "aux_gmasks_mean", "logits_quarter", "logits"],
+    [
+        *UP_TO_MASK_FEATURES,
+        "pred_gmasks",
+        "pred_gtexts",
+        "similarity",
+        "aux_gmasks_mean",
+        "logits_quarter",
+        "logits",
+    ],
 )
 def test_double_precision(numbers, double, name):
     assert error(numbers, name, getattr(double, name)) < LIMIT
@@ -124,7 +147,10 @@ def test_tokens(numbers, double):
     real = places < double.token_emb.numel()
     found = double.token_emb.flatten().numpy()[places[real]]
     assert real.sum() > 50
-    assert np.abs(found - numbers["token_emb_values"][real]).max() < LIMIT * numbers["token_emb_stats"][2]
+    assert (
+        np.abs(found - numbers["token_emb_values"][real]).max()
+        < LIMIT * numbers["token_emb_stats"][2]
+    )
 
 
 def test_the_same_query_and_every_pixel(numbers, double):

@@ -59,7 +59,10 @@ def test_words_come_back(words):
 
 
 def test_everything_comes_back_but_blanks_around_signs():
-    assert decode(encode("Don't push [it], 3 times - naïve café!")) == "don 't push [ it ], 3 times - naïve café !"
+    assert (
+        decode(encode("Don't push [it], 3 times - naïve café!"))
+        == "don 't push [ it ], 3 times - naïve café !"
+    )
 
 
 def test_a_long_text_is_cut_and_keeps_its_end():
@@ -71,11 +74,15 @@ def test_a_long_text_is_cut_and_keeps_its_end():
 
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_no_text(text):
-    with pytest.raises(FsarError, match=r"^a prompt without text; expected words that name what to look for$"):
+    with pytest.raises(
+        FsarError, match=r"^a prompt without text; expected words that name what to look for$"
+    ):
         encode(text)
 
 
-@pytest.mark.parametrize("mark", ["<|endoftext|>", "<start_of_text>", "<End_of_text>", "<|startoftext|>"])
+@pytest.mark.parametrize(
+    "mark", ["<|endoftext|>", "<start_of_text>", "<End_of_text>", "<|startoftext|>"]
+)
 def test_marks_of_the_tokenizer(mark):
     with pytest.raises(FsarError, match="which the tokenizer takes for"):
         encode(f"ride {mark} bike")
