@@ -61,7 +61,7 @@ def artifact(kind, wildcards):
 
 
 def needs(kind, name):
-    """An input of a rule that makes artifacts of a kind: the files of other artifacts."""
+    """An input of a rule that makes artifacts of a kind, which is files of other artifacts."""
     return lambda wildcards: one_or_more(artifact(kind, wildcards).input_files(name))
 
 

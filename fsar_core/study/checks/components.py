@@ -128,9 +128,14 @@ def _check_pair(
         for kind, part in (("heads", head), ("matching", matching))
     ]
     if tokens[0] != tokens[1]:
+        fitting = [
+            f"`{name}`"
+            for name in registry.names("matching")
+            if registry.entry("matching", name).attributes["global_tokens"] == tokens[0]
+        ]
         raise FsarError(
-            f"{where}: the head '{head.name}' puts {tokens[0]} global tokens before the frames, '{matching.name}' "
-            f"expects {tokens[1]}; `global_local` goes with heads that have one (`global_: false`: compares frames alone)"
+            f"{where}: the head '{head.name}' puts {tokens[0]} global tokens before the frames, "
+            f"'{matching.name}' expects {tokens[1]}; choose {' or '.join(fitting)}"
         )
     if not registry.entry("heads", head.name).attributes["wraps_tail"]:
         return
