@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -68,7 +68,11 @@ def _line(key: str, said: object) -> str:
 
 
 def _head(
-    study: Study, name: str, shown: TableKind | FigureKind, datasets: list[str], files: list[Path]
+    study: Study,
+    name: str,
+    shown: TableKind | FigureKind,
+    datasets: list[str],
+    files: Sequence[Path],
 ) -> Iterator[str]:
     """What tables and figures have in common."""
     yield f"{name}: {shown.title}"
@@ -95,9 +99,7 @@ def _head(
 
 
 def _table(study: Study, name: str) -> Iterator[str]:
-    folder = study.config.roots.results / "tables"
-    files = [folder / f"{name}.{ending}" for ending in ("csv", "md", "tex", "html", "left_out.csv")]
-    table = study.table(name)
+    table, files = study.table(name), study.artifacts.get("table", name).files
     yield from _head(study, name, table, table.measured_on(), files)
     by_method: dict[str, list[Cell]] = {}
     for cell in study.experiments.cells(name):
@@ -117,9 +119,8 @@ def _table(study: Study, name: str) -> Iterator[str]:
 
 
 def _figure(study: Study, name: str) -> Iterator[str]:
-    folder, figure = study.config.roots.results / "figures", study.figure(name)
+    figure, files = study.figure(name), study.artifacts.get("figure", name).files
     points, looks = study.experiments.points(name), study.experiments.looks(name)
-    files = [folder / f"{name}.{ending}" for ending in ("png", "pdf", "csv", "html")]
     yield from _head(study, name, figure, list(dict.fromkeys(figure.measured_on())), files)
     runs = {point.run.run_id: point.method for point in points} | {
         look.run.run_id: look.subject.method for look in looks

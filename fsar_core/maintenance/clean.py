@@ -24,6 +24,7 @@ from fsar_core.storage.object_paths import remove as remove_objects
 from fsar_core.storage.places import Place
 from fsar_core.stores import access
 from fsar_core.study import Study
+from fsar_core.study.artifacts import figure, table
 
 HIDDEN = (
     r"\.[^/]+\.[A-Za-z0-9_]{8}"  # what a killed job leaves of a file that it was about to write
@@ -51,8 +52,8 @@ STORE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+\.[0-9a-f]{12}")
 INDEX_NAME = re.compile(r"[\w-]+\.[0-9a-f]{12}\.tsv")
 EPISODES_NAME = re.compile(r"[\w-]+\.(train|val|test)\.[0-9]+way[0-9]+shot\.[0-9a-f]{12}\.npz")
 MADE = {
-    "tables": ("csv", "md", "tex", "html", "left_out.csv"),
-    "figures": ("png", "pdf", "csv", "html"),
+    "tables": table.ENDINGS,
+    "figures": figure.ENDINGS,
     "complexity": ("json",),
 }
 PAGE_LOG = re.compile(r"(\w+)\.(\w+)\.log")  # of a page of the report: paper, kind

@@ -16,7 +16,7 @@ from fsar_core.study.artifacts.graph import Graph
 from fsar_core.study.artifacts.inspection import Inspected
 from fsar_core.study.checks.figures import check_figure
 
-ENDINGS = ("pdf", "csv", "png", "html")
+ENDINGS = ("png", "pdf", "csv", "html")  # the page is written last
 
 
 class Figure(Artifact):
