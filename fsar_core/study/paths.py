@@ -14,6 +14,7 @@ from fsar_core.specs import (
     StoreSpec,
 )
 from fsar_core.storage.places import Place
+from fsar_core.stores import kinds
 
 if TYPE_CHECKING:
     from fsar_core.study.study import Study
@@ -33,10 +34,9 @@ class Paths:
     def store(self, spec: StoreSpec) -> Place:
         """Return the folder of a store.
 
-        At the cut `frames` the features of a backbone are the frames themselves.
+        The kind of store says which store holds what a spec describes.
         """
-        if spec.kind == "features" and spec.cut == "frames":
-            spec = spec.frames
+        spec = kinds.get(spec.kind).kept_as(spec)
         return self.roots.stores / spec.kind / spec.key
 
     def index(self, dataset: str) -> Place:

@@ -21,9 +21,7 @@ from fsar_core.specs import (
     MaskSpec,
     RunSpec,
     SaliencySpec,
-    StoreSpec,
 )
-from fsar_core.stores.layout import job_count
 from fsar_core.study import runs
 from fsar_core.study.caching import cached_method
 from fsar_core.study.weights import WeightFiles
@@ -176,16 +174,6 @@ class Specs:
         if training is not None:
             return str(self._study.paths.weights(training))
         return self.weights.of_backbone(self.backbone_of(spec))
-
-    def jobs(self, spec: StoreSpec) -> int:
-        """Return the number of jobs that fill a store."""
-        data = self.dataset(spec.dataset)
-        if spec.kind == "masks":
-            return job_count(data.training_clips, self.preset.masks.clips_per_job)
-        if spec.kind == "saliency":
-            return job_count(len(data), self.preset.saliency.clips_per_job)
-        settings = self.preset.frames if spec.kind == "frames" else self.backbone_of(spec)
-        return job_count(len(data), settings.clips_per_job)
 
     def training_of(self, spec: FeatureSpec) -> BackboneTrainingSpec | None:
         """Return how the pipeline trains a feature store's backbone; None if it does not."""

@@ -577,9 +577,9 @@ def test_heads_that_learn_from_masks_get_them(workflow):
     assert run.masks.source == "masks/{folder}/{video}.png" and run.masks.prompts is None
     assert (
         made.paths.store(run.masks) == Path("stores/masks") / run.masks.key
-        and made.specs.jobs(run.masks) == 1
+        and len(made.artifacts.of(run.masks).receipts) == 1
     )
-    assert study(workflow, masks={"clips_per_job": 64}).specs.jobs(run.masks) == 9
+    assert len(study(workflow, masks={"clips_per_job": 64}).artifacts.of(run.masks).receipts) == 9
     for params in ({"instance": False}, {"mask_weight": 0.0}):
         assert (
             made.specs.run(
@@ -916,7 +916,10 @@ def test_heads_that_hide_frames_by_their_actionness_get_it_from_a_store(workflow
     other = study(workflow, saliency={"epochs": 3, "clips_per_job": 64})
     assert sgtm(other).saliency.key != run.saliency.key and sgtm(other).features == run.features
     # 48 classes of 24, 12 or 16 clips: all of them, not those of the training alone.
-    assert (made.specs.jobs(run.saliency), other.specs.jobs(run.saliency)) == (
+    assert (
+        len(made.artifacts.of(run.saliency).receipts),
+        len(other.artifacts.of(run.saliency).receipts),
+    ) == (
         1,
         -(-(24 * 24 + 8 * 12 + 16 * 16) // 64),
     )
@@ -965,7 +968,7 @@ def test_the_classifier_sees_features_of_the_last_cut(workflow):
     seen = made.experiments.cells("a_table1")[0].run.saliency.features
     assert (
         made.specs.training_of(seen) == made.specs.backbone_training("demo_temporal")
-        and made.specs.jobs(seen) == 1
+        and len(made.artifacts.of(seen).receipts) == 1
     )
     large = study(workflow, backbone__crop=80)
     with pytest.raises(FsarError, match=r"crop 80 is larger than frames\.size 72"):
@@ -1078,7 +1081,10 @@ def test_a_setup_is_another_backbone_and_training(workflow):
     )
     # 48 classes of 24, 12 or 16 clips in jobs of 1,024 and of 128.
     clips = len(made.dataset("demo_temporal"))
-    assert (made.specs.jobs(plain.features), made.specs.jobs(deep.features)) == (
+    assert (
+        len(made.artifacts.of(plain.features).receipts),
+        len(made.artifacts.of(deep.features).receipts),
+    ) == (
         1,
         -(-clips // 128),
     )
@@ -1132,7 +1138,9 @@ def test_a_row_may_take_another_number_of_frames(workflow):
     # The backbone is trained once, on the preset's frames.
     assert eight.features.backbone == four.features.backbone
     assert made.specs.training_of(four.features).frames == eight.features.frames
-    assert made.specs.jobs(four.features.frames) == made.specs.jobs(eight.features.frames)
+    assert len(made.artifacts.of(four.features.frames).receipts) == len(
+        made.artifacts.of(eight.features.frames).receipts
+    )
 
 
 @pytest.mark.parametrize(
@@ -1411,8 +1419,8 @@ def test_jobs_of_a_store(workflow):
     made = study(workflow, frames__clips_per_job=100, backbone__clips_per_job=928)
     assert len(made.dataset("demo_spatial")) == 24 * 24 + 8 * 12 + 16 * 16 == 928
     # 100 clips are two shard files of 64, 928 are fifteen.
-    assert made.specs.jobs(made.specs.frames("demo_spatial")) == 8
-    assert made.specs.jobs(made.features("demo_spatial")) == 1
+    assert len(made.artifacts.of(made.specs.frames("demo_spatial")).receipts) == 8
+    assert len(made.artifacts.of(made.features("demo_spatial")).receipts) == 1
 
 
 # -- weights ---------------------------------------------------------------------------------------------------------------
