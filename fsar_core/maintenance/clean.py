@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fsar_core.errors import FsarError
-from fsar_core.maintenance.verify import REMOVED, STORE_FILES
+from fsar_core.maintenance.verify import REMOVED
 from fsar_core.storage import locks
 from fsar_core.storage.object_paths import Held, ObjectPath
 from fsar_core.storage.object_paths import remove as remove_objects
 from fsar_core.storage.places import Place
 from fsar_core.stores import access
+from fsar_core.stores.layout import STORE_FILES
 from fsar_core.study import Study
 from fsar_core.study.artifacts import figure, table
 

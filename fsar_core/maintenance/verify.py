@@ -15,10 +15,10 @@ from fsar_core.storage.object_paths import ObjectPath
 from fsar_core.storage.places import Place, place
 from fsar_core.storage.provenance import read_json, zip_damage
 from fsar_core.stores import verify as stores
+from fsar_core.stores.layout import STORE_FILES
 from fsar_core.stores.manifest import lost_clips, tracked
 from fsar_core.study.artifacts.graph import kinds
 
-STORE_FILES = ("plan.json", "manifest.json", "data.zarr")
 REMOVED = ".removed."  # how the name of a folder begins while `fsar clean` removes it
 
 
@@ -30,16 +30,19 @@ class Checked(NamedTuple):
 
 
 def everything(roots: Roots) -> list[Place]:
-    """Stores, run folders and single files under the roots, in the order in which they are made."""
-    locations = [kind.location for kind in kinds().values() if kind.location is not None]
-    found = [
-        path for root, pattern in locations for path in _matching(getattr(roots, root), pattern)
-    ]
-    kept = [path.parent for path in _matching(roots.stores, "*/*/*") if path.name in STORE_FILES]
-    runs = [path.parent for path in roots.results.glob("runs/*/summary.json")]
-    # Written by way of a hidden file beside it: one that is left belongs to a killed job and is read by nobody.
-    visible = [_removed(path) or path for path in found if not path.name.startswith(".")]
-    return list(dict.fromkeys([*sorted(visible, key=_order), *sorted(kept), *sorted(runs)]))
+    """Return single files, then stores, then folders of runs under the roots, each once."""
+    files: list[Place] = []
+    folders: dict[str, list[Place]] = {"stores": [], "weights": [], "results": []}
+    for kind in (kind for kind in kinds().values() if kind.location is not None):
+        root, *patterns = kind.location
+        found = [path for each in patterns for path in _matching(getattr(roots, root), each)]
+        if kind.is_folder:
+            folders[root] += sorted(path.parent for path in found)
+        else:
+            # A hidden file is half of one that a killed job was writing; nobody reads it.
+            files += [_removed(path) or path for path in found if not path.name.startswith(".")]
+    in_folders = [path for paths in folders.values() for path in paths]
+    return list(dict.fromkeys([*sorted(files, key=_order), *in_folders]))
 
 
 def _removed(path: Place) -> Place | None:

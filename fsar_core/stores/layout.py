@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FILE_CLIPS = 64
 ZSTD_LEVEL = 1
+# What tells a store from another folder; a damaged store may lack any of them.
+STORE_FILES = ("plan.json", "manifest.json", "data.zarr")
 Files = dict[str, dict[str, Any]]  # path below the store -> bytes, sha256, clips (stores/shards.py)
 SPECS = kinds.SpecTypes()
 

@@ -67,8 +67,11 @@ class Artifact(ABC):
     wildcards: ClassVar[tuple[str, ...]] = ()
     """Wildcards of the rule that together are the `key`, joined by `/`."""
 
-    location: ClassVar[tuple[str, str] | None] = None
-    """Root and pattern of files that hold a checksum of their own, which `fsar verify` looks for."""
+    location: ClassVar[tuple[str, ...] | None] = None
+    """Root and patterns of files that hold a checksum, by which `fsar verify` finds artifacts."""
+
+    is_folder: ClassVar[bool] = False
+    """Whether what is verified is the folder of the files that `location` finds."""
 
     loses_clips: ClassVar[bool] = False
     """Whether clips may be missing because a decoder crashed; another attempt may have them."""

@@ -21,6 +21,8 @@ class Run(Artifact):
     spec: RunSpec
     spec_type = RunSpec
     wildcards = ("run",)
+    location = ("results", "runs/*/summary.json")
+    is_folder = True
     rule = "evaluate_head"
     uses_gpu = True
 

@@ -9,7 +9,7 @@ from typing import Any
 from fsar_core.specs import StoreSpec
 from fsar_core.storage.places import Place
 from fsar_core.stores import kinds
-from fsar_core.stores.layout import job_count
+from fsar_core.stores.layout import STORE_FILES, job_count
 from fsar_core.study.artifacts.base import CLIP_FRAMES, Artifact, Job, Volume, Work
 from fsar_core.study.artifacts.graph import Graph
 
@@ -19,6 +19,8 @@ class Store(Artifact):
 
     spec: StoreSpec
     wildcards = ("store",)
+    location = ("stores", *(f"*/*/{name}" for name in STORE_FILES))
+    is_folder = True
     loses_clips = True
 
     @classmethod
