@@ -54,7 +54,9 @@ def store(request, tmp_path) -> Place:
 @contextlib.contextmanager
 def process(script: str, store: Place) -> Iterator[subprocess.Popen]:
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    child = subprocess.Popen([sys.executable, "-c", script, str(store)], **pipes)
+    root = str(Path(__file__).parents[2])  # scripts import the tests' builders
+    command = [sys.executable, "-c", script, str(store)]
+    child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": root}, **pipes)
     try:
         yield child
     finally:

@@ -43,7 +43,7 @@ rule inspect_run:
     shell:
         "python -m fsar_core lease -n {resources.gpu} -- python -m fsar_core inspect --spec {params.spec:q}"
         " --features {params.features:q} --episodes {input.episodes:q} --episode-spec {params.episode_spec:q}"
-        " --checkpoint {input.checkpoint:q} --frames {params.frames:q} --kind {params.kind} --wanted {params.wanted:q}"
+        " --checkpoint {input.checkpoint:q} --frames {params.frames:q} --kind {params.kind:q} --wanted {params.wanted:q}"
         " --weights {params.weights:q} --weights-root {params.weights_root:q} --device {resources.device}"
         " --memory-gib {resources.memory_gib} --threads {threads} --index {input.index:q} --masks={params.masks:q}"
         " --out {output.found:q} > {log:q} 2>&1"
