@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from torch import nn
 from fsar_core.components.validation import check_arguments
 
 
-class Component(nn.Module):
+class Component(nn.Module, ABC):
     """A network, or part of one, whose constructor enforces the constraints of its signature.
 
     Every value given to a constructor is checked against its annotation (`Literal`, `Annotated`,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -48,7 +49,7 @@ class Planner(Protocol):
         """Raise FsarError where features cannot be made."""
 
 
-class Input:
+class Input(ABC):
     """What a head can ask for besides features.
 
     A subclass that reads from a store defines `plan` and `open`; `open` usually returns a
@@ -140,11 +141,12 @@ class Input:
 
         return kinds.spec_from(value)
 
-    def check(self, study: Planner, spec: Spec) -> None:
+    def check(self, study: Planner, spec: Spec) -> None:  # noqa: B027
         """Raise FsarError where the artifact cannot be made; called before any job starts."""
 
     # Reading.
 
+    @abstractmethod
     def open(
         self,
         path: Place | None,
@@ -162,7 +164,6 @@ class Input:
         Raises:
             FsarError: the artifact is missing, damaged or of another spec.
         """
-        raise NotImplementedError
 
 
 class Source:

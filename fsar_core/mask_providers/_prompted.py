@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,11 +52,11 @@ class PromptedTeacher(MaskProvider):
         self.place = {text: number for number, text in enumerate(prompts)}
         self.prompts = [prompt(text, template) for text in prompts]
 
+    @abstractmethod
     def look(
         self, frames: UInt8[Tensor, "frames 3 height width"], texts: Int64[Tensor, " frames"]
     ) -> tuple[Float[Tensor, "frames height width"], Float[Tensor, " frames"]]:
         """Mask logits and scores of frames, each for the prompt of its number."""
-        raise NotImplementedError
 
     @torch.inference_mode()
     def forward(self, clips: Sequence[ClipFrames]) -> list[ClipMasks]:

@@ -19,6 +19,7 @@ Modules of kinds are imported to plan the workflow: import torch and matplotlib 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,21 +113,23 @@ class FigureKind(Kind):
     where: str
     notes: list[str] = []
 
+    @abstractmethod
     def measured_on(self) -> list[str]:
         """Return the data sets of the paper that the figure is about."""
-        raise NotImplementedError
 
+    @abstractmethod
     def needs(self) -> FigureNeeds:
         """Return what the figure is made from."""
-        raise NotImplementedError
 
     def wanted(self, datasets: Sequence[str]) -> dict[str, Any]:
         """Return what to take out of a run, as plain data for `inspection`.
 
+        A kind without `inspection` wants nothing.
+
         Args:
             datasets: of the paper; several where one card is used in place of all of them.
         """
-        raise NotImplementedError
+        return {}
 
     def unsuitable(self, head: Entry) -> str | None:
         """Return why a head cannot be shown ("has no attention to show"), or None if it can."""
@@ -143,9 +146,9 @@ class FigureKind(Kind):
             FsarError: for example an episode that does not exist is to be shown.
         """
 
+    @abstractmethod
     def draw(self, inputs: FigureInputs) -> tuple[Figure, pd.DataFrame]:
         """Return the matplotlib figure and the numbers that it shows, as they go into the CSV."""
-        raise NotImplementedError
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -185,29 +188,29 @@ class TableKind(Kind):
     where: str
     notes: list[str] = []
 
+    @abstractmethod
     def measured_on(self) -> list[str]:
         """Return the data sets of the paper that the table has numbers of."""
-        raise NotImplementedError
 
     def paper_datasets(self) -> list[str]:
         """Return every data set of the paper that the table names, also those to train on."""
         return self.measured_on()
 
+    @abstractmethod
     def components(self) -> list[tuple[str, str, Component]]:
         """Return (place in the file, kind, component) of everything that is built for the table."""
-        raise NotImplementedError
 
+    @abstractmethod
     def needs(self) -> TableNeeds:
         """Return what the table is made from."""
-        raise NotImplementedError
 
     def unmeasured_rows(self) -> tuple[str, list[str]]:
         """Return what rows without runs are called in `fsar show`, and their names."""
         return ("rows", [])
 
+    @abstractmethod
     def make(self, inputs: TableInputs) -> tuple[pd.DataFrame, list[Block]]:
         """Return the CSV, and the blocks of Markdown, LaTeX and HTML."""
-        raise NotImplementedError
 
 
 # -- pages of the report ---------------------------------------------------------------------------
@@ -230,10 +233,10 @@ class Page(Kind):
     """What the report says about it beside the list."""
 
     @classmethod
+    @abstractmethod
     def gather(cls, study: Study, tables: Sequence[str]) -> Self:
         """Return the page of the tables with these names."""
-        raise NotImplementedError
 
+    @abstractmethod
     def render(self, paper: str) -> str:
         """Return the page as HTML."""
-        raise NotImplementedError

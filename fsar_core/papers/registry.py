@@ -66,6 +66,8 @@ def kind(group: Group, name: str) -> type[Any]:
             f"{module.__file__}: defines {len(classes)} subclasses of {base.__name__}, expected one; "
             f"a module of {group} that is no kind starts with `_`"
         )
+    if missing := sorted(classes[0].__abstractmethods__):
+        raise FsarError(f"{module.__file__}: {classes[0].__name__} lacks the method '{missing[0]}'")
     return classes[0]
 
 

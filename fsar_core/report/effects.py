@@ -23,7 +23,7 @@ from fsar_core.papers.kinds import Page
 from fsar_core.papers.models import printed_number
 from fsar_core.rendering import html
 from fsar_core.rendering.drawing import drawing
-from fsar_core.tables.accuracy.model import AccuracyModel
+from fsar_core.tables.accuracy import AccuracyTable
 
 if TYPE_CHECKING:
     from fsar_core.study import Study
@@ -45,9 +45,9 @@ class ComparedTable(Model):
     cells: list[tuple[str, str, str, str]]
 
     @property
-    def model(self) -> AccuracyModel:
+    def model(self) -> AccuracyTable:
         """The table, validated."""
-        return AccuracyModel.model_validate(self.table)
+        return AccuracyTable.model_validate(self.table)
 
 
 class EffectsPage(Page):
@@ -69,7 +69,7 @@ class EffectsPage(Page):
 
     @classmethod
     def gather(cls, study: Study, tables: Sequence[str]) -> EffectsPage:
-        accuracies = [name for name in tables if isinstance(study.table(name), AccuracyModel)]
+        accuracies = [name for name in tables if isinstance(study.table(name), AccuracyTable)]
         compared = [_compared(study, name) for name in accuracies if study.experiments.cells(name)]
         return cls(tables=compared, runs_folder=study.config.roots.results / "runs")
 
