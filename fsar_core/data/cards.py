@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from fsar_core.config import SPLITS, Card, DemoVideos, Files, load
-from fsar_core.data import demo, split_formats, splits
+from fsar_core.data import split_formats, splits
 from fsar_core.data.files import is_inside
 from fsar_core.errors import FsarError, did_you_mean
 from fsar_core.storage.provenance import digest
@@ -91,6 +91,8 @@ def load_dataset(
     root = Path(data_root) / card.folder
     identity: dict = {"name": name, "folder": card.folder, "flip": card.flip}
     if card.generator:
+        from fsar_core.data import demo  # imports a video library, which listing does without
+
         entries = splits.check(demo.split_table(card.generator, demo_videos.clips), card, file)
         sizes = demo_videos.model_dump(mode="json", exclude={"jobs"})
         identity["generator"] = [card.generator, demo.VERSION, seed, sizes]
